@@ -1,0 +1,173 @@
+//! Local accounts: who may log in by Digest, and which addresses of record each one owns.
+//!
+//! Accounts live in the engine whole (they are pushed, not cached), so that a known and an unknown user take the same
+//! path (DECISIONS 4).
+
+use core::fmt;
+
+use hashbrown::HashTable;
+
+use crate::base::hash::{self, DigestAlgorithm};
+use crate::door::Secret;
+
+/// `HA1 = H(username ":" realm ":" password)` for one algorithm. As good as the password: kept secret.
+#[derive(Clone, PartialEq, Eq)]
+pub struct HashedCredential {
+    /// Which hash.
+    pub algorithm: DigestAlgorithm,
+    hash: [u8; 32],
+}
+
+impl HashedCredential {
+    /// Hashes a password.
+    pub fn of(algorithm: DigestAlgorithm, username: &str, realm: &str, password: &str) -> HashedCredential {
+        let parts: [&[u8]; 5] = [username.as_bytes(), b":", realm.as_bytes(), b":", password.as_bytes()];
+        HashedCredential { algorithm, hash: hash::digest(algorithm, &parts) }
+    }
+
+    /// From the hexadecimal HA1 that other servers store; `None` unless it has exactly the right length.
+    pub fn from_hex(algorithm: DigestAlgorithm, hex: &str) -> Option<HashedCredential> {
+        let mut hash = [0; 32];
+        let out = hash.get_mut(..algorithm.len())?;
+        crate::base::text::unhex(hex.as_bytes(), out).then_some(HashedCredential { algorithm, hash })
+    }
+
+    /// The raw hash: 16 bytes for MD5, 32 else.
+    pub fn bytes(&self) -> &[u8] {
+        &self.hash[..self.algorithm.len()]
+    }
+}
+
+impl fmt::Debug for HashedCredential {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "HashedCredential({}, <secret>)", self.algorithm.token())
+    }
+}
+
+/// An account as a host writes it.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct AccountConfig {
+    /// Digest username; also the user part of the default AoR.
+    pub username: String,
+    /// One of the configured domains; empty means the first.
+    pub domain: String,
+    /// The password; hashed at validation and not kept.
+    pub password: Option<Secret<String>>,
+    /// HA1 in hexadecimal per algorithm, instead of or beside the password.
+    pub ha1: Vec<(DigestAlgorithm, Secret<String>)>,
+    /// Addresses of record the account owns, as URIs or `user@domain`; empty means `username@domain`.
+    pub aors: Vec<String>,
+    /// Algorithms offered to and accepted from this account; empty means those of the Digest settings.
+    pub algorithms: Vec<DigestAlgorithm>,
+    /// May register a Contact that is reached at another place than it registered from (DECISIONS 8).
+    pub foreign_contacts: bool,
+    /// A disabled account is treated as if it did not exist.
+    pub disabled: bool,
+}
+
+/// An account as the engine keeps it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Account {
+    /// Digest username.
+    pub username: Box<str>,
+    /// One HA1 per algorithm it may use.
+    pub credentials: Vec<HashedCredential>,
+    /// AoRs it owns, canonical.
+    pub aors: Vec<Box<str>>,
+    /// See [`AccountConfig::foreign_contacts`].
+    pub foreign_contacts: bool,
+}
+
+impl Account {
+    /// The HA1 for an algorithm, if the account may use it.
+    pub fn credential(&self, algorithm: DigestAlgorithm) -> Option<&HashedCredential> {
+        self.credentials.iter().find(|c| c.algorithm == algorithm)
+    }
+}
+
+/// All local accounts, found by username or by AoR.
+///
+/// The tables are built once and only looked up; their keys are chosen by the operator, so a fixed hash is enough.
+#[derive(Clone, Debug, Default)]
+pub struct Accounts {
+    all: Vec<Account>,
+    by_name: HashTable<u32>,
+    by_userhash: HashTable<(u32, DigestAlgorithm)>,
+    by_aor: HashTable<(u32, u32)>,
+    userhashes: Vec<[[u8; 32]; 3]>,
+}
+
+fn plain_hash(bytes: &[u8]) -> u64 {
+    use core::hash::Hasher;
+    let mut h = siphasher::sip::SipHasher13::new();
+    h.write(bytes);
+    h.finish()
+}
+
+impl Accounts {
+    /// Builds the tables. `realm` is needed for `userhash` (RFC 7616 s3.4.4). Of two accounts with one username, or
+    /// one AoR, the first wins; [`Config::validate`](super::Config::validate) refuses such a configuration.
+    pub fn new(all: Vec<Account>, realm: &str) -> Accounts {
+        let mut accounts = Accounts { all, ..Accounts::default() };
+        for (i, account) in accounts.all.iter().enumerate() {
+            let i32 = i as u32;
+            let all = &accounts.all;
+            accounts.by_name.insert_unique(plain_hash(account.username.as_bytes()), i32, |&j| {
+                plain_hash(all[j as usize].username.as_bytes())
+            });
+            let hashes = [DigestAlgorithm::Md5, DigestAlgorithm::Sha256, DigestAlgorithm::Sha512_256]
+                .map(|a| hash::digest(a, &[account.username.as_bytes(), b":", realm.as_bytes()]));
+            accounts.userhashes.push(hashes);
+            for (j, aor) in account.aors.iter().enumerate() {
+                accounts.by_aor.insert_unique(plain_hash(aor.as_bytes()), (i32, j as u32), |&(i, j)| {
+                    plain_hash(all[i as usize].aors[j as usize].as_bytes())
+                });
+            }
+        }
+        let hashes = &accounts.userhashes;
+        for i in 0..hashes.len() {
+            for a in [DigestAlgorithm::Md5, DigestAlgorithm::Sha256, DigestAlgorithm::Sha512_256] {
+                accounts.by_userhash.insert_unique(plain_hash(&hashes[i][a as usize]), (i as u32, a), |&(i, a)| {
+                    plain_hash(&hashes[i as usize][a as usize])
+                });
+            }
+        }
+        accounts
+    }
+
+    /// The account of a Digest username, compared byte for byte.
+    pub fn by_username(&self, username: &[u8]) -> Option<&Account> {
+        let found = self
+            .by_name
+            .find(plain_hash(username), |&i| self.all[i as usize].username.as_bytes() == username)?;
+        self.all.get(*found as usize)
+    }
+
+    /// The account of a `userhash` (raw bytes, 16 or 32) under an algorithm.
+    pub fn by_userhash(&self, algorithm: DigestAlgorithm, userhash: &[u8]) -> Option<&Account> {
+        let mut wanted = [0; 32];
+        wanted.get_mut(..userhash.len())?.copy_from_slice(userhash);
+        let found = self.by_userhash.find(plain_hash(&wanted), |&(i, a)| {
+            a == algorithm && self.userhashes[i as usize][a as usize] == wanted
+        })?;
+        self.all.get(found.0 as usize)
+    }
+
+    /// The account that owns an AoR, canonical.
+    pub fn by_aor(&self, aor: &str) -> Option<&Account> {
+        let found = self.by_aor.find(plain_hash(aor.as_bytes()), |&(i, j)| {
+            *self.all[i as usize].aors[j as usize] == *aor
+        })?;
+        self.all.get(found.0 as usize)
+    }
+
+    /// How many accounts there are.
+    pub fn len(&self) -> usize {
+        self.all.len()
+    }
+
+    /// True without any.
+    pub fn is_empty(&self) -> bool {
+        self.all.is_empty()
+    }
+}

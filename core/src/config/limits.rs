@@ -1,0 +1,78 @@
+//! Every bound of the engine, by name, and the protocol's timers.
+
+use core::time::Duration;
+
+/// Every bound of the engine. Reaching one is a response or a counted drop, never an error of the host.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Limits {
+    /// Largest message accepted, head and body, in bytes. Larger ones get 513. At most 65,535.
+    pub message_bytes: usize,
+    /// Most header lines in a message. More get 400.
+    pub headers: usize,
+    /// Most values of one comma-separated header that are looked at (Via, Contact, Route, Path).
+    pub values: usize,
+    /// Most contacts in one REGISTER.
+    pub contacts_per_request: usize,
+    /// Most AoRs with bindings; a REGISTER past it gets 503.
+    pub aors: usize,
+    /// Most bindings in total; a REGISTER past it gets 503.
+    pub bindings: usize,
+    /// Most bytes one binding may keep (contact, parameters, path, instance, Call-ID, User-Agent); past it 400.
+    pub binding_bytes: usize,
+    /// Memory budget of all transactions, in payload bytes and table entries. When it is full, the oldest finished
+    /// OPTIONS and REGISTER transactions are forgotten first; then new requests get 503 (DECISIONS 16).
+    pub transaction_bytes: usize,
+    /// Most requests waiting for an answer of the host; more get 503.
+    pub parked: usize,
+    /// Most flows (connections and listeners) known at once; more are closed.
+    pub flows: usize,
+    /// Most nonces whose counts are remembered against replay; older nonces become stale.
+    pub nonces: usize,
+    /// Most accepted tokens remembered.
+    pub tokens: usize,
+    /// Largest token accepted, in bytes.
+    pub token_bytes: usize,
+    /// Most timers run by one `handle`.
+    pub timers_per_call: usize,
+    /// Longest a parked non-INVITE request waits for an answer before 503 (RFC 4320, DECISIONS 17).
+    pub park_timeout: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            message_bytes: 65_535,
+            headers: 200,
+            values: 64,
+            contacts_per_request: 16,
+            aors: 1_000_000,
+            bindings: 2_000_000,
+            binding_bytes: 4_096,
+            transaction_bytes: 128 << 20,
+            parked: 10_000,
+            flows: 100_000,
+            nonces: 200_000,
+            tokens: 10_000,
+            token_bytes: 8_192,
+            timers_per_call: 1_024,
+            park_timeout: Duration::from_secs(5),
+        }
+    }
+}
+
+/// The base timers of RFC 3261 s17.1.1.1; all others derive from them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Timers {
+    /// Round-trip estimate, 500 ms.
+    pub t1: Duration,
+    /// Longest interval between retransmissions of a non-INVITE request or an INVITE response, 4 s.
+    pub t2: Duration,
+    /// Longest time a message stays in the network, 5 s.
+    pub t4: Duration,
+}
+
+impl Default for Timers {
+    fn default() -> Timers {
+        Timers { t1: Duration::from_millis(500), t2: Duration::from_secs(4), t4: Duration::from_secs(5) }
+    }
+}

@@ -1,0 +1,21 @@
+//! What an engine is told to be: [`Config`] as a host writes it, [`Settings`] as the engine reads it.
+//!
+//! `Config` is plain data with safe defaults; [`Config::validate`] checks all of it at once and returns every fault
+//! with the path of the field. Settings are immutable and shared (`Arc`); a reload is a new value.
+
+mod accounts;
+mod domains;
+mod limits;
+mod policy;
+mod settings;
+
+pub use crate::base::hash::DigestAlgorithm;
+pub use crate::base::text::AorBuf;
+pub use accounts::{Account, AccountConfig, Accounts, HashedCredential};
+pub use domains::{DomainConfig, Domains};
+pub use limits::{Limits, Timers};
+pub use policy::{
+    AuthPolicy, DigestConfig, IpNet, IssuerConfig, JwtAlgorithm, JwtConfig, ListenerConfig, MaxContacts, OutboundMode, PathMode,
+    Policies, RegistrarConfig, Tell,
+};
+pub use settings::{Config, ConfigError, Settings};

@@ -1,0 +1,116 @@
+//! What the engine tells: for logs, metrics, hooks and call records. Events inform; nothing depends on them.
+
+use core::net::SocketAddr;
+
+use super::{BindingView, FlowId, Scheme, Transport};
+use crate::stats::DropReason;
+
+/// Something happened. Which kinds are told is chosen by [`Settings::tell`](crate::config::Settings::tell): an
+/// event nobody wants is never built.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum Event {
+    /// A request got its final response.
+    Outcome(Box<Outcome>),
+    /// A binding changed.
+    Binding(Box<BindingEvent>),
+    /// Something from the network was dropped without an answer.
+    Dropped {
+        /// Where it came from.
+        remote: SocketAddr,
+        /// Why.
+        reason: DropReason,
+    },
+    /// A flow that held bindings is gone.
+    FlowLost {
+        /// Which.
+        flow: FlowId,
+        /// How many bindings it held.
+        bindings: usize,
+    },
+    /// Draining is over: nothing is left, or the time limit came.
+    Drained,
+}
+
+/// The final response to one request.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Outcome {
+    /// The method's token.
+    pub method: Box<str>,
+    /// The status code sent.
+    pub status: u16,
+    /// Call-ID of the request.
+    pub call_id: Box<str>,
+    /// The AoR it was for (To for REGISTER), canonical if it could be read, else empty.
+    pub aor: Box<str>,
+    /// Where it came from.
+    pub remote: SocketAddr,
+    /// How it came.
+    pub transport: Transport,
+    /// What authentication found.
+    pub auth: AuthVerdict,
+    /// Nanoseconds from the request to the final response; above zero when it was parked.
+    pub nanos: u64,
+}
+
+/// What authentication found about one request. Distinct values, so that a wrong password, a stale nonce and a replay
+/// are never confused in logs and metrics.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum AuthVerdict {
+    /// The policy asked for nothing.
+    NotAsked,
+    /// The request had no credentials for us; it was challenged.
+    Missing,
+    /// Correct credentials.
+    Ok(Scheme),
+    /// Correct, but the nonce is old: challenged again with `stale=true`.
+    Stale,
+    /// Correct, but this nonce count was used before.
+    Replay,
+    /// A known user, and the response is wrong; or the signature of a token is.
+    Wrong,
+    /// No such user.
+    UnknownUser,
+    /// The credentials cannot be read.
+    Malformed,
+    /// The token is past `exp` or before `nbf`.
+    Expired,
+    /// The token's issuer, audience, algorithm or critical header is not accepted.
+    Refused,
+    /// The keys or the credential store cannot be asked.
+    Unavailable,
+    /// Proved, but not allowed to do this: another's AoR, or the scheme is not accepted for the method.
+    NotAllowed,
+}
+
+/// A change of one binding.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct BindingEvent {
+    /// What changed it.
+    pub cause: BindingCause,
+    /// The binding after the change, or as it was last.
+    pub binding: BindingView,
+}
+
+/// What changed a binding.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum BindingCause {
+    /// New.
+    Registered,
+    /// Refreshed from the same place.
+    Refreshed,
+    /// Refreshed from another place: contact, source or flow changed.
+    Moved,
+    /// Its time ran out.
+    Expired,
+    /// The phone removed it.
+    Unregistered,
+    /// A newer one took its place: same instance, or the oldest past the limit.
+    Replaced,
+    /// The host removed it.
+    Removed,
+    /// Its flow is gone and the contact cannot be reached otherwise.
+    Unreachable,
+    /// It will expire soon and was not refreshed (RFC 3680 `shortened` is not meant).
+    Expiring,
+}

@@ -1,0 +1,189 @@
+//! What enters the engine.
+
+use core::net::SocketAddr;
+use core::time::Duration;
+use std::sync::Arc;
+
+use super::{Answer, Change, FlowId, PeerIdentity, SaveSeq, Transport};
+use crate::config::Settings;
+
+/// Everything that can happen to an engine. Exhaustive on purpose: a shell cannot forget one.
+#[derive(Clone, Debug)]
+pub enum Input<'a> {
+    /// A datagram, or one message framed out of a stream.
+    Message {
+        /// The socket it came over.
+        flow: FlowId,
+        /// The sender's address.
+        remote: SocketAddr,
+        /// Our address it was sent to: the real one, also under a wildcard bind.
+        local: SocketAddr,
+        /// The bytes. At most [`Limits::message_bytes`](crate::config::Limits::message_bytes) are looked at.
+        data: &'a [u8],
+    },
+    /// A socket is ready: a UDP listener was bound, a connection accepted, or an `Open` succeeded.
+    FlowUp {
+        /// Its name from now on.
+        flow: FlowId,
+        /// Index in [`Settings::listeners`]; for an `Open`, that of the listener whose address is advertised on it.
+        listener: u16,
+        /// What it speaks.
+        transport: Transport,
+        /// Our end.
+        local: SocketAddr,
+        /// The other end; `None` for a UDP listener, where each message names its own.
+        remote: Option<SocketAddr>,
+        /// Who the peer proved to be by TLS.
+        peer: Option<PeerIdentity>,
+    },
+    /// A socket is gone, or an `Open` failed.
+    FlowDown {
+        /// Its name.
+        flow: FlowId,
+        /// Why.
+        reason: FlowDownReason,
+    },
+    /// A keep-alive of RFC 5626 s4.4.1 on a stream, or a bare CRLF datagram.
+    KeepAlive {
+        /// The socket it came over.
+        flow: FlowId,
+        /// The sender's address.
+        remote: SocketAddr,
+        /// Which half.
+        kind: KeepAlive,
+    },
+    /// The stream cannot be framed any further. The shell closes it after the commands this causes.
+    BadFrame {
+        /// The connection.
+        flow: FlowId,
+        /// The message head as far as it was read, for an answer; may be empty.
+        head: &'a [u8],
+        /// What was wrong.
+        reason: BadFrame,
+    },
+    /// A `Transmit` could not be sent.
+    SendFailed {
+        /// The socket it was for.
+        flow: FlowId,
+        /// Its destination.
+        remote: SocketAddr,
+        /// Why.
+        reason: SendError,
+    },
+    /// The deadline of `poll_timeout` may have come. Early and repeated ones are harmless.
+    Timeout,
+    /// The answer to an `Ask`.
+    Answer(Answer),
+    /// The change of that number, and all before it, are durable.
+    Saved(SaveSeq),
+    /// The change of that number could not be made durable.
+    SaveFailed(SaveSeq),
+    /// The host asks for something. `reply` is echoed in a [`Reply`](super::Reply) when given.
+    Host {
+        /// Number the host chose to know the reply by.
+        reply: Option<u64>,
+        /// What it wants.
+        request: Request,
+    },
+    /// The wall clock was stepped: wall time is now the engine's time plus this many nanoseconds.
+    Clock {
+        /// Signed offset in nanoseconds.
+        wall_offset: i64,
+    },
+    /// New settings: accounts, keys, policy. Listeners are not re-bound.
+    Reload(Arc<Settings>),
+}
+
+/// Why a flow ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum FlowDownReason {
+    /// The peer closed it.
+    Closed,
+    /// The network reported an error.
+    Error,
+    /// Nothing was heard for too long.
+    Idle,
+    /// The peer did not read what it was sent.
+    TooSlow,
+    /// An `Open` could not connect.
+    Unreachable,
+    /// The shell is over a connection limit.
+    Limit,
+    /// The host or the engine closed it.
+    Shutdown,
+}
+
+/// Which half of a keep-alive came in.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum KeepAlive {
+    /// Double CRLF, to be answered.
+    Ping,
+    /// Single CRLF, the answer.
+    Pong,
+}
+
+/// Why a stream could not be framed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum BadFrame {
+    /// The head has no end within the limit.
+    HeadTooLong,
+    /// No Content-Length on a stream (RFC 3261 s18.3).
+    NoLength,
+    /// Content-Length is not a number, negative, or given twice with different values.
+    BadLength,
+    /// Head and body together exceed the limit.
+    TooLong,
+    /// What came is not SIP at all.
+    NotSip,
+}
+
+/// Why sending failed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum SendError {
+    /// The flow is unknown or already closed.
+    NoFlow,
+    /// The network said that nobody listens there (ICMP).
+    Refused,
+    /// The datagram does not fit.
+    TooBig,
+    /// Our own queue is full.
+    Full,
+    /// Anything else.
+    Other,
+}
+
+/// What a host may ask of the engine.
+#[derive(Clone, Debug)]
+pub enum Request {
+    /// All live bindings of an AoR, best first. `aor` is a URI (`sip:bob@example.com`) or `user@domain`.
+    Lookup {
+        /// The address of record.
+        aor: Box<str>,
+    },
+    /// All bindings whose Contact equals this URI (RFC 3261 s19.1.4).
+    LookupContact {
+        /// The URI.
+        contact: Box<str>,
+    },
+    /// AoRs with bindings, in the order of their names, after a name and at most so many.
+    List {
+        /// Start behind this name; `None` for the beginning.
+        after: Option<Box<str>>,
+        /// At most this many AoRs; clamped to 1,000.
+        limit: usize,
+    },
+    /// Remove one binding, or all of the AoR.
+    RemoveBinding {
+        /// The address of record.
+        aor: Box<str>,
+        /// The Contact URI; `None` for all.
+        contact: Option<Box<str>>,
+    },
+    /// A stored change from an earlier life. Send all before the first `FlowUp`.
+    Restore(Box<Change>),
+    /// Stop taking new work (DECISIONS 20). The engine tells `Event::Drained` when nothing is left, or at the limit.
+    Drain {
+        /// How long live work may go on.
+        timeout: Duration,
+    },
+}

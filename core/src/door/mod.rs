@@ -1,0 +1,16 @@
+//! The engine's doors: plain data the world sees. Everything that enters or leaves the engine is a value of this room.
+//!
+//! Nothing here has behaviour beyond construction and formatting, so that inputs and commands can be logged, stored,
+//! compared and replayed. Secrets are wrapped in [`Secret`], whose `Debug` shows nothing.
+
+mod command;
+mod event;
+mod input;
+mod query;
+mod view;
+
+pub use command::{CloseReason, Command, Reply, ReplyBody, Transmit};
+pub use event::{AuthVerdict, BindingCause, BindingEvent, Event, Outcome};
+pub use input::{BadFrame, FlowDownReason, Input, KeepAlive, Request, SendError};
+pub use query::{Answer, CredentialsAnswer, CredentialsQuery, KeysAnswer, KeysQuery, Query, Ticket};
+pub use view::{BindingView, Change, FlowId, Identity, PeerIdentity, SaveSeq, Scheme, Secret, StoredBinding, Transport};

@@ -1,0 +1,115 @@
+//! Questions the engine asks, and their answers. Each carries a typed ticket; a late, double or forged answer is
+//! counted and ignored.
+
+use core::fmt;
+use core::marker::PhantomData;
+use core::time::Duration;
+
+use super::Secret;
+use crate::config::{DigestAlgorithm, HashedCredential};
+
+/// Names one outstanding question of kind `K`. Opaque to the host, which hands it back with the answer.
+pub struct Ticket<K> {
+    /// Slot in the table of outstanding questions.
+    pub index: u32,
+    /// Generation of that slot.
+    pub generation: u32,
+    kind: PhantomData<fn() -> K>,
+}
+
+impl<K> Ticket<K> {
+    /// A ticket for a slot; for the engine, and for a host that stores tickets outside the process.
+    pub const fn new(index: u32, generation: u32) -> Ticket<K> {
+        Ticket { index, generation, kind: PhantomData }
+    }
+}
+
+impl<K> Clone for Ticket<K> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+impl<K> Copy for Ticket<K> {}
+impl<K> PartialEq for Ticket<K> {
+    fn eq(&self, other: &Self) -> bool {
+        (self.index, self.generation) == (other.index, other.generation)
+    }
+}
+impl<K> Eq for Ticket<K> {}
+impl<K> fmt::Debug for Ticket<K> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Ticket({}.{})", self.index, self.generation)
+    }
+}
+
+/// What the engine wants to know.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Query {
+    /// The Digest credential of a user that is not a local account.
+    Credentials(CredentialsQuery),
+    /// The key set of a token issuer.
+    Keys(KeysQuery),
+}
+
+/// Asks a foreign store for the HA1 of a user.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct CredentialsQuery {
+    /// To be handed back.
+    pub ticket: Ticket<CredentialsQuery>,
+    /// The username of the credentials, as sent.
+    pub username: Box<str>,
+    /// The realm they are for.
+    pub realm: Box<str>,
+    /// The algorithm the client chose.
+    pub algorithm: DigestAlgorithm,
+}
+
+/// Asks for the JWKS document of an issuer.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct KeysQuery {
+    /// To be handed back.
+    pub ticket: Ticket<KeysQuery>,
+    /// Index in [`JwtConfig::issuers`](crate::config::JwtConfig::issuers).
+    pub issuer: u16,
+    /// Where the document lives, as configured.
+    pub source: Box<str>,
+}
+
+/// The answer to a [`Query`].
+#[derive(Clone, Debug)]
+pub enum Answer {
+    /// To a [`CredentialsQuery`].
+    Credentials(Ticket<CredentialsQuery>, CredentialsAnswer),
+    /// To a [`KeysQuery`].
+    Keys(Ticket<KeysQuery>, KeysAnswer),
+}
+
+/// What a credential store knows.
+#[derive(Clone, Debug)]
+pub enum CredentialsAnswer {
+    /// The user exists: the hash for the algorithm asked, and the AoRs it owns (`user@domain`).
+    Known {
+        /// HA1 for the algorithm of the query.
+        credential: HashedCredential,
+        /// The addresses of record the account owns.
+        aors: Vec<Box<str>>,
+    },
+    /// No such user, or it may not use this algorithm.
+    Unknown,
+    /// The store cannot be asked now.
+    Unavailable,
+}
+
+/// What the fetch of a key set brought.
+#[derive(Clone, Debug)]
+pub enum KeysAnswer {
+    /// The document, unparsed, and how long it may be kept.
+    Document {
+        /// JSON of RFC 7517, at most 64 KiB looked at.
+        json: Secret<Box<[u8]>>,
+        /// Cache lifetime the server named; clamped by the configuration.
+        max_age: Option<Duration>,
+    },
+    /// It could not be had.
+    Unavailable,
+}

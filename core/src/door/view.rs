@@ -1,0 +1,170 @@
+//! Values shared by inputs, commands, queries and events.
+
+use core::fmt;
+use core::net::SocketAddr;
+
+use crate::base::Time;
+
+/// Names one socket: a UDP listener, or one stream connection. Never reused within an engine's life.
+///
+/// Even numbers are chosen by the shell (what it accepted or bound), odd ones by the engine (what it asked to open).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+pub struct FlowId(pub u64);
+
+/// Number of a [`Change`] the engine asked to be saved; rises by one with each.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct SaveSeq(pub u64);
+
+/// How messages travel on a flow.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Transport {
+    /// Datagrams.
+    Udp,
+    /// A TCP stream.
+    Tcp,
+    /// TLS over TCP.
+    Tls,
+    /// WebSocket, RFC 7118.
+    Ws,
+    /// WebSocket over TLS, RFC 7118.
+    Wss,
+}
+
+impl Transport {
+    /// True for everything but UDP: no retransmission by timers A, E, G (RFC 3261 s17).
+    pub const fn is_reliable(self) -> bool {
+        !matches!(self, Transport::Udp)
+    }
+
+    /// True for TLS and WSS: credentials may travel, and a flow can be remembered as authenticated.
+    pub const fn is_secure(self) -> bool {
+        matches!(self, Transport::Tls | Transport::Wss)
+    }
+
+    /// The token of a Via header (RFC 3261 s20.42, RFC 7118 s5.1): `UDP`, `TCP`, `TLS`, `WS`, `WSS`.
+    pub const fn via_token(self) -> &'static str {
+        match self {
+            Transport::Udp => "UDP",
+            Transport::Tcp => "TCP",
+            Transport::Tls => "TLS",
+            Transport::Ws => "WS",
+            Transport::Wss => "WSS",
+        }
+    }
+
+    /// The value of a `transport` URI parameter: `udp`, `tcp`, `tls`, `ws`, `ws` (RFC 7118 s5.2.3 has no `wss`).
+    pub const fn uri_param(self) -> &'static str {
+        match self {
+            Transport::Udp => "udp",
+            Transport::Tcp => "tcp",
+            Transport::Tls => "tls",
+            Transport::Ws | Transport::Wss => "ws",
+        }
+    }
+}
+
+/// Who a TLS peer proved to be: the names of its client certificate.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct PeerIdentity {
+    /// Subject alternative names (DNS and URI), lower case.
+    pub names: Vec<Box<str>>,
+}
+
+/// A value that must never be printed: `Debug` shows `<secret>`.
+#[derive(Clone, PartialEq, Eq, Default)]
+pub struct Secret<T>(pub T);
+
+impl<T> fmt::Debug for Secret<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("<secret>")
+    }
+}
+
+/// Which scheme proved an identity.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Scheme {
+    /// SIP Digest, RFC 7616 and RFC 8760.
+    Digest,
+    /// JWT Bearer, RFC 8898.
+    Bearer,
+    /// A configured trusted peer, by source address.
+    Trusted,
+    /// The policy of the method asks for no credentials.
+    None,
+}
+
+/// Who sent a request, as proved by the credentials of that request.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Identity {
+    /// How it was proved.
+    pub scheme: Scheme,
+    /// The account's name, or the token's subject. Empty for [`Scheme::None`] and [`Scheme::Trusted`].
+    pub account: Box<str>,
+    /// The addresses of record the account owns, canonical (`user@domain`).
+    pub aors: Vec<Box<str>>,
+    /// Scopes of the token; empty for Digest.
+    pub scopes: Vec<Box<str>>,
+}
+
+/// A binding as the world may see it: what the location API, events and the store carry.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct BindingView {
+    /// The address of record, canonical: `user@domain`.
+    pub aor: Box<str>,
+    /// The Contact URI byte for byte as registered.
+    pub contact: Box<str>,
+    /// Contact parameters other than `q`, `expires`, `+sip.instance` and `reg-id`, as they came.
+    pub params: Box<str>,
+    /// Priority in thousandths, 0 to 1000 (RFC 3261 s20.10; 1000 when absent).
+    pub q: u16,
+    /// When the binding ends.
+    pub expires_at: Time,
+    /// When the binding was first made.
+    pub since: Time,
+    /// Call-ID of the last REGISTER that touched it.
+    pub call_id: Box<str>,
+    /// CSeq of that REGISTER.
+    pub cseq: u32,
+    /// User-Agent of that REGISTER; empty if it had none.
+    pub user_agent: Box<str>,
+    /// `+sip.instance` without the angle brackets and quotes; empty if none.
+    pub instance: Box<str>,
+    /// `reg-id` (RFC 5626), when outbound applies.
+    pub reg_id: Option<u32>,
+    /// Stored Path (RFC 3327), the header values joined by a comma; empty if none.
+    pub path: Box<str>,
+    /// Transport the REGISTER came over.
+    pub transport: Transport,
+    /// Where the REGISTER came from on the network.
+    pub received: SocketAddr,
+    /// Our own address it came to.
+    pub local: SocketAddr,
+    /// The flow it came over, when it came straight from the phone.
+    pub flow: Option<FlowId>,
+    /// False when the flow is gone and the contact cannot be connected to (DECISIONS 11).
+    pub reachable: bool,
+}
+
+/// A change of durable state, in the order it happened. Feeding the changes back through
+/// [`Request::Restore`](super::Request::Restore) rebuilds the state.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Change {
+    /// This binding is now so (new or refreshed).
+    PutBinding(Box<StoredBinding>),
+    /// This binding is gone.
+    RemoveBinding {
+        /// The address of record, canonical.
+        aor: Box<str>,
+        /// The binding's number, unique within the AoR.
+        id: u64,
+    },
+}
+
+/// A binding with the number that names it in the store.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct StoredBinding {
+    /// Unique within the AoR and never reused.
+    pub id: u64,
+    /// Its state.
+    pub view: BindingView,
+}

@@ -1,0 +1,5 @@
+//! Strowger: a SIP engine without I/O.
+#![forbid(unsafe_code)]
+
+pub mod base;
+pub mod wire;

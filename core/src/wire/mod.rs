@@ -1,0 +1,6 @@
+//! Bytes to views and back; no state. One scan finds the lines of a message; typed views read a value when it is asked
+//! for and borrow from the message; writers append to an arena and cannot emit CR or LF from a value.
+
+mod error;
+
+pub use error::{Fault, ParseError};
