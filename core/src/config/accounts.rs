@@ -4,11 +4,12 @@
 //! path (DECISIONS 4).
 
 use core::fmt;
+use std::sync::Arc;
 
 use hashbrown::HashTable;
 
 use crate::base::hash::{self, DigestAlgorithm};
-use crate::door::Secret;
+use crate::door::{Identity, Secret};
 
 /// `HA1 = H(username ":" realm ":" password)` for one algorithm. As good as the password: kept secret.
 #[derive(Clone, PartialEq, Eq)]
@@ -68,14 +69,11 @@ pub struct AccountConfig {
 /// An account as the engine keeps it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Account {
-    /// Digest username.
-    pub username: Box<str>,
+    /// Who a request with these credentials is from: the Digest username and the AoRs, canonical. Shared, so that
+    /// letting a request in copies nothing.
+    pub identity: Arc<Identity>,
     /// One HA1 per algorithm it may use.
     pub credentials: Vec<HashedCredential>,
-    /// AoRs it owns, canonical.
-    pub aors: Vec<Box<str>>,
-    /// See [`AccountConfig::foreign_contacts`].
-    pub foreign_contacts: bool,
 }
 
 impl Account {
@@ -112,15 +110,15 @@ impl Accounts {
         for (i, account) in accounts.all.iter().enumerate() {
             let i32 = i as u32;
             let all = &accounts.all;
-            accounts.by_name.insert_unique(plain_hash(account.username.as_bytes()), i32, |&j| {
-                plain_hash(all[j as usize].username.as_bytes())
+            accounts.by_name.insert_unique(plain_hash(account.identity.account.as_bytes()), i32, |&j| {
+                plain_hash(all[j as usize].identity.account.as_bytes())
             });
             let hashes = [DigestAlgorithm::Md5, DigestAlgorithm::Sha256, DigestAlgorithm::Sha512_256]
-                .map(|a| hash::digest(a, &[account.username.as_bytes(), b":", realm.as_bytes()]));
+                .map(|a| hash::digest(a, &[account.identity.account.as_bytes(), b":", realm.as_bytes()]));
             accounts.userhashes.push(hashes);
-            for (j, aor) in account.aors.iter().enumerate() {
+            for (j, aor) in account.identity.aors.iter().enumerate() {
                 accounts.by_aor.insert_unique(plain_hash(aor.as_bytes()), (i32, j as u32), |&(i, j)| {
-                    plain_hash(all[i as usize].aors[j as usize].as_bytes())
+                    plain_hash(all[i as usize].identity.aors[j as usize].as_bytes())
                 });
             }
         }
@@ -139,7 +137,7 @@ impl Accounts {
     pub fn by_username(&self, username: &[u8]) -> Option<&Account> {
         let found = self
             .by_name
-            .find(plain_hash(username), |&i| self.all[i as usize].username.as_bytes() == username)?;
+            .find(plain_hash(username), |&i| self.all[i as usize].identity.account.as_bytes() == username)?;
         self.all.get(*found as usize)
     }
 
@@ -156,7 +154,7 @@ impl Accounts {
     /// The account that owns an AoR, canonical.
     pub fn by_aor(&self, aor: &str) -> Option<&Account> {
         let found = self.by_aor.find(plain_hash(aor.as_bytes()), |&(i, j)| {
-            *self.all[i as usize].aors[j as usize] == *aor
+            *self.all[i as usize].identity.aors[j as usize] == *aor
         })?;
         self.all.get(found.0 as usize)
     }

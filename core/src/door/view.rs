@@ -104,6 +104,16 @@ pub struct Identity {
     pub aors: Vec<Box<str>>,
     /// Scopes of the token; empty for Digest.
     pub scopes: Vec<Box<str>>,
+    /// May register a Contact that is reached at another place than it registered from (DECISIONS 8).
+    pub foreign_contacts: bool,
+}
+
+impl Identity {
+    /// True if the identity may act for this canonical AoR: it owns it, byte for byte, or it is one of those that
+    /// nobody is asked to prove (an open method, a trusted peer).
+    pub fn owns(&self, aor: &str) -> bool {
+        matches!(self.scheme, Scheme::None | Scheme::Trusted) || self.aors.iter().any(|own| **own == *aor)
+    }
 }
 
 /// A binding as the world may see it: what the location API, events and the store carry.

@@ -1,0 +1,296 @@
+//! From [`Config`] to [`Settings`]: every fault of a configuration is found at once and named by its path.
+
+use std::sync::Arc;
+
+use thiserror::Error;
+
+use super::{
+    Account, AccountConfig, Accounts, AuthPolicy, DigestAlgorithm, DigestConfig, DomainConfig, Domains, HashedCredential, IpNet,
+    JwtConfig, Limits, ListenerConfig, Policies, RegistrarConfig, Tell, Timers,
+};
+use crate::base::text::AorBuf;
+use crate::door::{Identity, Scheme};
+use crate::wire::{Host, Uri};
+
+/// An engine as a host describes it. Start from `Config::new` and set what differs.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Config {
+    /// Value of the Server header; empty sends none.
+    pub server_name: String,
+    /// Domains we are responsible for; the first is the default one. At least one.
+    pub domains: Vec<DomainConfig>,
+    /// Listening sockets, in the order of `FlowUp.listener`.
+    pub listeners: Vec<ListenerConfig>,
+    /// Networks whose peers see our real addresses; everybody else sees the advertised one (DECISIONS 13).
+    pub local_nets: Vec<IpNet>,
+    /// Peers that need no credentials and whose P-Asserted-Identity is believed.
+    pub trusted: Vec<IpNet>,
+    /// Networks whose requests are answered at all; empty means all (DECISIONS 32).
+    pub allowed_sources: Vec<IpNet>,
+    /// Local accounts.
+    pub accounts: Vec<AccountConfig>,
+    /// Digest.
+    pub digest: DigestConfig,
+    /// Bearer tokens.
+    pub jwt: Option<JwtConfig>,
+    /// What each method asks.
+    pub policies: Policies,
+    /// The registrar; `None` answers REGISTER with 405.
+    pub registrar: Option<RegistrarConfig>,
+    /// Bounds.
+    pub limits: Limits,
+    /// T1, T2, T4.
+    pub timers: Timers,
+    /// Which events are told.
+    pub tell: Tell,
+}
+
+impl Config {
+    /// A configuration for one domain, with safe defaults: Digest asked for everything but OPTIONS, no accounts, no
+    /// registrar, nobody trusted.
+    pub fn new(domain: impl Into<String>) -> Config {
+        Config {
+            server_name: "Strowger".into(),
+            domains: vec![DomainConfig { name: domain.into(), aliases: Vec::new() }],
+            listeners: Vec::new(),
+            local_nets: Vec::new(),
+            trusted: Vec::new(),
+            allowed_sources: Vec::new(),
+            accounts: Vec::new(),
+            digest: DigestConfig::default(),
+            jwt: None,
+            policies: Policies::default(),
+            registrar: None,
+            limits: Limits::default(),
+            timers: Timers::default(),
+            tell: Tell::default(),
+        }
+    }
+
+    /// Checks everything and builds the settings, or returns every fault.
+    pub fn validate(self) -> Result<Arc<Settings>, Vec<ConfigError>> {
+        let mut faults = Faults(Vec::new());
+        self.check(&mut faults);
+        let domains = Domains::new(&self.domains);
+        let realm = match (self.digest.realm.as_str(), domains.names().first()) {
+            ("", Some(name)) => name.clone(),
+            (realm, _) => realm.into(),
+        };
+        let accounts = self
+            .accounts
+            .iter()
+            .enumerate()
+            .filter_map(|(i, a)| account(i, a, &self.digest.algorithms, &realm, &domains, &mut faults))
+            .collect::<Vec<_>>();
+        refuse_twins(&accounts, &mut faults);
+        if !faults.0.is_empty() {
+            return Err(faults.0);
+        }
+        let mut digest = self.digest;
+        digest.realm = realm.into();
+        digest.algorithms.sort_by(|a, b| b.cmp(a));
+        digest.algorithms.dedup();
+        Ok(Arc::new(Settings {
+            server_name: self.server_name.into(),
+            accounts: Accounts::new(accounts, &digest.realm),
+            domains,
+            listeners: self.listeners,
+            local_nets: self.local_nets,
+            trusted: self.trusted,
+            allowed_sources: self.allowed_sources,
+            digest,
+            jwt: self.jwt,
+            policies: self.policies,
+            registrar: self.registrar,
+            limits: self.limits,
+            timers: self.timers,
+            tell: self.tell,
+        }))
+    }
+
+    fn check(&self, faults: &mut Faults) {
+        let l = &self.limits;
+        faults.unless(!self.domains.is_empty(), || "domains", "name at least one domain");
+        for (i, d) in self.domains.iter().enumerate() {
+            for name in std::iter::once(&d.name).chain(&d.aliases) {
+                faults.unless(Host::parse_loose(name.as_bytes()).is_some(), || format!("domains[{i}]"), "must be a host name or an address");
+            }
+        }
+        faults.unless(is_clean(&self.server_name), || "server_name", "must be printable ASCII");
+        faults.unless(is_quotable(&self.digest.realm), || "digest.realm", "must be printable, without quotes and backslashes");
+        faults.unless(!self.digest.enabled || !self.digest.algorithms.is_empty(), || "digest.algorithms", "name at least one algorithm");
+        faults.unless(!self.digest.nonce_lifetime.is_zero(), || "digest.nonce_lifetime", "must be above zero");
+        faults.unless(self.digest.next_nonce_percent <= 100, || "digest.next_nonce_percent", "must be 0 to 100");
+        faults.unless((1_000..=65_535).contains(&l.message_bytes), || "limits.message_bytes", "must be 1,000 to 65,535");
+        faults.unless((16..=1_000).contains(&l.headers), || "limits.headers", "must be 16 to 1,000");
+        faults.unless(l.transaction_bytes >= 64 << 10, || "limits.transaction_bytes", "must be at least 64 KiB");
+        faults.unless(l.timers_per_call > 0, || "limits.timers_per_call", "must be above zero");
+        faults.unless(l.contacts_per_request > 0, || "limits.contacts_per_request", "must be above zero");
+        let t = &self.timers;
+        faults.unless(!t.t1.is_zero() && t.t1 <= t.t2 && !t.t4.is_zero(), || "timers", "T1 and T4 must be above zero, and T1 at most T2");
+        if let Some(r) = &self.registrar {
+            faults.unless(
+                r.min_expires <= r.default_expires && r.default_expires <= r.max_expires,
+                || "registrar",
+                "min_expires <= default_expires <= max_expires is needed",
+            );
+            faults.unless(r.min_expires <= 3600, || "registrar.min_expires", "must be at most 3600 (RFC 3261 s10.3 step 7)");
+            faults.unless(r.nat_max_expires >= r.min_expires, || "registrar.nat_max_expires", "must be at least min_expires");
+            faults.unless(r.max_contacts > 0, || "registrar.max_contacts", "must be above zero");
+            faults.unless(r.expires_jitter_percent <= 50, || "registrar.expires_jitter_percent", "must be 0 to 50");
+            for (i, route) in r.service_route.iter().enumerate() {
+                let inner = route.strip_prefix('<').and_then(|s| s.strip_suffix('>'));
+                let good = inner.is_some_and(|uri| Uri::parse(uri.as_bytes()).is_ok());
+                faults.unless(good, || format!("registrar.service_route[{i}]"), "must be a SIP URI in angle brackets, such as <sip:edge.example.com;lr>");
+            }
+        }
+        if let Some(jwt) = &self.jwt {
+            faults.unless(!jwt.issuers.is_empty(), || "jwt.issuers", "name at least one issuer");
+            let https = |uri: &str| uri.starts_with("https://") && is_quotable(uri);
+            // RFC 8898 s4: the authorization server is named by an https URI.
+            faults.unless(jwt.authz_server.as_deref().is_none_or(https), || "jwt.authz_server", "must be an https URI");
+            faults.unless(jwt.scope.as_deref().is_none_or(is_quotable), || "jwt.scope", "must be printable, without quotes");
+            faults.unless(!jwt.aor_claim.is_empty(), || "jwt.aor_claim", "name the claim that holds the AoRs, for example \"sub\"");
+            for (i, issuer) in jwt.issuers.iter().enumerate() {
+                faults.unless(!issuer.issuer.is_empty(), || format!("jwt.issuers[{i}].issuer"), "must not be empty");
+                faults.unless(!issuer.audiences.is_empty(), || format!("jwt.issuers[{i}].audiences"), "name at least one audience");
+                faults.unless(!issuer.algorithms.is_empty(), || format!("jwt.issuers[{i}].algorithms"), "name at least one algorithm");
+                faults.unless(issuer.keys_min_age <= issuer.keys_max_age, || format!("jwt.issuers[{i}]"), "keys_min_age must not exceed keys_max_age");
+            }
+        }
+        let only_bearer = [self.policies.register, self.policies.invite, self.policies.message, self.policies.subscribe, self.policies.publish, self.policies.other];
+        faults.unless(
+            self.jwt.is_some() || !only_bearer.contains(&AuthPolicy::Bearer),
+            || "policies",
+            "a method asks for Bearer, but jwt is not configured",
+        );
+    }
+}
+
+fn is_clean(text: &str) -> bool {
+    text.bytes().all(|b| (0x20..0x7f).contains(&b))
+}
+
+fn is_quotable(text: &str) -> bool {
+    is_clean(text) && !text.contains(['"', '\\'])
+}
+
+fn account(
+    i: usize,
+    a: &AccountConfig,
+    offered: &[DigestAlgorithm],
+    realm: &str,
+    domains: &Domains,
+    faults: &mut Faults,
+) -> Option<Account> {
+    if a.disabled {
+        return None;
+    }
+    let path = |field: &str| format!("accounts[{i}].{field}");
+    faults.unless(!a.username.is_empty() && is_quotable(&a.username), || path("username"), "must be printable, without quotes");
+    let mut credentials = Vec::new();
+    for (algorithm, hex) in &a.ha1 {
+        match HashedCredential::from_hex(*algorithm, &hex.0) {
+            Some(credential) => credentials.push(credential),
+            None => faults.add(path("ha1"), format!("must be {} hexadecimal digits for {}", algorithm.len() * 2, algorithm.token())),
+        }
+    }
+    if let Some(password) = &a.password {
+        for algorithm in if a.algorithms.is_empty() { offered } else { &a.algorithms } {
+            if !credentials.iter().any(|c| c.algorithm == *algorithm) {
+                credentials.push(HashedCredential::of(*algorithm, &a.username, realm, &password.0));
+            }
+        }
+    }
+    if !a.algorithms.is_empty() {
+        credentials.retain(|c| a.algorithms.contains(&c.algorithm));
+    }
+    faults.unless(!credentials.is_empty(), || path("password"), "give a password, or an HA1 for an accepted algorithm");
+    let domain = if a.domain.is_empty() { domains.names().first().map_or("", |n| n) } else { &a.domain };
+    let own = [format!("{}@{}", a.username, domain)];
+    let mut aors = Vec::new();
+    for text in if a.aors.is_empty() { &own[..] } else { &a.aors } {
+        match canonical(text, domains) {
+            Some(aor) => aors.push(aor),
+            None => faults.add(path("aors"), format!("{text:?} is not user@domain of a configured domain")),
+        }
+    }
+    let account = a.username.as_str().into();
+    let foreign_contacts = a.foreign_contacts;
+    let identity = Identity { scheme: Scheme::Digest, account, aors, scopes: Vec::new(), foreign_contacts };
+    Some(Account { identity: Arc::new(identity), credentials })
+}
+
+/// `user@domain` or a SIP URI, to the canonical AoR.
+fn canonical(text: &str, domains: &Domains) -> Option<Box<str>> {
+    let mut uri = String::new();
+    if !text.starts_with("sip:") && !text.starts_with("sips:") {
+        uri.push_str("sip:");
+    }
+    uri.push_str(text);
+    let mut out = AorBuf::new();
+    let uri = Uri::parse(uri.as_bytes()).ok()?;
+    domains.aor(&uri, &mut out).then(|| String::from_utf8_lossy(&out).into())
+}
+
+fn refuse_twins(accounts: &[Account], faults: &mut Faults) {
+    let mut names: Vec<&str> = accounts.iter().map(|a| &*a.identity.account).collect();
+    let mut aors: Vec<&str> = accounts.iter().flat_map(|a| a.identity.aors.iter().map(|aor| &**aor)).collect();
+    for (what, list) in [("username", &mut names), ("AoR", &mut aors)] {
+        list.sort_unstable();
+        for pair in list.windows(2) {
+            if let [a, b] = pair
+                && a == b
+            {
+                faults.add("accounts", format!("two accounts have the {what} {a:?}"));
+            }
+        }
+    }
+}
+
+struct Faults(Vec<ConfigError>);
+
+impl Faults {
+    fn add(&mut self, path: impl Into<String>, message: impl Into<String>) {
+        self.0.push(ConfigError { path: path.into(), message: message.into() });
+    }
+
+    fn unless<P: Into<String>>(&mut self, good: bool, path: impl FnOnce() -> P, message: &str) {
+        if !good {
+            self.add(path(), message);
+        }
+    }
+}
+
+/// One fault of a configuration.
+#[derive(Clone, PartialEq, Eq, Debug, Error)]
+#[error("{path}: {message}")]
+pub struct ConfigError {
+    /// Where: `registrar.min_expires`, `accounts[3].aors`.
+    pub path: String,
+    /// What is wrong and what to write instead.
+    pub message: String,
+}
+
+/// A validated configuration, shared and immutable. Fields mean the same as those of [`Config`].
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+#[allow(missing_docs)]
+pub struct Settings {
+    pub server_name: Box<str>,
+    pub domains: Domains,
+    pub listeners: Vec<ListenerConfig>,
+    pub local_nets: Vec<IpNet>,
+    pub trusted: Vec<IpNet>,
+    pub allowed_sources: Vec<IpNet>,
+    pub accounts: Accounts,
+    /// With the realm filled in and the algorithms strongest first.
+    pub digest: DigestConfig,
+    pub jwt: Option<JwtConfig>,
+    pub policies: Policies,
+    pub registrar: Option<RegistrarConfig>,
+    pub limits: Limits,
+    pub timers: Timers,
+    pub tell: Tell,
+}

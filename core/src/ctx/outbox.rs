@@ -1,0 +1,93 @@
+//! The one FIFO of commands, and the arena that messages are written into.
+
+use std::collections::VecDeque;
+
+use bytes::{Bytes, BytesMut};
+
+use super::Origin;
+use crate::base::Time;
+use crate::door::{Change, Command, Event, FlowId, Query, Reply, ReplyBody, SaveSeq, Transmit};
+
+/// Size of a fresh arena chunk: about sixty responses. A chunk lives as long as the last message kept out of it.
+const CHUNK: usize = 32 << 10;
+
+/// Commands in the order of cause, and the arena.
+#[derive(Debug, Default)]
+pub(crate) struct Outbox {
+    queue: VecDeque<Command>,
+    arena: BytesMut,
+    last_save: u64,
+}
+
+impl Clone for Outbox {
+    /// The copy starts a chunk of its own: what stands in the arena is always empty between writes.
+    fn clone(&self) -> Outbox {
+        Outbox { queue: self.queue.clone(), arena: BytesMut::new(), last_save: self.last_save }
+    }
+}
+
+impl Outbox {
+    /// The arena, with room for `expected` bytes. A writer appends, then splits its message off.
+    pub(crate) fn arena(&mut self, expected: usize) -> &mut BytesMut {
+        if self.arena.capacity() < expected {
+            self.arena.reserve(expected.max(CHUNK));
+        }
+        &mut self.arena
+    }
+
+    /// Sends a response back to where its request came from, or on along `to`.
+    pub(crate) fn transmit(&mut self, to: &Origin, since: Time, after: Option<SaveSeq>, payload: Bytes) {
+        let &Origin { flow, remote, local, .. } = to;
+        self.queue.push_back(Command::Transmit(Transmit { flow, remote, local, since, after, payload }));
+    }
+
+    /// Asks the host.
+    pub(crate) fn ask(&mut self, query: Query) {
+        self.queue.push_back(Command::Ask(query));
+    }
+
+    /// Has a change made durable; the number of the save.
+    pub(crate) fn save(&mut self, change: Change) -> SaveSeq {
+        self.last_save += 1;
+        let seq = SaveSeq(self.last_save);
+        self.queue.push_back(Command::Save(seq, change));
+        seq
+    }
+
+    /// Tells an event. The caller asks `Settings::tell` first, so that an unwanted event is never built.
+    pub(crate) fn tell(&mut self, event: Event) {
+        self.queue.push_back(Command::Tell(event));
+    }
+
+    /// Replies to a request of the host, if it wanted a reply.
+    pub(crate) fn reply(&mut self, to: Option<u64>, body: ReplyBody) {
+        if let Some(to) = to {
+            self.queue.push_back(Command::Reply(Reply { to, body }));
+        }
+    }
+
+    /// Sends a keep-alive.
+    pub(crate) fn ping(&mut self, flow: FlowId, remote: core::net::SocketAddr) {
+        self.queue.push_back(Command::Ping { flow, remote });
+    }
+
+    /// Anything else.
+    pub(crate) fn push(&mut self, command: Command) {
+        self.queue.push_back(command);
+    }
+
+    /// The oldest command.
+    pub(crate) fn pop(&mut self) -> Option<Command> {
+        let command = self.queue.pop_front();
+        if self.queue.is_empty() && self.queue.capacity() > 4096 {
+            // A burst is over: give its memory back.
+            self.queue = VecDeque::new();
+        }
+        command
+    }
+
+    /// How many commands wait.
+    pub(crate) fn len(&self) -> usize {
+        self.queue.len()
+    }
+}

@@ -1,0 +1,50 @@
+//! A refusal as a value: a status and the one header that explains it. Rooms return it; the engine writes it.
+
+use crate::wire::Status;
+
+/// Why a request is refused, and what the answer must carry.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Refusal {
+    /// The status code.
+    pub(crate) status: Status,
+    /// Reason phrase instead of the standard one; no control characters.
+    pub(crate) reason: Option<&'static str>,
+    /// The header that goes with it.
+    pub(crate) extra: Extra,
+}
+
+/// The header that explains a refusal.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Extra {
+    /// None.
+    None,
+    /// 423: `Min-Expires`, in seconds (RFC 3261 s10.2.8).
+    MinExpires(u32),
+    /// 420: `Unsupported`, option tags separated by commas (RFC 3261 s8.2.2.3).
+    Unsupported(Box<str>),
+    /// 405: `Allow` (RFC 3261 s8.2.1).
+    Allow,
+    /// 503: `Retry-After`, in seconds.
+    RetryAfter(u32),
+    /// 415: `Accept`.
+    Accept(&'static str),
+    /// 421: `Require`.
+    Require(&'static str),
+}
+
+impl Refusal {
+    /// A refusal without a header.
+    pub(crate) const fn plain(status: Status) -> Refusal {
+        Refusal { status, reason: None, extra: Extra::None }
+    }
+
+    /// A refusal with a reason phrase of its own.
+    pub(crate) const fn because(status: Status, reason: &'static str) -> Refusal {
+        Refusal { status, reason: Some(reason), extra: Extra::None }
+    }
+
+    /// A refusal with a header.
+    pub(crate) const fn with(status: Status, extra: Extra) -> Refusal {
+        Refusal { status, reason: None, extra }
+    }
+}

@@ -1,0 +1,69 @@
+//! Every reason to wake, as one small enum. Keys are the bits of a generational key: a timer that outlived its object
+//! finds nothing and does nothing.
+
+/// Why the engine woke. RFC timer letters stay letters.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Timer {
+    /// Of a server transaction (`txn::ServerKey`).
+    Server(u64, ServerTimer),
+    /// Of a client transaction (`txn::ClientKey`).
+    Client(u64, ClientTimer),
+    /// A binding ends (`registrar::BindingKey`).
+    BindingExpiry(u64),
+    /// A binding will end soon and nobody refreshed it.
+    BindingExpiring(u64),
+    /// The NAT in front of a UDP binding wants a keep-alive.
+    BindingPing(u64),
+    /// A flow of RFC 5626 was silent for longer than Flow-Timer and its grace (`FlowId`).
+    FlowSilent(u64),
+    /// A parked request has waited long enough (`engine::pending`).
+    Parked(u64),
+    /// A verdict that waits so that time tells nothing may go out (`engine::pending`).
+    Delayed(u64),
+    /// The oldest remembered nonces are past their lifetime.
+    Nonces,
+    /// The oldest remembered tokens are past `exp`.
+    Tokens,
+    /// The key set of an issuer wants a refresh (index of the issuer).
+    Keys(u16),
+    /// Draining has taken long enough.
+    Drain,
+}
+
+/// Timers of server transactions (RFC 3261 s17.2, RFC 6026 s7.1).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum ServerTimer {
+    /// Resend the final response of an INVITE.
+    G,
+    /// No ACK came.
+    H,
+    /// ACK retransmissions are over.
+    I,
+    /// Request retransmissions are over.
+    J,
+    /// RFC 6026: INVITE retransmissions after a 2xx are over.
+    L,
+    /// RFC 3261 s17.2.1: no response within 200 ms, send 100. RFC 4320: likewise for non-INVITE, much later.
+    Trying,
+}
+
+/// Timers of client transactions (RFC 3261 s17.1, RFC 6026 s7.2).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum ClientTimer {
+    /// Resend INVITE.
+    A,
+    /// INVITE timed out.
+    B,
+    /// INVITE was answered provisionally and nothing final came (proxies and B2BUAs).
+    C,
+    /// Response retransmissions are over (INVITE, non-2xx).
+    D,
+    /// Resend non-INVITE.
+    E,
+    /// Non-INVITE timed out.
+    F,
+    /// Response retransmissions are over (non-INVITE).
+    K,
+    /// RFC 6026: 2xx retransmissions are over.
+    M,
+}
