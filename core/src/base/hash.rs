@@ -1,4 +1,9 @@
-//! Hashes: the digests of SIP authentication, HMAC-SHA-256, nothing else.
+//! Hashes: the digests of SIP authentication (RFC 7616, RFC 8760), HMAC-SHA-256 (RFC 2104), nothing else.
+
+use core::fmt;
+
+use md5::Md5;
+use sha2::{Digest, Sha256, Sha512_256};
 
 /// Digest algorithms of RFC 7616 and RFC 8760, without the `-sess` suffix, weakest first.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -34,3 +39,66 @@ impl DigestAlgorithm {
     }
 }
 
+/// The hash of the concatenated parts. MD5 fills the first 16 bytes, the rest is zero; see [`DigestAlgorithm::len`].
+pub fn digest(algorithm: DigestAlgorithm, parts: &[&[u8]]) -> [u8; 32] {
+    match algorithm {
+        DigestAlgorithm::Md5 => {
+            let mut out = [0; 32];
+            let (hash, _) = out.split_at_mut(16);
+            hash.copy_from_slice(&absorb(Md5::new(), parts).finalize());
+            out
+        }
+        DigestAlgorithm::Sha256 => sha256(parts),
+        DigestAlgorithm::Sha512_256 => absorb(Sha512_256::new(), parts).finalize().into(),
+    }
+}
+
+/// SHA-256 of the concatenated parts.
+pub fn sha256(parts: &[&[u8]]) -> [u8; 32] {
+    absorb(Sha256::new(), parts).finalize().into()
+}
+
+fn absorb<D: Digest>(mut state: D, parts: &[&[u8]]) -> D {
+    for part in parts {
+        state.update(part);
+    }
+    state
+}
+
+/// HMAC-SHA-256 with one key: the two key blocks are hashed once, so that a short message costs two compressions.
+#[derive(Clone)]
+pub struct HmacSha256 {
+    inner: Sha256,
+    outer: Sha256,
+}
+
+impl HmacSha256 {
+    const BLOCK: usize = 64;
+
+    /// For a key of any length; one longer than 64 bytes is hashed first (RFC 2104 s2).
+    pub fn new(key: &[u8]) -> HmacSha256 {
+        let mut block = [0; Self::BLOCK];
+        if key.len() > Self::BLOCK {
+            block[..32].copy_from_slice(&sha256(&[key]));
+        } else {
+            block[..key.len()].copy_from_slice(key);
+        }
+        HmacSha256 {
+            inner: Sha256::new_with_prefix(block.map(|b| b ^ 0x36)),
+            outer: Sha256::new_with_prefix(block.map(|b| b ^ 0x5c)),
+        }
+    }
+
+    /// The code of the concatenated parts. The parts are not delimited: a caller with parts of varying length puts a
+    /// separator between them. Compare codes in constant time.
+    pub fn mac(&self, parts: &[&[u8]]) -> [u8; 32] {
+        let inner = absorb(self.inner.clone(), parts).finalize();
+        absorb(self.outer.clone(), &[&inner]).finalize().into()
+    }
+}
+
+impl fmt::Debug for HmacSha256 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("HmacSha256(<secret>)")
+    }
+}

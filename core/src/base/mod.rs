@@ -1,7 +1,15 @@
 //! The ground floor: no SIP here. Time, generational slab, keyed hash table, timer wheel, ids, hashes, text.
 
 pub mod hash;
+pub mod ids;
+pub mod slab;
+pub mod table;
 pub mod text;
 mod time;
+pub mod wheel;
 
+pub use ids::{IdKind, IdText, Ids};
+pub use slab::{Key, Slab};
+pub use table::{HashKey, Index};
 pub use time::Time;
+pub use wheel::{TimerKey, Wheel};

@@ -1,0 +1,145 @@
+//! A hash index from peer-chosen bytes to our own keys; the bytes are stored once, elsewhere.
+//!
+//! Who owns the key decides the hash: everything a peer chooses goes through SipHash with a key of the seed; our own
+//! keys are indexes of a [`Slab`](super::Slab) and need no hash. The order of a table never reaches an output: there is
+//! no iteration.
+
+use core::fmt;
+use core::hash::Hasher;
+
+use hashbrown::HashTable;
+use siphasher::sip::SipHasher13;
+use siphasher::sip128::{Hasher128, SipHasher24};
+
+/// Capacity kept when the table becomes empty; more than that is given back.
+const FLOOR: usize = 64;
+
+/// The secret key of the hash tables. Made by [`Ids::hash_key`](super::Ids::hash_key).
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct HashKey([u64; 2]);
+
+impl HashKey {
+    /// From 128 secret bits.
+    pub const fn new(key: [u64; 2]) -> HashKey {
+        HashKey(key)
+    }
+
+    /// SipHash-1-3 of some bytes.
+    #[inline]
+    pub fn hash(&self, bytes: &[u8]) -> u64 {
+        SipHasher13::new_with_keys(self.0[0], self.0[1]).hash(bytes)
+    }
+
+    /// SipHash-1-3 of several parts, each preceded by its length, so that no two lists collide by concatenation.
+    pub fn hash_parts(&self, parts: &[&[u8]]) -> u64 {
+        let mut state = SipHasher13::new_with_keys(self.0[0], self.0[1]);
+        delimit(&mut state, parts);
+        state.finish()
+    }
+
+    /// SipHash-2-4 with 128 bits of several parts, each preceded by its length: for tables that trust the hash and do
+    /// not keep the bytes.
+    pub fn hash128(&self, parts: &[&[u8]]) -> u128 {
+        let mut state = SipHasher24::new_with_keys(self.0[0], self.0[1]);
+        delimit(&mut state, parts);
+        state.finish128().as_u128()
+    }
+}
+
+impl fmt::Debug for HashKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("HashKey(<secret>)")
+    }
+}
+
+fn delimit(state: &mut impl Hasher, parts: &[&[u8]]) {
+    for part in parts {
+        state.write(&(part.len() as u32).to_le_bytes());
+        state.write(part);
+    }
+}
+
+/// A hash table of values that lead to the bytes they were hashed from.
+///
+/// An entry is 32 bits of the hash beside the value, so that a lookup reads the bytes of a stranger once in 2^32 and
+/// growing reads none. Memory is released when the last value is removed, and halved on the way down.
+#[derive(Clone)]
+pub struct Index<V: Copy> {
+    table: HashTable<(u32, V)>,
+}
+
+impl<V: Copy> Index<V> {
+    /// Empty, without memory.
+    pub const fn new() -> Index<V> {
+        Index { table: HashTable::new() }
+    }
+
+    /// The value with this hash for which `eq` holds. At most one may.
+    #[inline]
+    pub fn find(&self, hash: u64, mut eq: impl FnMut(V) -> bool) -> Option<V> {
+        let part = hash as u32;
+        self.table.find(spread(part), |&(p, v)| p == part && eq(v)).map(|&(_, v)| v)
+    }
+
+    /// Adds a value. The caller has made sure by [`find`](Self::find) that an equal one is not there.
+    pub fn insert(&mut self, hash: u64, value: V) {
+        let part = hash as u32;
+        self.table.insert_unique(spread(part), (part, value), |&(p, _)| spread(p));
+    }
+
+    /// Changes the value for which `eq` holds and returns the old one; `None`, and nothing changed, without one.
+    pub fn replace(&mut self, hash: u64, mut eq: impl FnMut(V) -> bool, value: V) -> Option<V> {
+        let part = hash as u32;
+        let found = self.table.find_mut(spread(part), |&(p, v)| p == part && eq(v))?;
+        Some(core::mem::replace(&mut found.1, value))
+    }
+
+    /// Takes out the value for which `eq` holds.
+    pub fn remove(&mut self, hash: u64, mut eq: impl FnMut(V) -> bool) -> Option<V> {
+        let part = hash as u32;
+        let found = self.table.find_entry(spread(part), |&(p, v)| p == part && eq(v)).ok()?;
+        let ((_, value), _) = found.remove();
+        let (len, capacity) = (self.table.len(), self.table.capacity());
+        if capacity > FLOOR && len < capacity / 8 {
+            self.table.shrink_to((2 * len).max(FLOOR / 2), |&(p, _)| spread(p));
+        }
+        Some(value)
+    }
+
+    /// Removes all values and releases the memory.
+    pub fn clear(&mut self) {
+        self.table = HashTable::new();
+    }
+
+    /// How many values there are.
+    pub fn len(&self) -> usize {
+        self.table.len()
+    }
+
+    /// True without any.
+    pub fn is_empty(&self) -> bool {
+        self.table.is_empty()
+    }
+
+    /// Values that memory is held for.
+    pub fn capacity(&self) -> usize {
+        self.table.capacity()
+    }
+}
+
+impl<V: Copy> Default for Index<V> {
+    fn default() -> Index<V> {
+        Index::new()
+    }
+}
+
+impl<V: Copy> fmt::Debug for Index<V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Index({})", self.len())
+    }
+}
+
+/// hashbrown takes the bucket from the low bits and a tag from the top ones: the 32 bits we keep serve as both.
+fn spread(part: u32) -> u64 {
+    u64::from(part) << 32 | u64::from(part)
+}
