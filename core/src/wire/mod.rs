@@ -2,5 +2,12 @@
 //! for and borrow from the message; writers append to an arena and cannot emit CR or LF from a value.
 
 mod error;
+mod header;
+mod method;
+pub mod split;
+mod status;
 
 pub use error::{Fault, ParseError};
+pub use header::Header;
+pub use method::Method;
+pub use status::Status;
