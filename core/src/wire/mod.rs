@@ -1,13 +1,26 @@
 //! Bytes to views and back; no state. One scan finds the lines of a message; typed views read a value when it is asked
 //! for and borrow from the message; writers append to an arena and cannot emit CR or LF from a value.
 
+mod contact;
 mod error;
+mod grammar;
 mod header;
+mod host;
 mod method;
+mod name_addr;
+mod params;
 pub mod split;
 mod status;
+mod uri;
+mod via;
 
+pub use contact::{ContactValue, ExpiresParam};
 pub use error::{Fault, ParseError};
 pub use header::Header;
+pub use host::Host;
 pub use method::Method;
+pub use name_addr::NameAddr;
+pub use params::{Param, Params, ParamsIter};
 pub use status::Status;
+pub use uri::{Uri, UriScheme};
+pub use via::{Rport, Via};

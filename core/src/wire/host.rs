@@ -1,0 +1,193 @@
+//! Hosts and ports: names, IPv4 addresses, IPv6 references. RFC 3261 s25.1, RFC 5118 s4.
+
+use core::fmt;
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use super::grammar::{HOST, is};
+use super::{Fault, ParseError};
+
+/// The longest host name taken (RFC 1035 s2.3.4).
+const NAME_BYTES: usize = 255;
+
+/// A host as it stands in a URI or in Via. Equality ignores the case of names and the spelling of IPv6 addresses.
+#[derive(Clone, Copy, Debug)]
+pub enum Host<'m> {
+    /// A domain name, as it was written.
+    Name(&'m [u8]),
+    /// An IPv4 address.
+    V4(Ipv4Addr),
+    /// An IPv6 address; on the wire it stands in brackets.
+    V6(Ipv6Addr),
+}
+
+impl<'m> Host<'m> {
+    /// Reads a whole host; IPv6 in brackets. No port, no white space.
+    pub fn parse(input: &'m [u8]) -> Result<Host<'m>, ParseError> {
+        match Host::prefix(input) {
+            Ok((host, end)) if end == input.len() => Ok(host),
+            Ok(_) => Err(ParseError::new("host", Fault::Malformed)),
+            Err(fault) => Err(ParseError::new("host", fault)),
+        }
+    }
+
+    /// Reads a whole host where IPv6 may also stand without brackets, as in the `received` and `maddr` of Via.
+    pub fn parse_bare(input: &'m [u8]) -> Result<Host<'m>, ParseError> {
+        // RFC 5118 s4.5: received is specified without brackets, and seen with them.
+        match ipv6(input) {
+            Some(address) => Ok(Host::V6(address)),
+            None => Host::parse(input),
+        }
+    }
+
+    /// Reads the host the input begins with, and says where it ends.
+    #[inline]
+    pub(crate) fn prefix(input: &'m [u8]) -> Result<(Host<'m>, usize), Fault> {
+        if let [b'[', rest @ ..] = input {
+            let end = memchr::memchr(b']', rest).ok_or(Fault::Malformed)?;
+            let address = rest.get(..end).and_then(ipv6).ok_or(Fault::Malformed)?;
+            return Ok((Host::V6(address), end + 2));
+        }
+        let mut after_dot = true;
+        let mut end = 0;
+        while let Some(&byte) = input.get(end)
+            && is(byte, HOST)
+        {
+            if byte == b'.' {
+                if after_dot {
+                    return Err(Fault::Malformed);
+                }
+                after_dot = true;
+            } else {
+                after_dot = false;
+            }
+            end += 1;
+        }
+        let name = input.get(..end).unwrap_or_default();
+        match name {
+            [] | [b'-', ..] => Err(Fault::Malformed),
+            _ if end > NAME_BYTES => Err(Fault::TooLong),
+            [.., last] if last.is_ascii_alphabetic() => Ok((Host::Name(name), end)),
+            _ => numeric(name).map(|host| (host, end)),
+        }
+    }
+
+    /// The address, if it is one.
+    pub fn ip(&self) -> Option<IpAddr> {
+        match *self {
+            Host::Name(_) => None,
+            Host::V4(address) => Some(IpAddr::V4(address)),
+            Host::V6(address) => Some(IpAddr::V6(address)),
+        }
+    }
+
+    /// Appends the form that equal hosts share: lower case, IPv6 as RFC 5952 spells it, no brackets.
+    pub fn write_folded(&self, out: &mut impl Extend<u8>) {
+        match *self {
+            Host::Name(name) => out.extend(name.iter().map(u8::to_ascii_lowercase)),
+            Host::V4(address) => write_address(out, &address),
+            Host::V6(address) => write_address(out, &address),
+        }
+    }
+}
+
+impl PartialEq for Host<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Host::Name(a), Host::Name(b)) => a.eq_ignore_ascii_case(b),
+            (Host::V4(a), Host::V4(b)) => a == b,
+            (Host::V6(a), Host::V6(b)) => a == b,
+            _ => false,
+        }
+    }
+}
+
+impl Eq for Host<'_> {}
+
+/// As it stands on the wire: IPv6 in brackets.
+impl fmt::Display for Host<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            // A parsed name is ASCII; one made by hand that is not prints nothing.
+            Host::Name(name) => f.write_str(core::str::from_utf8(name).unwrap_or_default()),
+            Host::V4(address) => address.fmt(f),
+            Host::V6(address) => write!(f, "[{address}]"),
+        }
+    }
+}
+
+/// Reads a whole port.
+#[inline]
+pub(crate) fn port(digits: &[u8]) -> Result<u16, Fault> {
+    if digits.is_empty() {
+        return Err(Fault::Malformed);
+    }
+    let mut value = 0_u32;
+    for byte in digits {
+        let digit = byte.wrapping_sub(b'0');
+        if digit > 9 {
+            return Err(Fault::Malformed);
+        }
+        value = (value * 10 + u32::from(digit)).min(100_000);
+    }
+    u16::try_from(value).map_err(|_| Fault::Range)
+}
+
+/// An IPv6 address without brackets and without a zone.
+fn ipv6(input: &[u8]) -> Option<Ipv6Addr> {
+    // The longest spelling is 45 bytes long.
+    if input.len() > 45 || !input.contains(&b':') {
+        return None;
+    }
+    core::str::from_utf8(input).ok()?.parse().ok()
+}
+
+/// What ends in no letter: an IPv4 address, or a name whose last label is not a number.
+#[inline(never)]
+fn numeric(name: &[u8]) -> Result<Host<'_>, Fault> {
+    if let Some(address) = ipv4(name) {
+        return Ok(Host::V4(address));
+    }
+    // RFC 3261 s25.1: the last label begins with a letter. Names with digits there exist; a number alone is none.
+    let top = name.strip_suffix(b".").unwrap_or(name).rsplit(|byte| *byte == b'.').next().unwrap_or_default();
+    if top.iter().all(u8::is_ascii_digit) { Err(Fault::Malformed) } else { Ok(Host::Name(name)) }
+}
+
+fn ipv4(input: &[u8]) -> Option<Ipv4Addr> {
+    let mut octets = [0_u8; 4];
+    let mut at = 0;
+    for (index, octet) in octets.iter_mut().enumerate() {
+        if index > 0 {
+            if input.get(at) != Some(&b'.') {
+                return None;
+            }
+            at += 1;
+        }
+        let start = at;
+        let mut value = 0_u32;
+        while let Some(&byte) = input.get(at)
+            && byte.is_ascii_digit()
+            && at - start < 3
+        {
+            value = value * 10 + u32::from(byte - b'0');
+            at += 1;
+        }
+        // A leading zero reads as octal elsewhere; such a host is not taken.
+        if at == start || (at - start > 1 && input.get(start) == Some(&b'0')) {
+            return None;
+        }
+        *octet = u8::try_from(value).ok()?;
+    }
+    (at == input.len()).then(|| Ipv4Addr::from(octets))
+}
+
+fn write_address(out: &mut impl Extend<u8>, address: &impl fmt::Display) {
+    struct Into<'a, E>(&'a mut E);
+    impl<E: Extend<u8>> fmt::Write for Into<'_, E> {
+        fn write_str(&mut self, text: &str) -> fmt::Result {
+            self.0.extend(text.bytes());
+            Ok(())
+        }
+    }
+    // Writing into an `Extend` cannot fail.
+    let _ = fmt::write(&mut Into(out), format_args!("{address}"));
+}

@@ -1,0 +1,213 @@
+//! Parameters behind a semicolon: those of headers (`generic-param`) and those of URIs. RFC 3261 s25.1.
+
+use super::grammar::{NAME, PARAM, SPACE, TOKEN, VALUE, is, quoted_end, run, run_escaped};
+use super::{Fault, ParseError};
+
+/// The most parameters one value or URI may have.
+const MOST: usize = 64;
+
+/// A list `;name=value;name`, validated and borrowed as it came, with its first semicolon.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Params<'m> {
+    raw: &'m [u8],
+}
+
+/// One parameter.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Param<'m> {
+    /// The name as it was written; names are compared without case.
+    pub name: &'m [u8],
+    /// The value as it was written, with its quotes if it has some; `None` without `=`.
+    pub raw: Option<&'m [u8]>,
+}
+
+impl<'m> Param<'m> {
+    /// The value without quotes. Quoted pairs inside stay as they are.
+    pub fn value(&self) -> Option<&'m [u8]> {
+        self.raw.map(strip_quotes)
+    }
+}
+
+impl<'m> Params<'m> {
+    /// No parameters.
+    pub const EMPTY: Params<'static> = Params { raw: b"" };
+
+    /// Reads the parameters of a header value: nothing, or a semicolon and what follows it to the end.
+    ///
+    /// Empty parameters (`;;`) and white space around `;` and `=` are tolerated. A value is a quoted string or visible
+    /// bytes without separators.
+    pub fn parse(input: &'m [u8]) -> Result<Params<'m>, ParseError> {
+        Params::header(input, |_| {}).map_err(|fault| ParseError::new("parameters", fault))
+    }
+
+    /// Like [`Params::parse`], and shows each parameter on the way.
+    #[inline(always)]
+    pub(crate) fn header(input: &'m [u8], mut seen: impl FnMut(Param<'m>)) -> Result<Params<'m>, Fault> {
+        let mut at = 0;
+        for _ in 0..=MOST {
+            match next::<HEADER>(input, at)? {
+                Some((param, end)) => {
+                    seen(param);
+                    at = end;
+                }
+                None => return Ok(Params { raw: input }),
+            }
+        }
+        Err(Fault::TooMany)
+    }
+
+    /// Reads the parameters of a URI, up to the end or to a question mark; gives the rest back.
+    #[inline]
+    pub(crate) fn uri(input: &'m [u8]) -> Result<(Params<'m>, &'m [u8]), Fault> {
+        let mut at = 0;
+        for _ in 0..=MOST {
+            match next::<URI>(input, at)? {
+                Some((_, end)) => at = end,
+                None => {
+                    while input.get(at) == Some(&b';') {
+                        at += 1;
+                    }
+                    let (raw, rest) = input.split_at_checked(at).ok_or(Fault::Malformed)?;
+                    return Ok((Params { raw }, rest));
+                }
+            }
+        }
+        Err(Fault::TooMany)
+    }
+
+    /// All of it as it came, with the first semicolon; empty if there are none.
+    pub fn raw(&self) -> &'m [u8] {
+        self.raw
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.iter().next().is_none()
+    }
+
+    /// The parameters in order.
+    pub fn iter(&self) -> ParamsIter<'m> {
+        ParamsIter { raw: self.raw, at: 0 }
+    }
+
+    /// The first parameter of a name, compared without case: its value as written, `Some(None)` if it has none.
+    #[inline]
+    pub fn get(&self, name: &[u8]) -> Option<Option<&'m [u8]>> {
+        self.find(name).map(|param| param.raw)
+    }
+
+    #[inline]
+    pub(crate) fn find(&self, name: &[u8]) -> Option<Param<'m>> {
+        self.iter().find(|param| param.name.len() == name.len() && param.name.eq_ignore_ascii_case(name))
+    }
+
+    /// The value of the first parameter of a name, without quotes; `None` also if it has no value.
+    #[inline]
+    pub fn value(&self, name: &[u8]) -> Option<&'m [u8]> {
+        self.get(name).flatten().map(strip_quotes)
+    }
+
+    /// Whether there is a parameter of that name, compared without case.
+    pub fn contains(&self, name: &[u8]) -> bool {
+        self.get(name).is_some()
+    }
+}
+
+impl<'m> IntoIterator for Params<'m> {
+    type Item = Param<'m>;
+    type IntoIter = ParamsIter<'m>;
+    fn into_iter(self) -> ParamsIter<'m> {
+        self.iter()
+    }
+}
+
+/// Parameters in order.
+#[derive(Clone, Debug)]
+pub struct ParamsIter<'m> {
+    raw: &'m [u8],
+    at: usize,
+}
+
+impl<'m> Iterator for ParamsIter<'m> {
+    type Item = Param<'m>;
+    #[inline]
+    fn next(&mut self) -> Option<Param<'m>> {
+        // What was validated once reads without a fault.
+        let (param, end) = next::<KNOWN>(self.raw, self.at).ok().flatten()?;
+        self.at = end;
+        Some(param)
+    }
+}
+
+/// Strict names, broad or quoted values.
+const HEADER: u8 = 0;
+/// Names and values of `paramchar` and escapes, no white space; ends at a question mark.
+const URI: u8 = 1;
+/// Either of them, validated before.
+const KNOWN: u8 = 2;
+
+/// The next parameter at or behind `at`, and where it ends.
+#[inline(always)]
+fn next<const KIND: u8>(input: &[u8], mut at: usize) -> Result<Option<(Param<'_>, usize)>, Fault> {
+    loop {
+        if KIND != URI {
+            at = run(input, at, SPACE);
+        }
+        match input.get(at) {
+            None => return Ok(None),
+            Some(b';') => at += 1,
+            Some(b'?') if KIND == URI => return Ok(None),
+            Some(_) => return Err(Fault::Malformed),
+        }
+        if KIND != URI {
+            at = run(input, at, SPACE);
+        }
+        match input.get(at) {
+            None => return Ok(None),
+            Some(b';') => continue,
+            Some(b'?') if KIND == URI => return Ok(None),
+            Some(_) => break,
+        }
+    }
+    let start = at;
+    at = match KIND {
+        HEADER => run(input, at, TOKEN),
+        URI => run_escaped(input, at, PARAM),
+        _ => run(input, at, NAME),
+    };
+    if at == start {
+        return Err(Fault::Malformed);
+    }
+    let name = input.get(start..at).unwrap_or_default();
+    if KIND != URI && input.get(at).is_some_and(|byte| is(*byte, SPACE)) {
+        at = run(input, at, SPACE);
+    }
+    if input.get(at) != Some(&b'=') {
+        return Ok(Some((Param { name, raw: None }, at)));
+    }
+    at += 1;
+    if KIND != URI {
+        at = run(input, at, SPACE);
+    }
+    let start = at;
+    at = if KIND == URI {
+        // RFC 3261 s25.1 has no `=` in a value; base64 padding stands there all the same.
+        let mut end = run_escaped(input, at, PARAM);
+        while input.get(end) == Some(&b'=') {
+            end = run_escaped(input, end + 1, PARAM);
+        }
+        end
+    } else if input.get(at) == Some(&b'"') {
+        quoted_end(input, at).ok_or(Fault::Malformed)?
+    } else {
+        run(input, at, VALUE)
+    };
+    Ok(Some((Param { name, raw: input.get(start..at) }, at)))
+}
+
+fn strip_quotes(value: &[u8]) -> &[u8] {
+    match value {
+        [b'"', inner @ .., b'"'] => inner,
+        _ => value,
+    }
+}

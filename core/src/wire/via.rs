@@ -1,0 +1,129 @@
+//! Via: RFC 3261 s20.42, with `rport` of RFC 3581 and the addresses of RFC 5118 s4.
+
+use core::net::IpAddr;
+
+use nom::Parser;
+use nom::sequence::{separated_pair, terminated};
+
+use super::grammar::{SPACE, gap, is, mark, run, token, trim};
+use super::host::port;
+use super::params::Param;
+use super::{Fault, Host, Params, ParseError};
+
+/// One element of Via.
+#[derive(Clone, Copy, Debug)]
+pub struct Via<'m> {
+    /// All of it as it came, without white space around it.
+    pub raw: &'m [u8],
+    /// The version behind `SIP/`; anything but `2.0` deserves a 505.
+    pub version: &'m [u8],
+    /// The transport token as written: `UDP`, `tcp`, `WSS`, `UNKNOWN`.
+    pub transport: &'m [u8],
+    /// The host of sent-by.
+    pub host: Host<'m>,
+    /// The port of sent-by, if one is written.
+    pub port: Option<u16>,
+    /// The parameters.
+    pub params: Params<'m>,
+    branch: Option<&'m [u8]>,
+}
+
+/// The `rport` of RFC 3581.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Rport {
+    /// Not there: the response goes to the port of sent-by.
+    Absent,
+    /// There without a usable value: the client asks for it.
+    Empty,
+    /// Filled in.
+    Value(u16),
+}
+
+impl<'m> Via<'m> {
+    /// Reads one element of a Via header, without the commas around it.
+    ///
+    /// White space may stand around `/`, `:` and `;`. A repeated branch is [`Fault::Repeated`].
+    #[inline]
+    pub fn parse(input: &'m [u8]) -> Result<Via<'m>, ParseError> {
+        Via::read(input).map_err(|fault| ParseError::new("Via", fault))
+    }
+
+    #[inline]
+    pub(crate) fn read(input: &'m [u8]) -> Result<Via<'m>, Fault> {
+        let raw = trim(input);
+        let (rest, (version, transport)) = match raw.strip_prefix(b"SIP/2.0/") {
+            Some(rest) if !rest.first().is_some_and(|byte| is(*byte, SPACE)) => {
+                terminated(token, gap).parse(rest).map(|(rest, transport)| (rest, (&b"2.0"[..], transport)))
+            }
+            _ => protocol(raw),
+        }
+        .map_err(|_| Fault::Malformed)?;
+        let (host, end) = Host::prefix(rest)?;
+        let mut at = end;
+        let mut number = None;
+        if rest.get(at).is_some_and(|byte| is(*byte, SPACE)) {
+            at = run(rest, at, SPACE);
+        }
+        if rest.get(at) == Some(&b':') {
+            let from = run(rest, at + 1, SPACE);
+            at = from;
+            while rest.get(at).is_some_and(u8::is_ascii_digit) {
+                at += 1;
+            }
+            number = Some(port(rest.get(from..at).unwrap_or_default())?);
+        }
+        let mut branch = None;
+        let mut branches = 0_u32;
+        let params = Params::header(rest.get(at..).unwrap_or_default(), |param: Param<'m>| {
+            if param.name.len() == 6 && param.name.eq_ignore_ascii_case(b"branch") {
+                branch = param.value().filter(|value| !value.is_empty());
+                branches += 1;
+            }
+        })?;
+        if branches > 1 {
+            return Err(Fault::Repeated);
+        }
+        Ok(Via { raw, version, transport, host, port: number, params, branch })
+    }
+
+    /// The branch, if it is there and not empty.
+    pub fn branch(&self) -> Option<&'m [u8]> {
+        self.branch
+    }
+
+    /// The `rport` parameter.
+    pub fn rport(&self) -> Rport {
+        match self.params.get(b"rport") {
+            None => Rport::Absent,
+            Some(value) => value.and_then(|digits| port(digits).ok()).map_or(Rport::Empty, Rport::Value),
+        }
+    }
+
+    /// The `received` address, in brackets or not; `None` also if it is no address.
+    pub fn received(&self) -> Option<IpAddr> {
+        self.params
+            .value(b"received")
+            .and_then(|value| Host::parse_bare(value).ok())
+            .and_then(|host| host.ip())
+    }
+
+    /// The `maddr` host; `None` also if it is none.
+    pub fn maddr(&self) -> Option<Host<'m>> {
+        self.params.value(b"maddr").and_then(|value| Host::parse_bare(value).ok())
+    }
+
+    /// The `ttl`, 0 to 255; `None` also if it is out of range.
+    pub fn ttl(&self) -> Option<u8> {
+        self.params.value(b"ttl").and_then(|value| port(value).ok()).and_then(|ttl| u8::try_from(ttl).ok())
+    }
+}
+
+/// `SIP / version / transport`, with white space anywhere, and of any version.
+#[inline(never)]
+fn protocol(input: &[u8]) -> super::grammar::Parsed<'_, (&[u8], &[u8])> {
+    let (rest, name) = terminated(token, mark(b'/')).parse(input)?;
+    if !name.eq_ignore_ascii_case(b"SIP") {
+        return Err(nom::Err::Error(()));
+    }
+    terminated(separated_pair(token, mark(b'/'), token), gap).parse(rest)
+}
