@@ -2,22 +2,27 @@
 //! for and borrow from the message; writers append to an arena and cannot emit CR or LF from a value.
 
 mod contact;
+mod cseq;
 mod error;
 mod grammar;
 mod header;
 mod host;
+mod message;
 mod method;
 mod name_addr;
 mod params;
+mod scan;
 pub mod split;
 mod status;
 mod uri;
 mod via;
 
 pub use contact::{ContactValue, ExpiresParam};
+pub use cseq::Cseq;
 pub use error::{Fault, ParseError};
 pub use header::Header;
 pub use host::Host;
+pub use message::{Bounds, Held, Kind, Layout, Line, Message, Reject, Values, parse};
 pub use method::Method;
 pub use name_addr::NameAddr;
 pub use params::{Param, Params, ParamsIter};

@@ -9,6 +9,8 @@ use std::borrow::Cow;
 
 use memchr::{memchr, memchr2, memchr3};
 
+use crate::base::text::trim;
+
 /// The elements of a comma-separated value, trimmed, in order; empty ones are skipped.
 pub fn commas(value: &[u8]) -> Split<'_> {
     Split { rest: value, at: b',' }
@@ -82,18 +84,6 @@ pub fn quoted_end(bytes: &[u8]) -> Option<usize> {
             _ => at = i + 2,
         }
     }
-}
-
-/// Without spaces, tabs and line ends at both ends.
-#[inline]
-pub fn trim(mut bytes: &[u8]) -> &[u8] {
-    while let [b' ' | b'\t' | b'\r' | b'\n', rest @ ..] = bytes {
-        bytes = rest;
-    }
-    while let [rest @ .., b' ' | b'\t' | b'\r' | b'\n'] = bytes {
-        bytes = rest;
-    }
-    bytes
 }
 
 /// The value on one line. RFC 3261 s7.3.1: a line end with the white space behind it means one space. Allocates only if

@@ -1,0 +1,85 @@
+//! The CSeq value. RFC 3261 s20.16, s8.1.1.5.
+
+use super::{Fault, Method, ParseError};
+use crate::base::text;
+
+/// A CSeq value.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Cseq<'m> {
+    /// The sequence number. RFC 3261 s8.1.1.5 asks senders to stay below 2**31; up to 2**32-1 is read.
+    pub number: u32,
+    /// The method.
+    pub method: Method,
+    /// Its name as it came.
+    pub method_raw: &'m [u8],
+}
+
+impl<'m> Cseq<'m> {
+    /// Reads a value: digits, white space, a token.
+    pub fn parse(value: &'m [u8]) -> Result<Cseq<'m>, ParseError> {
+        const WHAT: &str = "CSeq";
+        let digits = value.iter().take_while(|b| b.is_ascii_digit()).count();
+        let (number, rest) = value.split_at(digits);
+        let method_raw = text::trim(rest);
+        let separated = matches!(rest.first(), Some(b' ' | b'\t' | b'\r' | b'\n'));
+        if number.is_empty() || !separated {
+            return Err(ParseError::new(WHAT, Fault::Malformed));
+        }
+        let method = Method::from_bytes(method_raw);
+        if method == Method::Other && !text::is_token(method_raw) {
+            return Err(ParseError::new(WHAT, Fault::Malformed));
+        }
+        let number = text::decimal_u32(number).ok_or(ParseError::new(WHAT, Fault::Range))?;
+        Ok(Cseq { number, method, method_raw })
+    }
+
+    /// True if both name the same method, by the bytes where it is not in the table.
+    pub fn is_for(&self, method: Method, method_raw: &[u8]) -> bool {
+        self.method == method && (method != Method::Other || self.method_raw == method_raw)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn leading_zeros_and_folds_are_read() {
+        let cseq = Cseq::parse(b"0009\r\n  INVITE").expect("RFC 4475 s3.1.1.1");
+        assert_eq!((cseq.number, cseq.method), (9, Method::Invite));
+    }
+
+    #[test]
+    fn an_unknown_method_keeps_its_name() {
+        let cseq = Cseq::parse(b"4294967295 NEW%4d").expect("largest number");
+        assert_eq!((cseq.number, cseq.method, cseq.method_raw), (u32::MAX, Method::Other, &b"NEW%4d"[..]));
+        assert!(cseq.is_for(Method::Other, b"NEW%4d"));
+        assert!(!cseq.is_for(Method::Other, b"NEWM"));
+        assert!(!cseq.is_for(Method::Invite, b"INVITE"));
+    }
+
+    #[test]
+    fn numbers_past_32_bits_are_out_of_range() {
+        assert_eq!(Cseq::parse(b"36893488147419103232 REGISTER"), Err(ParseError::new("CSeq", Fault::Range)));
+        assert_eq!(Cseq::parse(b"4294967296 REGISTER"), Err(ParseError::new("CSeq", Fault::Range)));
+    }
+
+    #[test]
+    fn what_is_not_a_cseq_is_malformed() {
+        for value in [
+            "",
+            "1",
+            "1INVITE",
+            "INVITE",
+            "INVITE 1",
+            "-1 INVITE",
+            "1 IN VITE",
+            "1 ",
+            "+1 INVITE",
+            "1 INV\u{e9}",
+        ] {
+            let fault = Cseq::parse(value.as_bytes()).expect_err(value).fault;
+            assert_eq!(fault, Fault::Malformed, "{value}");
+        }
+    }
+}

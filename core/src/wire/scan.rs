@@ -1,0 +1,217 @@
+//! The line scanner: where header lines, start line and head end. RFC 3261 s7, s7.1, s7.2, s7.3.1, s25.1.
+//!
+//! What is taken for a line: it ends with CRLF, and a bare LF is tolerated; the next line belongs to it while that begins
+//! with a space or a tab. A bare CR makes the line malformed, and so does a NUL, except behind a backslash, where
+//! RFC 3261 s25.1 allows it as a quoted-pair (RFC 4475 s3.1.1.2).
+
+use memchr::{memchr, memchr3};
+
+use super::{Fault, Header, Method, ParseError};
+use crate::base::text;
+
+/// Whether folding is allowed: header lines may be folded, a start line may not.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Folding {
+    Allowed,
+    Refused,
+}
+
+/// One line with its folding.
+#[derive(Clone, Copy)]
+pub(super) struct Physical {
+    /// Behind the line end.
+    pub(super) end: usize,
+    /// In front of the (last) line end.
+    pub(super) content_end: usize,
+    /// Ends with CRLF and is not folded: may be copied as it is.
+    pub(super) plain: bool,
+    /// Holds a bare CR, or a NUL outside a quoted-pair.
+    pub(super) bad: bool,
+}
+
+/// The line that begins at `start`; `None` if it has no end.
+#[inline]
+pub(super) fn line(bytes: &[u8], start: usize, folding: Folding) -> Option<Physical> {
+    let mut found = Physical { end: start, content_end: start, plain: true, bad: false };
+    let mut at = start;
+    loop {
+        let i = at + memchr3(b'\n', b'\r', 0, bytes.get(at..)?)?;
+        match bytes.get(i)? {
+            b'\r' if bytes.get(i + 1) == Some(&b'\n') => {
+                found.content_end = i;
+                found.end = i + 2;
+            }
+            b'\n' => {
+                found.content_end = i;
+                found.end = i + 1;
+                found.plain = false;
+            }
+            b'\r' => {
+                found.bad = true;
+                at = i + 1;
+                continue;
+            }
+            _ => {
+                found.bad |= !(i > start && bytes.get(i - 1) == Some(&b'\\'));
+                at = i + 1;
+                continue;
+            }
+        }
+        // RFC 3261 s7.3.1: a line that begins with white space continues the one before. An empty line ends the head.
+        let folded = matches!(bytes.get(found.end), Some(b' ' | b'\t'));
+        if folded && folding == Folding::Allowed && found.content_end > start {
+            found.plain = false;
+            at = found.end;
+            continue;
+        }
+        return Some(found);
+    }
+}
+
+/// Length of the line ends that `bytes` begins with. RFC 3261 s7.5: they are ignored before a start line.
+pub(super) fn leading_line_ends(bytes: &[u8]) -> usize {
+    bytes.iter().take_while(|b| matches!(b, b'\r' | b'\n')).count()
+}
+
+/// A header line taken apart; positions count from the beginning of the message.
+#[derive(Clone, Copy)]
+pub(super) struct Field {
+    pub(super) header: Header,
+    pub(super) name_end: usize,
+    pub(super) value_start: usize,
+    pub(super) value_end: usize,
+}
+
+/// Finds name and value of the header line in `bytes[start..content_end]`; the value without white space around it.
+#[inline]
+pub(super) fn field(bytes: &[u8], start: usize, content_end: usize) -> Result<Field, ParseError> {
+    const MALFORMED: ParseError = ParseError::new("header", Fault::Malformed);
+    let content = bytes.get(start..content_end).ok_or(MALFORMED)?;
+    let colon = memchr(b':', content).ok_or(MALFORMED)?;
+    let (name, value) = content.split_at(colon);
+    // RFC 3261 s7.3.1: white space may stand before the colon.
+    let mut name = name;
+    while let [rest @ .., b' ' | b'\t'] = name {
+        name = rest;
+    }
+    let header = Header::of(name);
+    if header == Header::Other && !text::is_token(name) {
+        return Err(MALFORMED);
+    }
+    let value = value.get(1..).unwrap_or_default();
+    let trailing = trailing_space(value);
+    let value = value.get(..value.len() - trailing).unwrap_or_default();
+    let leading = leading_space(value);
+    Ok(Field {
+        header,
+        name_end: start + name.len(),
+        value_start: content_end - trailing - value.len() + leading,
+        value_end: content_end - trailing,
+    })
+}
+
+#[inline]
+fn is_space(b: u8) -> bool {
+    matches!(b, b' ' | b'\t' | b'\r' | b'\n')
+}
+
+#[inline]
+fn leading_space(bytes: &[u8]) -> usize {
+    bytes.iter().take_while(|&&b| is_space(b)).count()
+}
+
+#[inline]
+fn trailing_space(bytes: &[u8]) -> usize {
+    bytes.iter().rev().take_while(|&&b| is_space(b)).count()
+}
+
+/// A start line taken apart; positions count from the beginning of the message.
+#[derive(Clone, Copy)]
+pub(super) enum Start {
+    Request { method: Method, method_end: usize, uri_end: usize },
+    Response { status: u16, reason_start: usize, reason_end: usize },
+}
+
+/// Reads the content of a start line. A request line whose version is not 2.0 is given with the fault, so that it can be
+/// answered; no other faulty line is.
+pub(super) fn start_line(content: &[u8]) -> Result<Start, (ParseError, Option<Start>)> {
+    // RFC 3261 s7.1: the version is case-insensitive. A method is a token and has no slash.
+    match content.split_first_chunk::<4>() {
+        Some((prefix, _)) if prefix.eq_ignore_ascii_case(b"SIP/") => {
+            status_line(content).map_err(|e| (e, None))
+        }
+        _ => request_line(content),
+    }
+}
+
+fn status_line(content: &[u8]) -> Result<Start, ParseError> {
+    const WHAT: &str = "Status-Line";
+    let space = memchr(b' ', content).ok_or(ParseError::new(WHAT, Fault::Malformed))?;
+    let (version, rest) = content.split_at(space);
+    if !version.eq_ignore_ascii_case(b"SIP/2.0") {
+        return Err(ParseError::new(WHAT, Fault::Version));
+    }
+    let rest = rest.get(1..).unwrap_or_default();
+    // The space behind the code is mandatory even if the phrase is empty; many leave it out then.
+    let (code, reason_start) = match memchr(b' ', rest) {
+        Some(i) => (rest.get(..i).unwrap_or_default(), space + 2 + i),
+        None => (rest, content.len()),
+    };
+    // RFC 3261 s7.2: the first digit is 1 to 6. RFC 4475 s3.1.2.19: a larger number must not break the receiver.
+    match text::decimal_u32(code) {
+        Some(n @ 100..=699) if code.len() == 3 => {
+            Ok(Start::Response { status: n as u16, reason_start, reason_end: content.len() })
+        }
+        _ if !code.is_empty() && code.iter().all(u8::is_ascii_digit) => {
+            Err(ParseError::new(WHAT, Fault::Range))
+        }
+        _ => Err(ParseError::new(WHAT, Fault::Malformed)),
+    }
+}
+
+fn request_line(content: &[u8]) -> Result<Start, (ParseError, Option<Start>)> {
+    const WHAT: &str = "Request-Line";
+    // RFC 3261 s7.1: Method SP Request-URI SP SIP-Version, one space each and none anywhere else.
+    let parts = memchr(b' ', content).and_then(|method_end| {
+        let (name, rest) = content.split_at(method_end);
+        let rest = rest.get(1..)?;
+        let uri_len = memchr(b' ', rest)?;
+        Some((name, uri_len, rest.get(uri_len + 1..)?))
+    });
+    let Some((name, uri_len, version)) = parts else { return Err((unlike_sip(content), None)) };
+    let method = Method::from_bytes(name);
+    if method == Method::Other && !text::is_token(name) {
+        return Err((unlike_sip(content), None));
+    }
+    let start = Start::Request { method, method_end: name.len(), uri_end: name.len() + 1 + uri_len };
+    if uri_len > 0 && version.eq_ignore_ascii_case(b"SIP/2.0") {
+        return Ok(start);
+    }
+    if uri_len > 0 && is_version(version) {
+        // RFC 3261 s21.5.6
+        return Err((ParseError::new(WHAT, Fault::Version), Some(start)));
+    }
+    let error = unlike_sip(content);
+    Err((error, (error.fault != Fault::NotSip).then_some(start)))
+}
+
+/// True for `SIP/` and two numbers with a dot between them.
+fn is_version(version: &[u8]) -> bool {
+    let Some((prefix, numbers)) = version.split_first_chunk::<4>() else { return false };
+    let Some(dot) = memchr(b'.', numbers) else { return false };
+    let (major, minor) = numbers.split_at(dot);
+    let digits = |b: &[u8]| !b.is_empty() && b.iter().all(u8::is_ascii_digit);
+    prefix.eq_ignore_ascii_case(b"SIP/") && digits(major) && digits(minor.get(1..).unwrap_or_default())
+}
+
+/// The fault of a line that is no request line: malformed if its last word is a SIP version, else not SIP at all.
+fn unlike_sip(content: &[u8]) -> ParseError {
+    let last = content.split(|&b| is_space(b)).rfind(|word| !word.is_empty()).unwrap_or_default();
+    let fault = if is_version(last) && last.len() < content.len() { Fault::Malformed } else { Fault::NotSip };
+    ParseError::new("Request-Line", fault)
+}
+
+/// True if the bytes that have come so far may still become a start line.
+pub(super) fn may_be_start(content: &[u8]) -> bool {
+    !matches!(start_line(content), Err((ParseError { fault: Fault::NotSip, .. }, _)))
+}
