@@ -114,7 +114,7 @@ impl Config {
         faults.unless(!self.domains.is_empty(), || "domains", "name at least one domain");
         for (i, d) in self.domains.iter().enumerate() {
             for name in std::iter::once(&d.name).chain(&d.aliases) {
-                faults.unless(Host::parse_loose(name.as_bytes()).is_some(), || format!("domains[{i}]"), "must be a host name or an address");
+                faults.unless(Host::parse(name.as_bytes()).or_else(|_| Host::parse_bare(name.as_bytes())).is_ok(), || format!("domains[{i}]"), "must be a host name or an address");
             }
         }
         faults.unless(is_clean(&self.server_name), || "server_name", "must be printable ASCII");

@@ -27,12 +27,19 @@ impl Clone for Outbox {
 }
 
 impl Outbox {
-    /// The arena, with room for `expected` bytes. A writer appends, then splits its message off.
-    pub(crate) fn arena(&mut self, expected: usize) -> &mut BytesMut {
-        if self.arena.capacity() < expected {
-            self.arena.reserve(expected.max(CHUNK));
+    /// Lends the arena, with room for `expected` bytes. A writer appends to it, splits its message off, and gives it
+    /// back with [`restore`](Outbox::restore); meanwhile the outbox can be used for everything else.
+    pub(crate) fn lend(&mut self, expected: usize) -> BytesMut {
+        let mut arena = core::mem::take(&mut self.arena);
+        if arena.capacity() < expected {
+            arena.reserve(expected.max(CHUNK));
         }
-        &mut self.arena
+        arena
+    }
+
+    /// Takes the arena back.
+    pub(crate) fn restore(&mut self, arena: BytesMut) {
+        self.arena = arena;
     }
 
     /// Sends a response back to where its request came from, or on along `to`.

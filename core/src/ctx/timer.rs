@@ -16,10 +16,8 @@ pub(crate) enum Timer {
     BindingPing(u64),
     /// A flow of RFC 5626 was silent for longer than Flow-Timer and its grace (`FlowId`).
     FlowSilent(u64),
-    /// A parked request has waited long enough (`engine::pending`).
+    /// A parked request has waited long enough, for a 100 or for its answer (`engine::pending`).
     Parked(u64),
-    /// A verdict that waits so that time tells nothing may go out (`engine::pending`).
-    Delayed(u64),
     /// The oldest remembered nonces are past their lifetime.
     Nonces,
     /// The oldest remembered tokens are past `exp`.

@@ -22,6 +22,14 @@ impl<K> Ticket<K> {
     pub const fn new(index: u32, generation: u32) -> Ticket<K> {
         Ticket { index, generation, kind: PhantomData }
     }
+
+    pub(crate) const fn to_bits(self) -> u64 {
+        (self.generation as u64) << 32 | self.index as u64
+    }
+
+    pub(crate) const fn from_bits(bits: u64) -> Ticket<K> {
+        Ticket::new(bits as u32, (bits >> 32) as u32)
+    }
 }
 
 impl<K> Clone for Ticket<K> {
