@@ -16,6 +16,7 @@ pub enum DigestAlgorithm {
     Sha512_256,
 }
 
+#[expect(clippy::len_without_is_empty, reason = "a hash is never empty")]
 impl DigestAlgorithm {
     /// All of them, strongest first: the order of challenges.
     pub const STRONGEST_FIRST: [DigestAlgorithm; 3] =
@@ -102,3 +103,6 @@ impl fmt::Debug for HmacSha256 {
         f.write_str("HmacSha256(<secret>)")
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -111,7 +111,7 @@ impl Ids {
 
     /// An even draw out of `0..bound`; 0 if `bound` is 0.
     pub fn below(&mut self, kind: IdKind, bound: u64) -> u64 {
-        (u128::from(self.next(kind)) * u128::from(bound) >> 64) as u64
+        ((u128::from(self.next(kind)) * u128::from(bound)) >> 64) as u64
     }
 
     /// The identifier that belongs to some bytes, the same each time and without a memory of it: the To tag of a
@@ -205,3 +205,6 @@ impl fmt::Debug for IdText {
         f.write_str(self)
     }
 }
+
+#[cfg(test)]
+mod tests;

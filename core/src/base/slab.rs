@@ -218,3 +218,6 @@ impl<T> fmt::Debug for Key<T> {
         write!(f, "{}.{}", self.index, self.generation)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -143,3 +143,6 @@ impl<V: Copy> fmt::Debug for Index<V> {
 fn spread(part: u32) -> u64 {
     u64::from(part) << 32 | u64::from(part)
 }
+
+#[cfg(test)]
+mod tests;

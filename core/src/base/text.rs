@@ -295,3 +295,6 @@ pub fn unbase64url<'o>(text: &[u8], out: &'o mut [u8]) -> Option<&'o [u8]> {
     }
     Some(out)
 }
+
+#[cfg(test)]
+mod tests;

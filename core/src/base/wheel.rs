@@ -106,8 +106,9 @@ impl<T: Copy> Wheel<T> {
         }
     }
 
-    /// Arms a timer. A deadline that has passed counts as the tick of the timer popped last: it is due at once, after
-    /// those of its tick that are there already.
+    /// Arms a timer. A deadline that has passed counts as the tick where the wheel stands, which is that of the timer
+    /// popped last, or `now` after [`pop`](Self::pop) has returned `None`: it is due at once, after those of its tick
+    /// that are there already.
     pub fn arm(&mut self, deadline: Time, value: T) -> TimerKey {
         let tick = deadline.as_nanos().div_ceil(NANOS).max(self.position);
         self.generation = self.generation.wrapping_add(1).max(1);
@@ -313,3 +314,6 @@ impl<T: Copy> fmt::Debug for Wheel<T> {
         f.debug_struct("Wheel").field("len", &self.len).field("next", &self.next_deadline()).finish()
     }
 }
+
+#[cfg(test)]
+mod tests;
