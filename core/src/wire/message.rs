@@ -379,7 +379,7 @@ impl<'m> Message<'m> {
     }
 
     fn via_is_usable(&self) -> bool {
-        self.values(Header::Via).next().is_some()
+        self.via().is_ok()
     }
 
     #[inline]
@@ -471,12 +471,18 @@ pub struct Line<'m> {
     pub name: &'m [u8],
     /// Its value, trimmed; it may be folded.
     pub value: &'m [u8],
-    /// The line as it came, with folding and line end.
-    pub raw: &'m [u8],
+    // Not public, so that nothing but a line that was parsed can be copied into a message.
+    raw: &'m [u8],
     plain: bool,
 }
 
-impl Line<'_> {
+impl<'m> Line<'m> {
+    /// The line as it came, with folding and line end.
+    #[inline]
+    pub fn raw(&self) -> &'m [u8] {
+        self.raw
+    }
+
     /// True if the line is not folded and ends with CRLF.
     #[inline]
     pub fn is_plain(&self) -> bool {

@@ -14,6 +14,7 @@ mod params;
 mod scan;
 pub mod split;
 mod status;
+mod typed;
 mod uri;
 mod via;
 
@@ -27,5 +28,6 @@ pub use method::Method;
 pub use name_addr::NameAddr;
 pub use params::{Param, Params, ParamsIter};
 pub use status::Status;
+pub use typed::Essentials;
 pub use uri::{Uri, UriScheme};
 pub use via::{Rport, Via};

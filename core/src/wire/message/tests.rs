@@ -255,7 +255,7 @@ fn lossless(raw: &[u8]) -> Result<(), TestCaseError> {
     let mut layout = Layout::new();
     let Ok(message) = parse(raw, &mut layout, &Bounds::default()) else { return Ok(()) };
     let mut again = message.start_line().to_vec();
-    message.lines().for_each(|l| again.extend_from_slice(l.raw));
+    message.lines().for_each(|l| again.extend_from_slice(l.raw()));
     let empty = &message.head()[again.len()..];
     prop_assert!(empty == b"\r\n" || empty == b"\n");
     again.extend_from_slice(empty);
