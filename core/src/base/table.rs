@@ -32,6 +32,10 @@ impl HashKey {
 
     /// SipHash-1-3 of several parts, each preceded by its length, so that no two lists collide by concatenation.
     pub fn hash_parts(&self, parts: &[&[u8]]) -> u64 {
+        let mut room = [0; ROOM];
+        if let Some(joined) = join(parts, &mut room) {
+            return self.hash(joined);
+        }
         let mut state = SipHasher13::new_with_keys(self.0[0], self.0[1]);
         delimit(&mut state, parts);
         state.finish()
@@ -41,7 +45,11 @@ impl HashKey {
     /// not keep the bytes.
     pub fn hash128(&self, parts: &[&[u8]]) -> u128 {
         let mut state = SipHasher24::new_with_keys(self.0[0], self.0[1]);
-        delimit(&mut state, parts);
+        let mut room = [0; ROOM];
+        match join(parts, &mut room) {
+            Some(joined) => state.write(joined),
+            None => delimit(&mut state, parts),
+        }
         state.finish128().as_u128()
     }
 }
@@ -57,6 +65,21 @@ fn delimit(state: &mut impl Hasher, parts: &[&[u8]]) {
         state.write(&(part.len() as u32).to_le_bytes());
         state.write(part);
     }
+}
+
+/// Room for the parts of the usual key. Hashing them in one piece costs half of hashing them one by one.
+const ROOM: usize = 160;
+
+/// What [`delimit`] writes, in one piece; `None` if there is too little room.
+fn join<'r>(parts: &[&[u8]], room: &'r mut [u8; ROOM]) -> Option<&'r [u8]> {
+    let mut end = 0;
+    for part in parts {
+        let (length, rest) = room.get_mut(end..)?.split_first_chunk_mut()?;
+        *length = (part.len() as u32).to_le_bytes();
+        rest.get_mut(..part.len())?.copy_from_slice(part);
+        end += length.len() + part.len();
+    }
+    room.get(..end)
 }
 
 /// A hash table of values that lead to the bytes they were hashed from.

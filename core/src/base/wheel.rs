@@ -1,25 +1,37 @@
-//! The timer wheel: eight levels of 64 slots, a tick of one millisecond, which span every [`Time`].
+//! The timer wheel: a tick of one millisecond, three levels of 64 slots for the next four minutes, blocks of four
+//! seconds in an ordered map for everything later.
 //!
 //! Deadlines are rounded up to a tick, so that a timer is never early and at most one tick late. Timers come out in the
-//! order of (tick, insertion). Arming, disarming and popping are O(1) (a timer moves down at most seven times in its
-//! life); a jump of the clock by years opens only slots that hold timers.
+//! order of (tick, insertion). Arming, disarming and popping are O(1) within the wheel and O(log of the blocks in use)
+//! beyond it. A timer moves at most twice in its life, together with those due in the same four seconds: no more than
+//! that is ever moved at once, at whatever distance timers were armed. A jump of the clock by years opens only blocks
+//! that hold timers.
 //!
 //! Invariants:
 //! - The level of a timer is the highest group of six bits in which its tick differs from the wheel's `position`, its
-//!   slot is that group of its tick. So all timers of one tick are always in one slot, in the order of insertion, and
-//!   any timer of a lower level is earlier than any of a higher one.
+//!   slot is that group of its tick; beyond the third group it is in the block of its tick. So all timers of one tick
+//!   are always in one list, in the order of insertion, and any timer of a lower level is earlier than any of a higher
+//!   one.
 //! - `position` never passes a timer, and enters the span of a slot only after the slot has been emptied downwards.
+//! - A block and a slot of the third level span the same ticks, so that a block becomes a slot without a look at its
+//!   timers.
 //! - A disarmed timer leaves its list and its place at once; its key is dead from then on.
 
 use core::fmt;
+use std::collections::BTreeMap;
 
 use super::Time;
 
 /// Capacity kept when the wheel becomes empty; more than that is given back.
 const FLOOR: usize = 64;
-const LEVELS: usize = 8;
+const LEVELS: usize = 3;
 const BITS: u32 = 6;
 const SLOTS: usize = 1 << BITS;
+const SLOT_MASK: u64 = SLOTS as u64 - 1;
+/// Ticks of a block, and of a slot of the last level, as bits.
+const BLOCK_BITS: u32 = BITS * 2;
+/// Ticks of the whole wheel, as bits.
+const WHEEL_BITS: u32 = BITS * 3;
 /// End of a list.
 const NIL: u32 = u32::MAX;
 const NANOS: u64 = 1_000_000;
@@ -63,22 +75,32 @@ pub struct Wheel<T: Copy> {
     /// Which slots of each level have timers.
     occupied: [u64; LEVELS],
     slots: Box<[[Slot; SLOTS]; LEVELS]>,
+    /// Timers beyond the wheel by their tick without its last twelve bits.
+    blocks: BTreeMap<u64, Slot>,
     entries: Vec<Entry<T>>,
     free: u32,
     len: u32,
     generation: u32,
 }
 
+/// A list of timers.
 #[derive(Clone, Copy)]
 struct Slot {
     head: u32,
     tail: u32,
-    /// The first tick in the slot; `UNKNOWN` after the timer that had it was disarmed. Not kept on level 0.
+    /// The first tick in the list; `UNKNOWN` after the timer that had it was disarmed. Not kept on level 0.
     min: u64,
 }
 
 const UNKNOWN: u64 = 0;
 const EMPTY: Slot = Slot { head: NIL, tail: NIL, min: u64::MAX };
+
+/// Where a list is.
+#[derive(Clone, Copy)]
+enum Place {
+    Slot(usize, usize),
+    Block(u64),
+}
 
 #[derive(Clone, Copy)]
 struct Entry<T> {
@@ -99,6 +121,7 @@ impl<T: Copy> Wheel<T> {
             levels: 0,
             occupied: [0; LEVELS],
             slots: Box::new([[EMPTY; SLOTS]; LEVELS]),
+            blocks: BTreeMap::new(),
             entries: Vec::new(),
             free: NIL,
             len: 0,
@@ -138,8 +161,13 @@ impl<T: Copy> Wheel<T> {
         if generation != key.generation || generation == 0 {
             return None;
         }
-        let (level, at) = self.place(tick);
-        let slot = &mut self.slots[level][at];
+        let place = self.place(tick);
+        let slot = match place {
+            Place::Slot(level, at) => &mut self.slots[level][at],
+            Place::Block(block) => {
+                self.blocks.get_mut(&block).expect("invariant: an armed timer is in its block")
+            }
+        };
         match prev {
             NIL => slot.head = next,
             _ => self.entries[prev as usize].next = next,
@@ -148,10 +176,16 @@ impl<T: Copy> Wheel<T> {
             NIL => slot.tail = prev,
             _ => self.entries[next as usize].prev = prev,
         }
-        if slot.head == NIL {
-            self.vacate(level, at);
-        } else if slot.min == tick {
+        if slot.min == tick {
             slot.min = UNKNOWN;
+        }
+        if slot.head == NIL {
+            match place {
+                Place::Slot(level, at) => self.vacate(level, at),
+                Place::Block(block) => {
+                    self.blocks.remove(&block);
+                }
+            }
         }
         self.release(key.index);
         Some(value)
@@ -165,16 +199,12 @@ impl<T: Copy> Wheel<T> {
 
     /// The tick of the earliest timer, exactly.
     pub fn next_deadline(&self) -> Option<Time> {
-        let (level, at) = self.first()?;
-        let tick = if level == 0 {
-            self.position & !(SLOTS as u64 - 1) | at as u64
-        } else {
-            match self.slots[level][at].min {
-                UNKNOWN => self.earliest(level, at),
-                min => min,
-            }
+        let list = match self.first() {
+            Some((0, at)) => return Some(Time::from_millis(self.position & !SLOT_MASK | at as u64)),
+            Some((level, at)) => &self.slots[level][at],
+            None => self.blocks.first_key_value()?.1,
         };
-        Some(Time::from_millis(tick))
+        Some(Time::from_millis(if list.min == UNKNOWN { earliest(&self.entries, list) } else { list.min }))
     }
 
     /// Takes out the first timer that is due at `now`, with its deadline rounded up to its tick. To be called until it
@@ -182,33 +212,43 @@ impl<T: Copy> Wheel<T> {
     pub fn pop(&mut self, now: Time) -> Option<(Time, T)> {
         // The last tick is beyond `Time::MAX` by a fraction: it is due there.
         let now = if now == Time::MAX { u64::MAX.div_ceil(NANOS) } else { now.as_millis() };
-        while let Some((level, at)) = self.first() {
-            if level == 0 {
-                let tick = self.position & !(SLOTS as u64 - 1) | at as u64;
-                if tick > now {
+        loop {
+            let list = match self.first() {
+                Some((0, at)) => {
+                    let tick = self.position & !SLOT_MASK | at as u64;
+                    if tick > now {
+                        break;
+                    }
+                    self.position = tick;
+                    return Some((Time::from_millis(tick), self.take(at)));
+                }
+                Some((level, at)) => {
+                    let shift = BITS * level as u32;
+                    let start = (self.position >> shift & !SLOT_MASK | at as u64) << shift;
+                    if start <= now {
+                        self.open(level, at, start);
+                        continue;
+                    }
+                    &mut self.slots[level][at]
+                }
+                None => {
+                    let Some(mut block) = self.blocks.first_entry() else { break };
+                    let start = block.key() << BLOCK_BITS >> WHEEL_BITS << WHEEL_BITS;
+                    if start <= now {
+                        self.enter(start);
+                        continue;
+                    }
+                    if block.get().min == UNKNOWN {
+                        block.get_mut().min = earliest(&self.entries, block.get());
+                    }
                     break;
                 }
-                self.position = tick;
-                let slot = &mut self.slots[0][at];
-                let index = slot.head;
-                let Entry { value, next, .. } = self.entries[index as usize];
-                slot.head = next;
-                match next {
-                    NIL => self.vacate(0, at),
-                    _ => self.entries[next as usize].prev = NIL,
-                }
-                self.release(index);
-                return Some((Time::from_millis(tick), value));
+            };
+            // Nothing is due; find out once when the next one is.
+            if list.min == UNKNOWN {
+                list.min = earliest(&self.entries, list);
             }
-            let shift = BITS * level as u32;
-            let start = (self.position >> shift & !(SLOTS as u64 - 1) | at as u64) << shift;
-            if start > now {
-                if self.slots[level][at].min == UNKNOWN {
-                    self.slots[level][at].min = self.earliest(level, at);
-                }
-                break;
-            }
-            self.open(level, at, start);
+            break;
         }
         self.position = self.position.max(now);
         None
@@ -229,15 +269,20 @@ impl<T: Copy> Wheel<T> {
         self.entries.capacity()
     }
 
-    /// Level and slot of a tick, which is not before the position.
+    /// The list of a tick, which is not before the position.
     #[inline]
-    fn place(&self, tick: u64) -> (usize, usize) {
-        let differ = (self.position ^ tick) | 1;
-        let level = (differ.ilog2() / BITS) as usize;
-        (level & (LEVELS - 1), (tick >> (BITS * level as u32)) as usize & (SLOTS - 1))
+    fn place(&self, tick: u64) -> Place {
+        let differ = self.position ^ tick;
+        let level = match differ {
+            _ if differ >> BITS == 0 => 0,
+            _ if differ >> BLOCK_BITS == 0 => 1,
+            _ if differ >> WHEEL_BITS == 0 => 2,
+            _ => return Place::Block(tick >> BLOCK_BITS),
+        };
+        Place::Slot(level, (tick >> (BITS * level as u32) & SLOT_MASK) as usize)
     }
 
-    /// The slot of the earliest timers.
+    /// The slot of the earliest timers, unless they are all beyond the wheel.
     #[inline]
     fn first(&self) -> Option<(usize, usize)> {
         let level = self.levels.trailing_zeros() as usize;
@@ -245,20 +290,21 @@ impl<T: Copy> Wheel<T> {
         Some((level, bits.trailing_zeros() as usize & (SLOTS - 1)))
     }
 
-    /// Appends an entry to the list of its slot.
+    /// Appends an entry to the list of its tick.
     #[inline]
     fn link(&mut self, index: u32, tick: u64) {
-        let (level, at) = self.place(tick);
-        let slot = &mut self.slots[level][at];
-        slot.min = slot.min.min(tick);
-        let tail = slot.tail;
-        slot.tail = index;
-        match tail {
-            NIL => {
-                slot.head = index;
+        let list = match self.place(tick) {
+            Place::Slot(level, at) => {
                 self.occupied[level] |= 1 << at;
                 self.levels |= 1 << level;
+                &mut self.slots[level][at]
             }
+            Place::Block(block) => self.blocks.entry(block).or_insert(EMPTY),
+        };
+        list.min = list.min.min(tick);
+        let tail = core::mem::replace(&mut list.tail, index);
+        match tail {
+            NIL => list.head = index,
             _ => self.entries[tail as usize].next = index,
         }
         let entry = &mut self.entries[index as usize];
@@ -266,7 +312,21 @@ impl<T: Copy> Wheel<T> {
         entry.next = NIL;
     }
 
-    /// Moves the position to the start of a slot and its timers down, in their order.
+    /// Takes the first entry out of a slot of level 0.
+    fn take(&mut self, at: usize) -> T {
+        let slot = &mut self.slots[0][at];
+        let index = slot.head;
+        let Entry { value, next, .. } = self.entries[index as usize];
+        slot.head = next;
+        match next {
+            NIL => self.vacate(0, at),
+            _ => self.entries[next as usize].prev = NIL,
+        }
+        self.release(index);
+        value
+    }
+
+    /// Moves the position to the start of a slot, and the timers of the slot down, in their order.
     fn open(&mut self, level: usize, at: usize, start: u64) {
         let mut index = self.slots[level][at].head;
         self.vacate(level, at);
@@ -274,6 +334,20 @@ impl<T: Copy> Wheel<T> {
         while let Some(&Entry { tick, next, .. }) = self.entries.get(index as usize) {
             self.link(index, tick);
             index = next;
+        }
+    }
+
+    /// Moves the position, and with it the empty wheel, to the start of a span that has blocks; they become slots.
+    fn enter(&mut self, start: u64) {
+        self.position = start;
+        while let Some(block) = self.blocks.first_entry()
+            && block.key() << BLOCK_BITS >> WHEEL_BITS == start >> WHEEL_BITS
+        {
+            let (key, list) = block.remove_entry();
+            let at = (key & SLOT_MASK) as usize;
+            self.slots[LEVELS - 1][at] = list;
+            self.occupied[LEVELS - 1] |= 1 << at;
+            self.levels |= 1 << (LEVELS - 1);
         }
     }
 
@@ -297,16 +371,17 @@ impl<T: Copy> Wheel<T> {
             self.free = NIL;
         }
     }
+}
 
-    fn earliest(&self, level: usize, at: usize) -> u64 {
-        let mut index = self.slots[level][at].head;
-        let mut min = u64::MAX;
-        while let Some(entry) = self.entries.get(index as usize) {
-            min = min.min(entry.tick);
-            index = entry.next;
-        }
-        min
+/// The first tick in a list.
+fn earliest<T>(entries: &[Entry<T>], list: &Slot) -> u64 {
+    let mut index = list.head;
+    let mut min = u64::MAX;
+    while let Some(entry) = entries.get(index as usize) {
+        min = min.min(entry.tick);
+        index = entry.next;
     }
+    min
 }
 
 impl<T: Copy> fmt::Debug for Wheel<T> {

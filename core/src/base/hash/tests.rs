@@ -54,7 +54,8 @@ fn parts_are_concatenated_and_md5_leaves_the_rest_zero() {
 
 #[test]
 fn hmac_gives_the_codes_of_rfc_4231() {
-    let cases: [(&[u8], &[&[u8]], &str); 6] = [
+    type Case<'a> = (&'a [u8], &'a [&'a [u8]], &'a str);
+    let cases: [Case<'_>; 6] = [
         (
             &[0x0b; 20],
             &[b"Hi ", b"There"],

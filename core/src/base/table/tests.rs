@@ -24,6 +24,21 @@ fn parts_do_not_run_into_each_other() {
 }
 
 #[test]
+fn parts_too_long_for_one_piece_hash_as_if_they_fit() {
+    let mut room = [0; ROOM];
+    for len in [0, 1, 7, 8, 9, 100, ROOM - 9, ROOM - 8, ROOM - 7, ROOM, 5 * ROOM] {
+        let parts: [&[u8]; 2] = [&vec![b'x'; len], b""];
+        assert_eq!(join(&parts, &mut room).is_some(), len + 8 <= ROOM);
+        let mut state = SipHasher13::new_with_keys(KEY.0[0], KEY.0[1]);
+        delimit(&mut state, &parts);
+        assert_eq!(KEY.hash_parts(&parts), state.finish());
+        let mut state = SipHasher24::new_with_keys(KEY.0[0], KEY.0[1]);
+        delimit(&mut state, &parts);
+        assert_eq!(KEY.hash128(&parts), state.finish128().as_u128());
+    }
+}
+
+#[test]
 fn another_key_gives_another_hash() {
     let other = HashKey::new([1, 2]);
     assert_ne!(KEY.hash(b"alice"), other.hash(b"alice"));

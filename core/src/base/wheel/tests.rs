@@ -205,6 +205,21 @@ fn timers_of_one_tick_keep_their_order_from_whatever_level_they_came() {
 }
 
 #[test]
+fn a_block_is_entered_at_its_very_first_tick() {
+    for at in [1 << 18, (1 << 18) + 1, (1 << 18) + 4095, (1 << 18) + 4096, 7 << 40] {
+        let mut wheel = Wheel::new(Time::ZERO);
+        wheel.arm(ms(at), 'x');
+        assert_eq!(wheel.blocks.len(), 1);
+        assert_eq!(wheel.pop(ms(at - 1)), None);
+        wheel.arm(ms(at), 'y');
+        assert_eq!(wheel.next_deadline(), Some(ms(at)));
+        assert_eq!(wheel.pop(ms(at)), Some((ms(at), 'x')));
+        assert_eq!(wheel.pop(ms(at)), Some((ms(at), 'y')));
+        assert!(wheel.blocks.is_empty());
+    }
+}
+
+#[test]
 fn an_overdue_timer_is_due_at_once() {
     let mut wheel = Wheel::new(ms(1000));
     wheel.arm(ms(10), 'x');
@@ -256,7 +271,7 @@ fn memory_is_released_with_the_last_timer_and_old_names_stay_dead() {
         assert!(wheel.disarm(*key).is_some());
     }
     assert!(wheel.capacity() <= FLOOR);
-    assert_eq!((wheel.levels, wheel.occupied), (0, [0; LEVELS]));
+    assert_eq!((wheel.levels, wheel.occupied, wheel.blocks.len()), (0, [0; LEVELS], 0));
     for i in 0..1000 {
         wheel.arm(ms(i), i);
     }
