@@ -382,6 +382,35 @@ impl<'m> Message<'m> {
         self.via().is_ok()
     }
 
+    /// The lines of one header, as they came, in order.
+    pub fn lines_of(&self, header: Header) -> impl Iterator<Item = Line<'m>> + Clone + use<'m> {
+        let message = *self;
+        self.entries_of(header).map(move |entry| message.line(entry))
+    }
+
+    /// Where the header lines lie, in order.
+    #[inline]
+    pub(super) fn spans(&self) -> impl Iterator<Item = Span> + use<'m> {
+        self.layout.entries.iter().enumerate().map(|(index, entry)| Span {
+            index,
+            header: entry.header,
+            start: usize::from(entry.start),
+            end: usize::from(entry.end),
+            plain: entry.plain,
+        })
+    }
+
+    /// True if it is the first line of its header.
+    #[inline]
+    pub(super) fn is_first(&self, span: &Span) -> bool {
+        self.first_index(span.header) == span.index
+    }
+
+    /// The line that lies there.
+    pub(super) fn line_at(&self, span: &Span) -> Option<Line<'m>> {
+        Some(self.line(self.layout.entries.get(span.index)?))
+    }
+
     #[inline]
     fn first_index(&self, header: Header) -> usize {
         match self.layout.first.get(header as usize) {
@@ -427,6 +456,16 @@ impl fmt::Debug for Message<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Message").field(&self.raw.escape_ascii().to_string()).finish()
     }
+}
+
+/// Where a header line lies.
+#[derive(Clone, Copy)]
+pub(super) struct Span {
+    index: usize,
+    pub(super) header: Header,
+    pub(super) start: usize,
+    pub(super) end: usize,
+    pub(super) plain: bool,
 }
 
 /// Iterator of [`Message::values`].

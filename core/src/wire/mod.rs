@@ -1,6 +1,7 @@
 //! Bytes to views and back; no state. One scan finds the lines of a message; typed views read a value when it is asked
 //! for and borrow from the message; writers append to an arena and cannot emit CR or LF from a value.
 
+mod build;
 mod contact;
 mod cseq;
 mod error;
@@ -18,6 +19,7 @@ mod typed;
 mod uri;
 mod via;
 
+pub use build::{RequestWriter, ResponseWriter, StatusLine, Value, Writer};
 pub use contact::{ContactValue, ExpiresParam};
 pub use cseq::Cseq;
 pub use error::{Fault, ParseError};

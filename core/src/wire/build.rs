@@ -1,0 +1,540 @@
+//! Writers of responses and requests. RFC 3261 s8.2.6, s18.2.1, RFC 3581.
+//!
+//! They append to an arena and give away what they wrote. What a response takes over from its request is copied as
+//! spans of bytes. A value given by the caller can never end its line: every control byte in it becomes a space, and in
+//! a Request-URI also every space an escape. Lines longer than one are written unfolded.
+
+use core::fmt;
+use core::net::IpAddr;
+use core::ops::{Deref, DerefMut, Range};
+
+use bytes::{Bytes, BytesMut};
+
+use super::{Header, Line, Message, Method, ParseError, Rport, Status, split};
+use crate::base::text;
+
+/// Status and phrase of a response.
+#[derive(Clone, Copy, Debug)]
+pub enum StatusLine<'a> {
+    /// With the registered phrase.
+    Plain(Status),
+    /// With a phrase of one's own.
+    Phrase(Status, &'a str),
+    /// The answer to a faulty message; the phrase names the fault (RFC 3261 s21.4.1).
+    Fault(ParseError),
+}
+
+impl StatusLine<'_> {
+    /// The code.
+    pub fn status(&self) -> Status {
+        match self {
+            StatusLine::Plain(status) | StatusLine::Phrase(status, _) => *status,
+            StatusLine::Fault(error) => Status::from(error),
+        }
+    }
+}
+
+impl From<Status> for StatusLine<'_> {
+    fn from(status: Status) -> Self {
+        StatusLine::Plain(status)
+    }
+}
+
+impl<'a> From<(Status, &'a str)> for StatusLine<'a> {
+    fn from((status, phrase): (Status, &'a str)) -> Self {
+        StatusLine::Phrase(status, phrase)
+    }
+}
+
+impl From<ParseError> for StatusLine<'_> {
+    fn from(error: ParseError) -> Self {
+        StatusLine::Fault(error)
+    }
+}
+
+/// Header lines and body of a message being written; what [`ResponseWriter`] and [`RequestWriter`] share.
+#[derive(Debug)]
+pub struct Writer<'a> {
+    out: &'a mut BytesMut,
+    body: &'a [u8],
+}
+
+impl<'a> Writer<'a> {
+    fn new(arena: &'a mut BytesMut, room: usize) -> Writer<'a> {
+        // What an unfinished message left behind does not belong to this one.
+        arena.clear();
+        arena.reserve(room);
+        Writer { out: arena, body: &[] }
+    }
+
+    /// A line with this value. [`Header::Other`] has no name, and nothing is written for it; see [`Writer::other`].
+    #[inline]
+    pub fn header(&mut self, header: Header, value: &[u8]) -> &mut Self {
+        self.value(header, |v| v.text(value))
+    }
+
+    /// A line with a number.
+    #[inline]
+    pub fn number(&mut self, header: Header, number: u32) -> &mut Self {
+        self.value(header, |v| v.number(u64::from(number)))
+    }
+
+    /// A line with a formatted value, slower than the others.
+    pub fn header_fmt(&mut self, header: Header, value: fmt::Arguments<'_>) -> &mut Self {
+        self.value(header, |v| {
+            // Writing to the arena has no failure of its own.
+            let _ = fmt::Write::write_fmt(v, value);
+        })
+    }
+
+    /// A line whose value is these elements with commas between them; nothing if there are none.
+    pub fn list<T: AsRef<[u8]>>(
+        &mut self,
+        header: Header,
+        elements: impl IntoIterator<Item = T>,
+    ) -> &mut Self {
+        let mut elements = elements.into_iter().peekable();
+        if elements.peek().is_none() {
+            return self;
+        }
+        self.value(header, |v| {
+            for (i, element) in elements.enumerate() {
+                if i > 0 {
+                    v.raw(b", ");
+                }
+                v.text(element.as_ref());
+            }
+        })
+    }
+
+    /// A line whose value is written piece by piece.
+    #[inline]
+    pub fn value(&mut self, header: Header, write: impl FnOnce(&mut Value<'_>)) -> &mut Self {
+        if header != Header::Other {
+            self.line(header.name().as_bytes(), write);
+        }
+        self
+    }
+
+    /// A line of a header that is not in the table. Nothing is written if the name is no token.
+    pub fn other(&mut self, name: &[u8], value: &[u8]) -> &mut Self {
+        if text::is_token(name) {
+            self.line(name, |v| v.text(value));
+        }
+        self
+    }
+
+    /// A line of a parsed message as it came; folding is undone, and a bare LF becomes CRLF.
+    pub fn raw_line(&mut self, line: Line<'_>) -> &mut Self {
+        if line.is_plain() {
+            self.out.extend_from_slice(line.raw());
+        } else {
+            self.line(line.name, |v| split::unfold_into(line.value, |part| v.text(part)));
+        }
+        self
+    }
+
+    /// A body and its type. Content-Length is written when the message is finished, also without a body.
+    pub fn body(&mut self, content_type: &[u8], body: &'a [u8]) -> &mut Self {
+        self.body = body;
+        self.header(Header::ContentType, content_type)
+    }
+
+    #[inline]
+    fn line(&mut self, name: &[u8], write: impl FnOnce(&mut Value<'_>)) {
+        self.out.extend_from_slice(name);
+        self.out.extend_from_slice(b": ");
+        write(&mut Value { out: self.out });
+        self.out.extend_from_slice(b"\r\n");
+    }
+
+    fn finish(self) -> Bytes {
+        if self.body.is_empty() {
+            self.out.extend_from_slice(b"Content-Length: 0\r\n\r\n");
+        } else {
+            self.out.extend_from_slice(b"Content-Length: ");
+            self.out.extend_from_slice(itoa::Buffer::new().format(self.body.len()).as_bytes());
+            self.out.extend_from_slice(b"\r\n\r\n");
+            self.out.extend_from_slice(self.body);
+        }
+        self.out.split().freeze()
+    }
+}
+
+/// A value being written. Formatting (`write!`) works on it too.
+#[derive(Debug)]
+pub struct Value<'a> {
+    out: &'a mut BytesMut,
+}
+
+impl Value<'_> {
+    /// These bytes; control bytes among them become spaces.
+    #[inline]
+    pub fn text(&mut self, bytes: &[u8]) {
+        let start = self.out.len();
+        self.out.extend_from_slice(bytes);
+        if has_controls(bytes) {
+            let written = self.out.get_mut(start..).unwrap_or_default();
+            written.iter_mut().filter(|b| is_control(**b)).for_each(|b| *b = b' ');
+        }
+    }
+
+    /// A decimal number.
+    #[inline]
+    pub fn number(&mut self, number: u64) {
+        self.raw(itoa::Buffer::new().format(number).as_bytes());
+    }
+
+    /// A quoted string with these bytes in it: quotes and backslashes are escaped, control bytes become spaces.
+    pub fn quoted(&mut self, bytes: &[u8]) {
+        self.raw(b"\"");
+        for part in bytes.split_inclusive(|b| matches!(b, b'"' | b'\\')) {
+            match part {
+                [text @ .., special @ (b'"' | b'\\')] => {
+                    self.text(text);
+                    self.raw(&[b'\\', *special]);
+                }
+                _ => self.text(part),
+            }
+        }
+        self.raw(b"\"");
+    }
+
+    /// An address without brackets.
+    pub fn ip(&mut self, ip: IpAddr) {
+        match ip {
+            IpAddr::V4(v4) => {
+                for (i, octet) in v4.octets().into_iter().enumerate() {
+                    if i > 0 {
+                        self.raw(b".");
+                    }
+                    self.number(u64::from(octet));
+                }
+            }
+            // Writing to the arena has no failure of its own.
+            IpAddr::V6(v6) => _ = fmt::Write::write_fmt(self, format_args!("{v6}")),
+        }
+    }
+
+    #[inline]
+    fn raw(&mut self, bytes: &[u8]) {
+        self.out.extend_from_slice(bytes);
+    }
+}
+
+impl fmt::Write for Value<'_> {
+    fn write_str(&mut self, s: &str) -> fmt::Result {
+        self.text(s.as_bytes());
+        Ok(())
+    }
+}
+
+#[inline]
+fn is_control(b: u8) -> bool {
+    (b < b' ' && b != b'\t') || b == 0x7f
+}
+
+#[inline]
+fn has_controls(bytes: &[u8]) -> bool {
+    // Without an early end, so that many bytes are looked at in one step.
+    bytes.iter().fold(false, |found, &b| found | is_control(b))
+}
+
+/// Writes the response to a request.
+#[derive(Debug)]
+pub struct ResponseWriter<'a> {
+    lines: Writer<'a>,
+    request: Message<'a>,
+}
+
+impl<'a> ResponseWriter<'a> {
+    /// Begins a response: status line, all Via, From, To, Call-ID and CSeq of the request (RFC 3261 s8.2.6.2).
+    ///
+    /// `to_tag` is added if To has no tag, and never to a 100 (RFC 3261 s8.2.6.1). With `source`, the address and port
+    /// the request came from, the topmost Via gets `received` and `rport` by RFC 3261 s18.2.1 and RFC 3581 s4; what the
+    /// client wrote there itself is replaced. Of a header that a faulty request repeats the first line is taken.
+    pub fn new<'s>(
+        arena: &'a mut BytesMut,
+        request: Message<'a>,
+        status: impl Into<StatusLine<'s>>,
+        to_tag: Option<&str>,
+        source: Option<(IpAddr, u16)>,
+    ) -> ResponseWriter<'a> {
+        let status = status.into();
+        let mut lines = Writer::new(arena, request.head().len() + 512);
+        lines.status_line(status);
+        let to_tag = match status.status() {
+            Status::TRYING => None,
+            _ => to_tag,
+        };
+        lines.copy_request(request, to_tag, source);
+        ResponseWriter { lines, request }
+    }
+
+    /// Copies the Record-Route lines of the request (RFC 3261 s12.1.1).
+    pub fn record_route(&mut self) -> &mut Self {
+        self.copy(Header::RecordRoute)
+    }
+
+    /// Copies the Timestamp of the request (RFC 3261 s8.2.6.1).
+    pub fn timestamp(&mut self) -> &mut Self {
+        self.copy(Header::Timestamp)
+    }
+
+    /// Copies all lines of a header from the request.
+    pub fn copy(&mut self, header: Header) -> &mut Self {
+        for line in self.request.lines_of(header) {
+            self.lines.raw_line(line);
+        }
+        self
+    }
+
+    /// Ends the response with Content-Length and body and takes it out of the arena.
+    pub fn finish(self) -> Bytes {
+        self.lines.finish()
+    }
+}
+
+impl<'a> Deref for ResponseWriter<'a> {
+    type Target = Writer<'a>;
+    fn deref(&self) -> &Writer<'a> {
+        &self.lines
+    }
+}
+
+impl<'a> DerefMut for ResponseWriter<'a> {
+    fn deref_mut(&mut self) -> &mut Writer<'a> {
+        &mut self.lines
+    }
+}
+
+impl Writer<'_> {
+    fn status_line(&mut self, line: StatusLine<'_>) {
+        let status = line.status();
+        if let StatusLine::Plain(Status::OK) = line {
+            self.out.extend_from_slice(b"SIP/2.0 200 OK\r\n");
+            return;
+        }
+        self.out.extend_from_slice(b"SIP/2.0 ");
+        self.out.extend_from_slice(itoa::Buffer::new().format(status.0).as_bytes());
+        self.out.extend_from_slice(b" ");
+        let mut value = Value { out: self.out };
+        match line {
+            StatusLine::Plain(_) => value.raw(status.reason().as_bytes()),
+            StatusLine::Phrase(_, phrase) => value.text(phrase.as_bytes()),
+            // Codes that say it all keep their phrase.
+            StatusLine::Fault(_) if status != Status::BAD_REQUEST => value.raw(status.reason().as_bytes()),
+            // Writing to the arena has no failure of its own.
+            StatusLine::Fault(error) => {
+                _ = fmt::Write::write_fmt(&mut value, format_args!("Bad Request ({error})"))
+            }
+        }
+        self.out.extend_from_slice(b"\r\n");
+    }
+
+    /// Copies what a response has from its request. Lines that stand next to each other are copied in one go, so they
+    /// stand in the order of the request.
+    fn copy_request(&mut self, request: Message<'_>, to_tag: Option<&str>, source: Option<(IpAddr, u16)>) {
+        let raw = request.raw();
+        let mut run: Range<usize> = 0..0;
+        let mut top_via = true;
+        for span in request.spans() {
+            let own = match span.header {
+                Header::Via => core::mem::take(&mut top_via) && source.is_some(),
+                Header::To if request.is_first(&span) => to_tag.is_some(),
+                Header::From | Header::CallId | Header::Cseq if request.is_first(&span) => false,
+                _ => continue,
+            };
+            if span.plain && !own {
+                if span.start != run.end {
+                    self.out.extend_from_slice(raw.get(run).unwrap_or_default());
+                    run = span.start..span.end;
+                }
+                run.end = span.end;
+                continue;
+            }
+            self.out.extend_from_slice(raw.get(core::mem::take(&mut run)).unwrap_or_default());
+            let Some(line) = request.line_at(&span) else { continue };
+            match (span.header, to_tag, source) {
+                (Header::Via, _, Some(source)) if own => self.top_via(line, source),
+                (Header::To, Some(tag), _) => self.to_with_tag(request, line, tag),
+                _ => _ = self.raw_line(line),
+            }
+        }
+        self.out.extend_from_slice(raw.get(run).unwrap_or_default());
+    }
+
+    fn to_with_tag(&mut self, request: Message<'_>, line: Line<'_>, tag: &str) {
+        // A value that ends with its bracket has no parameters; one that cannot be read has no tag that counts.
+        let has_tag = line.value.last() != Some(&b'>') && request.to().is_ok_and(|to| to.tag().is_some());
+        if has_tag {
+            self.raw_line(line);
+            return;
+        }
+        self.line(b"To", |v| {
+            v.unfolded(line);
+            v.raw(b";tag=");
+            v.text(tag.as_bytes());
+        });
+    }
+
+    fn top_via(&mut self, line: Line<'_>, (ip, port): (IpAddr, u16)) {
+        let mut elements = split::commas(line.value);
+        let Some(top) = elements.next() else { return };
+        let ip = ip.to_canonical();
+        let via = super::Via::parse(top).ok();
+        let asks_rport = via.is_some_and(|v| v.rport() != Rport::Absent);
+        // RFC 3261 s18.2.1: a name, or another address than the source. RFC 3581 s4: always if the client asks for rport.
+        let differs = via.is_none_or(|v| v.host.ip().map(|sent_by| sent_by.to_canonical()) != Some(ip));
+        self.line(b"Via", |v| {
+            v.without_source_params(top, line.is_plain());
+            if differs || asks_rport {
+                v.raw(b";received=");
+                v.ip(ip);
+            }
+            if asks_rport {
+                v.raw(b";rport=");
+                v.number(u64::from(port));
+            }
+            for element in elements {
+                v.raw(b", ");
+                v.part(element, line.is_plain());
+            }
+        });
+    }
+}
+
+impl Value<'_> {
+    #[inline]
+    fn unfolded(&mut self, line: Line<'_>) {
+        self.part(line.value, line.is_plain());
+    }
+
+    /// Bytes of a parsed line. A plain one has no line end in it.
+    #[inline]
+    fn part(&mut self, bytes: &[u8], plain: bool) {
+        match plain {
+            true => self.raw(bytes),
+            false => split::unfold_into(bytes, |part| self.text(part)),
+        }
+    }
+
+    /// A Via element without its `received` and `rport`.
+    fn without_source_params(&mut self, element: &[u8], plain: bool) {
+        let mut kept = element;
+        let mut rest = element;
+        while let Some(at) = split::find(rest, b';') {
+            let (_, param) = rest.split_at_checked(at).unwrap_or_default();
+            let param = param.get(1..).unwrap_or_default();
+            rest = param;
+            if is_source_param(param) {
+                let before = kept.len() - param.len() - 1;
+                self.part(kept.get(..before).unwrap_or_default(), plain);
+                let end = split::find(param, b';').unwrap_or(param.len());
+                rest = param.get(end..).unwrap_or_default();
+                kept = rest;
+            }
+        }
+        self.part(text::trim(kept), plain);
+    }
+}
+
+/// True if the bytes behind a semicolon begin with the parameter `received` or `rport`.
+#[inline]
+fn is_source_param(param: &[u8]) -> bool {
+    let mut param = param;
+    while let [b' ' | b'\t' | b'\r' | b'\n', rest @ ..] = param {
+        param = rest;
+    }
+    if !matches!(param.first(), Some(b'r' | b'R')) {
+        return false;
+    }
+    let end = param.iter().position(|&b| !text::is(b, text::TOKEN)).unwrap_or(param.len());
+    let name = param.get(..end).unwrap_or_default();
+    name.eq_ignore_ascii_case(b"received") || name.eq_ignore_ascii_case(b"rport")
+}
+
+/// Writes a request.
+#[derive(Debug)]
+pub struct RequestWriter<'a> {
+    lines: Writer<'a>,
+}
+
+impl<'a> RequestWriter<'a> {
+    /// Begins a request. [`Method::Other`] has no name; see [`RequestWriter::named`].
+    pub fn new(arena: &'a mut BytesMut, method: Method, uri: &[u8]) -> RequestWriter<'a> {
+        RequestWriter::named(arena, method.as_str().as_bytes(), uri)
+    }
+
+    /// Begins a request with a method of that name; one that is no token becomes `UNKNOWN`.
+    pub fn named(arena: &'a mut BytesMut, method: &[u8], uri: &[u8]) -> RequestWriter<'a> {
+        let lines = Writer::new(arena, uri.len() + 512);
+        lines.out.extend_from_slice(if text::is_token(method) { method } else { b"UNKNOWN" });
+        lines.out.extend_from_slice(b" ");
+        if uri.iter().any(|&b| b <= b' ' || b == 0x7f) {
+            for &b in uri {
+                match b <= b' ' || b == 0x7f {
+                    true => {
+                        lines.out.extend_from_slice(b"%");
+                        text::push_hex(&[b], lines.out);
+                    }
+                    false => lines.out.extend_from_slice(&[b]),
+                }
+            }
+        } else {
+            lines.out.extend_from_slice(uri);
+        }
+        lines.out.extend_from_slice(b" SIP/2.0\r\n");
+        RequestWriter { lines }
+    }
+
+    /// A Via of ours: the transport token (`UDP`), sent-by (`host` with brackets if it is IPv6) and the branch. Over UDP
+    /// `rport` is asked for (RFC 3581 s3).
+    pub fn via(&mut self, transport: &str, host: &str, port: u16, branch: &str) -> &mut Self {
+        self.lines.value(Header::Via, |v| {
+            v.raw(b"SIP/2.0/");
+            v.text(transport.as_bytes());
+            v.raw(b" ");
+            v.text(host.as_bytes());
+            v.raw(b":");
+            v.number(u64::from(port));
+            v.raw(b";branch=");
+            v.text(branch.as_bytes());
+            if transport == "UDP" {
+                v.raw(b";rport");
+            }
+        });
+        self
+    }
+
+    /// CSeq with the number and the name of a method.
+    pub fn cseq(&mut self, number: u32, method: &[u8]) -> &mut Self {
+        self.lines.value(Header::Cseq, |v| {
+            v.number(u64::from(number));
+            v.raw(b" ");
+            v.text(method);
+        });
+        self
+    }
+
+    /// Ends the request with Content-Length and body and takes it out of the arena.
+    pub fn finish(self) -> Bytes {
+        self.lines.finish()
+    }
+}
+
+impl<'a> Deref for RequestWriter<'a> {
+    type Target = Writer<'a>;
+    fn deref(&self) -> &Writer<'a> {
+        &self.lines
+    }
+}
+
+impl<'a> DerefMut for RequestWriter<'a> {
+    fn deref_mut(&mut self) -> &mut Writer<'a> {
+        &mut self.lines
+    }
+}
+
+#[cfg(test)]
+mod tests;
