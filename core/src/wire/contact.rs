@@ -1,8 +1,8 @@
 //! Contact: RFC 3261 s20.10, with the parameters of RFC 5626 (outbound) and RFC 3840 (capabilities).
 
-use super::grammar::{decimal, decimal_clamped, trim};
 use super::params::Param;
 use super::{Fault, NameAddr, ParseError};
+use crate::base::text::{clamp_u32, decimal_u32, trim};
 
 /// One element of Contact.
 #[derive(Clone, Copy, Debug)]
@@ -58,11 +58,9 @@ impl<'m> ContactValue<'m> {
 
     /// The `expires` parameter.
     pub fn expires(&self) -> ExpiresParam {
-        match self.addr().and_then(|addr| addr.params.get(b"expires")) {
+        match self.value(b"expires") {
             None => ExpiresParam::Absent,
-            Some(value) => {
-                value.and_then(decimal_clamped).map_or(ExpiresParam::Malformed, ExpiresParam::Value)
-            }
+            Some(text) => clamp_u32(text).map_or(ExpiresParam::Malformed, ExpiresParam::Value),
         }
     }
 
@@ -76,7 +74,7 @@ impl<'m> ContactValue<'m> {
 
     /// The `reg-id` parameter of RFC 5626, 1 to 2^31 - 1; `None` also if it is out of range.
     pub fn reg_id(&self) -> Option<u32> {
-        self.value(b"reg-id").and_then(decimal).filter(|id| (1..1 << 31).contains(id))
+        self.value(b"reg-id").and_then(decimal_u32).filter(|id| (1..1 << 31).contains(id))
     }
 
     /// The parameters that are none of `q`, `expires`, `reg-id`, `+sip.instance`: capabilities, most of them.
@@ -108,7 +106,7 @@ pub(crate) fn qvalue(text: &[u8]) -> Result<u16, Fault> {
     if fraction.len() > 3 {
         return Err(Fault::Malformed);
     }
-    let ones = if whole.is_empty() { 0 } else { decimal(whole).ok_or(Fault::Range)? };
+    let ones = if whole.is_empty() { 0 } else { decimal_u32(whole).ok_or(Fault::Range)? };
     let mut thousandths = 0;
     for place in 0..3 {
         thousandths = thousandths * 10 + fraction.get(place).map_or(0, |digit| u32::from(digit - b'0'));
@@ -116,5 +114,119 @@ pub(crate) fn qvalue(text: &[u8]) -> Result<u16, Fault> {
     match ones.saturating_mul(1000).saturating_add(thousandths) {
         value if value <= 1000 => u16::try_from(value).map_err(|_| Fault::Range),
         _ => Err(Fault::Range),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn contact(text: &str) -> ContactValue<'_> {
+        ContactValue::parse(text.as_bytes()).unwrap_or_else(|error| panic!("{text}: {error}"))
+    }
+
+    #[test]
+    fn a_star_is_alone() {
+        assert!(matches!(contact(" * "), ContactValue::Star));
+        assert!(contact("*").addr().is_none());
+        assert_eq!((contact("*").q(), contact("*").expires()), (Ok(1000), ExpiresParam::Absent));
+        for text in ["**", "*;expires=0", "<*>"] {
+            assert!(ContactValue::parse(text.as_bytes()).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_outbound_contact_shows_its_parameters() {
+        // RFC 5626 s3.3
+        let contact = contact(
+            "<sip:line1@192.0.2.2;transport=tcp>; reg-id=1;q=.5;expires=600;methods=\"INVITE,ACK\";\
+             +sip.instance=\"<urn:uuid:00000000-0000-1000-8000-000A95A0E128>\";audio",
+        );
+        assert_eq!(contact.instance(), Some(&b"urn:uuid:00000000-0000-1000-8000-000A95A0E128"[..]));
+        assert_eq!(
+            (contact.reg_id(), contact.q(), contact.expires()),
+            (Some(1), Ok(500), ExpiresParam::Value(600))
+        );
+        let others: Vec<_> = contact.other_params().map(|param| (param.name, param.raw)).collect();
+        assert_eq!(others, [(&b"methods"[..], Some(&b"\"INVITE,ACK\""[..])), (b"audio", None)]);
+    }
+
+    #[test]
+    fn parameters_without_brackets_are_those_of_the_header() {
+        let contact = contact("sip:a@h;expires=60;transport=tcp");
+        assert_eq!(contact.expires(), ExpiresParam::Value(60));
+        assert_eq!(contact.addr().and_then(|addr| addr.uri.transport()), None);
+    }
+
+    #[test]
+    fn q_is_read_in_thousandths() {
+        let fault = |fault| Err(ParseError::new("Contact", fault));
+        for (q, expected) in [
+            ("", Ok(1000)),
+            (";q=1", Ok(1000)),
+            (";q=1.", Ok(1000)),
+            (";q=1.000", Ok(1000)),
+            (";q=0", Ok(0)),
+            (";q=0.", Ok(0)),
+            (";q=.7", Ok(700)),
+            (";q=0.7", Ok(700)),
+            (";Q=0.07", Ok(70)),
+            (";q=0.123", Ok(123)),
+            (";q=\"0.5\"", Ok(500)),
+            (";q=5", fault(Fault::Range)),
+            (";q=1.001", fault(Fault::Range)),
+            (";q=99999999999", fault(Fault::Range)),
+            (";q=0.1234", fault(Fault::Malformed)),
+            (";q=", fault(Fault::Malformed)),
+            (";q", fault(Fault::Malformed)),
+            (";q=.", fault(Fault::Malformed)),
+            (";q=-1", fault(Fault::Malformed)),
+            (";q=a", fault(Fault::Malformed)),
+            (";q=0.5.5", fault(Fault::Malformed)),
+        ] {
+            assert_eq!(contact(&format!("<sip:a@h>{q}")).q(), expected, "{q}");
+        }
+    }
+
+    #[test]
+    fn a_malformed_expires_is_told_from_none() {
+        for (params, expected) in [
+            ("", ExpiresParam::Absent),
+            (";expires=0", ExpiresParam::Value(0)),
+            (";Expires=\"3600\"", ExpiresParam::Value(3600)),
+            (";expires=4294967295", ExpiresParam::Value(u32::MAX)),
+            (";expires=4294967296", ExpiresParam::Value(u32::MAX)),
+            (";expires=99999999999999999999999", ExpiresParam::Value(u32::MAX)),
+            (";expires=abc", ExpiresParam::Malformed),
+            (";expires=-1", ExpiresParam::Malformed),
+            (";expires=", ExpiresParam::Malformed),
+            (";expires", ExpiresParam::Malformed),
+        ] {
+            assert_eq!(contact(&format!("<sip:a@h>{params}")).expires(), expected, "{params}");
+        }
+    }
+
+    #[test]
+    fn an_instance_or_reg_id_that_is_none_is_absent() {
+        for text in [
+            "<sip:a@h>",
+            "<sip:a@h>;reg-id=0;+sip.instance",
+            "<sip:a@h>;reg-id=2147483648;+sip.instance=\"<>\"",
+            "*",
+        ] {
+            let contact = contact(text);
+            assert_eq!((contact.reg_id(), contact.instance()), (None, None), "{text}");
+        }
+        assert_eq!(contact("<sip:a@h>;+sip.instance=\"urn:uuid:1\"").instance(), Some(&b"urn:uuid:1"[..]));
+    }
+
+    proptest! {
+        #[test]
+        fn every_thousandth_reads_back(q in 0..=1000_u16) {
+            let text = format!("<sip:a@h>;q={}.{:03}", q / 1000, q % 1000);
+            prop_assert_eq!(contact(&text).q(), Ok(q));
+        }
     }
 }

@@ -7,110 +7,119 @@ use nom::combinator::all_consuming;
 use nom::{IResult, Parser};
 
 use super::Fault;
+use super::split::quoted_end;
+use crate::base::text;
 
 /// What a grammar leaf returns.
 pub(crate) type Parsed<'m, O> = IResult<&'m [u8], O, ()>;
 
+/// A set of bytes: a bit of a table of classes.
+#[derive(Clone, Copy)]
+pub(crate) struct Set(&'static [u8; 256], u8);
+
 /// `token` of RFC 3261 s25.1.
-pub(crate) const TOKEN: u16 = 1;
+pub(crate) const TOKEN: Set = Set(&text::CLASS, text::TOKEN);
 /// `unreserved` and `user-unreserved`: what stands in a user part without an escape.
-pub(crate) const USER: u16 = 1 << 1;
-/// `unreserved` and `& = + $ ,`: what stands in a password without an escape.
-pub(crate) const PASSWORD: u16 = 1 << 2;
+pub(crate) const USER: Set = Set(&text::CLASS, text::USER);
 /// `unreserved` and `param-unreserved`: what stands in a URI parameter without an escape.
-pub(crate) const PARAM: u16 = 1 << 3;
-/// What stands in the headers of a URI without an escape, with `=` and `&`.
-pub(crate) const URI_HEADER: u16 = 1 << 4;
+pub(crate) const PARAM: Set = Set(&text::CLASS, text::PARAM);
 /// Letters, digits, `-`, `_` and `.`: a host name.
-pub(crate) const HOST: u16 = 1 << 5;
+pub(crate) const HOST: Set = Set(&text::CLASS, text::HOST);
+/// `unreserved` and `& = + $ ,`: what stands in a password without an escape.
+pub(crate) const PASSWORD: Set = Set(&MORE, bit::PASSWORD);
+/// What stands in the headers of a URI without an escape, with `=` and `&`.
+pub(crate) const URI_HEADER: Set = Set(&MORE, bit::URI_HEADER);
 /// An unquoted value of a header parameter, taken broadly: visible, and no separator of parameters or list elements.
-pub(crate) const VALUE: u16 = 1 << 6;
+pub(crate) const VALUE: Set = Set(&MORE, bit::VALUE);
 /// The name of a parameter that was validated before: [`VALUE`] without `=`.
-pub(crate) const NAME: u16 = 1 << 7;
+pub(crate) const NAME: Set = Set(&MORE, bit::NAME);
 /// SP, HTAB and the CR LF of a folded line.
-pub(crate) const SPACE: u16 = 1 << 8;
+pub(crate) const SPACE: Set = Set(&MORE, bit::SPACE);
 /// `token68` of RFC 7235 s2.1 without the padding.
-pub(crate) const TOKEN68: u16 = 1 << 9;
+pub(crate) const TOKEN68: Set = Set(&MORE, bit::TOKEN68);
 /// What an opaque URI is made of: visible ASCII without `<`, `>` and `"`.
-pub(crate) const OPAQUE: u16 = 1 << 10;
+pub(crate) const OPAQUE: Set = Set(&MORE, bit::OPAQUE);
+/// An unquoted display name, taken broadly: anything but controls and `" : ; , < >`, so that dots and UTF-8 pass.
+pub(crate) const DISPLAY: Set = Set(&MORE, bit::DISPLAY);
 
-/// Classes of each byte.
-pub(crate) static CLASS: [u16; 256] = classes();
+mod bit {
+    pub(super) const PASSWORD: u8 = 1;
+    pub(super) const URI_HEADER: u8 = 1 << 1;
+    pub(super) const VALUE: u8 = 1 << 2;
+    pub(super) const NAME: u8 = 1 << 3;
+    pub(super) const SPACE: u8 = 1 << 4;
+    pub(super) const TOKEN68: u8 = 1 << 5;
+    pub(super) const OPAQUE: u8 = 1 << 6;
+    pub(super) const DISPLAY: u8 = 1 << 7;
+}
 
-const fn classes() -> [u16; 256] {
+/// Classes that only the views of this room need.
+static MORE: [u8; 256] = {
     let mut table = [0; 256];
     let mut byte = 0;
     while byte < 256 {
-        table[byte] = classes_of(byte as u8);
+        table[byte] = classes(byte as u8);
         byte += 1;
     }
     table
-}
+};
 
-const fn classes_of(b: u8) -> u16 {
-    let alphanum = b.is_ascii_alphanumeric();
-    let unreserved = alphanum || matches!(b, b'-' | b'_' | b'.' | b'!' | b'~' | b'*' | b'\'' | b'(' | b')');
+const fn classes(b: u8) -> u8 {
+    let unreserved = b.is_ascii_alphanumeric()
+        || matches!(b, b'-' | b'_' | b'.' | b'!' | b'~' | b'*' | b'\'' | b'(' | b')');
+    let space = matches!(b, b' ' | b'\t' | b'\r' | b'\n');
     let mut bits = 0;
-    if alphanum || matches!(b, b'-' | b'.' | b'!' | b'%' | b'*' | b'_' | b'+' | b'`' | b'\'' | b'~') {
-        bits |= TOKEN;
-    }
-    if unreserved || matches!(b, b'&' | b'=' | b'+' | b'$' | b',' | b';' | b'?' | b'/') {
-        bits |= USER;
-    }
     if unreserved || matches!(b, b'&' | b'=' | b'+' | b'$' | b',') {
-        bits |= PASSWORD;
-    }
-    if unreserved || matches!(b, b'[' | b']' | b'/' | b':' | b'&' | b'+' | b'$') {
-        bits |= PARAM;
+        bits |= bit::PASSWORD;
     }
     if unreserved || matches!(b, b'[' | b']' | b'/' | b'?' | b':' | b'+' | b'$' | b'=' | b'&') {
-        bits |= URI_HEADER;
-    }
-    if alphanum || matches!(b, b'-' | b'_' | b'.') {
-        bits |= HOST;
+        bits |= bit::URI_HEADER;
     }
     if b > b' ' && !matches!(b, b';' | b',' | b'"' | b'<' | b'>' | 0x7f) {
-        bits |= VALUE;
+        bits |= bit::VALUE;
         if b != b'=' {
-            bits |= NAME;
+            bits |= bit::NAME;
         }
     }
-    if matches!(b, b' ' | b'\t' | b'\r' | b'\n') {
-        bits |= SPACE;
+    if space {
+        bits |= bit::SPACE;
     }
-    if alphanum || matches!(b, b'-' | b'.' | b'_' | b'~' | b'+' | b'/') {
-        bits |= TOKEN68;
+    if b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b'~' | b'+' | b'/') {
+        bits |= bit::TOKEN68;
     }
     if b.is_ascii_graphic() && !matches!(b, b'<' | b'>' | b'"') {
-        bits |= OPAQUE;
+        bits |= bit::OPAQUE;
+    }
+    if (b >= b' ' || space) && !matches!(b, b'"' | b':' | b';' | b',' | b'<' | b'>' | 0x7f) {
+        bits |= bit::DISPLAY;
     }
     bits
 }
 
-/// Whether a byte is of one of the classes.
+/// Whether a byte is in the set.
 #[inline(always)]
-pub(crate) fn is(byte: u8, classes: u16) -> bool {
-    CLASS[usize::from(byte)] & classes != 0
+pub(crate) fn is(byte: u8, set: Set) -> bool {
+    set.0[usize::from(byte)] & set.1 != 0
 }
 
-/// The end of the run of these classes that begins at `from`.
+/// The end of the run of this set that begins at `from`.
 #[inline(always)]
-pub(crate) fn run(input: &[u8], from: usize, classes: u16) -> usize {
+pub(crate) fn run(input: &[u8], from: usize, set: Set) -> usize {
     let mut at = from;
     while let Some(&byte) = input.get(at)
-        && is(byte, classes)
+        && is(byte, set)
     {
         at += 1;
     }
     at
 }
 
-/// The end of the run of these classes and of well-formed escapes (`%` HEX HEX) that begins at `from`.
+/// The end of the run of this set and of well-formed escapes (`%` HEX HEX) that begins at `from`.
 #[inline(always)]
-pub(crate) fn run_escaped(input: &[u8], from: usize, classes: u16) -> usize {
+pub(crate) fn run_escaped(input: &[u8], from: usize, set: Set) -> usize {
     let mut at = from;
     loop {
-        at = run(input, at, classes);
+        at = run(input, at, set);
         match input.get(at..) {
             Some([b'%', high, low, ..]) if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() => at += 3,
             _ => return at,
@@ -118,45 +127,10 @@ pub(crate) fn run_escaped(input: &[u8], from: usize, classes: u16) -> usize {
     }
 }
 
-/// Whether all of it is of these classes; true for nothing.
+/// Whether all of it is of this set; true for nothing.
 #[inline]
-pub(crate) fn all(input: &[u8], classes: u16) -> bool {
-    run(input, 0, classes) == input.len()
-}
-
-/// Without white space at both ends.
-#[inline]
-pub(crate) fn trim(mut input: &[u8]) -> &[u8] {
-    while let [first, rest @ ..] = input
-        && is(*first, SPACE)
-    {
-        input = rest;
-    }
-    while let [rest @ .., last] = input
-        && is(*last, SPACE)
-    {
-        input = rest;
-    }
-    input
-}
-
-/// The end of the quoted string whose opening quote is at `from`: the place behind the closing quote.
-#[inline]
-pub(crate) fn quoted_end(input: &[u8], from: usize) -> Option<usize> {
-    let mut at = from + 1;
-    loop {
-        at += memchr::memchr2(b'"', b'\\', input.get(at..)?)?;
-        match input.get(at)? {
-            b'"' => return Some(at + 1),
-            // RFC 3261 s25.1: quoted-pair, any ASCII but CR and LF.
-            _ => {
-                if !matches!(input.get(at + 1)?, 0..=9 | 11 | 12 | 14..=127) {
-                    return None;
-                }
-                at += 2;
-            }
-        }
-    }
+pub(crate) fn all(input: &[u8], set: Set) -> bool {
+    run(input, 0, set) == input.len()
 }
 
 /// A non-empty token.
@@ -193,15 +167,9 @@ pub(crate) fn mark<'m>(byte: u8) -> impl Fn(&'m [u8]) -> Parsed<'m, ()> {
 /// A quoted string with its quotes.
 #[inline]
 pub(crate) fn quoted(input: &[u8]) -> Parsed<'_, &[u8]> {
-    match input.first() {
-        Some(b'"') => match quoted_end(input, 0) {
-            Some(end) => {
-                let (head, rest) = input.split_at(end);
-                Ok((rest, head))
-            }
-            None => Err(nom::Err::Error(())),
-        },
-        _ => Err(nom::Err::Error(())),
+    match quoted_end(input).and_then(|end| input.split_at_checked(end)) {
+        Some((head, rest)) => Ok((rest, head)),
+        None => Err(nom::Err::Error(())),
     }
 }
 
@@ -215,30 +183,4 @@ pub(crate) fn whole<'m, O>(
         Ok((_, value)) => Ok(value),
         Err(_) => Err(Fault::Malformed),
     }
-}
-
-/// A decimal number that fits 32 bits; `None` for anything else.
-#[inline]
-pub(crate) fn decimal(input: &[u8]) -> Option<u32> {
-    if input.is_empty() || input.len() > 10 {
-        return None;
-    }
-    let mut value = 0_u64;
-    for byte in input {
-        let digit = byte.wrapping_sub(b'0');
-        if digit > 9 {
-            return None;
-        }
-        value = value * 10 + u64::from(digit);
-    }
-    u32::try_from(value).ok()
-}
-
-/// A decimal number of any length; what does not fit 32 bits is the largest that does.
-#[inline]
-pub(crate) fn decimal_clamped(input: &[u8]) -> Option<u32> {
-    if input.is_empty() || !input.iter().all(u8::is_ascii_digit) {
-        return None;
-    }
-    Some(input.iter().fold(0_u32, |sum, byte| sum.saturating_mul(10).saturating_add(u32::from(byte - b'0'))))
 }

@@ -5,6 +5,7 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::grammar::{HOST, is};
 use super::{Fault, ParseError};
+use crate::base::text::Push;
 
 /// The longest host name taken (RFC 1035 s2.3.4).
 const NAME_BYTES: usize = 255;
@@ -81,9 +82,13 @@ impl<'m> Host<'m> {
     }
 
     /// Appends the form that equal hosts share: lower case, IPv6 as RFC 5952 spells it, no brackets.
-    pub fn write_folded(&self, out: &mut impl Extend<u8>) {
+    pub fn write_folded(&self, out: &mut impl Push) {
         match *self {
-            Host::Name(name) => out.extend(name.iter().map(u8::to_ascii_lowercase)),
+            Host::Name(name) => {
+                for byte in name {
+                    out.push_byte(byte.to_ascii_lowercase());
+                }
+            }
             Host::V4(address) => write_address(out, &address),
             Host::V6(address) => write_address(out, &address),
         }
@@ -180,14 +185,85 @@ fn ipv4(input: &[u8]) -> Option<Ipv4Addr> {
     (at == input.len()).then(|| Ipv4Addr::from(octets))
 }
 
-fn write_address(out: &mut impl Extend<u8>, address: &impl fmt::Display) {
-    struct Into<'a, E>(&'a mut E);
-    impl<E: Extend<u8>> fmt::Write for Into<'_, E> {
+fn write_address(out: &mut impl Push, address: &impl fmt::Display) {
+    struct Into<'a, P>(&'a mut P);
+    impl<P: Push> fmt::Write for Into<'_, P> {
         fn write_str(&mut self, text: &str) -> fmt::Result {
-            self.0.extend(text.bytes());
+            self.0.push_bytes(text.as_bytes());
             Ok(())
         }
     }
-    // Writing into an `Extend` cannot fail.
+    // Appending cannot fail.
     let _ = fmt::write(&mut Into(out), format_args!("{address}"));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn folded(host: &Host<'_>) -> String {
+        let mut out = Vec::new();
+        host.write_folded(&mut out);
+        String::from_utf8(out).expect("ASCII")
+    }
+
+    #[test]
+    fn hosts_print_and_fold() {
+        for (text, printed, fold) in [
+            ("Example.COM", "Example.COM", "example.com"),
+            ("example.com.", "example.com.", "example.com."),
+            ("my_host", "my_host", "my_host"),
+            ("7.example", "7.example", "7.example"),
+            ("a1b2-3", "a1b2-3", "a1b2-3"),
+            ("192.0.2.255", "192.0.2.255", "192.0.2.255"),
+            ("0.0.0.0", "0.0.0.0", "0.0.0.0"),
+            ("[2001:DB8:0:0:0::1]", "[2001:db8::1]", "2001:db8::1"),
+            ("[::]", "[::]", "::"),
+        ] {
+            let host = Host::parse(text.as_bytes()).expect(text);
+            assert_eq!((host.to_string().as_str(), folded(&host).as_str()), (printed, fold));
+        }
+    }
+
+    #[test]
+    fn what_is_no_host_is_refused() {
+        for text in [
+            "",
+            ".",
+            "..",
+            "a..b",
+            ".a",
+            "-a",
+            "a b",
+            "a,b",
+            "é",
+            "1",
+            "1.2.3",
+            "1.2.3.4.5",
+            "256.1.1.1",
+            "01.1.1.1",
+            "a.12",
+            "::1",
+            "[::1",
+            "::1]",
+            "[::1]:5060",
+            "a:5060",
+            "[::1%1]",
+            "[:::]",
+            "[1:2:3:4:5:6:7:8:9]",
+            "[::1.2.3.256]",
+        ] {
+            assert!(Host::parse(text.as_bytes()).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_ipv6_address_may_be_bare_where_no_port_can_follow() {
+        // RFC 5118 s4.5
+        let with = Host::parse_bare(b"[2001:db8::9:255]").expect("brackets");
+        let without = Host::parse_bare(b"2001:db8::9:255").expect("no brackets");
+        assert_eq!(with, without);
+        assert_eq!(with.ip().map(|ip| ip.to_string()).as_deref(), Some("2001:db8::9:255"));
+        assert_eq!(Host::parse_bare(b"Example.com"), Ok(Host::Name(b"example.com")));
+    }
 }

@@ -3,8 +3,11 @@
 
 mod build;
 mod contact;
+mod credentials;
 mod cseq;
+mod date;
 mod error;
+mod event;
 mod grammar;
 mod header;
 mod host;
@@ -15,14 +18,20 @@ mod params;
 mod scan;
 pub mod split;
 mod status;
+pub mod stun;
 mod typed;
 mod uri;
 mod via;
 
 pub use build::{RequestWriter, ResponseWriter, StatusLine, Value, Writer};
 pub use contact::{ContactValue, ExpiresParam};
+pub use credentials::{
+    AuthValue, BearerChallenge, Challenge, Credentials, DigestChallenge, DigestCredentials,
+};
 pub use cseq::Cseq;
+pub use date::Date;
 pub use error::{Fault, ParseError};
+pub use event::{Event, SubState, SubscriptionState};
 pub use header::Header;
 pub use host::Host;
 pub use message::{Bounds, Held, Kind, Layout, Line, Message, Reject, Values, parse};

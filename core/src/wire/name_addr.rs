@@ -1,7 +1,9 @@
 //! `name-addr` and `addr-spec`: From, To, Contact, Route, Refer-To and their kind. RFC 3261 s20.10, s25.1.
 
-use super::grammar::{SPACE, is, quoted_end, trim};
+use super::grammar::{DISPLAY, SPACE, is, run};
+use super::split::quoted_end;
 use super::{Fault, Params, ParseError, Uri};
+use crate::base::text::trim;
 
 /// A URI with a display name and the parameters of its header.
 #[derive(Clone, Copy, Debug)]
@@ -29,18 +31,15 @@ impl<'m> NameAddr<'m> {
         let (display, rest) = match input {
             [b'<', rest @ ..] => (None, rest),
             [b'"', ..] => {
-                let end = quoted_end(input, 0).ok_or(Fault::Malformed)?;
+                let end = quoted_end(input).ok_or(Fault::Malformed)?;
                 let display = input.get(1..end - 1).filter(|display| !display.is_empty());
                 match trim(input.get(end..).unwrap_or_default()) {
                     [b'<', rest @ ..] => (display, rest),
                     _ => return Err(Fault::Malformed),
                 }
             }
-            _ => match input.iter().position(|byte| !in_display(*byte)) {
-                Some(at) if input.get(at) == Some(&b'<') => {
-                    let (display, rest) = input.split_at_checked(at).ok_or(Fault::Malformed)?;
-                    (Some(trim(display)), rest.get(1..).unwrap_or_default())
-                }
+            _ => match input.split_at_checked(run(input, 0, DISPLAY)) {
+                Some((display, [b'<', rest @ ..])) => (Some(trim(display)), rest),
                 _ => return read_bare(input),
             },
         };
@@ -48,7 +47,7 @@ impl<'m> NameAddr<'m> {
         let (uri, params) = rest.split_at_checked(close).ok_or(Fault::Malformed)?;
         Ok(NameAddr {
             display,
-            uri: Uri::read(uri)?,
+            uri: uri_inside(uri)?,
             params: Params::header(params.get(1..).unwrap_or_default(), |_| {})?,
         })
     }
@@ -69,10 +68,131 @@ fn read_bare(input: &[u8]) -> Result<NameAddr<'_>, Fault> {
     if uri.iter().any(|byte| matches!(byte, b'?' | b',')) {
         return Err(Fault::Malformed);
     }
-    Ok(NameAddr { display: None, uri: Uri::read(uri)?, params: Params::header(params, |_| {})? })
+    Ok(NameAddr { display: None, uri: uri_inside(uri)?, params: Params::header(params, |_| {})? })
 }
 
-#[inline(always)]
-fn in_display(byte: u8) -> bool {
-    (byte >= b' ' || is(byte, SPACE)) && !matches!(byte, b'"' | b':' | b';' | b',' | b'<' | b'>' | 0x7f)
+/// A URI in a header: without a scheme it is malformed, and not of a scheme that is not supported.
+#[inline]
+fn uri_inside(uri: &[u8]) -> Result<Uri<'_>, Fault> {
+    Uri::read(uri).map_err(|fault| if fault == Fault::Scheme { Fault::Malformed } else { fault })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn addr(text: &str) -> NameAddr<'_> {
+        NameAddr::parse(text.as_bytes()).unwrap_or_else(|error| panic!("{text}: {error}"))
+    }
+
+    #[test]
+    fn addresses_that_are_seen_are_taken() {
+        for (text, display, uri, tag) in [
+            // RFC 3261 s20.10, s20.20, s20.39
+            ("\"Mr. Watson\" <sip:watson@h.com>;q=0.7; expires=3600", "Mr. Watson", "sip:watson@h.com", ""),
+            (
+                "\"A. G. Bell\" <sip:agb@bell-telephone.com> ;tag=a48s",
+                "A. G. Bell",
+                "sip:agb@bell-telephone.com",
+                "a48s",
+            ),
+            (
+                "sip:+12125551212@server.phone2net.com;tag=887s",
+                "",
+                "sip:+12125551212@server.phone2net.com",
+                "887s",
+            ),
+            (
+                "Anonymous <sip:c8oqz84zk7z@privacy.org>;tag=hyh8",
+                "Anonymous",
+                "sip:c8oqz84zk7z@privacy.org",
+                "hyh8",
+            ),
+            ("<sip:a@h;tag=uri>", "", "sip:a@h;tag=uri", ""),
+            ("<sip:a@h;x=1?y=2>;tag=t", "", "sip:a@h;x=1?y=2", "t"),
+            ("sip:a@h ; tag=t", "", "sip:a@h", "t"),
+            ("sip:a@h", "", "sip:a@h", ""),
+            ("\"\" <sip:a@h>", "", "sip:a@h", ""),
+            ("\"\"<sip:a@h>", "", "sip:a@h", ""),
+            ("  Bob\r\n Smith<sip:a@h> ", "Bob\r\n Smith", "sip:a@h", ""),
+            ("Jörg Müller <sip:a@h>", "Jörg Müller", "sip:a@h", ""),
+            ("bob@example.com (work) <sip:a@h>", "bob@example.com (work)", "sip:a@h", ""),
+            ("\"a \\\" <b>;c\" <sip:a@h>;TAG=t", "a \\\" <b>;c", "sip:a@h", "t"),
+            ("\"日本\" <tel:+1-201-555-0123>;tag=\"q\"", "日本", "tel:+1-201-555-0123", "q"),
+            ("<urn:service:sos>;tag=", "", "urn:service:sos", ""),
+            ("<http://www.example.com/a,b;c>", "", "http://www.example.com/a,b;c", ""),
+            ("sip:a@[2001:db8::1]:5060;tag=t", "", "sip:a@[2001:db8::1]:5060", "t"),
+        ] {
+            let addr = addr(text);
+            assert_eq!(
+                addr.display.map(String::from_utf8_lossy).as_deref().unwrap_or_default(),
+                display,
+                "{text}"
+            );
+            assert_eq!(addr.uri.raw(), uri.as_bytes(), "{text}");
+            assert_eq!(addr.tag().unwrap_or_default(), tag.as_bytes(), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_address_is_refused() {
+        for text in [
+            "",
+            "*",
+            "Bob",
+            "<>",
+            "<sip:a@h",
+            "sip:a@h>",
+            "<sip:a@h>>",
+            "<<sip:a@h>>",
+            "< sip:a@h >",
+            "\"Bob <sip:a@h>",
+            "\"Bob\\\" <sip:a@h>",
+            "\"Bob\" Smith <sip:a@h>",
+            "\"Bob\" sip:a@h",
+            "Bob \"B\" <sip:a@h>",
+            // RFC 4475 s3.1.2.15: a comma in a display name without quotes.
+            "Bell, Alexander <sip:a.g.bell@example.com>;tag=43",
+            "<sip:a@h> x",
+            "<sip:a@h>tag=1",
+            "<sip:a@h>, <sip:b@h>",
+            // RFC 4475 s3.1.2.13: headers need brackets.
+            "sip:user@example.com?Route=%3Csip:sip.example.com%3E",
+            "sip:a,b@h",
+            "<sip:a@h>;tag=\"x",
+        ] {
+            assert_eq!(NameAddr::parse(text.as_bytes()).expect_err(text).fault, Fault::Malformed, "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_printed_address_reads_as_its_parts(
+            display in proptest::option::of("([ !#-\\[\\]-~ü]|\\\\[\"\\\\]){1,12}"),
+            user in "[a-z]{1,6}",
+            tag in proptest::option::of("[a-z0-9.-]{1,8}"),
+        ) {
+            let mut text = String::new();
+            if let Some(display) = &display {
+                text.push_str(&format!("\"{display}\" "));
+            }
+            text.push_str(&format!("<sip:{user}@h>"));
+            if let Some(tag) = &tag {
+                text.push_str(&format!(";x;tag={tag}"));
+            }
+            let addr = addr(&text);
+            prop_assert_eq!(addr.display, display.as_ref().map(|display| display.as_bytes()));
+            prop_assert_eq!(addr.uri.user(), Some(user.as_bytes()));
+            prop_assert_eq!(addr.tag(), tag.as_ref().map(|tag| tag.as_bytes()));
+        }
+
+        #[test]
+        fn no_bytes_make_it_panic(bytes in proptest::collection::vec(prop_oneof![
+            Just(b"sip:a@h".to_vec()), Just(b"<".to_vec()), Just(b">".to_vec()), Just(b"\"".to_vec()),
+            Just(b"\\".to_vec()), Just(b";".to_vec()), Just(b" ".to_vec()), any::<u8>().prop_map(|byte| vec![byte])], 0..12)) {
+            let _ = NameAddr::parse(&bytes.concat());
+        }
+    }
 }

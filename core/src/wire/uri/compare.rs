@@ -2,7 +2,12 @@
 //!
 //! Equivalence is reflexive and symmetric. It is not transitive: parameters that only one side has are ignored.
 
+use smallvec::SmallVec;
+
 use super::{Params, Uri, UriScheme};
+use crate::base::table::HashKey;
+use crate::base::text::{Push, canonical_user, unescape_next};
+use crate::wire::Param;
 
 /// URI parameters that must be on both sides or on none. RFC 3261 s19.1.4 names user, ttl, method and maddr in its
 /// rules, and transport in its examples.
@@ -35,52 +40,42 @@ impl Uri<'_> {
             UriScheme::Urn | UriScheme::Other => self.raw == other.raw,
         }
     }
+
+    /// A hash that equivalent URIs share: over the scheme, the user, the host and the port, none of which may differ.
+    ///
+    /// Allocates only if they are longer than 128 bytes.
+    pub fn hash_equivalent(&self, key: &HashKey) -> u64 {
+        let mut text: SmallVec<[u8; 128]> = SmallVec::new();
+        match self.scheme {
+            UriScheme::Sip | UriScheme::Sips => {
+                // Coarser than equivalence, which keeps `%3B` and `;` apart; a hash may be.
+                canonical_user(self.user.unwrap_or_default(), &mut text);
+                text.push_byte(b'@');
+                if let Some(host) = self.host {
+                    host.write_folded(&mut text);
+                }
+            }
+            UriScheme::Tel => text.extend(digits(self.user.unwrap_or_default())),
+            UriScheme::Urn | UriScheme::Other => text.push_bytes(self.raw),
+        }
+        let port = self.port.map_or(u32::MAX, u32::from).to_be_bytes();
+        key.hash_parts(&[&[self.scheme as u8], &text, &port])
+    }
 }
 
-/// What a byte or an escape stands for; an escaped reserved character is its own sign.
-fn signs(input: &[u8]) -> impl Iterator<Item = u16> {
-    let mut at = 0;
+/// What each byte or escape stands for; an escaped reserved character is a sign of its own.
+fn signs(mut input: &[u8]) -> impl Iterator<Item = (u8, bool)> {
     core::iter::from_fn(move || {
-        let (sign, length) = sign(input.get(at..)?)?;
-        at += length;
-        Some(sign)
+        let (byte, escaped) = unescape_next(&mut input)?;
+        // RFC 3261 s19.1.4: characters other than the reserved ones equal their escapes (RFC 2396 s2.2).
+        let reserved = matches!(byte, b';' | b'/' | b'?' | b':' | b'@' | b'&' | b'=' | b'+' | b'$' | b',');
+        Some((byte, escaped && reserved))
     })
 }
 
 /// Like [`signs`], without case.
-fn folded_signs(input: &[u8]) -> impl Iterator<Item = u16> {
-    signs(input).map(|sign| match u8::try_from(sign) {
-        Ok(byte) => u16::from(byte.to_ascii_lowercase()),
-        Err(_) => sign,
-    })
-}
-
-/// The first sign, and how many bytes it takes.
-#[inline]
-fn sign(input: &[u8]) -> Option<(u16, usize)> {
-    match input {
-        [b'%', high, low, ..] => match (hex(*high), hex(*low)) {
-            (Some(high), Some(low)) => {
-                let byte = high << 4 | low;
-                // RFC 3261 s19.1.4: characters other than the reserved ones equal their escapes (RFC 2396 s2.2).
-                let reserved =
-                    matches!(byte, b';' | b'/' | b'?' | b':' | b'@' | b'&' | b'=' | b'+' | b'$' | b',');
-                Some((u16::from(byte) | if reserved { 0x100 } else { 0 }, 3))
-            }
-            _ => Some((u16::from(b'%'), 1)),
-        },
-        [byte, ..] => Some((u16::from(*byte), 1)),
-        [] => None,
-    }
-}
-
-fn hex(digit: u8) -> Option<u8> {
-    match digit {
-        b'0'..=b'9' => Some(digit - b'0'),
-        b'a'..=b'f' => Some(digit - b'a' + 10),
-        b'A'..=b'F' => Some(digit - b'A' + 10),
-        _ => None,
-    }
+fn folded_signs(input: &[u8]) -> impl Iterator<Item = (u8, bool)> {
+    signs(input).map(|(byte, apart)| (byte.to_ascii_lowercase(), apart))
 }
 
 fn same_escaped(a: Option<&[u8]>, b: Option<&[u8]>) -> bool {
@@ -146,7 +141,7 @@ fn tel_params_in(a: Params<'_>, b: Params<'_>) -> bool {
     })
 }
 
-fn same_tel_value(param: &super::super::params::Param<'_>, other: Option<&[u8]>) -> bool {
+fn same_tel_value(param: &Param<'_>, other: Option<&[u8]>) -> bool {
     let (a, b) = (param.raw.unwrap_or_default(), other.unwrap_or_default());
     let number = param.name.eq_ignore_ascii_case(b"ext")
         || (param.name.eq_ignore_ascii_case(b"phone-context") && a.first() == Some(&b'+'));
