@@ -1,0 +1,251 @@
+//! The audit: rules that cite an RFC, checked over everything the engine sends in every simulated run. A story is
+//! written for what it tells; conformance comes with it.
+
+mod rules;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use crate::Time;
+use crate::message::Sip;
+use crate::phone::{T1, T2};
+
+pub use rules::{RULES, Rule};
+
+/// A rule that was broken.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Finding {
+    /// Section of the rule.
+    pub cite: &'static str,
+    /// The rule in a few words.
+    pub rule: &'static str,
+    /// When.
+    pub at: Time,
+    /// What was seen.
+    pub detail: String,
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({}): {}", self.rule, self.cite, self.detail)
+    }
+}
+
+/// Where a message entered or left the engine.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Place {
+    /// Number of the flow.
+    pub flow: u64,
+    /// Whether it is a stream.
+    pub stream: bool,
+    /// The far end.
+    pub remote: SocketAddr,
+}
+
+/// A request the engine was given.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    /// The request.
+    pub message: Sip,
+    /// How it came.
+    pub place: Place,
+    /// When the first copy came.
+    pub at: Time,
+    copies: u32,
+    acknowledged: bool,
+    finals: Vec<(Time, u16, String)>,
+}
+
+/// One response, with the request it answers.
+#[derive(Clone, Copy, Debug)]
+pub struct Case<'a> {
+    /// The request, as it came last.
+    pub asked: &'a Asked,
+    /// The response.
+    pub response: &'a Sip,
+    /// Where it was sent.
+    pub place: Place,
+    /// When.
+    pub at: Time,
+}
+
+/// Checks what goes in and out of one engine.
+#[derive(Clone, Debug, Default)]
+pub struct Audit {
+    /// Rules broken so far.
+    pub findings: Vec<Finding>,
+    /// How many responses were checked.
+    pub checked: u64,
+    asked: BTreeMap<String, Asked>,
+    sent: BTreeMap<String, (Time, u32, bool)>,
+    unreadable: u64,
+    last_sweep: Time,
+}
+
+/// What tells one transaction from another, as the sender of the request sees it.
+fn key(m: &Sip, method: &str) -> String {
+    let via = m.via();
+    let branch = via.as_ref().map(|v| (v.branch().to_owned(), v.host.clone(), v.port));
+    let from = m.header("From").unwrap_or_default();
+    let number = m.cseq().map_or(0, |(n, _)| n);
+    format!("{branch:?} {number} {method} {} {from}", m.header("Call-ID").unwrap_or_default())
+}
+
+impl Audit {
+    /// An audit that has seen nothing.
+    pub fn new() -> Audit {
+        Audit::default()
+    }
+
+    /// A message is handed to the engine.
+    pub fn came(&mut self, at: Time, place: Place, bytes: &[u8]) {
+        self.sweep(at);
+        let Ok(message) = Sip::head(bytes) else {
+            self.unreadable += 1;
+            return;
+        };
+        if !message.is_request() {
+            if let Some((_, _, answered)) = self.sent.get_mut(&key(&message, message.method())) {
+                *answered = true;
+            }
+            return;
+        }
+        let singles = ["From", "To", "Call-ID", "CSeq"];
+        if message.via().is_none() || singles.iter().any(|n| message.lines(n).len() != 1) {
+            self.unreadable += 1;
+            return;
+        }
+        let method = message.method().to_owned();
+        if method == "ACK" {
+            if let Some(invite) = self.asked.get_mut(&key(&message, "INVITE")) {
+                invite.acknowledged = true;
+            }
+            return;
+        }
+        let new = Asked { message, place, at, copies: 0, acknowledged: false, finals: Vec::new() };
+        let asked = self.asked.entry(key(&new.message, &method)).or_insert(new);
+        asked.copies += 1;
+        // The same request may come from another address when a NAT rebinds between two copies.
+        asked.place = place;
+    }
+
+    /// The engine sends a message.
+    pub fn went(&mut self, at: Time, place: Place, bytes: &[u8]) {
+        if bytes.iter().all(|b| matches!(b, b'\r' | b'\n' | 0)) || matches!(bytes, [0 | 1, 1, ..]) {
+            return;
+        }
+        let message = match Sip::read(bytes) {
+            Ok(message) => message,
+            Err(flaw) => {
+                return self.find("RFC 3261 s7", "what is sent is well-formed", at, flaw.to_string());
+            }
+        };
+        if message.is_request() {
+            return self.request_went(at, place, &message);
+        }
+        self.checked += 1;
+        let method = message.cseq().map(|(_, m)| m.to_owned()).unwrap_or_default();
+        let key = key(&message, &method);
+        let Some(asked) = self.asked.get(&key).cloned() else {
+            if self.unreadable == 0 {
+                self.find("RFC 3261 s8.2.6", "a response answers a request", at, message.start.clone());
+            }
+            return;
+        };
+        let case = Case { asked: &asked, response: &message, place, at };
+        for rule in RULES {
+            if let Some(detail) = (rule.check)(&case) {
+                let detail = format!("{detail} in {:?} to {}", message.start, asked.message.start);
+                self.find(rule.cite, rule.name, at, detail);
+            }
+        }
+        self.final_went(at, &key, &message);
+    }
+
+    // RFC 3261 s17.2.1, s17.2.2: finals are repeated for repeated requests, and by Timer G for INVITE only.
+    fn final_went(&mut self, at: Time, key: &str, message: &Sip) {
+        let status = message.status().unwrap_or(0);
+        if status < 200 {
+            return;
+        }
+        let Some(asked) = self.asked.get_mut(key) else { return };
+        asked.finals.push((at, status, message.header("To").unwrap_or_default().to_owned()));
+        let (copies, finals) = (asked.copies, asked.finals.clone());
+        let invite = asked.message.method() == "INVITE";
+        let (stream, acknowledged) = (asked.place.stream, asked.acknowledged);
+        if let Some((_, first, tag)) = finals.first()
+            && (*first, tag) != (status, &message.header("To").unwrap_or_default().to_owned())
+        {
+            let detail = format!("{first} and then {} with To {tag}", message.start);
+            self.find("RFC 3261 s17.2.2", "one final response per request", at, detail);
+        }
+        if finals.len() as u32 <= copies {
+            return;
+        }
+        if !invite || stream && status >= 300 {
+            let detail = format!("{} was sent {} times for {copies} requests", message.start, finals.len());
+            self.find("RFC 3261 s17.2.2", "a final response is repeated only for a repeated request", at, detail);
+        } else if let [.., before, last] = &finals[..] {
+            let extra = finals.len() as u32 - copies;
+            let least = T1.saturating_mul(1 << (extra - 1).min(8)).min(T2);
+            if copies == 1 && last.0.since(before.0) < least || acknowledged {
+                let detail = format!("after {:?}, acknowledged: {acknowledged}", last.0.since(before.0));
+                self.find("RFC 3261 s17.2.1", "Timer G is never early and ends with the ACK", at, detail);
+            }
+        }
+    }
+
+    fn request_went(&mut self, at: Time, place: Place, m: &Sip) {
+        for name in ["Via", "From", "To", "Call-ID", "CSeq", "Max-Forwards"] {
+            if m.lines(name).is_empty() {
+                self.find("RFC 3261 s8.1.1", "a request has its six header fields", at, format!("no {name} in {}", m.start));
+            }
+        }
+        let (last, times, answered) = *self.sent.entry(key(m, m.method())).or_insert((at, 0, false));
+        if times > 0 && m.method() != "ACK" {
+            // RFC 3261 s17.1.2.2: the n-th repetition comes T1 * 2^n after the one before, at most T2.
+            let least = T1.saturating_mul(1 << (times - 1).min(8)).min(T2);
+            if place.stream || answered || at.since(last) < least {
+                let detail = format!("{} again after {:?}", m.start, at.since(last));
+                self.find("RFC 3261 s17.1.2.2", "Timer E is never early", at, detail);
+            }
+        }
+        self.sent.insert(key(m, m.method()), (at, times + 1, answered));
+    }
+
+    /// Requests that never got a final answer although they came this long ago.
+    pub fn unanswered(&mut self, now: Time, patience: Duration) {
+        let late: Vec<String> = self.asked.values().filter(|a| a.is_unanswered(now, patience)).map(Asked::label).collect();
+        for label in late {
+            self.find("RFC 3261 s8.2", "every request gets a final response", now, label);
+        }
+    }
+
+    fn find(&mut self, cite: &'static str, rule: &'static str, at: Time, detail: String) {
+        self.findings.push(Finding { cite, rule, at, detail });
+    }
+
+    // Old transactions are forgotten, so that a large world fits into memory.
+    fn sweep(&mut self, now: Time) {
+        const OLD: Duration = Duration::from_secs(120);
+        if now.since(self.last_sweep) < OLD {
+            return;
+        }
+        self.unanswered(now, OLD);
+        self.last_sweep = now;
+        self.asked.retain(|_, a| now.since(a.at) < OLD);
+        self.sent.retain(|_, (at, _, _)| now.since(*at) < OLD);
+    }
+}
+
+impl Asked {
+    fn is_unanswered(&self, now: Time, patience: Duration) -> bool {
+        self.finals.is_empty() && now.since(self.at) >= patience
+    }
+
+    fn label(&self) -> String {
+        format!("{} from {}", self.message.start, self.place.remote)
+    }
+}

@@ -1,0 +1,464 @@
+//! A scripted phone: the client side of REGISTER and OPTIONS (RFC 3261 s8.1, s10.2, s17.1.2), Digest and Bearer
+//! (RFC 7616, RFC 8898), keep-alives (RFC 5626), itself without I/O. It shares no code with the engine.
+
+mod registration;
+mod transaction;
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use crate::Time;
+use crate::digest::{self, Answer, Challenge};
+use crate::message::{Sip, uri_of};
+use crate::rng::Rng;
+
+pub use registration::{Registration, State};
+use transaction::{Finished, Transaction};
+
+/// How a phone reaches the server.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Via {
+    /// Datagrams.
+    Udp,
+    /// A stream; the phone opens it when it has something to send.
+    Tcp,
+    /// The same, protected: Bearer tokens may travel.
+    Tls,
+}
+
+impl Via {
+    /// Whether the network repeats and orders by itself.
+    pub fn is_stream(self) -> bool {
+        self != Via::Udp
+    }
+
+    fn token(self) -> &'static str {
+        match self {
+            Via::Udp => "UDP",
+            Via::Tcp => "TCP",
+            Via::Tls => "TLS",
+        }
+    }
+}
+
+/// What kind of phone it is.
+#[derive(Clone, Debug)]
+pub struct Habits {
+    /// Transport.
+    pub via: Via,
+    /// Ask `rport` (RFC 3581).
+    pub rport: bool,
+    /// Refresh at this share of the granted expiry, in percent; 0 never refreshes by itself.
+    pub refresh_percent: u32,
+    /// Use the last nonce again without waiting for a challenge.
+    pub preemptive: bool,
+    /// Register again this long after a failure or a lost flow; zero gives up.
+    pub retry: Duration,
+    /// `+sip.instance` of the Contact.
+    pub instance: Option<String>,
+    /// `reg-id` of the Contact, with `Supported: outbound` (RFC 5626).
+    pub reg_id: Option<u32>,
+    /// `Supported: gruu` (RFC 5627).
+    pub gruu: bool,
+    /// Keep-alive interval; zero sends none.
+    pub keepalive: Duration,
+    /// Algorithms it knows, in its own order of preference; it takes the first challenge it knows if empty.
+    pub algorithms: Vec<String>,
+    /// Ask for `auth-int` if offered.
+    pub integrity: bool,
+    /// Use `userhash` if offered.
+    pub hide_name: bool,
+    /// A token for Bearer challenges.
+    pub token: Option<String>,
+    /// More header fields for each REGISTER.
+    pub headers: Vec<(String, String)>,
+}
+
+impl Default for Habits {
+    fn default() -> Habits {
+        Habits {
+            via: Via::Udp,
+            rport: true,
+            refresh_percent: 90,
+            preemptive: true,
+            retry: Duration::from_secs(30),
+            instance: None,
+            reg_id: None,
+            gruu: false,
+            keepalive: Duration::ZERO,
+            algorithms: Vec::new(),
+            integrity: false,
+            hide_name: false,
+            token: None,
+            headers: Vec::new(),
+        }
+    }
+}
+
+/// A final answer a phone got, or the lack of one.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Final {
+    /// When.
+    pub at: Time,
+    /// Method of the request.
+    pub method: String,
+    /// Status code; 408 made up by Timer F, 503 made up by a broken flow.
+    pub status: u16,
+    /// The message; `None` if the status was made up.
+    pub message: Option<Sip>,
+}
+
+/// Base timers of a phone: RFC 3261 s17.1.1.1, and no others.
+pub const T1: Duration = Duration::from_millis(500);
+/// See [`T1`].
+pub const T2: Duration = Duration::from_secs(4);
+/// See [`T1`].
+pub const T4: Duration = Duration::from_secs(5);
+
+/// A phone. Methods that send put bytes into an outbox, which the world drains.
+#[derive(Clone, Debug)]
+pub struct Phone {
+    /// Name in ladders.
+    pub name: String,
+    /// Login name and user part of the AoR.
+    pub user: String,
+    /// Domain of the AoR and of the Request-URI.
+    pub domain: String,
+    /// Password.
+    pub password: String,
+    /// What kind of phone it is; may be changed in the middle of a story.
+    pub habits: Habits,
+    /// Its own address, as it knows it.
+    pub addr: SocketAddr,
+    /// All final answers so far.
+    pub finals: Vec<Final>,
+    /// What was wrong with messages it got.
+    pub flaws: Vec<String>,
+    /// Keep-alive answers it got.
+    pub pongs: u32,
+    /// Keep-alives it got.
+    pub pings: u32,
+    /// Responses to nothing it sent.
+    pub strays: u32,
+    /// The address a STUN answer told it.
+    pub mapped: Option<SocketAddr>,
+    registration: Registration,
+    transactions: Vec<Transaction>,
+    challenge: Option<Challenge>,
+    nc: u32,
+    rng: Rng,
+    out: VecDeque<Vec<u8>>,
+    next_keepalive: Option<Time>,
+    stopped: bool,
+}
+
+impl Phone {
+    /// A phone that has not sent anything yet.
+    pub fn new(name: &str, user: &str, domain: &str, password: &str, addr: SocketAddr, mut rng: Rng) -> Phone {
+        let registration = Registration::new(&mut rng, addr);
+        Phone {
+            name: name.into(),
+            user: user.into(),
+            domain: domain.into(),
+            password: password.into(),
+            habits: Habits::default(),
+            addr,
+            finals: Vec::new(),
+            flaws: Vec::new(),
+            pongs: 0,
+            pings: 0,
+            strays: 0,
+            mapped: None,
+            registration,
+            transactions: Vec::new(),
+            challenge: None,
+            nc: 0,
+            rng,
+            out: VecDeque::new(),
+            next_keepalive: None,
+            stopped: false,
+        }
+    }
+
+    /// The AoR as a URI.
+    pub fn aor(&self) -> String {
+        format!("sip:{}@{}", self.user, self.domain)
+    }
+
+    /// The Contact URI it registers.
+    pub fn contact(&self) -> String {
+        let user = &self.user;
+        match self.habits.via {
+            Via::Udp => format!("sip:{user}@{}", self.addr),
+            Via::Tcp => format!("sip:{user}@{};transport=tcp", self.addr),
+            Via::Tls => format!("sip:{user}@{};transport=tls", self.addr),
+        }
+    }
+
+    /// What it knows of its registration.
+    pub fn registration(&self) -> &Registration {
+        &self.registration
+    }
+
+    /// True while it believes to be registered.
+    pub fn is_registered(&self, now: Time) -> bool {
+        matches!(self.registration.state, State::Registered { until } if now < until)
+    }
+
+    /// The last final answer.
+    pub fn last(&self) -> Option<&Final> {
+        self.finals.last()
+    }
+
+    /// Status codes of all final answers, in order.
+    pub fn statuses(&self) -> Vec<u16> {
+        self.finals.iter().map(|f| f.status).collect()
+    }
+
+    /// Sends any request of its own, without waiting for others. Returns its branch.
+    pub fn request(&mut self, now: Time, method: &str, uri: &str, headers: &[(&str, &str)]) -> String {
+        let mut m = self.draft(method, uri, &self.aor());
+        let call = self.rng.word();
+        m.push("Call-ID", call).push("CSeq", format!("1 {method}"));
+        for (name, value) in headers {
+            m.set(name, *value);
+        }
+        self.start(now, method, &m)
+    }
+
+    /// Sends an OPTIONS to the server.
+    pub fn options(&mut self, now: Time) -> String {
+        let uri = format!("sip:{}", self.domain);
+        self.request(now, "OPTIONS", &uri, &[])
+    }
+
+    /// Sends bytes as they are.
+    pub fn raw(&mut self, bytes: impl Into<Vec<u8>>) {
+        self.out.push_back(bytes.into());
+    }
+
+    /// Sends a STUN Binding request (RFC 8489 s6.1), to learn its address as the server sees it.
+    pub fn stun(&mut self) {
+        let mut m = vec![0x00, 0x01, 0x00, 0x00, 0x21, 0x12, 0xa4, 0x42];
+        m.extend_from_slice(&self.rng.next().to_be_bytes());
+        m.extend_from_slice(&(self.rng.next() as u32).to_be_bytes());
+        self.out.push_back(m);
+    }
+
+    /// Stops refreshing, repeating and keeping alive: the phone is off.
+    pub fn power_off(&mut self) {
+        self.stopped = true;
+        self.transactions.clear();
+        self.registration.stop();
+        self.next_keepalive = None;
+    }
+
+    /// Starts afresh, as after a power cut: everything learnt is forgotten, but for the instance, which is burnt in.
+    pub fn reboot(&mut self, addr: SocketAddr) {
+        self.power_off();
+        self.stopped = false;
+        self.addr = addr;
+        self.challenge = None;
+        self.nc = 0;
+        self.registration = Registration::new(&mut self.rng, addr);
+    }
+
+    /// Bytes to send, oldest first.
+    pub fn poll_out(&mut self) -> Option<Vec<u8>> {
+        self.out.pop_front()
+    }
+
+    /// When it wants to be woken.
+    pub fn deadline(&self) -> Option<Time> {
+        let transactions = self.transactions.iter().filter_map(Transaction::deadline);
+        transactions.chain(self.registration.wake_at()).chain(self.next_keepalive).min()
+    }
+
+    /// Runs what is due.
+    pub fn wake(&mut self, now: Time) {
+        for i in 0..self.transactions.len() {
+            if let Some(bytes) = self.transactions[i].retransmit(now) {
+                self.out.push_back(bytes);
+            }
+        }
+        while let Some(i) = self.transactions.iter().position(|t| t.is_over(now)) {
+            let over = self.transactions.remove(i);
+            if let Finished::No = over.finished {
+                self.finish(now, &over, 408, None);
+            }
+        }
+        if self.registration.is_due(now) {
+            self.send_register(now);
+        }
+        if self.next_keepalive.is_some_and(|at| at <= now) {
+            self.out.push_back(b"\r\n\r\n".to_vec());
+            self.next_keepalive = Some(now + self.habits.keepalive);
+        }
+    }
+
+    /// Takes what came from the network.
+    pub fn receive(&mut self, now: Time, bytes: &[u8]) {
+        match bytes {
+            b"\r\n" => self.pongs += 1,
+            b"\r\n\r\n" | [0, 0, 0, 0] => self.pings += 1,
+            [0x01, 0x01, ..] => self.mapped = stun_mapped(bytes),
+            _ if self.stopped => {}
+            _ => match Sip::read(bytes) {
+                Ok(m) if m.is_request() => self.answer_request(&m),
+                Ok(m) => self.receive_response(now, m),
+                Err(flaw) => self.flaws.push(flaw.to_string()),
+            },
+        }
+    }
+
+    /// Its connection is gone: requests on it have failed (RFC 3261 s8.1.3.1).
+    pub fn flow_lost(&mut self, now: Time) {
+        self.next_keepalive = None;
+        for over in std::mem::take(&mut self.transactions) {
+            if let Finished::No = over.finished {
+                self.finish(now, &over, 503, None);
+            }
+        }
+        if !self.stopped && matches!(self.registration.state, State::Registered { .. }) && !self.habits.retry.is_zero() {
+            let wait = self.habits.retry;
+            self.registration.wake_after(now, wait);
+        }
+    }
+
+    fn draft(&mut self, method: &str, uri: &str, to: &str) -> Sip {
+        let branch = format!("z9hG4bK{}", self.rng.word());
+        let rport = if self.habits.rport { ";rport" } else { "" };
+        let mut m = Sip::new(format!("{method} {uri} SIP/2.0"));
+        m.push("Via", format!("SIP/2.0/{} {};branch={branch}{rport}", self.habits.via.token(), self.addr));
+        m.push("Max-Forwards", "70");
+        m.push("From", format!("<{}>;tag={}", self.aor(), self.registration.tag));
+        m.push("To", format!("<{to}>"));
+        m.push("User-Agent", "sim");
+        m
+    }
+
+    fn start(&mut self, now: Time, method: &str, m: &Sip) -> String {
+        let bytes = m.write();
+        let branch = m.via().map(|v| v.branch().to_owned()).unwrap_or_default();
+        self.out.push_back(bytes.clone());
+        if method != "ACK" {
+            let stream = self.habits.via.is_stream();
+            self.transactions.push(Transaction::new(now, branch.clone(), method, bytes, stream));
+        }
+        if !self.habits.keepalive.is_zero() && self.next_keepalive.is_none() {
+            self.next_keepalive = Some(now + self.habits.keepalive);
+        }
+        branch
+    }
+
+    fn receive_response(&mut self, now: Time, m: Sip) {
+        let (Some(via), Some(status)) = (m.via(), m.status()) else {
+            self.flaws.push("a response without Via".into());
+            return;
+        };
+        let method = m.method().to_owned();
+        let found = self.transactions.iter().position(|t| t.branch == via.branch() && t.method == method);
+        let Some(i) = found else {
+            self.strays += 1;
+            return;
+        };
+        if let Finished::Yes(before) = &self.transactions[i].finished {
+            // RFC 3261 s17.2.2: a final response is repeated byte for byte.
+            if *before != m {
+                self.flaws.push(format!("a second, different response: {}", m.start));
+            }
+            return;
+        }
+        if status < 200 {
+            self.transactions[i].provisional();
+            return;
+        }
+        self.transactions[i].done(now, m.clone());
+        let t = self.transactions[i].clone();
+        if t.method == "INVITE" && status >= 300 {
+            self.acknowledge(&t, &m);
+        }
+        self.finish(now, &t, status, Some(m));
+    }
+
+    // RFC 3261 s17.1.1.3: the ACK for a non-2xx repeats the top Via of the INVITE.
+    fn acknowledge(&mut self, t: &Transaction, response: &Sip) {
+        let Ok(invite) = Sip::read(&t.bytes) else { return };
+        let uri = invite.start.split(' ').nth(1).unwrap_or_default();
+        let mut ack = Sip::new(format!("ACK {uri} SIP/2.0"));
+        for name in ["Via", "From", "Call-ID"] {
+            ack.push(name, invite.header(name).unwrap_or_default());
+        }
+        ack.push("To", response.header("To").unwrap_or_default()).push("Max-Forwards", "70");
+        ack.push("CSeq", format!("{} ACK", invite.cseq().map_or(1, |(n, _)| n)));
+        self.out.push_back(ack.write());
+    }
+
+    fn finish(&mut self, now: Time, t: &Transaction, status: u16, message: Option<Sip>) {
+        self.finals.push(Final { at: now, method: t.method.clone(), status, message: message.clone() });
+        if t.method == "REGISTER" && self.registration.branch == t.branch {
+            self.register_answered(now, status, message.as_ref());
+        }
+    }
+
+    // Requests to a phone: OPTIONS is answered, nothing else is known here (RFC 3261 s8.2.1, s11.2).
+    fn answer_request(&mut self, m: &Sip) {
+        if m.method() == "ACK" {
+            return;
+        }
+        let status = if m.method() == "OPTIONS" { "SIP/2.0 200 OK" } else { "SIP/2.0 405 Method Not Allowed" };
+        let mut answer = Sip::new(status);
+        for (name, value) in &m.headers {
+            if ["Via", "From", "Call-ID", "CSeq"].iter().any(|n| name.eq_ignore_ascii_case(n)) {
+                answer.push(name, value.as_str());
+            }
+        }
+        let to = m.header("To").unwrap_or_default();
+        let tag = if to.contains(";tag=") { String::new() } else { format!(";tag={}", self.rng.word()) };
+        answer.push("To", format!("{to}{tag}")).push("Allow", "OPTIONS");
+        self.out.push_back(answer.write());
+    }
+
+    fn credentials(&mut self, method: &str, uri: &str, body: &[u8]) -> Option<String> {
+        let challenge = self.challenge.clone()?;
+        self.nc += 1;
+        let cnonce = self.rng.word();
+        let answer = Answer {
+            username: &self.user,
+            password: &self.password,
+            method,
+            uri,
+            body,
+            nc: self.nc,
+            cnonce: &cnonce,
+            integrity: self.habits.integrity,
+            hide_name: self.habits.hide_name,
+        };
+        Some(digest::authorization(&challenge, &answer))
+    }
+}
+
+/// The XOR-MAPPED-ADDRESS of a STUN success response (RFC 8489 s14.2).
+fn stun_mapped(m: &[u8]) -> Option<SocketAddr> {
+    let mut rest = m.get(20..)?;
+    while let [t0, t1, l0, l1, after @ ..] = rest {
+        let (kind, length) = (u16::from_be_bytes([*t0, *t1]), usize::from(u16::from_be_bytes([*l0, *l1])));
+        let value = after.get(..length)?;
+        if kind == 0x0020 {
+            let port = u16::from_be_bytes([*value.get(2)?, *value.get(3)?]) ^ 0x2112;
+            let address: Vec<u8> = value.get(4..)?.iter().zip(m.get(4..20)?).map(|(a, b)| a ^ b).collect();
+            return match <[u8; 4]>::try_from(&address[..]) {
+                Ok(v4) => Some(SocketAddr::from((v4, port))),
+                Err(_) => Some(SocketAddr::from((<[u8; 16]>::try_from(&address[..]).ok()?, port))),
+            };
+        }
+        rest = after.get(length.next_multiple_of(4)..)?;
+    }
+    None
+}
+
+/// True if a Contact value of a 200 is for this URI.
+fn is_for(value: &str, uri: &str) -> bool {
+    uri_of(value) == uri
+}
