@@ -1,0 +1,144 @@
+//! Stand-ins for what a host asks on the engine's behalf: a store for bindings, and a directory of foreign accounts.
+//! Each is slow, fails or stays silent when told to.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use strowger_core::config::HashedCredential;
+use strowger_core::door::{Change, CredentialsAnswer, CredentialsQuery, SaveSeq, StoredBinding, Transmit};
+
+/// When a 2xx may leave.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Durability {
+    /// At once; the store follows.
+    Behind,
+    /// When its change is committed.
+    Strict,
+}
+
+/// A store that outlives the engine.
+#[derive(Clone, Debug)]
+pub struct Store {
+    /// What is committed.
+    pub bindings: BTreeMap<(Box<str>, u64), StoredBinding>,
+    /// How long a commit takes.
+    pub delay: Duration,
+    /// So many of the next commits fail.
+    pub failures: u32,
+    /// How many changes were committed.
+    pub commits: u64,
+    /// When a 2xx may leave.
+    pub durability: Durability,
+    waiting: VecDeque<(SaveSeq, Change)>,
+    held: Vec<Transmit>,
+    committed: u64,
+}
+
+impl Store {
+    /// An empty store that commits at once.
+    pub fn new() -> Store {
+        Store {
+            bindings: BTreeMap::new(),
+            delay: Duration::from_millis(1),
+            failures: 0,
+            commits: 0,
+            durability: Durability::Behind,
+            waiting: VecDeque::new(),
+            held: Vec::new(),
+            committed: 0,
+        }
+    }
+
+    /// Takes a change to be committed.
+    pub fn save(&mut self, seq: SaveSeq, change: Change) {
+        self.waiting.push_back((seq, change));
+    }
+
+    /// Commits one change, or fails to; the response that waited for it comes back if it may leave.
+    pub fn commit(&mut self, seq: SaveSeq) -> (bool, Vec<Transmit>) {
+        let Some(at) = self.waiting.iter().position(|(s, _)| *s == seq) else { return (true, Vec::new()) };
+        let change = self.waiting.remove(at).map(|(_, c)| c);
+        if self.failures > 0 {
+            self.failures -= 1;
+            self.held.retain(|t| t.after != Some(seq));
+            return (false, Vec::new());
+        }
+        self.commits += 1;
+        self.committed = self.committed.max(seq.0);
+        if let Some(change) = change {
+            apply(&mut self.bindings, change);
+        }
+        let free = |t: &Transmit| t.after.is_none_or(|s| s.0 <= seq.0);
+        let (leave, stay) = std::mem::take(&mut self.held).into_iter().partition(free);
+        self.held = stay;
+        (true, leave)
+    }
+
+    /// Gives a message back if it may leave now; keeps it until its change is committed otherwise.
+    pub fn gate(&mut self, transmit: Transmit) -> Option<Transmit> {
+        let waits = self.durability == Durability::Strict && transmit.after.is_some_and(|s| s.0 > self.committed);
+        if waits {
+            self.held.push(transmit);
+            return None;
+        }
+        Some(transmit)
+    }
+
+    /// The server died: what was not committed is lost.
+    pub fn crash(&mut self) {
+        self.waiting.clear();
+        self.held.clear();
+        self.committed = 0;
+    }
+}
+
+impl Default for Store {
+    fn default() -> Store {
+        Store::new()
+    }
+}
+
+/// Applies a change to a copy of the bindings.
+pub fn apply(bindings: &mut BTreeMap<(Box<str>, u64), StoredBinding>, change: Change) {
+    match change {
+        Change::PutBinding(stored) => {
+            bindings.insert((stored.view.aor.clone(), stored.id), *stored);
+        }
+        Change::RemoveBinding { aor, id } => {
+            bindings.remove(&(aor, id));
+        }
+    }
+}
+
+/// Accounts the engine does not hold itself.
+#[derive(Clone, Debug, Default)]
+pub struct Directory {
+    /// Password and AoRs by username.
+    pub users: BTreeMap<String, (String, Vec<String>)>,
+    /// How long an answer takes.
+    pub delay: Duration,
+    /// Answers that it cannot be asked.
+    pub broken: bool,
+    /// Never answers.
+    pub silent: bool,
+    /// How often it was asked.
+    pub asked: u64,
+}
+
+impl Directory {
+    /// The answer to a query; none if it is silent.
+    pub fn answer(&mut self, query: &CredentialsQuery) -> Option<CredentialsAnswer> {
+        self.asked += 1;
+        if self.silent {
+            return None;
+        }
+        if self.broken {
+            return Some(CredentialsAnswer::Unavailable);
+        }
+        let Some((password, aors)) = self.users.get(&*query.username) else { return Some(CredentialsAnswer::Unknown) };
+        Some(CredentialsAnswer::Known {
+            credential: HashedCredential::of(query.algorithm, &query.username, &query.realm, password),
+            aors: aors.iter().map(|a| a.as_str().into()).collect(),
+        })
+    }
+}
