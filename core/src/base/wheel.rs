@@ -182,9 +182,7 @@ impl<T: Copy> Wheel<T> {
         if slot.head == NIL {
             match place {
                 Place::Slot(level, at) => self.vacate(level, at),
-                Place::Block(block) => {
-                    self.blocks.remove(&block);
-                }
+                Place::Block(block) => forget(&mut self.blocks, block),
             }
         }
         self.release(key.index);
@@ -299,7 +297,7 @@ impl<T: Copy> Wheel<T> {
                 self.levels |= 1 << level;
                 &mut self.slots[level][at]
             }
-            Place::Block(block) => self.blocks.entry(block).or_insert(EMPTY),
+            Place::Block(block) => beyond(&mut self.blocks, block),
         };
         list.min = list.min.min(tick);
         let tail = core::mem::replace(&mut list.tail, index);
@@ -371,6 +369,17 @@ impl<T: Copy> Wheel<T> {
             self.free = NIL;
         }
     }
+}
+
+/// The list of a block. Apart, so that the usual way through [`Wheel::link`] stays short.
+#[inline(never)]
+fn beyond(blocks: &mut BTreeMap<u64, Slot>, block: u64) -> &mut Slot {
+    blocks.entry(block).or_insert(EMPTY)
+}
+
+#[inline(never)]
+fn forget(blocks: &mut BTreeMap<u64, Slot>, block: u64) {
+    blocks.remove(&block);
 }
 
 /// The first tick in a list.
