@@ -172,7 +172,7 @@ pub fn write(id: u64) -> IdText {
     IdText(text)
 }
 
-/// The identifier of a text in exactly the form of [`write`], lower case; `None` for anything else.
+/// The identifier of a text in exactly the form of [`write()`], lower case; `None` for anything else.
 pub fn read(text: &[u8]) -> Option<u64> {
     let (&SHARD, digits) = text.split_first()? else { return None };
     let mut bytes = [0; 8];
