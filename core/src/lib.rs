@@ -70,4 +70,5 @@ pub mod door;
 pub mod stats;
 pub mod wire;
 
+mod auth;
 mod ctx;

@@ -1,0 +1,285 @@
+//! Digest credentials as a server reads and checks them (RFC 7616 s3.4, RFC 8760 s2, RFC 3261 s22.4).
+//!
+//! `-sess` is checked against the nonce and cnonce of the request itself: a server without memory has no others.
+
+use smallvec::SmallVec;
+use subtle::ConstantTimeEq;
+
+use super::info::Qop;
+use crate::base::hash::{self, HmacSha256};
+use crate::base::text::{self, AorBuf};
+use crate::config::{Account, Accounts, DigestAlgorithm, Settings};
+use crate::wire::{AuthValue, DigestCredentials, Uri};
+
+/// Why credentials are not checked.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Unusable {
+    /// A parameter is missing, repeated or improper.
+    Malformed,
+    /// Of an algorithm that is not known here.
+    Algorithm,
+}
+
+/// The user that credentials name.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) enum User {
+    /// By name.
+    Named(SmallVec<[u8; 48]>),
+    /// By the hash of name and realm (RFC 7616 s3.4.4).
+    Hashed(SmallVec<[u8; 48]>),
+}
+
+impl User {
+    pub(super) fn account<'s>(
+        &self,
+        accounts: &'s Accounts,
+        algorithm: DigestAlgorithm,
+    ) -> Option<&'s Account> {
+        match self {
+            User::Named(name) => accounts.by_username(name),
+            User::Hashed(hash) => accounts.by_userhash(algorithm, hash),
+        }
+    }
+
+    /// The name, if it is one that a store can be asked for.
+    pub(super) fn name(&self) -> Option<&str> {
+        match self {
+            User::Named(name) => core::str::from_utf8(name).ok(),
+            User::Hashed(_) => None,
+        }
+    }
+
+    fn bytes(&self) -> &[u8] {
+        match self {
+            User::Named(bytes) | User::Hashed(bytes) => bytes,
+        }
+    }
+}
+
+/// Digest credentials, complete and typed. What is hashed stands here as it came, without quotes.
+#[derive(Clone, Debug)]
+pub(super) struct Answer<'m> {
+    pub(super) user: User,
+    pub(super) algorithm: DigestAlgorithm,
+    session: bool,
+    pub(super) nonce: &'m [u8],
+    pub(super) uri: &'m [u8],
+    pub(super) qop: Qop,
+    pub(super) cnonce: &'m [u8],
+    pub(super) count: u32,
+    pub(super) count_text: [u8; 8],
+    response: [u8; 32],
+}
+
+/// The algorithm that credentials name, and whether it is the `-sess` variant.
+pub(super) fn algorithm(credentials: &DigestCredentials<'_>) -> Option<(DigestAlgorithm, bool)> {
+    // RFC 7616 s3.3: MD5 if it is not there.
+    let Some(value) = credentials.algorithm else { return Some((DigestAlgorithm::Md5, false)) };
+    DigestAlgorithm::STRONGEST_FIRST.into_iter().find_map(|algorithm| {
+        let token = algorithm.token().as_bytes();
+        let (base, rest) = value.raw().split_at_checked(token.len())?;
+        let session = rest.eq_ignore_ascii_case(b"-sess");
+        (base.eq_ignore_ascii_case(token) && (session || rest.is_empty())).then_some((algorithm, session))
+    })
+}
+
+impl<'m> Answer<'m> {
+    /// Reads what must be there. `allow_no_qop` takes answers of clients from before RFC 2617.
+    pub(super) fn read(
+        credentials: &DigestCredentials<'m>,
+        allow_no_qop: bool,
+    ) -> Result<Answer<'m>, Unusable> {
+        let (algorithm, session) = algorithm(credentials).ok_or(Unusable::Algorithm)?;
+        let qop = match credentials.qop {
+            None if allow_no_qop => Qop::None,
+            Some(value) if value.is_ignore_case(b"auth") => Qop::Auth,
+            Some(value) if value.is_ignore_case(b"auth-int") => Qop::AuthInt,
+            _ => return Err(Unusable::Malformed),
+        };
+        let mut answer = Answer {
+            user: user(credentials, algorithm).ok_or(Unusable::Malformed)?,
+            algorithm,
+            session,
+            nonce: text(credentials.nonce)?,
+            uri: text(credentials.uri)?,
+            qop,
+            cnonce: b"",
+            count: 0,
+            count_text: *b"00000000",
+            response: [0; 32],
+        };
+        if qop != Qop::None || session {
+            answer.cnonce = text(credentials.cnonce)?;
+        }
+        if qop != Qop::None {
+            // RFC 7616 s3.4: exactly eight hexadecimal digits, hashed as they came.
+            let count = credentials.nc.ok_or(Unusable::Malformed)?.raw();
+            answer.count_text = count.try_into().map_err(|_| Unusable::Malformed)?;
+            let mut bytes = [0; 4];
+            if !text::unhex(count, &mut bytes) {
+                return Err(Unusable::Malformed);
+            }
+            answer.count = u32::from_be_bytes(bytes);
+        }
+        let (response, _) = answer.response.split_at_mut(algorithm.len());
+        match credentials.response {
+            // RFC 8760 s2.2: as many digits as the algorithm has.
+            Some(value) if text::unhex(value.raw(), response) => Ok(answer),
+            _ => Err(Unusable::Malformed),
+        }
+    }
+
+    /// Starts the computation from `HA1`, the secret.
+    pub(super) fn proof(&self, ha1: &[u8]) -> Proof {
+        let len = self.algorithm.len();
+        let mut hex = [0; 64];
+        text::hex_into(ha1, &mut hex);
+        if self.session {
+            // RFC 7616 s3.4.2: A1 = H(user:realm:password) ":" nonce ":" cnonce
+            let parts: [&[u8]; 5] =
+                [hex.get(..2 * len).unwrap_or_default(), b":", self.nonce, b":", self.cnonce];
+            let a1 = hash::digest(self.algorithm, &parts);
+            text::hex_into(&a1, &mut hex);
+        }
+        Proof { hex }
+    }
+
+    /// RFC 7616 s3.4.1: what the response must be for this method; s3.5: with an empty one, what `rspauth` is.
+    pub(super) fn expected(&self, proof: &Proof, method: &[u8], body: &[u8]) -> [u8; 32] {
+        let len = self.algorithm.len();
+        let digest = |parts: &[&[u8]]| hash::digest(self.algorithm, parts);
+        let mut hex = [0; 64];
+        let mut a2_hex = |hash: [u8; 32]| {
+            text::hex_into(&hash, &mut hex);
+            hex
+        };
+        let a2 = if self.qop == Qop::AuthInt {
+            let body = a2_hex(digest(&[body]));
+            a2_hex(digest(&[method, b":", self.uri, b":", body.get(..2 * len).unwrap_or_default()]))
+        } else {
+            a2_hex(digest(&[method, b":", self.uri]))
+        };
+        let a1 = proof.hex.get(..2 * len).unwrap_or_default();
+        let a2 = a2.get(..2 * len).unwrap_or_default();
+        if self.qop == Qop::None {
+            digest(&[a1, b":", self.nonce, b":", a2])
+        } else {
+            let qop = self.qop.token();
+            digest(&[a1, b":", self.nonce, b":", &self.count_text, b":", self.cnonce, b":", qop, b":", a2])
+        }
+    }
+
+    /// Whether the response is this one, in constant time.
+    pub(super) fn matches(&self, expected: &[u8; 32]) -> bool {
+        // Both are zero behind the length of the algorithm.
+        self.response.ct_eq(expected).into()
+    }
+
+    /// A secret nobody has, the same each time for one name: an unknown user costs what a wrong password costs.
+    pub(super) fn dummy(&self, key: &HmacSha256) -> [u8; 32] {
+        key.mac(&[&[self.algorithm as u8], self.user.bytes()])
+    }
+}
+
+/// `H(A1)` in hexadecimal. Kept secret.
+pub(super) struct Proof {
+    hex: [u8; 64],
+}
+
+/// A parameter that must be there: printable, because it goes into hashes, comparisons and answers.
+fn text(value: Option<AuthValue<'_>>) -> Result<&[u8], Unusable> {
+    let raw = value.ok_or(Unusable::Malformed)?.raw();
+    if raw.iter().all(|b| (0x20..0x7f).contains(b)) { Ok(raw) } else { Err(Unusable::Malformed) }
+}
+
+fn user(credentials: &DigestCredentials<'_>, algorithm: DigestAlgorithm) -> Option<User> {
+    let hashed = credentials.userhash.is_some_and(|value| value.is_ignore_case(b"true"));
+    match (credentials.username, credentials.username_star) {
+        (Some(name), None) if hashed => {
+            let mut bytes = [0; 32];
+            let out = bytes.get_mut(..algorithm.len())?;
+            text::unhex(name.raw(), out).then(|| User::Hashed(SmallVec::from_slice(out)))
+        }
+        (Some(name), None) => {
+            let mut bytes = SmallVec::new();
+            name.unquote_into(&mut bytes);
+            Some(User::Named(bytes))
+        }
+        // RFC 7616 s3.4: username* only without userhash, and never beside username.
+        (None, Some(name)) if !hashed => extended(name.raw()).map(User::Named),
+        _ => None,
+    }
+}
+
+/// RFC 5987 s3.2: `UTF-8'language'value` with escapes.
+fn extended(raw: &[u8]) -> Option<SmallVec<[u8; 48]>> {
+    let mut parts = raw.splitn(3, |b| *b == b'\'');
+    if !parts.next()?.eq_ignore_ascii_case(b"UTF-8") {
+        return None;
+    }
+    let (_language, mut value) = (parts.next()?, parts.next()?);
+    let mut name = SmallVec::new();
+    while let Some((byte, _)) = text::unescape_next(&mut value) {
+        name.push(byte);
+    }
+    Some(name)
+}
+
+/// Whether the `uri` of the credentials names what the Request-URI does.
+///
+/// RFC 3261 s19.1.4 without transport and port, which the way changes, and with all names of one of our domains taken
+/// for the same (DECISIONS 7).
+pub(super) fn uri_agrees(settings: &Settings, requested: &[u8], claimed: &[u8]) -> bool {
+    if requested == claimed {
+        return true;
+    }
+    let (Ok(a), Ok(b)) = (Uri::parse(requested), Uri::parse(claimed)) else { return false };
+    if !a.is_sip() || !b.is_sip() {
+        return a.equivalent(&b);
+    }
+    let same_host = match (a.host(), b.host()) {
+        (Some(x), Some(y)) => {
+            x == y
+                || settings
+                    .domains
+                    .canonical(x)
+                    .is_some_and(|domain| settings.domains.canonical(y) == Some(domain))
+        }
+        _ => false,
+    };
+    a.scheme() == b.scheme()
+        && same_host
+        && canonical(a.user()) == canonical(b.user())
+        && a.password() == b.password()
+        && a.headers() == b.headers()
+        && params_agree(&a, &b)
+        && params_agree(&b, &a)
+}
+
+/// Whether a URI is one of ours.
+pub(super) fn is_ours(settings: &Settings, uri: &[u8]) -> bool {
+    Uri::parse(uri).is_ok_and(|uri| uri.host().is_some_and(|host| settings.domains.canonical(host).is_some()))
+}
+
+fn canonical(user: Option<&[u8]>) -> Option<AorBuf> {
+    user.map(|user| {
+        let mut out = AorBuf::new();
+        text::canonical_user(user, &mut out);
+        out
+    })
+}
+
+fn params_agree(a: &Uri<'_>, b: &Uri<'_>) -> bool {
+    a.params().iter().all(|param| {
+        let is = |name: &[u8]| param.name.eq_ignore_ascii_case(name);
+        match b.params().get(param.name) {
+            _ if is(b"transport") => true,
+            Some(other) => match (param.raw, other) {
+                (Some(x), Some(y)) => x.eq_ignore_ascii_case(y),
+                (x, y) => x.is_none() && y.is_none(),
+            },
+            // RFC 3261 s19.1.4: these differ when only one has them; others are ignored then.
+            None => !(is(b"user") || is(b"ttl") || is(b"method") || is(b"maddr")),
+        }
+    })
+}

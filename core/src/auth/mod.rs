@@ -1,0 +1,563 @@
+//! Authentication: one pure decision about a request out of dialog, from its credentials, the configuration, the keys
+//! and the time (RFC 3261 s22, RFC 7616, RFC 8760, RFC 8898).
+//!
+//! [`Auth::check`] proves *who* sent a request. Whether that identity may act for an address of record is asked of
+//! [`Identity::owns`] by the room that knows the AoR. ACK and CANCEL are never checked (RFC 3261 s22.1).
+//!
+//! | credentials                         | verdict                                    |
+//! |-------------------------------------|--------------------------------------------|
+//! | none for our realm                  | challenge, `Missing`                       |
+//! | right, nonce fresh, count new       | allow, `Ok`                                |
+//! | right, nonce stale                  | challenge `stale=true`, `Stale`            |
+//! | right, count used before            | challenge `stale=true`, `Replay`           |
+//! | nonce not ours                      | challenge, `Missing`                       |
+//! | wrong password, unknown user        | challenge, `Wrong`, `UnknownUser`          |
+//! | unreadable                          | 400, `Malformed`                           |
+//! | of a scheme not taken here          | challenge, `NotAllowed`                    |
+//! | token bad, expired, for others      | challenge with `error`, distinct verdicts  |
+//! | token good, owns no address here    | 403, `NotAllowed`                          |
+//! | keys or store cannot be asked       | 503, `Unavailable`                         |
+//!
+//! An unknown user and a wrong password take the same path: the same bytes but for the nonce, the same hashing.
+
+mod challenge;
+mod digest;
+mod info;
+mod nonce;
+mod policy;
+
+#[cfg(feature = "jwt")]
+mod bearer;
+#[cfg(feature = "jwt")]
+mod claims;
+#[cfg(feature = "jwt")]
+mod jwks;
+#[cfg(feature = "jwt")]
+mod tokens;
+
+use core::net::IpAddr;
+use core::time::Duration;
+use std::sync::Arc;
+
+use crate::base::hash::{HmacSha256, sha256};
+use crate::base::text::AorBuf;
+use crate::base::{IdKind, Ids, TimerKey};
+use crate::config::{Account, DigestAlgorithm, DigestConfig, HashedCredential, Settings};
+use crate::ctx::{Ctx, Extra, Origin, Refusal, Timer};
+use crate::door::{AuthVerdict, CredentialsAnswer, Identity, KeysAnswer, Scheme};
+use crate::wire::{Credentials, DigestCredentials, Header, Kind, Message, Method, NameAddr, Status};
+
+use challenge::{BearerChallenge, BearerError, DigestChallenge};
+use digest::{Answer, Proof, Unusable};
+use info::Qop;
+use nonce::{Count, Nonce, NonceKey, NonceText, Nonces};
+use policy::{Asked, Schemes};
+
+pub(crate) use challenge::Challenge;
+pub(crate) use info::AuthInfo;
+
+/// Nonces forgotten in one go when their time is over; the rest follows at once.
+const EXPIRED_PER_CALL: usize = 4096;
+/// `Retry-After` when keys or the credential store cannot be asked, in seconds.
+const RETRY_AFTER: u32 = 5;
+
+/// What authentication decides about a request. The caller counts the verdict and answers.
+#[derive(Debug)]
+pub(crate) enum Verdict {
+    /// It may go on.
+    Allow(Allowed),
+    /// 401, with the challenge written into it.
+    Challenge(Challenge, AuthVerdict),
+    /// This answer.
+    Refuse(Refusal, AuthVerdict),
+    /// Something must be found out first; then `check` is called again with the same request.
+    Park(Need),
+    /// This verdict, after a wait, so that time tells nothing.
+    Delay(Box<Verdict>, Duration),
+}
+
+/// A request that may go on.
+#[derive(Clone, Debug)]
+pub(crate) struct Allowed {
+    /// Who it is from.
+    pub(crate) identity: Arc<Identity>,
+    /// How that was found.
+    pub(crate) verdict: AuthVerdict,
+    /// To be written into the response.
+    pub(crate) info: Option<AuthInfo>,
+}
+
+/// What must be found out.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Need {
+    /// The keys of an issuer, by its index. One question serves all who wait.
+    Keys(u16),
+    /// The credential of a user that is not a local account.
+    Credentials {
+        /// As sent.
+        username: Box<str>,
+        /// Ours.
+        realm: Box<str>,
+        /// The one the client chose.
+        algorithm: DigestAlgorithm,
+    },
+}
+
+/// What the caller of `check` found out already.
+#[derive(Clone, Debug)]
+pub(crate) enum Wait {
+    /// Nothing: the first time.
+    First,
+    /// The store's answer.
+    WithCredentials(CredentialsAnswer),
+    /// The keys were asked for and an answer came: decide with what is there.
+    KeysDone,
+    /// The deadline passed: decide with what is there.
+    Final,
+}
+
+/// Decides who sent a request, and remembers what that takes: used nonce counts, keys, good tokens.
+#[derive(Clone, Debug)]
+pub(crate) struct Auth {
+    /// 256 bits of the seed, for what the configuration gives no key for.
+    drawn: Secrets,
+    nonces: Nonces,
+    nonces_timer: TimerKey,
+    nobody: Arc<Identity>,
+    trusted: Arc<Identity>,
+    #[cfg(feature = "jwt")]
+    bearer: bearer::Bearer,
+}
+
+#[derive(Clone, Debug)]
+struct Secrets {
+    nonce: HmacSha256,
+    dummy: HmacSha256,
+}
+
+impl Auth {
+    /// For an engine with these settings.
+    pub(crate) fn new(ids: &mut Ids, settings: &Settings) -> Auth {
+        let secret = ids.secret(IdKind::Nonce);
+        let derive = |purpose: &[u8]| HmacSha256::new(&sha256(&[purpose, &secret]));
+        let drawn = Secrets { nonce: derive(b"nonce"), dummy: derive(b"dummy") };
+        let whoever = |scheme| {
+            Arc::new(Identity {
+                scheme,
+                account: "".into(),
+                aors: Vec::new(),
+                scopes: Vec::new(),
+                foreign_contacts: true,
+            })
+        };
+        Auth {
+            nonces: Nonces::new(nonce_key(&settings.digest, &drawn), settings.digest.boot_epoch),
+            nonces_timer: TimerKey::NONE,
+            nobody: whoever(Scheme::None),
+            trusted: whoever(Scheme::Trusted),
+            #[cfg(feature = "jwt")]
+            bearer: bearer::Bearer::new(ids.hash_key(), settings.jwt.as_ref()),
+            drawn,
+        }
+    }
+
+    /// Takes over new settings, which are those of `ctx`.
+    pub(crate) fn reload(&mut self, ctx: &mut Ctx<'_>) {
+        let digest = &ctx.settings.digest;
+        self.nonces.rekey(nonce_key(digest, &self.drawn), digest.boot_epoch);
+        ctx.timers.disarm(core::mem::take(&mut self.nonces_timer));
+        self.arm_nonces(ctx);
+        #[cfg(feature = "jwt")]
+        self.bearer.reload(ctx);
+    }
+
+    /// Decides about a request out of dialog. Never to be asked about ACK and CANCEL.
+    ///
+    /// After [`Verdict::Park`] it is asked again about the same request, with what was found out.
+    pub(crate) fn check(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        origin: &Origin,
+        msg: Message<'_>,
+        method: Method,
+        waiting: Wait,
+    ) -> Verdict {
+        let settings = Arc::clone(ctx.settings);
+        let schemes = match policy::asked(&settings, origin, method) {
+            Asked::Nothing => return allow(&self.nobody, AuthVerdict::NotAsked),
+            Asked::Trusted => return allow(&self.trusted, AuthVerdict::Ok(Scheme::Trusted)),
+            Asked::Denied => {
+                return Verdict::Refuse(Refusal::plain(Status::FORBIDDEN), AuthVerdict::NotAllowed);
+            }
+            Asked::Credentials(schemes) => schemes,
+        };
+        let request = Request { settings: &settings, origin, msg, method, schemes };
+        match request.credentials() {
+            Shown::Digest(credentials) => self.check_digest(ctx, &request, &credentials, waiting),
+            Shown::Bearer(token) => self.check_bearer(ctx, &request, token, &waiting),
+            Shown::Nothing => self.challenge(ctx, &request, AuthVerdict::Missing),
+            Shown::NotTaken => self.challenge(ctx, &request, AuthVerdict::NotAllowed),
+            Shown::Malformed => malformed(),
+        }
+    }
+
+    /// Issuers whose keys are to be asked for now: at the start and after a reload.
+    pub(crate) fn wants_keys_at_start(&mut self, ctx: &mut Ctx<'_>) -> Vec<u16> {
+        #[cfg(feature = "jwt")]
+        return self.bearer.wants_keys(ctx);
+        #[cfg(not(feature = "jwt"))]
+        {
+            let _ = ctx;
+            Vec::new()
+        }
+    }
+
+    /// Takes the answer to a question for keys. Those who wait are to be checked again with [`Wait::KeysDone`].
+    pub(crate) fn keys_answer(&mut self, ctx: &mut Ctx<'_>, issuer: u16, answer: KeysAnswer) {
+        #[cfg(feature = "jwt")]
+        self.bearer.keys_answer(ctx, issuer, answer);
+        #[cfg(not(feature = "jwt"))]
+        let _ = (ctx, issuer, answer);
+    }
+
+    /// The keys of an issuer want a refresh; true if they are to be asked for.
+    pub(crate) fn on_keys_timer(&mut self, ctx: &mut Ctx<'_>, issuer: u16) -> bool {
+        #[cfg(feature = "jwt")]
+        return self.bearer.on_keys_timer(ctx, issuer);
+        #[cfg(not(feature = "jwt"))]
+        {
+            let _ = (ctx, issuer);
+            false
+        }
+    }
+
+    /// The oldest remembered nonces are past their lifetime.
+    pub(crate) fn on_nonces_timer(&mut self, ctx: &mut Ctx<'_>) {
+        self.nonces_timer = TimerKey::NONE;
+        self.nonces.expire(ctx.now, ctx.settings.digest.nonce_lifetime, EXPIRED_PER_CALL);
+        self.arm_nonces(ctx);
+    }
+
+    /// The oldest remembered tokens are past their life.
+    pub(crate) fn on_tokens_timer(&mut self, ctx: &mut Ctx<'_>) {
+        #[cfg(feature = "jwt")]
+        self.bearer.on_tokens_timer(ctx);
+        #[cfg(not(feature = "jwt"))]
+        let _ = ctx;
+    }
+
+    /// How many nonces are remembered.
+    pub(crate) fn nonces(&self) -> usize {
+        self.nonces.len()
+    }
+
+    /// How many tokens are remembered.
+    pub(crate) fn tokens(&self) -> usize {
+        #[cfg(feature = "jwt")]
+        return self.bearer.tokens();
+        #[cfg(not(feature = "jwt"))]
+        0
+    }
+
+    /// Feeds the state to a fingerprint.
+    pub(crate) fn fingerprint(&self, into: &mut impl core::hash::Hasher) {
+        self.nonces.fingerprint(into);
+        #[cfg(feature = "jwt")]
+        self.bearer.fingerprint(into);
+    }
+
+    fn check_digest(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        request: &Request<'_>,
+        shown: &DigestCredentials<'_>,
+        waiting: Wait,
+    ) -> Verdict {
+        let &Request { settings, origin, msg, method, .. } = request;
+        let config = &settings.digest;
+        // The nonce first. A client that was never challenged sends an empty one (RFC 8760 s2.7), and one of another
+        // life of the server was not ours; both learn the right one, and cost one hash.
+        let nonce = shown.nonce.map_or(&b""[..], |value| value.raw());
+        let nonce = self.nonces.verify(ctx.now, nonce, bound_source(config, origin), config.nonce_lifetime);
+        if nonce == Nonce::Forged {
+            return self.challenge(ctx, request, AuthVerdict::Missing);
+        }
+        let answer = match Answer::read(shown, config.allow_no_qop) {
+            Ok(answer) => answer,
+            Err(Unusable::Algorithm) => return self.challenge(ctx, request, AuthVerdict::NotAllowed),
+            Err(Unusable::Malformed) => return malformed(),
+        };
+        let Kind::Request { method_raw, uri, .. } = msg.kind() else { return malformed() };
+        // RFC 7616 s3.4.6, DECISIONS 7: what was signed is what is asked for.
+        let agrees = digest::uri_agrees(settings, uri, answer.uri) || policy::through_proxy(settings, origin);
+        if !agrees || (method == Method::Register && !digest::is_ours(settings, answer.uri)) {
+            let refusal = Refusal::because(Status::BAD_REQUEST, "Digest uri does not match");
+            return Verdict::Refuse(refusal, AuthVerdict::Refused);
+        }
+
+        // Known and unknown users take the same path from here on: both secrets are made, and one is used.
+        let dummy = answer.dummy(&self.drawn.dummy);
+        let local = answer.user.account(&settings.accounts, answer.algorithm);
+        let foreign = match (local, answer.user.name()) {
+            (None, Some(name)) if config.foreign_store => match foreign(&answer, name, settings, waiting) {
+                Ok(foreign) => foreign,
+                Err(verdict) => return verdict,
+            },
+            _ => None,
+        };
+        let usable = local.filter(|account| policy::accepts(settings, origin, account, answer.algorithm));
+        let credential = match &foreign {
+            Some((credential, _)) => Some(credential),
+            None => usable.and_then(|account| account.credential(answer.algorithm)),
+        };
+        let proof = answer.proof(credential.map_or(&dummy, HashedCredential::bytes));
+        let expected = answer.expected(&proof, method_raw, msg.body());
+        // A right answer to a dummy cannot be: it would take the key.
+        if !answer.matches(&expected) || credential.is_none() {
+            let known = local.is_some() || foreign.is_some();
+            let verdict = if known { AuthVerdict::Wrong } else { AuthVerdict::UnknownUser };
+            let verdict = self.challenge(ctx, request, verdict);
+            // Also for local accounts: else time would tell them from those of the store.
+            let delay = config.foreign_store && !config.foreign_delay.is_zero();
+            return if delay { Verdict::Delay(Box::new(verdict), config.foreign_delay) } else { verdict };
+        }
+        let identity = match (foreign, local) {
+            (Some((_, identity)), _) => identity,
+            (None, Some(account)) => Arc::clone(&account.identity),
+            (None, None) => return self.challenge(ctx, request, AuthVerdict::UnknownUser),
+        };
+        let Nonce::Fresh { key, age } = nonce else {
+            return self.challenge(ctx, request, AuthVerdict::Stale);
+        };
+        if answer.qop != Qop::None && self.record(ctx, key, answer.count) == Count::Replayed {
+            let mut verdict = self.challenge(ctx, request, AuthVerdict::Replay);
+            if let Verdict::Challenge(challenge, _) = &mut verdict {
+                challenge.replayed = Some(identity);
+            }
+            return verdict;
+        }
+        let info = self.info(ctx, request, &answer, &proof, age);
+        Verdict::Allow(Allowed { identity, verdict: AuthVerdict::Ok(Scheme::Digest), info })
+    }
+
+    fn record(&mut self, ctx: &mut Ctx<'_>, key: NonceKey, count: u32) -> Count {
+        let count = self.nonces.record(key, count, ctx.settings.limits.nonces);
+        if self.nonces_timer.is_none() {
+            self.arm_nonces(ctx);
+        }
+        count
+    }
+
+    fn arm_nonces(&mut self, ctx: &mut Ctx<'_>) {
+        if let Some(at) = self.nonces.next_expiry(ctx.settings.digest.nonce_lifetime) {
+            self.nonces_timer = ctx.timers.arm(at, Timer::Nonces);
+        }
+    }
+
+    fn info(
+        &self,
+        ctx: &mut Ctx<'_>,
+        request: &Request<'_>,
+        answer: &Answer<'_>,
+        proof: &Proof,
+        age: Duration,
+    ) -> Option<AuthInfo> {
+        let config = &request.settings.digest;
+        let share = config.nonce_lifetime.as_nanos() * u128::from(config.next_nonce_percent) / 100;
+        let due = config.next_nonce_percent > 0 && age.as_nanos() >= share;
+        let next = due.then(|| self.mint(ctx, request));
+        (answer.qop != Qop::None || next.is_some()).then(|| AuthInfo {
+            algorithm: answer.algorithm,
+            qop: answer.qop,
+            // RFC 7616 s3.5: as the response, but with an empty method and the body of our response.
+            rspauth: if answer.qop == Qop::None { [0; 32] } else { answer.expected(proof, b"", b"") },
+            cnonce: answer.cnonce.into(),
+            count: answer.count_text,
+            next,
+        })
+    }
+
+    fn mint(&self, ctx: &mut Ctx<'_>, request: &Request<'_>) -> NonceText {
+        self.nonces.mint(ctx.ids, ctx.now, bound_source(&request.settings.digest, request.origin))
+    }
+
+    #[cfg(feature = "jwt")]
+    fn check_bearer(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        request: &Request<'_>,
+        token: &[u8],
+        waiting: &Wait,
+    ) -> Verdict {
+        use bearer::{Ask, Token};
+        let ask = match waiting {
+            Wait::First => Ask::May,
+            Wait::KeysDone | Wait::WithCredentials(_) => Ask::Done,
+            Wait::Final => Ask::TooLate,
+        };
+        match self.bearer.check(ctx, token, ask) {
+            Token::Good(identity) => allow(&identity, AuthVerdict::Ok(Scheme::Bearer)),
+            Token::Bad(verdict, error) => self.challenge_with(ctx, request, verdict, Some(error)),
+            Token::NoAor => Verdict::Refuse(Refusal::plain(Status::FORBIDDEN), AuthVerdict::NotAllowed),
+            Token::NeedKeys(issuer) => Verdict::Park(Need::Keys(issuer)),
+            Token::Unavailable => unavailable(),
+        }
+    }
+
+    #[cfg(not(feature = "jwt"))]
+    fn check_bearer(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        request: &Request<'_>,
+        _token: &[u8],
+        _waiting: &Wait,
+    ) -> Verdict {
+        self.challenge_with(ctx, request, AuthVerdict::NotAllowed, Some(BearerError::InvalidToken))
+    }
+
+    fn challenge(&mut self, ctx: &mut Ctx<'_>, request: &Request<'_>, verdict: AuthVerdict) -> Verdict {
+        self.challenge_with(ctx, request, verdict, None)
+    }
+
+    /// Everything that would be accepted is offered (DECISIONS 6). If nothing can be, the answer is 403: a 401 must
+    /// carry a challenge (RFC 3261 s22.2).
+    fn challenge_with(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        request: &Request<'_>,
+        verdict: AuthVerdict,
+        error: Option<BearerError>,
+    ) -> Verdict {
+        let Request { settings, origin, schemes, .. } = request;
+        let digest = schemes.digest.then(|| {
+            let algorithms = policy::algorithms(settings, origin, request.claimed_account());
+            // A used count is answered like a used nonce: the password was right, only the nonce must be another.
+            let stale = matches!(verdict, AuthVerdict::Stale | AuthVerdict::Replay);
+            DigestChallenge { algorithms, nonce: self.mint(ctx, request), stale }
+        });
+        let digest = digest.filter(|digest| !digest.algorithms.is_empty());
+        let offered = settings.jwt.as_ref().is_some_and(|jwt| jwt.authz_server.is_some());
+        let bearer = (schemes.bearer && offered).then_some(BearerChallenge { error });
+        if digest.is_none() && bearer.is_none() {
+            return Verdict::Refuse(Refusal::plain(Status::FORBIDDEN), verdict);
+        }
+        Verdict::Challenge(Challenge { digest, bearer, replayed: None }, verdict)
+    }
+}
+
+/// A request with what the policy says about it.
+#[derive(Clone, Copy)]
+struct Request<'r> {
+    settings: &'r Settings,
+    origin: &'r Origin,
+    msg: Message<'r>,
+    method: Method,
+    schemes: Schemes,
+}
+
+/// What credentials a request shows.
+enum Shown<'m> {
+    Digest(DigestCredentials<'m>),
+    Bearer(&'m [u8]),
+    /// None, or for others.
+    Nothing,
+    /// Some for us, of a scheme or algorithm that is not taken.
+    NotTaken,
+    /// None for us that can be read, and some that cannot.
+    Malformed,
+}
+
+impl<'r> Request<'r> {
+    /// The first credentials for our realm of a scheme that is taken. A request may carry others for the servers behind
+    /// us (RFC 3261 s22.3).
+    fn credentials(&self) -> Shown<'r> {
+        let mut best = Shown::Nothing;
+        for line in self.msg.headers(Header::Authorization).take(self.settings.limits.values) {
+            match Credentials::parse(line) {
+                Ok(Credentials::Digest(digest)) if self.is_for_us(&digest) => {
+                    if self.schemes.digest && digest::algorithm(&digest).is_some() {
+                        return Shown::Digest(digest);
+                    }
+                    best = Shown::NotTaken;
+                }
+                Ok(Credentials::Bearer(_)) if !self.schemes.bearer => best = Shown::NotTaken,
+                Ok(Credentials::Bearer(token)) => return Shown::Bearer(token),
+                Ok(_) => {}
+                Err(_) if matches!(best, Shown::Nothing) => best = Shown::Malformed,
+                Err(_) => {}
+            }
+        }
+        best
+    }
+
+    fn is_for_us(&self, digest: &DigestCredentials<'_>) -> bool {
+        digest.realm.is_some_and(|realm| realm.is(self.settings.digest.realm.as_bytes()))
+    }
+
+    /// The account whose address the request names, unproved: only the algorithms of the challenge follow it.
+    fn claimed_account(&self) -> Option<&'r Account> {
+        let header = if self.method == Method::Register { Header::To } else { Header::From };
+        let who = NameAddr::parse(self.msg.header(header)?).ok()?;
+        let mut aor = AorBuf::new();
+        if !self.settings.domains.aor(&who.uri, &mut aor) {
+            return None;
+        }
+        self.settings.accounts.by_aor(core::str::from_utf8(&aor).ok()?)
+    }
+}
+
+/// The credential of a user who is no local account, or what to do to find it out.
+fn foreign(
+    answer: &Answer<'_>,
+    name: &str,
+    settings: &Settings,
+    waiting: Wait,
+) -> Result<Option<(HashedCredential, Arc<Identity>)>, Verdict> {
+    match waiting {
+        Wait::First | Wait::KeysDone => Err(Verdict::Park(Need::Credentials {
+            username: name.into(),
+            realm: settings.digest.realm.as_str().into(),
+            algorithm: answer.algorithm,
+        })),
+        Wait::WithCredentials(CredentialsAnswer::Known { credential, aors })
+            if credential.algorithm == answer.algorithm =>
+        {
+            let identity = Identity {
+                scheme: Scheme::Digest,
+                account: name.into(),
+                aors,
+                scopes: Vec::new(),
+                foreign_contacts: false,
+            };
+            Ok(Some((credential, Arc::new(identity))))
+        }
+        Wait::WithCredentials(CredentialsAnswer::Known { .. } | CredentialsAnswer::Unknown) => Ok(None),
+        Wait::WithCredentials(CredentialsAnswer::Unavailable) | Wait::Final => Err(unavailable()),
+    }
+}
+
+fn nonce_key(config: &DigestConfig, drawn: &Secrets) -> HmacSha256 {
+    if config.secret.0 == [0; 32] {
+        return drawn.nonce.clone();
+    }
+    HmacSha256::new(&sha256(&[b"nonce", &config.secret.0]))
+}
+
+fn bound_source(config: &DigestConfig, origin: &Origin) -> Option<IpAddr> {
+    config.bind_source.then(|| origin.remote.ip())
+}
+
+fn allow(identity: &Arc<Identity>, verdict: AuthVerdict) -> Verdict {
+    Verdict::Allow(Allowed { identity: Arc::clone(identity), verdict, info: None })
+}
+
+fn malformed() -> Verdict {
+    Verdict::Refuse(Refusal::because(Status::BAD_REQUEST, "Malformed credentials"), AuthVerdict::Malformed)
+}
+
+fn unavailable() -> Verdict {
+    Verdict::Refuse(
+        Refusal::with(Status::SERVICE_UNAVAILABLE, Extra::RetryAfter(RETRY_AFTER)),
+        AuthVerdict::Unavailable,
+    )
+}
