@@ -72,3 +72,4 @@ pub mod wire;
 
 mod auth;
 mod ctx;
+mod registrar;

@@ -1,0 +1,364 @@
+//! One binding: an address of record leads to this contact until then. RFC 3261 s10, RFC 5626 s6.
+//!
+//! All text of a binding is one boxed blob; spans say where each part lies. A refresh that changes no length writes into
+//! the blob it finds, so it allocates nothing.
+
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
+
+use smallvec::SmallVec;
+
+use super::location::RecordKey;
+use crate::base::text::trim;
+use crate::base::{Key, Time, TimerKey};
+use crate::door::{BindingView, FlowId, Transport};
+use crate::wire::Uri;
+
+/// Names a binding while it lives.
+pub(crate) type BindingKey = Key<Binding>;
+
+/// More of a User-Agent than this is not kept: it informs people, and nothing depends on it.
+const AGENT_BYTES: usize = 256;
+/// Room for two addresses in the blob.
+pub(super) const ADDRS_BYTES: usize = 46;
+/// `q` was not given; it counts as 1 (RFC 3261 s20.10) and is not echoed.
+pub(super) const NO_Q: u16 = u16::MAX;
+
+/// What is known about how a contact can be reached.
+#[derive(Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Flags(u8);
+
+impl Flags {
+    /// The REGISTER had one Via: flow and source are the phone's own.
+    pub(super) const DIRECT: Flags = Flags(1);
+    /// The phone believes to be at another address than the one it is seen at.
+    pub(super) const NATED: Flags = Flags(2);
+    /// Outbound (RFC 5626) was granted.
+    pub(super) const OUTBOUND: Flags = Flags(4);
+    /// The contact lies elsewhere, and the account may have such ones (DECISIONS 8).
+    pub(super) const FOREIGN: Flags = Flags(8);
+    /// The contact names an address that a request may be sent to without the flow: the source's own.
+    pub(super) const CONNECTABLE: Flags = Flags(16);
+    /// The flow is gone.
+    pub(super) const FLOW_GONE: Flags = Flags(32);
+
+    pub(super) fn has(self, flag: Flags) -> bool {
+        self.0 & flag.0 != 0
+    }
+
+    pub(super) fn set(&mut self, flag: Flags, on: bool) {
+        if on {
+            self.0 |= flag.0;
+        } else {
+            self.0 &= !flag.0;
+        }
+    }
+}
+
+impl core::fmt::Debug for Flags {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "Flags({:#08b})", self.0)
+    }
+}
+
+/// A binding as it is kept.
+#[derive(Clone, Debug)]
+pub(crate) struct Binding {
+    blob: Box<[u8]>,
+    /// Ends of the addresses, the contact, its parameters, the Call-ID, the User-Agent, the instance; the Path is the
+    /// rest.
+    ends: [u16; 6],
+    /// Thousandths, or [`NO_Q`].
+    pub(super) q: u16,
+    pub(super) transport: Transport,
+    pub(super) flags: Flags,
+    /// RFC 5626 `reg-id`; 0 for none.
+    pub(super) reg_id: u32,
+    pub(super) cseq: u32,
+    /// Temporary GRUUs minted in an earlier epoch of the instance are void; 0 without an instance.
+    pub(super) epoch: u32,
+    /// Number of the last temporary GRUU minted for it; 0 for none.
+    pub(super) gruu: u32,
+    pub(super) record: RecordKey,
+    /// Names it in the store; unique within the AoR.
+    pub(super) id: u64,
+    pub(super) since: Time,
+    pub(super) refreshed: Time,
+    pub(super) expires_at: Time,
+    pub(super) flow: FlowId,
+    /// Its end, or the notice of it.
+    pub(super) expiry: TimerKey,
+    /// The next keep-alive of a NATed UDP binding.
+    pub(super) ping: TimerKey,
+}
+
+impl Binding {
+    /// A binding with this text; the caller fills in the rest.
+    pub(super) fn new(text: &Draft, record: RecordKey, id: u64, now: Time) -> Binding {
+        Binding {
+            blob: text.bytes.as_slice().into(),
+            ends: text.ends,
+            q: NO_Q,
+            transport: Transport::Udp,
+            flags: Flags::default(),
+            reg_id: 0,
+            cseq: 0,
+            epoch: 0,
+            gruu: 0,
+            record,
+            id,
+            since: now,
+            refreshed: now,
+            expires_at: now,
+            flow: FlowId(0),
+            expiry: TimerKey::NONE,
+            ping: TimerKey::NONE,
+        }
+    }
+
+    /// Takes over new text: in place if nothing changed its length.
+    pub(super) fn rewrite(&mut self, text: &Draft) {
+        if self.blob.len() == text.bytes.len() {
+            self.blob.copy_from_slice(&text.bytes);
+        } else {
+            self.blob = text.bytes.as_slice().into();
+        }
+        self.ends = text.ends;
+    }
+
+    fn part(&self, number: usize) -> &[u8] {
+        let start = number.checked_sub(1).and_then(|before| self.ends.get(before)).copied().unwrap_or(0);
+        let end = self.ends.get(number).map_or(self.blob.len(), |end| usize::from(*end));
+        self.blob.get(usize::from(start)..end).unwrap_or_default()
+    }
+
+    /// The Contact URI as registered.
+    pub(super) fn contact(&self) -> &[u8] {
+        self.part(1)
+    }
+
+    /// The same, read.
+    pub(super) fn contact_uri(&self) -> Uri<'_> {
+        Uri::parse(self.contact()).expect("invariant: only a contact that parses is stored")
+    }
+
+    /// Other Contact parameters, each with its semicolon.
+    pub(super) fn params(&self) -> &[u8] {
+        self.part(2)
+    }
+
+    pub(super) fn call_id(&self) -> &[u8] {
+        self.part(3)
+    }
+
+    pub(super) fn user_agent(&self) -> &[u8] {
+        self.part(4)
+    }
+
+    /// `+sip.instance` without quotes and brackets; empty for none.
+    pub(super) fn instance(&self) -> &[u8] {
+        self.part(5)
+    }
+
+    /// Path values joined by `, `; empty for none.
+    pub(super) fn path(&self) -> &[u8] {
+        self.part(6)
+    }
+
+    /// Where the REGISTER came from.
+    pub(super) fn received(&self) -> SocketAddr {
+        read_addr(self.part(0)).0
+    }
+
+    /// Our address it came to.
+    pub(super) fn local(&self) -> SocketAddr {
+        let (_, behind) = read_addr(self.part(0));
+        read_addr(behind).0
+    }
+
+    /// Priority in thousandths.
+    pub(super) fn priority(&self) -> u16 {
+        if self.q == NO_Q { 1000 } else { self.q }
+    }
+
+    pub(super) fn is_live(&self, now: Time) -> bool {
+        self.expires_at > now
+    }
+
+    /// The flow the REGISTER came over, if it was the phone's own and is still there.
+    pub(super) fn own_flow(&self) -> Option<FlowId> {
+        (self.flags.has(Flags::DIRECT) && !self.flags.has(Flags::FLOW_GONE)).then_some(self.flow)
+    }
+
+    /// As the world may see it.
+    pub(super) fn view(&self, aor: &str, reachable: bool) -> BindingView {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned().into_boxed_str();
+        BindingView {
+            aor: aor.into(),
+            contact: text(self.contact()),
+            params: text(self.params()),
+            q: self.priority(),
+            expires_at: self.expires_at,
+            since: self.since,
+            call_id: text(self.call_id()),
+            cseq: self.cseq,
+            user_agent: text(self.user_agent()),
+            instance: text(self.instance()),
+            reg_id: (self.reg_id != 0).then_some(self.reg_id),
+            path: text(self.path()),
+            transport: self.transport,
+            received: self.received(),
+            local: self.local(),
+            flow: self.own_flow(),
+            reachable,
+        }
+    }
+
+    /// Bytes held outside the struct.
+    #[cfg(test)]
+    pub(super) fn heap(&self) -> usize {
+        self.blob.len()
+    }
+}
+
+/// The parts of a binding's text, from wherever they come.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Text<'a> {
+    pub(super) received: SocketAddr,
+    pub(super) local: SocketAddr,
+    pub(super) contact: &'a [u8],
+    pub(super) params: &'a [u8],
+    pub(super) call_id: &'a [u8],
+    pub(super) user_agent: &'a [u8],
+    pub(super) instance: &'a [u8],
+    pub(super) path: &'a [u8],
+}
+
+impl Text<'_> {
+    /// Never less than the blob will take.
+    pub(super) fn bytes(&self) -> usize {
+        let parts = [self.contact, self.params, self.call_id, self.agent(), self.instance, self.path];
+        ADDRS_BYTES + parts.iter().map(|part| part.len()).sum::<usize>()
+    }
+
+    fn agent(&self) -> &[u8] {
+        trim(self.user_agent.get(..AGENT_BYTES).unwrap_or(self.user_agent))
+    }
+}
+
+/// The text of a binding on the stack, ready to be stored.
+#[derive(Debug)]
+pub(super) struct Draft {
+    bytes: SmallVec<[u8; 512]>,
+    ends: [u16; 6],
+}
+
+impl Draft {
+    /// Lays the parts out. The caller has checked that they fit 16 bits.
+    pub(super) fn new(text: &Text<'_>) -> Draft {
+        let mut draft = Draft { bytes: SmallVec::new(), ends: [0; 6] };
+        push_addr(&mut draft.bytes, text.received);
+        push_addr(&mut draft.bytes, text.local);
+        let parts = [text.contact, text.params, text.call_id, text.agent(), text.instance, text.path];
+        let clean_from = draft.bytes.len();
+        for (end, part) in draft.ends.iter_mut().zip(parts) {
+            *end = draft.bytes.len() as u16;
+            draft.bytes.extend_from_slice(part);
+        }
+        // What a fold leaves inside a quoted string or a User-Agent is a space (RFC 3261 s7.3.1).
+        let stored = draft.bytes.get_mut(clean_from..).unwrap_or_default();
+        if memchr::memchr2(b'\r', b'\n', stored).is_some() {
+            stored.iter_mut().filter(|b| matches!(b, b'\r' | b'\n')).for_each(|b| *b = b' ');
+        }
+        draft
+    }
+}
+
+fn push_addr(out: &mut SmallVec<[u8; 512]>, addr: SocketAddr) {
+    match addr {
+        SocketAddr::V4(v4) => {
+            out.push(4);
+            out.extend_from_slice(&v4.ip().octets());
+        }
+        SocketAddr::V6(v6) => {
+            out.push(6);
+            out.extend_from_slice(&v6.ip().octets());
+            out.extend_from_slice(&v6.scope_id().to_be_bytes());
+        }
+    }
+    out.extend_from_slice(&addr.port().to_be_bytes());
+}
+
+/// Reads what [`push_addr`] wrote, and what stands behind it.
+fn read_addr(bytes: &[u8]) -> (SocketAddr, &[u8]) {
+    match bytes {
+        [4, a, b, c, d, p, q, rest @ ..] => {
+            let ip = IpAddr::V4(Ipv4Addr::new(*a, *b, *c, *d));
+            (SocketAddr::new(ip, u16::from_be_bytes([*p, *q])), rest)
+        }
+        [6, rest @ ..] => {
+            let fixed = |from: usize| rest.get(from..).unwrap_or_default();
+            let ip = fixed(0).first_chunk::<16>().copied().unwrap_or_default();
+            let scope = fixed(16).first_chunk::<4>().copied().unwrap_or_default();
+            let port = fixed(20).first_chunk::<2>().copied().unwrap_or_default();
+            let addr =
+                SocketAddrV6::new(Ipv6Addr::from(ip), u16::from_be_bytes(port), 0, u32::from_be_bytes(scope));
+            (SocketAddr::V6(addr), fixed(22))
+        }
+        _ => (SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0), b""),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text() -> Text<'static> {
+        Text {
+            received: "192.0.2.7:5062".parse().expect("address"),
+            local: "[fe80::1%3]:5060".parse().expect("address"),
+            contact: b"sip:bob@192.0.2.7:5062",
+            params: b";+audio",
+            call_id: b"1@here",
+            user_agent: b"Phone\r\n 1",
+            instance: b"urn:uuid:1",
+            path: b"<sip:edge;lr>",
+        }
+    }
+
+    #[test]
+    fn every_part_is_read_back() {
+        let binding = Binding::new(&Draft::new(&text()), Key::from_bits(0), 1, Time::ZERO);
+        let view = binding.view("bob@example.com", true);
+        assert_eq!(view.received, text().received);
+        assert_eq!(view.local, text().local);
+        assert_eq!(&*view.contact, "sip:bob@192.0.2.7:5062");
+        assert_eq!(&*view.params, ";+audio");
+        assert_eq!(&*view.call_id, "1@here");
+        assert_eq!(&*view.user_agent, "Phone   1");
+        assert_eq!(&*view.instance, "urn:uuid:1");
+        assert_eq!(&*view.path, "<sip:edge;lr>");
+    }
+
+    #[test]
+    fn text_of_the_same_shape_stays_where_it_is() {
+        let mut binding = Binding::new(&Draft::new(&text()), Key::from_bits(0), 1, Time::ZERO);
+        let before = binding.blob.as_ptr();
+        binding.rewrite(&Draft::new(&Text { call_id: b"2@here", ..text() }));
+        assert_eq!(binding.blob.as_ptr(), before);
+        assert_eq!(binding.call_id(), b"2@here");
+        binding.rewrite(&Draft::new(&Text { call_id: b"33@here", ..text() }));
+        assert_eq!((binding.call_id(), binding.path()), (&b"33@here"[..], &b"<sip:edge;lr>"[..]));
+    }
+
+    #[test]
+    fn a_long_user_agent_is_cut() {
+        let long = [b'x'; 1000];
+        let draft = Draft::new(&Text { user_agent: &long, ..text() });
+        assert_eq!(Binding::new(&draft, Key::from_bits(0), 1, Time::ZERO).user_agent().len(), AGENT_BYTES);
+    }
+
+    #[test]
+    fn a_binding_stays_small() {
+        assert!(size_of::<Binding>() <= 112, "{}", size_of::<Binding>());
+    }
+}

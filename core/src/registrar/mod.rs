@@ -1,0 +1,232 @@
+//! REGISTER and the location service: RFC 3261 s10, RFC 3327 (Path), RFC 3608 (Service-Route), RFC 5626 (outbound),
+//! RFC 5627 (GRUU), RFC 5630 (sips).
+//!
+//! ```text
+//! binding    one contact of one AoR, compact     update    the REGISTER algorithm: a plan, then all of it or nothing
+//! location   the store and its indexes           write     the 200 with all bindings
+//! outbound   reg-id, flow death, flow tokens     gruu      public and temporary GRUUs
+//! nat        who is behind a NAT; keep-alives    next_hop  where a request to a phone goes
+//! undo       what to take back if a save fails   look      what the host may ask
+//! ```
+//!
+//! Order of what a REGISTER causes: saves at once, then the response, then events and the closing of retired flows by
+//! [`Registrar::tell_pending`]. Expiry is by timer; between a deadline and its timer nobody sees the binding.
+
+mod binding;
+mod groups;
+mod gruu;
+mod location;
+mod look;
+mod names;
+mod nat;
+mod next_hop;
+mod outbound;
+mod undo;
+mod update;
+mod write;
+
+use core::time::Duration;
+
+use crate::base::ids::IdKind;
+use crate::base::{HashKey, Ids, Time, TimerKey};
+use crate::config::RegistrarConfig;
+use crate::ctx::{Ctx, Timer};
+use crate::door::{BindingCause, BindingEvent, Change, Command, Event, SaveSeq, StoredBinding};
+use crate::stats::Counter;
+use binding::{Binding, BindingKey, Flags};
+use location::{Location, RecordKey};
+use next_hop::Sockets;
+
+/// The registrar and its location store.
+#[derive(Clone, Debug)]
+pub(crate) struct Registrar {
+    location: Location,
+    sockets: Sockets,
+    gruus: gruu::Mint,
+    tokens: outbound::Tokens,
+    undo: undo::Undo,
+    /// What comes after the response.
+    pending: Vec<Command>,
+}
+
+/// A REGISTER that was served: what its 200 says beside the bindings.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Registered {
+    /// The address of record, while it has bindings.
+    record: Option<RecordKey>,
+    /// The last save it caused.
+    pub(crate) save: Option<SaveSeq>,
+    outbound: bool,
+    flow_timer: bool,
+    gruu: bool,
+    path: bool,
+}
+
+impl Registrar {
+    /// Without bindings.
+    pub(crate) fn new(ids: &mut Ids) -> Registrar {
+        Registrar {
+            location: Location::new(ids.hash_key()),
+            sockets: Sockets::default(),
+            gruus: gruu::Mint::new(key_of(ids, IdKind::Gruu)),
+            tokens: outbound::Tokens::new(key_of(ids, IdKind::FlowToken)),
+            undo: undo::Undo::default(),
+            pending: Vec::new(),
+        }
+    }
+
+    /// How many addresses of record have bindings.
+    pub(crate) fn aors(&self) -> usize {
+        self.location.aors()
+    }
+
+    /// How many bindings there are.
+    pub(crate) fn bindings(&self) -> usize {
+        self.location.len()
+    }
+
+    /// Tells the events that waited for the response, in the order they happened.
+    pub(crate) fn tell_pending(&mut self, ctx: &mut Ctx<'_>) {
+        for command in self.pending.drain(..) {
+            ctx.out.push(command);
+        }
+        if self.pending.capacity() > 256 {
+            self.pending = Vec::new();
+        }
+    }
+
+    /// A binding's time is up.
+    pub(crate) fn on_expiry(&mut self, ctx: &mut Ctx<'_>, bits: u64) {
+        let key = BindingKey::from_bits(bits);
+        if let Some(binding) = self.location.get_mut(key) {
+            binding.expiry = TimerKey::NONE;
+            self.remove_binding(ctx, key, BindingCause::Expired);
+            self.tell_pending(ctx);
+        }
+    }
+
+    /// A binding will end soon, and nobody refreshed it.
+    pub(crate) fn on_expiring(&mut self, ctx: &mut Ctx<'_>, bits: u64) {
+        let key = BindingKey::from_bits(bits);
+        let Some(binding) = self.location.get_mut(key) else { return };
+        binding.expiry = ctx.timers.arm(binding.expires_at, Timer::BindingExpiry(bits));
+        self.note(ctx, key, BindingCause::Expiring);
+        self.tell_pending(ctx);
+    }
+
+    /// Removes what has ended but whose timer has not run yet: an overdue timer comes before the message.
+    fn purge(&mut self, ctx: &mut Ctx<'_>, record: RecordKey) {
+        let now = ctx.now;
+        loop {
+            let ended =
+                self.location.of(record).find(|(_, binding)| !binding.is_live(now)).map(|(key, _)| key);
+            let Some(key) = ended else { return };
+            self.undo.pause();
+            self.remove_binding(ctx, key, BindingCause::Expired);
+            self.undo.resume();
+        }
+    }
+
+    /// Removes a binding with its timers, and makes it known.
+    fn remove_binding(&mut self, ctx: &mut Ctx<'_>, key: BindingKey, cause: BindingCause) -> Option<SaveSeq> {
+        self.note(ctx, key, cause);
+        let taken = self.location.take(key)?;
+        ctx.timers.disarm(taken.binding.expiry);
+        ctx.timers.disarm(taken.binding.ping);
+        ctx.timers.disarm(taken.silence);
+        let id = taken.binding.id;
+        let save = ctx.settings.tell.changes.then(|| {
+            self.undo.note(&taken.aor, id, || Some(Box::new(taken.binding)));
+            ctx.out.save(Change::RemoveBinding { aor: taken.aor, id })
+        });
+        self.undo.saved_as(save);
+        if self.location.len() == 0 && save.is_none() {
+            self.undo.clear();
+        }
+        save
+    }
+
+    /// Makes a new or changed binding durable and known.
+    fn saved_and_noted(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        key: BindingKey,
+        cause: BindingCause,
+    ) -> Option<SaveSeq> {
+        let save = self.save_put(ctx, key);
+        self.undo.saved_as(save);
+        self.note(ctx, key, cause);
+        save
+    }
+
+    fn save_put(&mut self, ctx: &mut Ctx<'_>, key: BindingKey) -> Option<SaveSeq> {
+        if !ctx.settings.tell.changes {
+            return None;
+        }
+        let binding = self.location.get(key)?;
+        let mut view = binding.view(self.location.name(binding), self.sockets.is_reachable(ctx, binding));
+        // What is stored is compared with the wall clock of the next life.
+        view.expires_at = to_wall(ctx, view.expires_at);
+        view.since = to_wall(ctx, view.since);
+        let id = binding.id;
+        Some(ctx.out.save(Change::PutBinding(Box::new(StoredBinding { id, view }))))
+    }
+
+    /// Counts a change of a binding and has it told.
+    fn note(&mut self, ctx: &mut Ctx<'_>, key: BindingKey, cause: BindingCause) {
+        let counter = match cause {
+            BindingCause::Registered => Some(Counter::Registered),
+            BindingCause::Refreshed | BindingCause::Moved => Some(Counter::Refreshed),
+            BindingCause::Expired => Some(Counter::Expired),
+            BindingCause::Unregistered => Some(Counter::Unregistered),
+            BindingCause::Replaced => Some(Counter::Replaced),
+            BindingCause::Removed | BindingCause::Unreachable | BindingCause::Expiring => None,
+        };
+        if let Some(counter) = counter {
+            ctx.stats.count(counter);
+        }
+        if !ctx.settings.tell.bindings {
+            return;
+        }
+        if let Some(binding) = self.location.get(key) {
+            let binding = binding.view(self.location.name(binding), self.sockets.is_reachable(ctx, binding));
+            let event = Event::Binding(Box::new(BindingEvent { cause, binding }));
+            self.pending.push(Command::Tell(event));
+        }
+    }
+
+    /// Arms what a new or refreshed binding waits for.
+    fn arm_timers(&mut self, ctx: &mut Ctx<'_>, config: &RegistrarConfig, key: BindingKey) {
+        let Some(binding) = self.location.get_mut(key) else { return };
+        ctx.timers.disarm(binding.expiry);
+        let end = binding.expires_at;
+        let notice = end - config.expiring_notice;
+        let told = ctx.settings.tell.bindings && !config.expiring_notice.is_zero() && notice > ctx.now;
+        let (deadline, timer) = match told {
+            true => (notice, Timer::BindingExpiring(key.to_bits())),
+            false => (end, Timer::BindingExpiry(key.to_bits())),
+        };
+        binding.expiry = ctx.timers.arm(deadline, timer);
+        nat::arm_ping(ctx, config, key, binding);
+    }
+}
+
+fn key_of(ids: &Ids, kind: IdKind) -> HashKey {
+    let secret = ids.secret(kind);
+    let half = |from: usize| secret.get(from..).and_then(|s| s.first_chunk()).copied().unwrap_or_default();
+    HashKey::new([u64::from_le_bytes(half(0)), u64::from_le_bytes(half(8))])
+}
+
+fn to_wall(ctx: &Ctx<'_>, time: Time) -> Time {
+    Time::from_nanos(time.as_nanos().saturating_add_signed(ctx.wall_offset))
+}
+
+fn from_wall(ctx: &Ctx<'_>, time: Time) -> Time {
+    Time::from_nanos(time.as_nanos().saturating_add_signed(ctx.wall_offset.saturating_neg()))
+}
+
+/// Whole seconds that are left, rounded up, at least one: a binding that lives is never said to have ended.
+fn seconds_left(binding: &Binding, now: Time) -> u32 {
+    let left = binding.expires_at.since(now) + Duration::from_nanos(999_999_999);
+    u32::try_from(left.as_secs()).unwrap_or(u32::MAX).max(1)
+}

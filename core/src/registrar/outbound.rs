@@ -1,0 +1,204 @@
+//! Client-initiated connections, RFC 5626 s5 and s6: reg-id, flows and their death, flow tokens.
+//!
+//! A stream that ends makes its contacts unreachable at once if nobody can connect to them (DECISIONS 11); their bindings
+//! stay until they expire, and a new flow of the phone brings them back.
+
+use core::net::SocketAddr;
+use core::time::Duration;
+
+use smallvec::SmallVec;
+
+use super::Registrar;
+use super::binding::{BindingKey, Flags};
+use super::update::{Request, Wanted};
+use crate::base::HashKey;
+use crate::base::text;
+use crate::config::{OutboundMode, RegistrarConfig};
+use crate::ctx::{Ctx, Origin, Refusal, Timer};
+use crate::door::{BindingCause, CloseReason, Command, Event, FlowDownReason, FlowId, Transport};
+use crate::wire::Status;
+
+/// RFC 5626 s5.4: how much longer than Flow-Timer a flow may be silent.
+const GRACE: Duration = Duration::from_secs(30);
+
+/// RFC 5626 s6: which contacts are bound by (instance, reg-id), and whether outbound is granted.
+pub(super) fn apply(
+    config: &RegistrarConfig,
+    request: &Request<'_>,
+    plan: &mut [Wanted<'_>],
+) -> Result<(), Refusal> {
+    for wanted in plan.iter_mut() {
+        // RFC 5626 s6: a reg-id without an instance is ignored.
+        if wanted.instance.is_empty() || config.outbound == OutboundMode::Off {
+            wanted.reg_id = 0;
+        }
+    }
+    if plan.iter().all(|wanted| wanted.reg_id == 0) {
+        return Ok(());
+    }
+    // RFC 5626 s6: who is not the first hop needs a Path whose first URI has `ob`.
+    if !request.direct && !request.path_has_ob {
+        if request.supports.outbound {
+            return Err(Refusal::plain(Status::FIRST_HOP_LACKS_OUTBOUND));
+        }
+        plan.iter_mut().for_each(|wanted| wanted.reg_id = 0);
+        return Ok(());
+    }
+    let kept = plan.iter().filter(|wanted| !wanted.is_removal());
+    if kept.clone().count() > 1 && kept.clone().any(|wanted| wanted.reg_id != 0) {
+        return Err(Refusal::because(Status::BAD_REQUEST, "One Contact per Flow"));
+    }
+    for wanted in plan.iter_mut().filter(|wanted| wanted.reg_id != 0) {
+        wanted.flags_mut().set(Flags::OUTBOUND, true);
+    }
+    Ok(())
+}
+
+/// True if the client keeps such a flow alive when told to by Flow-Timer. A browser has no means to (RFC 7118 s6 leaves
+/// it to WebSocket pings).
+pub(super) fn keeps_alive(transport: Transport) -> bool {
+    !matches!(transport, Transport::Ws | Transport::Wss)
+}
+
+impl Registrar {
+    /// Expects keep-alives on a stream from now on.
+    pub(super) fn watch(&mut self, ctx: &mut Ctx<'_>, config: &RegistrarConfig, flow: FlowId) {
+        let Some(silence) = self.location.silence_mut(flow) else { return };
+        ctx.timers.disarm(*silence);
+        let limit = Duration::from_secs(u64::from(config.flow_timer)) + GRACE;
+        *silence = ctx.timers.arm(ctx.now + limit, Timer::FlowSilent(flow.0));
+    }
+
+    /// Something was heard on a flow.
+    pub(crate) fn keepalive(&mut self, ctx: &mut Ctx<'_>, flow: FlowId) {
+        let watched = self.location.silence_mut(flow).is_some_and(|silence| !silence.is_none());
+        if let (true, Some(config)) = (watched, ctx.settings.registrar.as_ref()) {
+            self.watch(ctx, config, flow);
+        }
+    }
+
+    /// RFC 5626 s5.4: nothing was heard on a flow for longer than Flow-Timer and grace: it is dead.
+    pub(crate) fn on_flow_silent(&mut self, ctx: &mut Ctx<'_>, flow: u64) {
+        let flow = FlowId(flow);
+        self.flow_down(ctx, flow, FlowDownReason::Idle);
+        self.tell_pending(ctx);
+        ctx.out.push(Command::Close { flow, reason: CloseReason::Idle });
+    }
+
+    /// A flow is gone.
+    pub(crate) fn flow_down(&mut self, ctx: &mut Ctx<'_>, flow: FlowId, _reason: FlowDownReason) {
+        self.forget_socket(flow);
+        let mut lost: SmallVec<[BindingKey; 4]> = self.location.on_flow(flow).into();
+        lost.sort_unstable();
+        if lost.is_empty() {
+            return;
+        }
+        if ctx.settings.tell.bindings {
+            self.pending.push(Command::Tell(Event::FlowLost { flow, bindings: lost.len() }));
+        }
+        for key in lost {
+            let Some(binding) = self.location.get(key) else { continue };
+            let mut flags = binding.flags;
+            flags.set(Flags::FLOW_GONE, true);
+            let silence = self.location.move_to(key, flow, binding.transport, flags);
+            ctx.timers.disarm(silence);
+            let binding = self.location.get(key);
+            if binding.is_some_and(|binding| !self.sockets.is_reachable(ctx, binding)) {
+                self.note(ctx, key, BindingCause::Unreachable);
+            }
+        }
+    }
+
+    /// A phone came back over another flow: its old stream is of no more use, and a request sent there would be lost.
+    pub(super) fn retire_later(&mut self, ctx: &Ctx<'_>, old: FlowId, new: FlowId) {
+        let stream = ctx.flows.get(old).is_some_and(|flow| flow.transport.is_reliable());
+        if old != new && stream && self.location.on_flow(old).len() <= 1 {
+            self.pending.push(Command::Close { flow: old, reason: CloseReason::Replaced });
+        }
+    }
+
+    /// The user part that stands for a flow in a Route of ours (RFC 5626 s5.2).
+    #[cfg_attr(not(test), allow(dead_code, reason = "requests that carry our Route come with calls"))]
+    pub(crate) fn flow_token(&self, origin: &Origin) -> Token {
+        self.tokens.mint(origin)
+    }
+
+    /// RFC 5626 s5.3: the flow a token stands for. 403 if it is not ours, 430 if the flow is gone.
+    #[cfg_attr(not(test), allow(dead_code, reason = "requests that carry our Route come with calls"))]
+    pub(crate) fn flow_of(&self, ctx: &Ctx<'_>, token: &[u8]) -> Result<Origin, Refusal> {
+        let (flow, remote, local) = self.tokens.read(token).ok_or(Refusal::plain(Status::FORBIDDEN))?;
+        ctx.flows.origin(flow, remote, local).ok_or(Refusal::plain(Status::FLOW_FAILED))
+    }
+}
+
+/// Makes and reads flow tokens. RFC 5626 s5.2: a token cannot be forged, and needs no state.
+#[derive(Clone, Debug)]
+pub(super) struct Tokens(HashKey);
+
+/// Longest token: two IPv6 addresses, and the seal.
+const RAW: usize = 8 + 2 * ADDR + SEAL;
+const ADDR: usize = 18;
+const SEAL: usize = 10;
+
+/// A flow token as text.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Token([u8; text::base64url_len(RAW)]);
+
+impl Token {
+    /// base64url.
+    #[cfg_attr(not(test), allow(dead_code, reason = "requests that carry our Route come with calls"))]
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl Tokens {
+    pub(super) fn new(key: HashKey) -> Tokens {
+        Tokens(key)
+    }
+
+    fn mint(&self, origin: &Origin) -> Token {
+        let mut raw = [0; RAW];
+        let (body, seal) = raw.split_at_mut(RAW - SEAL);
+        let (flow, addrs) = body.split_at_mut(8);
+        flow.copy_from_slice(&origin.flow.0.to_be_bytes());
+        for (addr, out) in [origin.remote, origin.local].into_iter().zip(addrs.chunks_mut(ADDR)) {
+            let (ip, port) = out.split_at_mut(16);
+            let v6 = match addr.ip() {
+                core::net::IpAddr::V4(v4) => v4.to_ipv6_mapped(),
+                core::net::IpAddr::V6(v6) => v6,
+            };
+            ip.copy_from_slice(&v6.octets());
+            port.copy_from_slice(&addr.port().to_be_bytes());
+        }
+        seal.copy_from_slice(&self.seal(body));
+        let mut out = [0; text::base64url_len(RAW)];
+        text::base64url(&raw, &mut out);
+        Token(out)
+    }
+
+    fn read(&self, token: &[u8]) -> Option<(FlowId, SocketAddr, SocketAddr)> {
+        let mut raw = [0; RAW];
+        if text::unbase64url(token, &mut raw)?.len() != RAW {
+            return None;
+        }
+        let (body, seal) = raw.split_at(RAW - SEAL);
+        if !bool::from(subtle::ConstantTimeEq::ct_eq(seal, &self.seal(body)[..])) {
+            return None;
+        }
+        let (flow, addrs) = body.split_at(8);
+        let mut addrs = addrs.chunks(ADDR).map(|addr| {
+            let (ip, port) = addr.split_at(16);
+            let ip: [u8; 16] = ip.try_into().unwrap_or_default();
+            let port = u16::from_be_bytes(port.try_into().unwrap_or_default());
+            SocketAddr::new(core::net::Ipv6Addr::from(ip).to_canonical(), port)
+        });
+        let flow = FlowId(u64::from_be_bytes(flow.try_into().ok()?));
+        Some((flow, addrs.next()?, addrs.next()?))
+    }
+
+    fn seal(&self, body: &[u8]) -> [u8; SEAL] {
+        let mac = self.0.hash128(&[body]).to_be_bytes();
+        mac.first_chunk().copied().unwrap_or_default()
+    }
+}
