@@ -1,6 +1,8 @@
 //! What each room is handed for one pass: the time, the outbox, the timers, ids, counters, flows and settings.
 //! `Ctx` is passed, never stored.
 
+#[cfg(test)]
+pub(crate) mod fixture;
 mod flows;
 mod outbox;
 mod refusal;

@@ -1,0 +1,390 @@
+//! Client transactions: RFC 3261 s17.1 as amended by RFC 6026 s7.2.
+//!
+//! INVITE:
+//!
+//! | state | 1xx | 2xx | 300-699 | timer | cannot be sent |
+//! |---|---|---|---|---|---|
+//! | Calling | to TU, > Proceeding, C | to TU, > Accepted, M | ACK, to TU, > Completed, D | A: resend; B: tell TU, > gone | tell TU, > gone |
+//! | Proceeding | to TU, C anew | to TU, > Accepted, M | ACK, to TU, > Completed, D | C: tell TU, wait 64*T1; again: tell TU, > gone | tell TU, > gone |
+//! | Accepted | absorb | to TU | absorb | M: > gone | - |
+//! | Completed | absorb | absorb | ACK again | D: > gone | > gone |
+//!
+//! All others:
+//!
+//! | state | 1xx | 200-699 | timer | cannot be sent |
+//! |---|---|---|---|---|
+//! | Calling (Trying) | to TU, > Proceeding | to TU, > Completed, K | E: resend; F: tell TU, > gone | tell TU, > gone |
+//! | Proceeding | to TU | to TU, > Completed, K | E: resend; F: tell TU, > gone | tell TU, > gone |
+//! | Completed | absorb | absorb | K: > gone | - |
+//!
+//! Invariants: a transaction has at most one timer armed (of A and B, E and F the earlier one), and none left when it is
+//! gone; the TU hears one outcome: a final response, or a failure after which the transaction is gone.
+
+use core::net::SocketAddr;
+use std::collections::BTreeSet;
+
+use bytes::Bytes;
+
+use super::ack;
+use super::key::Name;
+use super::timing::Timing;
+use super::{ClientEvent, ClientFailure, ResponseMatch, Usage, transmit};
+use crate::base::{HashKey, Index, Key, Slab, Time, TimerKey};
+use crate::ctx::{ClientTimer, Ctx, Origin, Timer};
+use crate::door::FlowId;
+use crate::stats::Counter;
+use crate::wire::{Header, Kind, Message, Method, Via};
+
+/// Names a client transaction.
+pub(crate) type ClientKey = Key<Client>;
+
+/// A transaction as the budget counts it, without its payload.
+pub(super) const CLIENT_BYTES: usize = size_of::<Client>() + 176;
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum State {
+    /// Nothing came back yet; not INVITE: the RFC says Trying.
+    Calling,
+    /// A provisional response came.
+    Proceeding,
+    /// INVITE: a 2xx came (RFC 6026).
+    Accepted,
+    /// A final response came; INVITE: not a 2xx.
+    Completed,
+}
+
+/// One client transaction.
+#[derive(Clone, Debug)]
+pub(crate) struct Client {
+    name: Name,
+    /// When the request went out first.
+    since: Time,
+    /// What to repeat: the request, then the ACK.
+    payload: Bytes,
+    to: Origin,
+    timer: TimerKey,
+    usage: Usage,
+    method: Method,
+    pub(super) state: State,
+    /// How often timer A or E has fired.
+    resent: u8,
+    /// A CANCEL is on its way: when timer C fires, it is over.
+    cancelled: bool,
+}
+
+impl Client {
+    fn bytes(&self) -> usize {
+        CLIENT_BYTES + self.payload.len()
+    }
+
+    fn timing(&self, ctx: &Ctx<'_>) -> Timing {
+        Timing::new(&ctx.settings.timers, self.to.transport.is_reliable())
+    }
+
+    fn is_invite(&self) -> bool {
+        self.method == Method::Invite
+    }
+
+    fn is_waiting(&self) -> bool {
+        matches!(self.state, State::Calling | State::Proceeding)
+    }
+
+    fn resend(&self, ctx: &mut Ctx<'_>) {
+        ctx.stats.count(Counter::Resent);
+        transmit(ctx, &self.to, None, self.payload.clone());
+    }
+
+    fn arm(&mut self, ctx: &mut Ctx<'_>, key: ClientKey, deadline: Time, timer: ClientTimer) {
+        self.disarm(ctx);
+        self.timer = ctx.timers.arm(deadline, Timer::Client(key.to_bits(), timer));
+    }
+
+    fn disarm(&mut self, ctx: &mut Ctx<'_>) {
+        if !self.timer.is_none() {
+            ctx.timers.disarm(self.timer);
+            self.timer = TimerKey::NONE;
+        }
+    }
+
+    /// A or E, or the timer that gives up if it is due before.
+    fn arm_resend(&mut self, ctx: &mut Ctx<'_>, key: ClientKey) {
+        let timing = self.timing(ctx);
+        let (again, resend, end, over) = match (self.is_invite(), self.state) {
+            (true, _) => (timing.a(self.resent), ClientTimer::A, timing.b(), ClientTimer::B),
+            (false, State::Proceeding) => (timing.e_proceeding(), ClientTimer::E, timing.f(), ClientTimer::F),
+            (false, _) => (timing.e(self.resent), ClientTimer::E, timing.f(), ClientTimer::F),
+        };
+        let end = self.since + end;
+        match again.map(|interval| ctx.now + interval) {
+            Some(at) if at < end => self.arm(ctx, key, at, resend),
+            _ => self.arm(ctx, key, end, over),
+        }
+    }
+}
+
+/// All client transactions.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Clients {
+    slab: Slab<Client>,
+    /// By branch and method. A peer chooses what is looked up: the keyed hash.
+    names: Index<ClientKey>,
+    /// Those that something was sent for and that wait, by where it went.
+    waiting: BTreeSet<(FlowId, SocketAddr, ClientKey)>,
+    bytes: usize,
+}
+
+impl Clients {
+    pub(super) fn len(&self) -> usize {
+        self.slab.len()
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    pub(super) fn send(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        to: &Origin,
+        method: Method,
+        usage: Usage,
+        name: Name,
+        payload: Bytes,
+    ) -> ClientKey {
+        // The order is a promise: what is sent precedes the timer that repeats it.
+        transmit(ctx, to, None, payload.clone());
+        self.bytes += CLIENT_BYTES + payload.len();
+        let key = self.slab.insert(Client {
+            name,
+            since: ctx.now,
+            payload,
+            to: *to,
+            timer: TimerKey::NONE,
+            usage,
+            method,
+            state: State::Calling,
+            resent: 0,
+            cancelled: false,
+        });
+        self.names.insert(name.hash, key);
+        self.waiting.insert((to.flow, to.remote, key));
+        if let Some(client) = self.slab.get_mut(key) {
+            client.arm_resend(ctx, key);
+        }
+        key
+    }
+
+    pub(super) fn cancelled(&mut self, ctx: &mut Ctx<'_>, key: ClientKey) {
+        let Some(client) = self.slab.get_mut(key).filter(|client| client.is_invite() && client.is_waiting()) else {
+            return;
+        };
+        client.cancelled = true;
+        if client.state == State::Proceeding {
+            let deadline = ctx.now + client.timing(ctx).b();
+            client.arm(ctx, key, deadline, ClientTimer::C);
+        }
+    }
+
+    /// `None`: the response is not for us.
+    pub(super) fn on_response(&mut self, ctx: &mut Ctx<'_>, hash: &HashKey, msg: Message<'_>) -> Option<ResponseMatch> {
+        let Kind::Response { status, .. } = msg.kind() else { return None };
+        let via = msg.via().ok()?;
+        let cseq = msg.cseq().ok()?;
+        // RFC 3261 s8.1.3.3: a response with more than one Via went astray.
+        if msg.values(Header::Via).nth(1).is_some() {
+            return None;
+        }
+        let name = Name::of_client(hash, via.branch()?, cseq.method, cseq.method_raw);
+        let key = self.names.find(name.hash, |key| self.slab.get(key).is_some_and(|client| client.name == name))?;
+        let client = self.slab.get(key)?;
+        // RFC 3261 s18.1.2: the sent-by must be the one we wrote.
+        if !client.payload.is_empty() && !is_own(&client.payload, &via) {
+            return None;
+        }
+        Some(if client.is_invite() {
+            self.on_invite_response(ctx, key, status, msg)
+        } else {
+            self.on_other_response(ctx, key, status)
+        })
+    }
+
+    fn on_invite_response(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        key: ClientKey,
+        status: u16,
+        msg: Message<'_>,
+    ) -> ResponseMatch {
+        let Some(client) = self.slab.get_mut(key) else { return ResponseMatch::Stray };
+        let usage = client.usage;
+        let timing = client.timing(ctx);
+        match (client.state, status) {
+            (State::Calling | State::Proceeding, 100..=199) => {
+                let first = client.state == State::Calling;
+                client.state = State::Proceeding;
+                // RFC 3261 s16.7 step 2: 101 to 199 start timer C anew. RFC 3261 s9.1: a CANCEL has 64*T1.
+                if client.cancelled && first {
+                    let deadline = ctx.now + timing.b();
+                    client.arm(ctx, key, deadline, ClientTimer::C);
+                } else if !client.cancelled && (first || status > 100) {
+                    let deadline = ctx.now + timing.c();
+                    client.arm(ctx, key, deadline, ClientTimer::C);
+                }
+                ResponseMatch::Deliver { key, usage, first: true }
+            }
+            // RFC 6026 s7.2: stays, so that further 2xx find their way.
+            (State::Calling | State::Proceeding, 200..=299) => {
+                client.state = State::Accepted;
+                let deadline = ctx.now + timing.m();
+                client.arm(ctx, key, deadline, ClientTimer::M);
+                self.stop_waiting(key);
+                ResponseMatch::Deliver { key, usage, first: true }
+            }
+            (State::Calling | State::Proceeding, _) => {
+                let ack = ack::build(ctx, &client.payload, msg);
+                if let Some(ack) = &ack {
+                    // RFC 3261 s17.1.1.2: to where the request went.
+                    transmit(ctx, &client.to, None, ack.clone());
+                }
+                client.state = State::Completed;
+                self.stop_waiting(key);
+                self.finish(ctx, key, timing.d(), ClientTimer::D, ack.unwrap_or_default());
+                ResponseMatch::Deliver { key, usage, first: true }
+            }
+            (State::Accepted, 200..=299) => ResponseMatch::Deliver { key, usage, first: false },
+            (State::Completed, 300..) => {
+                if !client.payload.is_empty() {
+                    client.resend(ctx);
+                }
+                ResponseMatch::Absorbed
+            }
+            (State::Accepted | State::Completed, _) => ResponseMatch::Absorbed,
+        }
+    }
+
+    fn on_other_response(&mut self, ctx: &mut Ctx<'_>, key: ClientKey, status: u16) -> ResponseMatch {
+        let Some(client) = self.slab.get_mut(key) else { return ResponseMatch::Stray };
+        let usage = client.usage;
+        match (client.state, status) {
+            (State::Calling | State::Proceeding, 100..=199) => {
+                // RFC 3261 s17.1.2.2: timer E runs on as it is; only its next interval is T2.
+                client.state = State::Proceeding;
+                ResponseMatch::Deliver { key, usage, first: true }
+            }
+            (State::Calling | State::Proceeding, _) => {
+                client.state = State::Completed;
+                let k = client.timing(ctx).k();
+                self.stop_waiting(key);
+                self.finish(ctx, key, k, ClientTimer::K, Bytes::new());
+                ResponseMatch::Deliver { key, usage, first: true }
+            }
+            (State::Accepted | State::Completed, _) => ResponseMatch::Absorbed,
+        }
+    }
+
+    pub(super) fn on_timer(&mut self, ctx: &mut Ctx<'_>, key: ClientKey, timer: ClientTimer) -> Option<ClientEvent> {
+        let client = self.slab.get_mut(key)?;
+        client.timer = TimerKey::NONE;
+        let usage = client.usage;
+        match (timer, client.state) {
+            (ClientTimer::A, State::Calling) | (ClientTimer::E, State::Calling | State::Proceeding) => {
+                client.resend(ctx);
+                client.resent = client.resent.saturating_add(1);
+                client.arm_resend(ctx, key);
+                None
+            }
+            (ClientTimer::C, State::Proceeding) if !client.cancelled => {
+                // RFC 3261 s16.8: the INVITE is cancelled, and what comes of that is waited for.
+                client.cancelled = true;
+                let deadline = ctx.now + client.timing(ctx).b();
+                client.arm(ctx, key, deadline, ClientTimer::C);
+                Some(ClientEvent { key, usage, what: ClientFailure::Unanswered })
+            }
+            (ClientTimer::B | ClientTimer::C | ClientTimer::F, State::Calling | State::Proceeding) => {
+                self.remove(ctx, key);
+                Some(ClientEvent { key, usage, what: ClientFailure::TimedOut })
+            }
+            (ClientTimer::D | ClientTimer::K | ClientTimer::M, _) => {
+                self.remove(ctx, key);
+                None
+            }
+            _ => None,
+        }
+    }
+
+    /// RFC 3261 s17.1.4: what cannot be sent is told, and the transaction ends.
+    pub(super) fn on_unreachable(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        flow: FlowId,
+        remote: Option<SocketAddr>,
+    ) -> Vec<ClientEvent> {
+        let first = ClientKey::from_bits(0);
+        let lost: Vec<ClientKey> = match remote {
+            Some(remote) => self
+                .waiting
+                .range((flow, remote, first)..)
+                .take_while(|&&(f, r, _)| f == flow && r == remote)
+                .map(|&(_, _, key)| key)
+                .collect(),
+            None => self
+                .waiting
+                .range((flow, LEAST, first)..)
+                .take_while(|&&(f, _, _)| f == flow)
+                .map(|&(_, _, key)| key)
+                .collect(),
+        };
+        let mut events = Vec::with_capacity(lost.len());
+        for key in lost {
+            if let Some(client) = self.slab.get(key) {
+                events.push(ClientEvent { key, usage: client.usage, what: ClientFailure::Unreachable });
+            }
+            self.remove(ctx, key);
+        }
+        events
+    }
+
+    /// A final response came: only its repetitions are waited for.
+    fn finish(&mut self, ctx: &mut Ctx<'_>, key: ClientKey, wait: core::time::Duration, timer: ClientTimer, keep: Bytes) {
+        if wait.is_zero() {
+            return self.remove(ctx, key);
+        }
+        let Some(client) = self.slab.get_mut(key) else { return };
+        self.bytes = self.bytes - client.payload.len() + keep.len();
+        client.payload = keep;
+        let deadline = ctx.now + wait;
+        client.arm(ctx, key, deadline, timer);
+    }
+
+    fn stop_waiting(&mut self, key: ClientKey) {
+        if let Some(client) = self.slab.get(key) {
+            self.waiting.remove(&(client.to.flow, client.to.remote, key));
+        }
+        if self.waiting.is_empty() {
+            self.waiting = BTreeSet::new();
+        }
+    }
+
+    fn remove(&mut self, ctx: &mut Ctx<'_>, key: ClientKey) {
+        self.stop_waiting(key);
+        let Some(mut client) = self.slab.remove(key) else { return };
+        client.disarm(ctx);
+        self.bytes -= client.bytes();
+        self.names.remove(client.name.hash, |other| other == key);
+    }
+}
+
+/// Sorts before every address.
+const LEAST: SocketAddr = SocketAddr::new(core::net::IpAddr::V4(core::net::Ipv4Addr::UNSPECIFIED), 0);
+
+/// The method of a request we wrote.
+pub(super) fn method_token(request: &[u8]) -> &[u8] {
+    request.split(|&b| b == b' ').next().unwrap_or_default()
+}
+
+/// Is this the sent-by of a request we wrote? Our writer puts Via first, on one line.
+fn is_own(request: &[u8], via: &Via<'_>) -> bool {
+    let mut lines = request.split(|&b| b == b'\n');
+    let own = lines.nth(1).and_then(|line| line.strip_prefix(b"Via: ")).and_then(|value| Via::parse(value).ok());
+    own.is_none_or(|own| own.host == via.host && own.port.unwrap_or(5060) == via.port.unwrap_or(5060))
+}
