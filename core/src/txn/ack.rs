@@ -9,8 +9,7 @@ use crate::wire::{self, Bounds, Header, Kind, Layout, Message, Method, RequestWr
 /// which nothing this engine writes is.
 pub(super) fn build(ctx: &mut Ctx<'_>, invite: &[u8], response: Message<'_>) -> Option<Bytes> {
     let mut layout = Layout::new();
-    let bounds = Bounds { message_bytes: usize::MAX, headers: usize::MAX };
-    let invite = wire::parse(invite, &mut layout, &bounds).ok()?;
+    let invite = wire::parse(invite, &mut layout, &Bounds::default()).ok()?;
     let Kind::Request { uri, .. } = invite.kind() else { return None };
     let number = invite.cseq().ok()?.number;
     let mut arena = ctx.out.lend(invite.raw().len());
@@ -21,13 +20,13 @@ pub(super) fn build(ctx: &mut Ctx<'_>, invite: &[u8], response: Message<'_>) -> 
     }
     ack.number(Header::MaxForwards, 70);
     for line in invite.lines().filter(|line| is_copied(line.header)) {
-        ack.raw_line(&line);
+        ack.raw_line(line);
     }
     // RFC 3261 s17.1.1.3: To is that of the response, with its tag.
     if let Some(to) = response.lines().find(|line| line.header == Header::To) {
-        ack.raw_line(&to);
+        ack.raw_line(to);
     }
-    ack.header_fmt(Header::CSeq, format_args!("{number} ACK"));
+    ack.cseq(number, b"ACK");
     let payload = ack.finish();
     ctx.out.restore(arena);
     Some(payload)

@@ -175,7 +175,8 @@ impl Clients {
     }
 
     pub(super) fn cancelled(&mut self, ctx: &mut Ctx<'_>, key: ClientKey) {
-        let Some(client) = self.slab.get_mut(key).filter(|client| client.is_invite() && client.is_waiting()) else {
+        let Some(client) = self.slab.get_mut(key).filter(|client| client.is_invite() && client.is_waiting())
+        else {
             return;
         };
         client.cancelled = true;
@@ -186,7 +187,12 @@ impl Clients {
     }
 
     /// `None`: the response is not for us.
-    pub(super) fn on_response(&mut self, ctx: &mut Ctx<'_>, hash: &HashKey, msg: Message<'_>) -> Option<ResponseMatch> {
+    pub(super) fn on_response(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        hash: &HashKey,
+        msg: Message<'_>,
+    ) -> Option<ResponseMatch> {
         let Kind::Response { status, .. } = msg.kind() else { return None };
         let via = msg.via().ok()?;
         let cseq = msg.cseq().ok()?;
@@ -195,7 +201,8 @@ impl Clients {
             return None;
         }
         let name = Name::of_client(hash, via.branch()?, cseq.method, cseq.method_raw);
-        let key = self.names.find(name.hash, |key| self.slab.get(key).is_some_and(|client| client.name == name))?;
+        let key =
+            self.names.find(name.hash, |key| self.slab.get(key).is_some_and(|client| client.name == name))?;
         let client = self.slab.get(key)?;
         // RFC 3261 s18.1.2: the sent-by must be the one we wrote.
         if !client.payload.is_empty() && !is_own(&client.payload, &via) {
@@ -282,7 +289,12 @@ impl Clients {
         }
     }
 
-    pub(super) fn on_timer(&mut self, ctx: &mut Ctx<'_>, key: ClientKey, timer: ClientTimer) -> Option<ClientEvent> {
+    pub(super) fn on_timer(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        key: ClientKey,
+        timer: ClientTimer,
+    ) -> Option<ClientEvent> {
         let client = self.slab.get_mut(key)?;
         client.timer = TimerKey::NONE;
         let usage = client.usage;
@@ -345,7 +357,14 @@ impl Clients {
     }
 
     /// A final response came: only its repetitions are waited for.
-    fn finish(&mut self, ctx: &mut Ctx<'_>, key: ClientKey, wait: core::time::Duration, timer: ClientTimer, keep: Bytes) {
+    fn finish(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        key: ClientKey,
+        wait: core::time::Duration,
+        timer: ClientTimer,
+        keep: Bytes,
+    ) {
         if wait.is_zero() {
             return self.remove(ctx, key);
         }
@@ -374,6 +393,25 @@ impl Clients {
     }
 }
 
+#[cfg(test)]
+impl Clients {
+    pub(super) fn state(&self, key: ClientKey) -> Option<State> {
+        self.slab.get(key).map(|client| client.state)
+    }
+
+    pub(super) fn capacity(&self) -> usize {
+        self.slab.capacity() + self.names.capacity()
+    }
+
+    /// The invariants of the tables.
+    pub(super) fn audit(&self) {
+        assert_eq!(self.bytes, self.slab.iter().map(|(_, client)| client.bytes()).sum::<usize>());
+        assert_eq!(self.names.len(), self.slab.len());
+        assert_eq!(self.waiting.len(), self.slab.iter().filter(|(_, client)| client.is_waiting()).count());
+        assert!(self.slab.iter().all(|(_, client)| !client.timer.is_none()), "each ends by its timer");
+    }
+}
+
 /// Sorts before every address.
 const LEAST: SocketAddr = SocketAddr::new(core::net::IpAddr::V4(core::net::Ipv4Addr::UNSPECIFIED), 0);
 
@@ -385,6 +423,7 @@ pub(super) fn method_token(request: &[u8]) -> &[u8] {
 /// Is this the sent-by of a request we wrote? Our writer puts Via first, on one line.
 fn is_own(request: &[u8], via: &Via<'_>) -> bool {
     let mut lines = request.split(|&b| b == b'\n');
-    let own = lines.nth(1).and_then(|line| line.strip_prefix(b"Via: ")).and_then(|value| Via::parse(value).ok());
+    let own =
+        lines.nth(1).and_then(|line| line.strip_prefix(b"Via: ")).and_then(|value| Via::parse(value).ok());
     own.is_none_or(|own| own.host == via.host && own.port.unwrap_or(5060) == via.port.unwrap_or(5060))
 }

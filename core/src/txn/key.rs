@@ -69,7 +69,12 @@ impl Name {
     }
 
     /// Of a request that came in. An ACK bears the name of its INVITE.
-    pub(super) fn of_request(key: &HashKey, msg: Message<'_>, via: &Via<'_>, ess: &Essentials<'_>) -> (Name, Rules) {
+    pub(super) fn of_request(
+        key: &HashKey,
+        msg: Message<'_>,
+        via: &Via<'_>,
+        ess: &Essentials<'_>,
+    ) -> (Name, Rules) {
         let method = match msg.method() {
             Method::Ack => Method::Invite,
             method => method,

@@ -166,7 +166,10 @@ impl Transactions {
             return RequestMatch::Absorbed;
         }
         if msg.method() == Method::Cancel {
-            return RequestMatch::Cancel { id: TxnId { name, merge: 0 }, invite: self.servers.find_cancelled(name) };
+            return RequestMatch::Cancel {
+                id: TxnId { name, merge: 0 },
+                invite: self.servers.find_cancelled(name),
+            };
         }
         let id = TxnId { name, merge: key::merge(&self.hash, msg, ess) };
         if self.servers.is_merged(id.merge) { RequestMatch::Merged(id) } else { RequestMatch::New(id) }
@@ -234,21 +237,41 @@ impl Transactions {
     }
 
     /// Matches a response (RFC 3261 s17.1.3). A final one to INVITE other than 2xx is acknowledged here, each time.
-    pub(crate) fn receive_response(&mut self, ctx: &mut Ctx<'_>, _origin: &Origin, msg: Message<'_>) -> ResponseMatch {
+    pub(crate) fn receive_response(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        _origin: &Origin,
+        msg: Message<'_>,
+    ) -> ResponseMatch {
         self.clients.on_response(ctx, &self.hash, msg).unwrap_or(ResponseMatch::Stray)
     }
 
-    pub(crate) fn on_server_timer(&mut self, ctx: &mut Ctx<'_>, bits: u64, timer: ServerTimer) -> Option<ServerEvent> {
+    pub(crate) fn on_server_timer(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        bits: u64,
+        timer: ServerTimer,
+    ) -> Option<ServerEvent> {
         self.servers.on_timer(ctx, ServerKey::from_bits(bits), timer)
     }
 
-    pub(crate) fn on_client_timer(&mut self, ctx: &mut Ctx<'_>, bits: u64, timer: ClientTimer) -> Option<ClientEvent> {
+    pub(crate) fn on_client_timer(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        bits: u64,
+        timer: ClientTimer,
+    ) -> Option<ClientEvent> {
         self.clients.on_timer(ctx, ClientKey::from_bits(bits), timer)
     }
 
     /// Something for `remote` could not be sent over this socket. Client transactions that wait for a response of it
     /// end; server transactions stay, so that a repetition is not taken for a new request (RFC 6026 s7.1).
-    pub(crate) fn on_send_failed(&mut self, ctx: &mut Ctx<'_>, flow: FlowId, remote: SocketAddr) -> Vec<ClientEvent> {
+    pub(crate) fn on_send_failed(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        flow: FlowId,
+        remote: SocketAddr,
+    ) -> Vec<ClientEvent> {
         self.clients.on_unreachable(ctx, flow, Some(remote))
     }
 

@@ -189,7 +189,14 @@ impl Servers {
         self.slab.get(key).is_some_and(|server| server.is_invite() && server.state == State::Proceeding)
     }
 
-    pub(super) fn open(&mut self, ctx: &Ctx<'_>, origin: &Origin, via: &Via<'_>, id: TxnId, method: Method) -> ServerKey {
+    pub(super) fn open(
+        &mut self,
+        ctx: &Ctx<'_>,
+        origin: &Origin,
+        via: &Via<'_>,
+        id: TxnId,
+        method: Method,
+    ) -> ServerKey {
         let Origin { flow, listener, transport, remote, local } = response_target(origin, via);
         let TxnId { name, merge } = id;
         let state = if method == Method::Invite { State::Proceeding } else { State::Trying };
@@ -230,14 +237,22 @@ impl Servers {
     }
 
     /// An ACK on the branch of an INVITE. False if it is not for the transaction but for the TU.
-    pub(super) fn on_ack(&mut self, ctx: &mut Ctx<'_>, name: Name, rules: Rules, ess: &Essentials<'_>) -> bool {
+    pub(super) fn on_ack(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        name: Name,
+        rules: Rules,
+        ess: &Essentials<'_>,
+    ) -> bool {
         let key = match rules {
             Rules::Branch => self.find(name),
             Rules::Legacy => self.names.find(name.hash, |key| {
                 self.slab.get(key).is_some_and(|server| server.name.same_but_to_tag(name))
             }),
         };
-        let Some((key, server)) = key.and_then(|key| Some((key, self.slab.get_mut(key)?))) else { return false };
+        let Some((key, server)) = key.and_then(|key| Some((key, self.slab.get_mut(key)?))) else {
+            return false;
+        };
         match server.state {
             // RFC 3261 s17.2.3: without the cookie, the To tag must be that of our response.
             State::Completed if rules == Rules::Legacy && !has_to_tag(&server.payload, ess.to.tag()) => false,
@@ -384,7 +399,12 @@ impl Servers {
         server.arm(ctx, key, deadline, ServerTimer::Trying);
     }
 
-    pub(super) fn on_timer(&mut self, ctx: &mut Ctx<'_>, key: ServerKey, timer: ServerTimer) -> Option<ServerEvent> {
+    pub(super) fn on_timer(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        key: ServerKey,
+        timer: ServerTimer,
+    ) -> Option<ServerEvent> {
         let server = self.slab.get_mut(key)?;
         server.timer = TimerKey::NONE;
         match (timer, server.state) {
@@ -462,6 +482,33 @@ impl Servers {
     }
 }
 
+#[cfg(test)]
+impl Servers {
+    pub(super) fn state(&self, key: ServerKey) -> Option<State> {
+        self.slab.get(key).map(|server| server.state)
+    }
+
+    pub(super) fn capacity(&self) -> usize {
+        self.slab.capacity() + self.names.capacity() + self.merges.capacity() + self.finished.capacity()
+    }
+
+    /// The invariants of the tables.
+    pub(super) fn audit(&self) {
+        assert_eq!(self.bytes, self.slab.iter().map(|(_, server)| server.bytes()).sum::<usize>());
+        assert_eq!(self.names.len(), self.slab.len());
+        assert!(self.merges.len() <= self.slab.len());
+        for (key, server) in self.slab.iter() {
+            assert_eq!(self.find(server.name), Some(key), "no two bear one name");
+            let waits_for_tu = matches!(server.state, State::Trying | State::Proceeding);
+            assert!(waits_for_tu || !server.timer.is_none(), "what is answered ends by its timer");
+        }
+        assert!(
+            self.finished.iter().filter(|&&key| !self.slab.contains(key)).count()
+                <= self.finished.len() / 2 + 1
+        );
+    }
+}
+
 /// DECISIONS 16: answering these twice does no harm.
 fn is_forgettable(method: Method) -> bool {
     matches!(method, Method::Options | Method::Register)
@@ -470,7 +517,6 @@ fn is_forgettable(method: Method) -> bool {
 /// Does the To of this response of ours bear that tag?
 fn has_to_tag(response: &[u8], tag: Option<&[u8]>) -> bool {
     let mut layout = Layout::new();
-    let bounds = Bounds { message_bytes: usize::MAX, headers: usize::MAX };
-    wire::parse(response, &mut layout, &bounds)
+    wire::parse(response, &mut layout, &Bounds::default())
         .is_ok_and(|response| response.to().is_ok_and(|to| to.tag().is_none() || to.tag() == tag))
 }
