@@ -72,4 +72,5 @@ pub mod wire;
 
 mod auth;
 mod ctx;
+mod txn;
 mod registrar;
