@@ -70,7 +70,12 @@ pub mod door;
 pub mod stats;
 pub mod wire;
 
-mod auth;
 mod ctx;
-mod txn;
+
+mod auth;
 mod registrar;
+mod txn;
+
+mod engine;
+
+pub use engine::Engine;

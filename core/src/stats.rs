@@ -121,8 +121,20 @@ pub struct Stats {
 
 /// Names of authentication verdicts for metrics, in a fixed order; see [`Stats::auth`].
 pub const AUTH_LABELS: [&str; 14] = [
-    "not_asked", "missing", "ok_digest", "ok_bearer", "ok_trusted", "stale", "replay", "wrong", "unknown_user", "malformed",
-    "expired", "refused", "unavailable", "not_allowed",
+    "not_asked",
+    "missing",
+    "ok_digest",
+    "ok_bearer",
+    "ok_trusted",
+    "stale",
+    "replay",
+    "wrong",
+    "unknown_user",
+    "malformed",
+    "expired",
+    "refused",
+    "unavailable",
+    "not_allowed",
 ];
 
 impl Default for Stats {

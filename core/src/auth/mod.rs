@@ -62,7 +62,7 @@ const EXPIRED_PER_CALL: usize = 4096;
 const RETRY_AFTER: u32 = 5;
 
 /// What authentication decides about a request. The caller counts the verdict and answers.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum Verdict {
     /// It may go on.
     Allow(Allowed),

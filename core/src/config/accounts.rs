@@ -125,9 +125,11 @@ impl Accounts {
         let hashes = &accounts.userhashes;
         for i in 0..hashes.len() {
             for a in [DigestAlgorithm::Md5, DigestAlgorithm::Sha256, DigestAlgorithm::Sha512_256] {
-                accounts.by_userhash.insert_unique(plain_hash(&hashes[i][a as usize]), (i as u32, a), |&(i, a)| {
-                    plain_hash(&hashes[i as usize][a as usize])
-                });
+                accounts.by_userhash.insert_unique(
+                    plain_hash(&hashes[i][a as usize]),
+                    (i as u32, a),
+                    |&(i, a)| plain_hash(&hashes[i as usize][a as usize]),
+                );
             }
         }
         accounts

@@ -15,7 +15,7 @@ pub use accounts::{Account, AccountConfig, Accounts, HashedCredential};
 pub use domains::{DomainConfig, Domains};
 pub use limits::{Limits, Timers};
 pub use policy::{
-    AuthPolicy, DigestConfig, IpNet, IssuerConfig, JwtAlgorithm, JwtConfig, ListenerConfig, MaxContacts, OutboundMode, PathMode,
-    Policies, RegistrarConfig, Tell,
+    AuthPolicy, DigestConfig, IpNet, IssuerConfig, JwtAlgorithm, JwtConfig, ListenerConfig, MaxContacts,
+    OutboundMode, PathMode, Policies, RegistrarConfig, Tell,
 };
 pub use settings::{Config, ConfigError, Settings};

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use thiserror::Error;
 
 use super::{
-    Account, AccountConfig, Accounts, AuthPolicy, DigestAlgorithm, DigestConfig, DomainConfig, Domains, HashedCredential, IpNet,
-    JwtConfig, Limits, ListenerConfig, Policies, RegistrarConfig, Tell, Timers,
+    Account, AccountConfig, Accounts, AuthPolicy, DigestAlgorithm, DigestConfig, DomainConfig, Domains,
+    HashedCredential, IpNet, JwtConfig, Limits, ListenerConfig, Policies, RegistrarConfig, Tell, Timers,
 };
 use crate::base::text::AorBuf;
 use crate::door::{Identity, Scheme};
@@ -114,52 +114,135 @@ impl Config {
         faults.unless(!self.domains.is_empty(), || "domains", "name at least one domain");
         for (i, d) in self.domains.iter().enumerate() {
             for name in std::iter::once(&d.name).chain(&d.aliases) {
-                faults.unless(Host::parse(name.as_bytes()).or_else(|_| Host::parse_bare(name.as_bytes())).is_ok(), || format!("domains[{i}]"), "must be a host name or an address");
+                faults.unless(
+                    Host::parse(name.as_bytes()).or_else(|_| Host::parse_bare(name.as_bytes())).is_ok(),
+                    || format!("domains[{i}]"),
+                    "must be a host name or an address",
+                );
             }
         }
         faults.unless(is_clean(&self.server_name), || "server_name", "must be printable ASCII");
-        faults.unless(is_quotable(&self.digest.realm), || "digest.realm", "must be printable, without quotes and backslashes");
-        faults.unless(!self.digest.enabled || !self.digest.algorithms.is_empty(), || "digest.algorithms", "name at least one algorithm");
-        faults.unless(!self.digest.nonce_lifetime.is_zero(), || "digest.nonce_lifetime", "must be above zero");
-        faults.unless(self.digest.next_nonce_percent <= 100, || "digest.next_nonce_percent", "must be 0 to 100");
-        faults.unless((1_000..=65_535).contains(&l.message_bytes), || "limits.message_bytes", "must be 1,000 to 65,535");
+        faults.unless(
+            is_quotable(&self.digest.realm),
+            || "digest.realm",
+            "must be printable, without quotes and backslashes",
+        );
+        faults.unless(
+            !self.digest.enabled || !self.digest.algorithms.is_empty(),
+            || "digest.algorithms",
+            "name at least one algorithm",
+        );
+        faults.unless(
+            !self.digest.nonce_lifetime.is_zero(),
+            || "digest.nonce_lifetime",
+            "must be above zero",
+        );
+        faults.unless(
+            self.digest.next_nonce_percent <= 100,
+            || "digest.next_nonce_percent",
+            "must be 0 to 100",
+        );
+        faults.unless(
+            (1_000..=65_535).contains(&l.message_bytes),
+            || "limits.message_bytes",
+            "must be 1,000 to 65,535",
+        );
         faults.unless((16..=1_000).contains(&l.headers), || "limits.headers", "must be 16 to 1,000");
-        faults.unless(l.transaction_bytes >= 64 << 10, || "limits.transaction_bytes", "must be at least 64 KiB");
+        faults.unless(
+            l.transaction_bytes >= 64 << 10,
+            || "limits.transaction_bytes",
+            "must be at least 64 KiB",
+        );
         faults.unless(l.timers_per_call > 0, || "limits.timers_per_call", "must be above zero");
         faults.unless(l.contacts_per_request > 0, || "limits.contacts_per_request", "must be above zero");
         let t = &self.timers;
-        faults.unless(!t.t1.is_zero() && t.t1 <= t.t2 && !t.t4.is_zero(), || "timers", "T1 and T4 must be above zero, and T1 at most T2");
+        faults.unless(
+            !t.t1.is_zero() && t.t1 <= t.t2 && !t.t4.is_zero(),
+            || "timers",
+            "T1 and T4 must be above zero, and T1 at most T2",
+        );
         if let Some(r) = &self.registrar {
             faults.unless(
                 r.min_expires <= r.default_expires && r.default_expires <= r.max_expires,
                 || "registrar",
                 "min_expires <= default_expires <= max_expires is needed",
             );
-            faults.unless(r.min_expires <= 3600, || "registrar.min_expires", "must be at most 3600 (RFC 3261 s10.3 step 7)");
-            faults.unless(r.nat_max_expires >= r.min_expires, || "registrar.nat_max_expires", "must be at least min_expires");
+            faults.unless(
+                r.min_expires <= 3600,
+                || "registrar.min_expires",
+                "must be at most 3600 (RFC 3261 s10.3 step 7)",
+            );
+            faults.unless(
+                r.nat_max_expires >= r.min_expires,
+                || "registrar.nat_max_expires",
+                "must be at least min_expires",
+            );
             faults.unless(r.max_contacts > 0, || "registrar.max_contacts", "must be above zero");
-            faults.unless(r.expires_jitter_percent <= 50, || "registrar.expires_jitter_percent", "must be 0 to 50");
+            faults.unless(
+                r.expires_jitter_percent <= 50,
+                || "registrar.expires_jitter_percent",
+                "must be 0 to 50",
+            );
             for (i, route) in r.service_route.iter().enumerate() {
                 let inner = route.strip_prefix('<').and_then(|s| s.strip_suffix('>'));
                 let good = inner.is_some_and(|uri| Uri::parse(uri.as_bytes()).is_ok());
-                faults.unless(good, || format!("registrar.service_route[{i}]"), "must be a SIP URI in angle brackets, such as <sip:edge.example.com;lr>");
+                faults.unless(
+                    good,
+                    || format!("registrar.service_route[{i}]"),
+                    "must be a SIP URI in angle brackets, such as <sip:edge.example.com;lr>",
+                );
             }
         }
         if let Some(jwt) = &self.jwt {
             faults.unless(!jwt.issuers.is_empty(), || "jwt.issuers", "name at least one issuer");
             let https = |uri: &str| uri.starts_with("https://") && is_quotable(uri);
             // RFC 8898 s4: the authorization server is named by an https URI.
-            faults.unless(jwt.authz_server.as_deref().is_none_or(https), || "jwt.authz_server", "must be an https URI");
-            faults.unless(jwt.scope.as_deref().is_none_or(is_quotable), || "jwt.scope", "must be printable, without quotes");
-            faults.unless(!jwt.aor_claim.is_empty(), || "jwt.aor_claim", "name the claim that holds the AoRs, for example \"sub\"");
+            faults.unless(
+                jwt.authz_server.as_deref().is_none_or(https),
+                || "jwt.authz_server",
+                "must be an https URI",
+            );
+            faults.unless(
+                jwt.scope.as_deref().is_none_or(is_quotable),
+                || "jwt.scope",
+                "must be printable, without quotes",
+            );
+            faults.unless(
+                !jwt.aor_claim.is_empty(),
+                || "jwt.aor_claim",
+                "name the claim that holds the AoRs, for example \"sub\"",
+            );
             for (i, issuer) in jwt.issuers.iter().enumerate() {
-                faults.unless(!issuer.issuer.is_empty(), || format!("jwt.issuers[{i}].issuer"), "must not be empty");
-                faults.unless(!issuer.audiences.is_empty(), || format!("jwt.issuers[{i}].audiences"), "name at least one audience");
-                faults.unless(!issuer.algorithms.is_empty(), || format!("jwt.issuers[{i}].algorithms"), "name at least one algorithm");
-                faults.unless(issuer.keys_min_age <= issuer.keys_max_age, || format!("jwt.issuers[{i}]"), "keys_min_age must not exceed keys_max_age");
+                faults.unless(
+                    !issuer.issuer.is_empty(),
+                    || format!("jwt.issuers[{i}].issuer"),
+                    "must not be empty",
+                );
+                faults.unless(
+                    !issuer.audiences.is_empty(),
+                    || format!("jwt.issuers[{i}].audiences"),
+                    "name at least one audience",
+                );
+                faults.unless(
+                    !issuer.algorithms.is_empty(),
+                    || format!("jwt.issuers[{i}].algorithms"),
+                    "name at least one algorithm",
+                );
+                faults.unless(
+                    issuer.keys_min_age <= issuer.keys_max_age,
+                    || format!("jwt.issuers[{i}]"),
+                    "keys_min_age must not exceed keys_max_age",
+                );
             }
         }
-        let only_bearer = [self.policies.register, self.policies.invite, self.policies.message, self.policies.subscribe, self.policies.publish, self.policies.other];
+        let only_bearer = [
+            self.policies.register,
+            self.policies.invite,
+            self.policies.message,
+            self.policies.subscribe,
+            self.policies.publish,
+            self.policies.other,
+        ];
         faults.unless(
             self.jwt.is_some() || !only_bearer.contains(&AuthPolicy::Bearer),
             || "policies",
@@ -188,12 +271,19 @@ fn account(
         return None;
     }
     let path = |field: &str| format!("accounts[{i}].{field}");
-    faults.unless(!a.username.is_empty() && is_quotable(&a.username), || path("username"), "must be printable, without quotes");
+    faults.unless(
+        !a.username.is_empty() && is_quotable(&a.username),
+        || path("username"),
+        "must be printable, without quotes",
+    );
     let mut credentials = Vec::new();
     for (algorithm, hex) in &a.ha1 {
         match HashedCredential::from_hex(*algorithm, &hex.0) {
             Some(credential) => credentials.push(credential),
-            None => faults.add(path("ha1"), format!("must be {} hexadecimal digits for {}", algorithm.len() * 2, algorithm.token())),
+            None => faults.add(
+                path("ha1"),
+                format!("must be {} hexadecimal digits for {}", algorithm.len() * 2, algorithm.token()),
+            ),
         }
     }
     if let Some(password) = &a.password {
@@ -206,7 +296,11 @@ fn account(
     if !a.algorithms.is_empty() {
         credentials.retain(|c| a.algorithms.contains(&c.algorithm));
     }
-    faults.unless(!credentials.is_empty(), || path("password"), "give a password, or an HA1 for an accepted algorithm");
+    faults.unless(
+        !credentials.is_empty(),
+        || path("password"),
+        "give a password, or an HA1 for an accepted algorithm",
+    );
     let domain = if a.domain.is_empty() { domains.names().first().map_or("", |n| n) } else { &a.domain };
     let own = [format!("{}@{}", a.username, domain)];
     let mut aors = Vec::new();
@@ -236,7 +330,8 @@ fn canonical(text: &str, domains: &Domains) -> Option<Box<str>> {
 
 fn refuse_twins(accounts: &[Account], faults: &mut Faults) {
     let mut names: Vec<&str> = accounts.iter().map(|a| &*a.identity.account).collect();
-    let mut aors: Vec<&str> = accounts.iter().flat_map(|a| a.identity.aors.iter().map(|aor| &**aor)).collect();
+    let mut aors: Vec<&str> =
+        accounts.iter().flat_map(|a| a.identity.aors.iter().map(|aor| &**aor)).collect();
     for (what, list) in [("username", &mut names), ("AoR", &mut aors)] {
         list.sort_unstable();
         for pair in list.windows(2) {

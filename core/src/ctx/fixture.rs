@@ -76,7 +76,7 @@ impl Fixture {
     pub(crate) fn flow_up(&mut self, id: FlowId, transport: Transport, remote: Option<&str>) {
         let local = "192.0.2.1:5060".parse().expect("an address");
         let remote = remote.map(|text| text.parse().expect("an address"));
-        self.flows.insert(Flow { id, listener: 0, transport, local, remote, peer: None });
+        self.flows.insert(Flow { id, listener: 0, transport, local, remote });
     }
 
     /// A message came from `remote` over the UDP listener.

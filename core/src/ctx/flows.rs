@@ -4,10 +4,10 @@ use core::net::SocketAddr;
 
 use hashbrown::HashTable;
 
-use crate::door::{FlowId, PeerIdentity, Transport};
+use crate::door::{FlowId, Transport};
 
 /// A socket that is up.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Flow {
     /// Its name.
     pub(crate) id: FlowId,
@@ -19,8 +19,6 @@ pub(crate) struct Flow {
     pub(crate) local: SocketAddr,
     /// The other end of a stream.
     pub(crate) remote: Option<SocketAddr>,
-    /// Who the peer proved to be by TLS.
-    pub(crate) peer: Option<PeerIdentity>,
 }
 
 /// Where a message came from, and so where its response goes.

@@ -26,10 +26,6 @@ pub(crate) enum Extra {
     Allow,
     /// 503: `Retry-After`, in seconds.
     RetryAfter(u32),
-    /// 415: `Accept`.
-    Accept(&'static str),
-    /// 421: `Require`.
-    Require(&'static str),
 }
 
 impl Refusal {

@@ -13,4 +13,6 @@ pub use command::{CloseReason, Command, Reply, ReplyBody, Transmit};
 pub use event::{AuthVerdict, BindingCause, BindingEvent, Event, Outcome};
 pub use input::{BadFrame, FlowDownReason, Input, KeepAlive, Request, SendError};
 pub use query::{Answer, CredentialsAnswer, CredentialsQuery, KeysAnswer, KeysQuery, Query, Ticket};
-pub use view::{BindingView, Change, FlowId, Identity, PeerIdentity, SaveSeq, Scheme, Secret, StoredBinding, Transport};
+pub use view::{
+    BindingView, Change, FlowId, Identity, PeerIdentity, SaveSeq, Scheme, Secret, StoredBinding, Transport,
+};

@@ -1,0 +1,190 @@
+//! Writing what the rooms decided: refusals, challenges, capabilities, the 200 of a REGISTER.
+
+use bytes::Bytes;
+
+use super::dispatch::Pass;
+use super::{Engine, House};
+use crate::auth::{AuthInfo, Challenge};
+use crate::base::ids::{self, IdKind};
+use crate::config::{OutboundMode, PathMode, Settings};
+use crate::ctx::{Ctx, Extra, Origin, Refusal};
+use crate::door::{AuthVerdict, Event, Outcome, SaveSeq};
+use crate::registrar::Registered;
+use crate::stats::DropReason;
+use crate::txn;
+use crate::wire::{Header, Message, ResponseWriter, Status, StatusLine};
+
+/// A response rarely exceeds this; the arena grows for one that does.
+const EXPECTED: usize = 1024;
+
+/// Writes a response into the arena. `more` adds headers after those copied from the request.
+fn write(
+    house: &mut House,
+    origin: &Origin,
+    msg: Message<'_>,
+    status: StatusLine<'_>,
+    more: impl FnOnce(&mut Ctx<'_>, &mut ResponseWriter<'_>),
+) -> Bytes {
+    // One rule for all responses: the To-tag is a keyed function of the request, so that a response without state and
+    // its repetition carry the same one (RFC 3261 s8.2.7).
+    let from = msg.header(Header::From).unwrap_or_default();
+    let cseq = msg.header(Header::Cseq).unwrap_or_default();
+    let tag = ids::write(house.ids.keyed(IdKind::Tag, &[msg.call_id().unwrap_or_default(), from, cseq]));
+    let mut ctx = house.ctx();
+    let mut arena = ctx.out.lend(EXPECTED);
+    let mut writer = ResponseWriter::new(
+        &mut arena,
+        msg,
+        status,
+        Some(&tag),
+        Some((origin.remote.ip(), origin.remote.port())),
+    );
+    if !ctx.settings.server_name.is_empty() {
+        writer.header(Header::Server, ctx.settings.server_name.as_bytes());
+    }
+    more(&mut ctx, &mut writer);
+    let payload = writer.finish();
+    ctx.out.restore(arena);
+    payload
+}
+
+impl Engine {
+    fn respond(
+        &mut self,
+        pass: &Pass<'_>,
+        status: Status,
+        more: impl FnOnce(&mut Ctx<'_>, &mut ResponseWriter<'_>),
+    ) {
+        let payload = write(&mut self.house, &pass.origin, pass.msg, status.into(), more);
+        self.send_response(pass, status, payload, None);
+    }
+
+    /// A response through the transaction if the request has one, without state else.
+    fn send_response(&mut self, pass: &Pass<'_>, status: Status, payload: Bytes, after: Option<SaveSeq>) {
+        self.house.stats.response(pass.method, status.0);
+        let mut ctx = self.house.ctx();
+        match pass.server {
+            Some(key) => self.rooms.txn.respond(&mut ctx, key, status, payload, after),
+            None => txn::respond_stateless(&mut ctx, &pass.origin, &pass.ess.via, payload),
+        }
+    }
+
+    /// A bare final response.
+    pub(super) fn answer(&mut self, pass: &Pass<'_>, status: Status) {
+        self.respond(pass, status, |_, _| {});
+        self.tell_outcome(pass, status, AuthVerdict::NotAsked);
+    }
+
+    /// Refuses without having asked who it is.
+    pub(super) fn refuse(&mut self, pass: &Pass<'_>, refusal: &Refusal) {
+        self.refuse_as(pass, refusal, AuthVerdict::NotAsked);
+    }
+
+    pub(super) fn refuse_as(&mut self, pass: &Pass<'_>, refusal: &Refusal, why: AuthVerdict) {
+        let status = refusal.status;
+        let line = refusal.reason.map_or(status.into(), |phrase| (status, phrase).into());
+        let payload = write(&mut self.house, &pass.origin, pass.msg, line, |ctx, writer| {
+            match &refusal.extra {
+                Extra::None => writer,
+                Extra::MinExpires(seconds) => writer.number(Header::MinExpires, *seconds),
+                Extra::Unsupported(tags) => writer.header(Header::Unsupported, tags.as_bytes()),
+                Extra::Allow => writer.header(Header::Allow, methods(ctx.settings).as_bytes()),
+                Extra::RetryAfter(seconds) => writer.number(Header::RetryAfter, *seconds),
+            };
+        });
+        self.send_response(pass, status, payload, None);
+        self.tell_outcome(pass, status, why);
+    }
+
+    /// RFC 3261 s22: challenged, and nothing remembered.
+    pub(super) fn challenge(&mut self, pass: &Pass<'_>, challenge: &Challenge, why: AuthVerdict) {
+        self.respond(pass, Status::UNAUTHORIZED, |ctx, writer| challenge.write(ctx.settings, writer));
+        self.tell_outcome(pass, Status::UNAUTHORIZED, why);
+    }
+
+    /// RFC 3261 s10.3 step 8: all current bindings.
+    pub(super) fn answer_registered(
+        &mut self,
+        pass: &Pass<'_>,
+        registered: &Registered,
+        info: Option<&AuthInfo>,
+        why: AuthVerdict,
+    ) {
+        let registrar = &self.rooms.registrar;
+        let payload = write(&mut self.house, &pass.origin, pass.msg, Status::OK.into(), |ctx, writer| {
+            registrar.write_ok(ctx, writer, registered, pass.msg);
+            if let Some(info) = info {
+                info.write(writer);
+            }
+        });
+        self.send_response(pass, Status::OK, payload, registered.save);
+        self.tell_outcome(pass, Status::OK, why);
+    }
+
+    /// RFC 3261 s11.2: what we can do; the same for everybody (DECISIONS 4).
+    pub(super) fn serve_options(&mut self, pass: &Pass<'_>) {
+        self.respond(pass, Status::OK, |ctx, writer| {
+            writer.header(Header::Allow, methods(ctx.settings).as_bytes());
+            writer.header(Header::Accept, b"*/*");
+            writer.header(Header::AcceptEncoding, b"identity");
+            writer.header(Header::AcceptLanguage, b"en");
+            writer.list(Header::Supported, options(ctx.settings));
+        });
+        self.tell_outcome(pass, Status::OK, AuthVerdict::NotAsked);
+    }
+
+    /// A request with a usable Via that is broken elsewhere: the phrase names the broken part.
+    pub(super) fn answer_broken(&mut self, origin: &Origin, msg: Message<'_>, line: StatusLine<'_>) {
+        let Ok(via) = msg.via() else {
+            return self.drop_input(origin.remote, DropReason::NotSip);
+        };
+        let payload = write(&mut self.house, origin, msg, line, |_, _| {});
+        self.house.stats.response(msg.method(), line.status().0);
+        let mut ctx = self.house.ctx();
+        txn::respond_stateless(&mut ctx, origin, &via, payload);
+    }
+
+    /// RFC 4320 s4.2, RFC 3261 s17.2.1: should the answer take long, the transaction sends this at its time.
+    pub(super) fn prepare_trying(&mut self, pass: &Pass<'_>) {
+        let Some(key) = pass.server else { return };
+        let payload = write(&mut self.house, &pass.origin, pass.msg, Status::TRYING.into(), |_, _| {});
+        let mut ctx = self.house.ctx();
+        self.rooms.txn.trying(&mut ctx, key, payload);
+    }
+
+    fn tell_outcome(&mut self, pass: &Pass<'_>, status: Status, auth: AuthVerdict) {
+        let house = &mut self.house;
+        if !house.settings.tell.outcomes {
+            return;
+        }
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned().into_boxed_str();
+        let mut aor = crate::config::AorBuf::new();
+        house.settings.domains.aor(&pass.ess.to.uri, &mut aor);
+        house.out.tell(Event::Outcome(Box::new(Outcome {
+            method: text(pass.ess.cseq.method_raw),
+            status: status.0,
+            call_id: text(pass.ess.call_id),
+            aor: text(&aor),
+            remote: pass.origin.remote,
+            transport: pass.origin.transport,
+            auth,
+            nanos: u64::try_from(house.now.since(pass.since).as_nanos()).unwrap_or(u64::MAX),
+        })));
+    }
+}
+
+/// Value of Allow: what is switched on.
+fn methods(settings: &Settings) -> &'static str {
+    if settings.registrar.is_some() { "OPTIONS, REGISTER" } else { "OPTIONS" }
+}
+
+/// Option tags we support (RFC 3327, RFC 5626, RFC 5627).
+pub(super) fn options(settings: &Settings) -> impl Iterator<Item = &'static str> {
+    let r = settings.registrar.as_ref();
+    let path = r.is_some_and(|r| matches!(r.path, PathMode::From(_)));
+    let outbound = r.is_some_and(|r| r.outbound == OutboundMode::On);
+    let gruu = r.is_some_and(|r| r.gruu);
+    [(path, "path"), (outbound, "outbound"), (gruu, "gruu")]
+        .into_iter()
+        .filter_map(|(on, tag)| on.then_some(tag))
+}

@@ -1,0 +1,407 @@
+//! From a message to the room that serves it. One pass: scan, transaction, method, authentication, room, response.
+//!
+//! RFC 3261 s8.2 fixes the order in which a request is inspected; what a refusal looks like is in `answer`.
+
+use core::net::{IpAddr, SocketAddr};
+
+use super::Engine;
+use super::pending::{Parked, Waits};
+use crate::auth::{Allowed, Need, Verdict, Wait};
+use crate::base::Time;
+use crate::config::{AuthPolicy, Settings};
+use crate::ctx::{Extra, Origin, Refusal, Timer};
+use crate::door::{AuthVerdict, CloseReason, Command, FlowId, KeepAlive, Transport};
+use crate::stats::{Counter, DropReason};
+use crate::txn::{RequestMatch, ResponseMatch, ServerKey, TxnId};
+use crate::wire::{self, Bounds, Essentials, Header, Layout, Message, Method, Reject, Status, UriScheme};
+
+/// Everything known about the request of this pass.
+#[derive(Clone, Copy)]
+pub(super) struct Pass<'m> {
+    pub(super) origin: Origin,
+    pub(super) msg: Message<'m>,
+    pub(super) ess: Essentials<'m>,
+    pub(super) method: Method,
+    /// When the request came in; earlier than now if it was parked.
+    pub(super) since: Time,
+    /// Its transaction, once there is one; without, the response leaves no state.
+    pub(super) server: Option<ServerKey>,
+}
+
+impl Engine {
+    pub(super) fn on_message(&mut self, flow: FlowId, remote: SocketAddr, local: SocketAddr, data: &[u8]) {
+        let house = &mut self.house;
+        house.stats.count(Counter::Messages);
+        house.stats.add(Counter::Bytes, data.len() as u64);
+        let Some(origin) = house.flows.origin(flow, remote, local) else {
+            return self.drop_input(remote, DropReason::UnknownFlow);
+        };
+        if !is_allowed(&house.settings, remote.ip()) {
+            return self.drop_input(remote, DropReason::Source);
+        }
+        if origin.transport == Transport::Udp && self.on_small_datagram(&origin, data) {
+            return;
+        }
+        let limits = &self.house.settings.limits;
+        let bounds = Bounds { message_bytes: limits.message_bytes, headers: limits.headers };
+        let mut layout = Layout::new();
+        match wire::parse(data, &mut layout, &bounds) {
+            Ok(msg) if msg.is_request() => self.on_request(origin, msg),
+            Ok(msg) => self.on_response(origin, msg),
+            Err(reject) => self.on_reject(&origin, &reject),
+        }
+    }
+
+    /// What else arrives on a SIP port: STUN (RFC 5626 s8) and keep-alives. True if it was one of those.
+    fn on_small_datagram(&mut self, origin: &Origin, data: &[u8]) -> bool {
+        // RFC 5626 s8: the first two bits tell STUN from SIP.
+        if data.first().is_some_and(|b| b & 0xc0 == 0) && wire::stun::is_stun(data) {
+            let house = &mut self.house;
+            let mut arena = house.out.lend(128);
+            let answer = wire::stun::answer(data, origin.remote, &mut arena);
+            house.out.restore(arena);
+            match answer {
+                Some(payload) => {
+                    house.stats.count(Counter::Stun);
+                    house.out.transmit(origin, house.now, None, payload);
+                }
+                None => self.drop_input(origin.remote, DropReason::Stun),
+            }
+            return true;
+        }
+        if data.iter().all(|b| matches!(b, b'\r' | b'\n' | b'\0' | b' ')) {
+            self.drop_input(origin.remote, DropReason::KeepAlive);
+            return true;
+        }
+        false
+    }
+
+    pub(super) fn on_keepalive(&mut self, flow: FlowId, remote: SocketAddr, kind: KeepAlive) {
+        let Some(&crate::ctx::Flow { local, .. }) = self.house.flows.get(flow) else {
+            return self.drop_input(remote, DropReason::UnknownFlow);
+        };
+        let Some(origin) = self.house.flows.origin(flow, remote, local) else { return };
+        let mut ctx = self.house.ctx();
+        self.rooms.registrar.keepalive(&mut ctx, flow);
+        if kind == KeepAlive::Ping && origin.transport.is_reliable() {
+            // RFC 5626 s3.5.1: a double CRLF is answered by a single one.
+            self.house.stats.count(Counter::Pongs);
+            let now = self.house.now;
+            self.house.out.transmit(&origin, now, None, bytes::Bytes::from_static(b"\r\n"));
+        }
+    }
+
+    /// A stream that cannot be framed: answered if it can be, then closed.
+    pub(super) fn on_bad_frame(&mut self, flow: FlowId, head: &[u8], reason: crate::door::BadFrame) {
+        let Some(found) = self.house.flows.get(flow) else { return };
+        let remote = found.remote.unwrap_or(found.local);
+        let local = found.local;
+        let Some(origin) = self.house.flows.origin(flow, remote, local) else { return };
+        let status = match reason {
+            crate::door::BadFrame::HeadTooLong | crate::door::BadFrame::TooLong => Status::MESSAGE_TOO_LARGE,
+            _ => Status::BAD_REQUEST,
+        };
+        let limits = &self.house.settings.limits;
+        let bounds = Bounds { message_bytes: limits.message_bytes, headers: limits.headers };
+        let mut layout = Layout::new();
+        let partial = match wire::parse(head, &mut layout, &bounds) {
+            Ok(msg) => Some(msg),
+            Err(reject) => reject.partial,
+        };
+        match partial {
+            Some(msg) if msg.is_request() && msg.method() != Method::Ack => {
+                self.house.stats.count(Counter::ParseErrors);
+                self.answer_broken(&origin, msg, status.into());
+            }
+            _ => self.drop_input(remote, DropReason::NotSip),
+        }
+        self.house.out.push(Command::Close { flow, reason: CloseReason::BadFrame });
+    }
+
+    /// A message that cannot be parsed: answered where the sender can be told, counted else.
+    fn on_reject(&mut self, origin: &Origin, reject: &Reject<'_>) {
+        self.house.stats.count(Counter::ParseErrors);
+        match reject.partial {
+            Some(msg) if msg.is_request() && msg.method() != Method::Ack => {
+                self.answer_broken(origin, msg, reject.error.into());
+            }
+            Some(msg) if msg.is_request() => self.drop_input(origin.remote, DropReason::BadAck),
+            Some(_) => self.drop_input(origin.remote, DropReason::BadResponse),
+            None => self.drop_input(origin.remote, DropReason::NotSip),
+        }
+    }
+
+    fn on_response(&mut self, origin: Origin, msg: Message<'_>) {
+        let mut ctx = self.house.ctx();
+        match self.rooms.txn.receive_response(&mut ctx, &origin, msg) {
+            ResponseMatch::Stray => self.drop_input(origin.remote, DropReason::StrayResponse),
+            ResponseMatch::Absorbed | ResponseMatch::Deliver { .. } => {}
+        }
+    }
+
+    fn on_request(&mut self, origin: Origin, msg: Message<'_>) {
+        let method = msg.method();
+        self.house.stats.request(method);
+        let ess = match msg.essentials() {
+            Ok(ess) => ess,
+            Err(error) => return self.on_reject(&origin, &Reject { error, partial: Some(msg) }),
+        };
+        let mut pass = Pass { origin, msg, ess, method, since: self.house.now, server: None };
+        let mut ctx = self.house.ctx();
+        let id = match self.rooms.txn.receive_request(&mut ctx, &origin, msg, &ess.via, &ess) {
+            RequestMatch::New(id) => id,
+            RequestMatch::Absorbed => return,
+            RequestMatch::Ack => return self.drop_input(origin.remote, DropReason::StrayAck),
+            // RFC 3261 s9.2: 200 says only that the CANCEL found its transaction; a finished one is not changed by it.
+            RequestMatch::Cancel { invite: Some(_), .. } => return self.answer(&pass, Status::OK),
+            RequestMatch::Cancel { invite: None, .. } => {
+                return self.refuse(&pass, &Refusal::plain(Status::NO_TRANSACTION));
+            }
+            // RFC 3261 s8.2.2.2: the same request came by another path.
+            RequestMatch::Merged(_) => return self.refuse(&pass, &Refusal::plain(Status::LOOP_DETECTED)),
+        };
+        if let Err(refusal) = self.inspect(&pass) {
+            return self.refuse(&pass, &refusal);
+        }
+        self.authenticate(&mut pass, id, Wait::First);
+    }
+
+    /// What can be refused without knowing who asks: nothing here depends on any user.
+    fn inspect(&self, pass: &Pass<'_>) -> Result<(), Refusal> {
+        let settings = &self.house.settings;
+        let in_dialog = pass.ess.to.tag().is_some();
+        match pass.method {
+            // RFC 3261 s8.2.1, s21.5.2: a method never heard of is 501, one that is switched off is 405 with Allow.
+            Method::Other => return Err(Refusal::plain(Status::NOT_IMPLEMENTED)),
+            Method::Register if settings.registrar.is_some() => {}
+            Method::Options if !in_dialog => {}
+            // RFC 3261 s12.2.2: there is no such dialog.
+            _ if in_dialog && pass.method != Method::Register => {
+                return Err(Refusal::plain(Status::NO_TRANSACTION));
+            }
+            _ => return Err(Refusal::with(Status::METHOD_NOT_ALLOWED, Extra::Allow)),
+        }
+        // RFC 3261 s8.2.2.1: only URIs of schemes we serve.
+        let Some(uri) = pass.ess.uri else { return Err(Refusal::plain(Status::BAD_REQUEST)) };
+        if !matches!(uri.scheme(), UriScheme::Sip | UriScheme::Sips | UriScheme::Tel) {
+            return Err(Refusal::plain(Status::UNSUPPORTED_URI_SCHEME));
+        }
+        if pass.method == Method::Options {
+            // DECISIONS 20: a draining server says so to whoever probes it.
+            if self.rooms.draining {
+                return Err(Refusal::with(
+                    Status::SERVICE_UNAVAILABLE,
+                    Extra::RetryAfter(super::host::DRAIN_RETRY_AFTER),
+                ));
+            }
+            return Ok(());
+        }
+        // RFC 3261 s10.3 step 1: bindings of other domains are not kept here, and nothing is relayed there.
+        let ours = uri.host().is_some_and(|host| is_ours(settings, host, &pass.origin));
+        if !ours {
+            return Err(Refusal::plain(Status::NOT_FOUND));
+        }
+        Ok(())
+    }
+
+    /// Asks the authentication room and goes where its verdict points. Also the way back in for parked requests.
+    pub(super) fn authenticate(&mut self, pass: &mut Pass<'_>, id: TxnId, wait: Wait) {
+        let policy = policy(&self.house.settings, pass.method);
+        // OPTIONS pings are answered without state (FEATURES B7).
+        if pass.method == Method::Options && policy == AuthPolicy::Open {
+            return self.serve_options(pass);
+        }
+        let mut ctx = self.house.ctx();
+        let verdict = self.rooms.auth.check(&mut ctx, &pass.origin, pass.msg, pass.method, wait);
+        self.obey(pass, id, verdict);
+    }
+
+    pub(super) fn obey(&mut self, pass: &mut Pass<'_>, id: TxnId, verdict: Verdict) {
+        match verdict {
+            Verdict::Allow(allowed) => {
+                self.house.stats.verdict(allowed.verdict);
+                self.serve(pass, id, &allowed);
+            }
+            Verdict::Challenge(challenge, why) => {
+                self.house.stats.verdict(why);
+                if challenge.replayed().is_some() && self.answer_repeated(pass) {
+                    return;
+                }
+                self.challenge(pass, &challenge, why);
+            }
+            Verdict::Refuse(refusal, why) => {
+                self.house.stats.verdict(why);
+                self.refuse_as(pass, &refusal, why);
+            }
+            Verdict::Park(need) => self.park(pass, id, need),
+            Verdict::Delay(verdict, delay) => {
+                let deadline = self.house.now + delay;
+                self.park_until(pass, id, Waits::Delay(*verdict), deadline);
+            }
+        }
+    }
+
+    /// DECISIONS 16: a REGISTER whose transaction was forgotten early is a replay to authentication; if it repeats
+    /// the last one that was accepted, it gets its 200 again.
+    fn answer_repeated(&mut self, pass: &Pass<'_>) -> bool {
+        if pass.method != Method::Register {
+            return false;
+        }
+        let mut ctx = self.house.ctx();
+        let Some(registered) = self.rooms.registrar.repeated(&mut ctx, &pass.origin, pass.msg, &pass.ess)
+        else {
+            return false;
+        };
+        self.answer_registered(pass, &registered, None, AuthVerdict::Replay);
+        true
+    }
+
+    /// The request is let in: it gets its transaction, and the room of its method serves it.
+    fn serve(&mut self, pass: &mut Pass<'_>, id: TxnId, allowed: &Allowed) {
+        if pass.method == Method::Options {
+            return self.serve_options(pass);
+        }
+        if !self.open(pass, id) {
+            return;
+        }
+        if let Some(refusal) = self.unsupported(pass) {
+            return self.refuse_as(pass, &refusal, allowed.verdict);
+        }
+        let mut ctx = self.house.ctx();
+        match self.rooms.registrar.register(&mut ctx, &pass.origin, pass.msg, &pass.ess, &allowed.identity) {
+            Ok(registered) => {
+                self.answer_registered(pass, &registered, allowed.info.as_ref(), allowed.verdict);
+                let mut ctx = self.house.ctx();
+                self.rooms.registrar.tell_pending(&mut ctx);
+            }
+            Err(refusal) => {
+                self.house.stats.count(Counter::RegisterRefused);
+                // RFC 3261 s10.3 step 4: proved, but another's address of record.
+                let why = if refusal.status == Status::FORBIDDEN {
+                    AuthVerdict::NotAllowed
+                } else {
+                    allowed.verdict
+                };
+                self.refuse_as(pass, &refusal, why);
+            }
+        }
+    }
+
+    /// Opens the transaction unless the request has one. False if there is no room: the answer is out then.
+    pub(super) fn open(&mut self, pass: &mut Pass<'_>, id: TxnId) -> bool {
+        if pass.server.is_some() {
+            return true;
+        }
+        let mut ctx = self.house.ctx();
+        match self.rooms.txn.open(&mut ctx, &pass.origin, &pass.ess.via, id, pass.msg) {
+            Ok(key) => {
+                pass.server = Some(key);
+                true
+            }
+            Err(_) => {
+                self.overload(pass);
+                false
+            }
+        }
+    }
+
+    pub(super) fn overload(&mut self, pass: &Pass<'_>) {
+        self.house.stats.count(Counter::Overload);
+        self.refuse(pass, &Refusal::with(Status::SERVICE_UNAVAILABLE, Extra::RetryAfter(5)));
+    }
+
+    /// RFC 3261 s8.2.2.3: option tags in Require that we do not have.
+    fn unsupported(&self, pass: &Pass<'_>) -> Option<Refusal> {
+        let mut missing = String::new();
+        for tag in pass.msg.values(Header::Require).take(self.house.settings.limits.values) {
+            if !super::answer::options(&self.house.settings)
+                .any(|own| own.as_bytes().eq_ignore_ascii_case(tag))
+            {
+                if !missing.is_empty() {
+                    missing.push_str(", ");
+                }
+                missing.push_str(&String::from_utf8_lossy(tag));
+            }
+        }
+        (!missing.is_empty())
+            .then(|| Refusal::with(Status::BAD_EXTENSION, Extra::Unsupported(missing.into())))
+    }
+
+    fn park(&mut self, pass: &mut Pass<'_>, id: TxnId, need: Need) {
+        let deadline = self.house.now + self.house.settings.limits.park_timeout;
+        let waits = match &need {
+            Need::Keys(issuer) => Waits::Keys(*issuer),
+            Need::Credentials { .. } => Waits::Credentials,
+        };
+        let Some(key) = self.park_until(pass, id, waits, deadline) else { return };
+        self.ask(key, need);
+    }
+
+    /// Keeps one copy of the request until `deadline`, in a transaction of its own that absorbs retransmissions.
+    fn park_until(
+        &mut self,
+        pass: &mut Pass<'_>,
+        id: TxnId,
+        waits: Waits,
+        deadline: Time,
+    ) -> Option<super::pending::ParkedKey> {
+        if self.rooms.pending.len() >= self.house.settings.limits.parked {
+            self.overload(pass);
+            return None;
+        }
+        if !self.open(pass, id) {
+            return None;
+        }
+        let server = pass.server?;
+        self.house.stats.count(Counter::Parked);
+        let held = pass.msg.to_held();
+        let parked = Parked {
+            origin: pass.origin,
+            held,
+            id,
+            server,
+            since: pass.since,
+            waits,
+            timer: crate::base::TimerKey::NONE,
+        };
+        let key = self.rooms.pending.park(parked);
+        let timer = self.house.timers.arm(deadline, Timer::Parked(key.to_bits()));
+        if let Some(parked) = self.rooms.pending.get_mut(key) {
+            parked.timer = timer;
+        }
+        self.prepare_trying(pass);
+        Some(key)
+    }
+
+    pub(super) fn drop_input(&mut self, remote: SocketAddr, reason: DropReason) {
+        self.house.stats.dropped(reason);
+        if self.house.settings.tell.drops {
+            self.house.out.tell(crate::door::Event::Dropped { remote, reason });
+        }
+    }
+}
+
+/// DECISIONS 32: without a configuration file only near networks are served.
+fn is_allowed(settings: &Settings, remote: IpAddr) -> bool {
+    settings.allowed_sources.is_empty() || settings.allowed_sources.iter().any(|net| net.contains(remote))
+}
+
+/// True for a configured domain, and for the very address the request was sent to.
+fn is_ours(settings: &Settings, host: wire::Host<'_>, origin: &Origin) -> bool {
+    settings.domains.canonical(host).is_some()
+        || host.ip().is_some_and(|ip| ip == origin.local.ip().to_canonical())
+}
+
+/// What a method asks of a request out of dialog.
+fn policy(settings: &Settings, method: Method) -> AuthPolicy {
+    let p = &settings.policies;
+    match method {
+        Method::Register => p.register,
+        Method::Invite => p.invite,
+        Method::Message => p.message,
+        Method::Subscribe => p.subscribe,
+        Method::Publish => p.publish,
+        Method::Options => p.options,
+        _ => p.other,
+    }
+}

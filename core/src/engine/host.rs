@@ -1,0 +1,107 @@
+//! What the host itself asks for: sockets that come and go, look-ups, removal, restore, reload, drain.
+
+use core::net::SocketAddr;
+use core::time::Duration;
+use std::sync::Arc;
+
+use super::Engine;
+use crate::config::Settings;
+use crate::ctx::{Flow, Timer};
+use crate::door::{CloseReason, Command, Event, FlowId, Input, ReplyBody, Request, SaveSeq, SendError};
+use crate::stats::{Counter, DropReason};
+
+/// What a draining server puts into Retry-After, in seconds.
+pub(super) const DRAIN_RETRY_AFTER: u32 = 30;
+
+impl Engine {
+    pub(super) fn on_flow(&mut self, input: Input<'_>) {
+        match input {
+            Input::FlowUp { flow, listener, transport, local, remote, peer: _ } => {
+                if self.house.flows.len() >= self.house.settings.limits.flows {
+                    self.house.stats.dropped(DropReason::FlowLimit);
+                    self.house.out.push(Command::Close { flow, reason: CloseReason::Shutdown });
+                    return;
+                }
+                self.house.flows.insert(Flow { id: flow, listener, transport, local, remote });
+            }
+            Input::FlowDown { flow, reason } => {
+                if self.house.flows.remove(flow).is_some() {
+                    let mut ctx = self.house.ctx();
+                    self.rooms.registrar.flow_down(&mut ctx, flow, reason);
+                    self.rooms.registrar.tell_pending(&mut ctx);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    pub(super) fn on_send_failed(&mut self, flow: FlowId, remote: SocketAddr, _reason: SendError) {
+        let mut ctx = self.house.ctx();
+        self.rooms.txn.on_send_failed(&mut ctx, flow, remote);
+    }
+
+    pub(super) fn on_save_failed(&mut self, seq: SaveSeq) {
+        self.house.stats.count(Counter::SaveFailures);
+        let mut ctx = self.house.ctx();
+        self.rooms.registrar.on_save_failed(&mut ctx, seq);
+        self.rooms.registrar.tell_pending(&mut ctx);
+    }
+
+    pub(super) fn on_reload(&mut self, settings: Arc<Settings>) {
+        self.house.settings = settings;
+        let mut ctx = self.house.ctx();
+        self.rooms.auth.reload(&mut ctx);
+        self.ask_for_missing_keys();
+    }
+
+    pub(super) fn on_host(&mut self, reply: Option<u64>, request: Request) {
+        let mut ctx = self.house.ctx();
+        let registrar = &mut self.rooms.registrar;
+        let body = match request {
+            Request::Lookup { aor } => match registrar.lookup(&ctx, &aor) {
+                Some(found) => ReplyBody::Bindings(found),
+                None => ReplyBody::Refused("not an address of record of a configured domain"),
+            },
+            Request::LookupContact { contact } => match registrar.lookup_contact(&ctx, &contact) {
+                Some(found) => ReplyBody::Bindings(found),
+                None => ReplyBody::Refused("not a URI"),
+            },
+            Request::List { after, limit } => {
+                ReplyBody::Bindings(registrar.list(&ctx, after.as_deref(), limit.min(1000)))
+            }
+            Request::RemoveBinding { aor, contact } => {
+                match registrar.remove(&mut ctx, &aor, contact.as_deref()) {
+                    Some(removed) => ReplyBody::Removed(removed),
+                    None => {
+                        ReplyBody::Refused("not an address of record of a configured domain, or not a URI")
+                    }
+                }
+            }
+            Request::Restore(change) => {
+                registrar.restore(&mut ctx, *change);
+                ReplyBody::Done
+            }
+            Request::Drain { timeout } => {
+                self.drain(timeout);
+                ReplyBody::Done
+            }
+        };
+        let mut ctx = self.house.ctx();
+        self.rooms.registrar.tell_pending(&mut ctx);
+        self.house.out.reply(reply, body);
+    }
+
+    /// DECISIONS 20: new work is refused, live work is served. What lives here is only what is parked.
+    fn drain(&mut self, timeout: Duration) {
+        if self.rooms.draining {
+            return;
+        }
+        self.rooms.draining = true;
+        if self.rooms.pending.len() == 0 {
+            self.house.out.tell(Event::Drained);
+            return;
+        }
+        let longest = self.house.settings.limits.park_timeout;
+        self.house.timers.arm(self.house.now + timeout.min(longest), Timer::Drain);
+    }
+}

@@ -1,0 +1,179 @@
+//! The doors, and the three flat files where the rooms meet: `dispatch` (verdict to next room), `resume` (answer to
+//! room), `tick` (timer to room). `pending` keeps what waits for the host; `answer` writes what rooms decided; `host`
+//! serves the host's own requests.
+
+mod answer;
+mod dispatch;
+mod host;
+mod pending;
+mod resume;
+#[cfg(test)]
+mod tests;
+mod tick;
+
+use std::sync::Arc;
+
+use crate::auth::Auth;
+use crate::base::{Ids, Time, Wheel};
+use crate::config::Settings;
+use crate::ctx::{Ctx, Flows, Outbox, Timer};
+use crate::door::{Command, Input};
+use crate::registrar::Registrar;
+use crate::stats::{Counter, Sizes, Stats};
+use crate::txn::Transactions;
+use pending::Pending;
+
+/// A SIP server as a pure state machine: a function of (settings, seed, sequence of inputs).
+///
+/// It never reads a clock, draws randomness, opens a socket, spawns, locks or logs. Same settings, seed and inputs,
+/// same commands, on every machine.
+///
+/// # Methods by class
+///
+/// - *handlers* take an event in: [`handle`](Engine::handle). Total: never fails, never panics on data.
+/// - *pollers* give what came of it: [`poll_command`](Engine::poll_command), one FIFO in the order of cause, and
+///   [`poll_timeout`](Engine::poll_timeout), the next time it wants to be called.
+/// - *getters* look without touching: [`stats`](Engine::stats), [`sizes`](Engine::sizes).
+///
+/// # Contracts
+///
+/// - Every `handle` first advances timers to `now` (at most
+///   [`Limits::timers_per_call`](crate::config::Limits::timers_per_call)), then takes its input.
+/// - `handle` may be called any number of times before draining; draining after each input or only at the end gives
+///   the same commands.
+/// - Commands come in the order **change, wire, event**: a `Save` precedes the `Transmit` that acknowledges it.
+/// - One `handle` does bounded work; what is left makes `poll_timeout` return a time that has come. An early or repeated
+///   [`Input::Timeout`] is harmless, and after a due one something has moved.
+/// - A `now` smaller than the last one is clamped and counted.
+#[derive(Clone, Debug)]
+pub struct Engine {
+    house: House,
+    rooms: Rooms,
+}
+
+/// What `Ctx` hands out, owned between passes.
+#[derive(Clone, Debug)]
+struct House {
+    now: Time,
+    wall_offset: i64,
+    out: Outbox,
+    timers: Wheel<Timer>,
+    ids: Ids,
+    stats: Stats,
+    flows: Flows,
+    settings: Arc<Settings>,
+}
+
+/// The rooms with state.
+#[derive(Clone, Debug)]
+struct Rooms {
+    txn: Transactions,
+    auth: Auth,
+    registrar: Registrar,
+    pending: Pending,
+    draining: bool,
+}
+
+impl House {
+    fn ctx(&mut self) -> Ctx<'_> {
+        Ctx {
+            now: self.now,
+            wall_offset: self.wall_offset,
+            out: &mut self.out,
+            timers: &mut self.timers,
+            ids: &mut self.ids,
+            stats: &mut self.stats,
+            flows: &self.flows,
+            settings: &self.settings,
+        }
+    }
+}
+
+impl Engine {
+    /// An engine at `now`. Settings come from [`Config::validate`](crate::config::Config::validate); the seed must be
+    /// fresh at every start in production, and fixed in tests.
+    pub fn new(settings: Arc<Settings>, seed: [u8; 32], now: Time) -> Engine {
+        let mut ids = Ids::new(&seed);
+        let rooms = Rooms {
+            txn: Transactions::new(&ids),
+            auth: Auth::new(&mut ids, &settings),
+            registrar: Registrar::new(&mut ids),
+            pending: Pending::default(),
+            draining: false,
+        };
+        let house = House {
+            now,
+            wall_offset: 0,
+            out: Outbox::default(),
+            timers: Wheel::new(now),
+            ids,
+            stats: Stats::default(),
+            flows: Flows::default(),
+            settings,
+        };
+        let mut engine = Engine { house, rooms };
+        engine.ask_for_missing_keys();
+        engine
+    }
+
+    /// Takes one input at the host's time. Bad input becomes a response or a counted drop.
+    pub fn handle(&mut self, now: Time, input: Input<'_>) {
+        if now < self.house.now {
+            self.house.stats.count(Counter::ClockBackwards);
+        } else {
+            self.house.now = now;
+        }
+        self.run_timers();
+        match input {
+            Input::Message { flow, remote, local, data } => self.on_message(flow, remote, local, data),
+            Input::Timeout => {}
+            Input::KeepAlive { flow, remote, kind } => self.on_keepalive(flow, remote, kind),
+            Input::FlowUp { .. } | Input::FlowDown { .. } => self.on_flow(input),
+            Input::BadFrame { flow, head, reason } => self.on_bad_frame(flow, head, reason),
+            Input::SendFailed { flow, remote, reason } => self.on_send_failed(flow, remote, reason),
+            Input::Answer(answer) => self.on_answer(answer),
+            Input::Saved(seq) => self.rooms.registrar.on_saved(seq),
+            Input::SaveFailed(seq) => self.on_save_failed(seq),
+            Input::Host { reply, request } => self.on_host(reply, request),
+            Input::Clock { wall_offset } => self.house.wall_offset = wall_offset,
+            Input::Reload(settings) => self.on_reload(settings),
+        }
+    }
+
+    /// The next command, oldest first. `None` until another input is handled.
+    pub fn poll_command(&mut self) -> Option<Command> {
+        self.house.out.pop()
+    }
+
+    /// When `handle` wants to be called again at the latest; `None` if nothing is due ever.
+    pub fn poll_timeout(&self) -> Option<Time> {
+        self.house.timers.next_deadline()
+    }
+
+    /// All counters.
+    pub fn stats(&self) -> &Stats {
+        &self.house.stats
+    }
+
+    /// How large the tables are now.
+    pub fn sizes(&self) -> Sizes {
+        let Rooms { txn, auth, registrar, pending, .. } = &self.rooms;
+        Sizes {
+            aors: registrar.aors(),
+            bindings: registrar.bindings(),
+            transactions: txn.len(),
+            transaction_bytes: txn.bytes(),
+            flows: self.house.flows.len(),
+            parked: pending.len(),
+            nonces: auth.nonces(),
+            tokens: auth.tokens(),
+            timers: self.house.timers.len(),
+            commands: self.house.out.len(),
+        }
+    }
+
+    /// The settings in force.
+    pub fn settings(&self) -> &Arc<Settings> {
+        &self.house.settings
+    }
+}

@@ -1,0 +1,113 @@
+//! Requests that wait for the host: tickets, parking, deadlines.
+//!
+//! A room that cannot decide returns "park" as a value. The engine keeps one copy of the request here, arms a deadline
+//! and asks. Requests that wait for the same key set share one question. Tickets carry a generation: a late, double or
+//! forged answer finds nothing.
+
+use crate::auth::Verdict;
+use crate::base::{Key, Slab, Time, TimerKey};
+use crate::ctx::Origin;
+use crate::door::Ticket;
+use crate::txn::{ServerKey, TxnId};
+use crate::wire::Held;
+
+pub(super) type ParkedKey = Key<Parked>;
+
+/// A request that waits.
+#[derive(Clone, Debug)]
+pub(super) struct Parked {
+    /// Where it came from.
+    pub(super) origin: Origin,
+    /// The request, owned.
+    pub(super) held: Held,
+    /// Its transaction: retransmissions are absorbed there.
+    pub(super) server: ServerKey,
+    /// The identity of that transaction.
+    pub(super) id: TxnId,
+    /// When it came.
+    pub(super) since: Time,
+    /// What it waits for.
+    pub(super) waits: Waits,
+    /// When it is given up, or let go.
+    pub(super) timer: TimerKey,
+}
+
+/// What a request waits for.
+#[derive(Clone, Debug)]
+pub(super) enum Waits {
+    /// The keys of an issuer.
+    Keys(u16),
+    /// The credentials of one user.
+    Credentials,
+    /// Nothing: it is decided, and goes out later, so that time tells nothing.
+    Delay(Verdict),
+}
+
+/// All that waits.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Pending {
+    parked: Slab<Parked>,
+    // One question per issuer under way; its ticket's generation rises with each question.
+    keys: Vec<KeysAsked>,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct KeysAsked {
+    generation: u32,
+    under_way: bool,
+}
+
+impl Pending {
+    pub(super) fn len(&self) -> usize {
+        self.parked.len()
+    }
+
+    pub(super) fn park(&mut self, parked: Parked) -> ParkedKey {
+        self.parked.insert(parked)
+    }
+
+    pub(super) fn take(&mut self, key: ParkedKey) -> Option<Parked> {
+        self.parked.remove(key)
+    }
+
+    pub(super) fn get_mut(&mut self, key: ParkedKey) -> Option<&mut Parked> {
+        self.parked.get_mut(key)
+    }
+
+    /// Requests that wait for an issuer's keys, in the order they came in.
+    pub(super) fn waiting_for_keys(&self, issuer: u16) -> Vec<ParkedKey> {
+        let mut keys: Vec<(Time, ParkedKey)> = self
+            .parked
+            .iter()
+            .filter(|(_, parked)| matches!(parked.waits, Waits::Keys(i) if i == issuer))
+            .map(|(key, parked)| (parked.since, key))
+            .collect();
+        keys.sort();
+        keys.into_iter().map(|(_, key)| key).collect()
+    }
+
+    /// A ticket to ask for an issuer's keys, or `None` while that question is under way.
+    pub(super) fn ask_keys<K>(&mut self, issuer: u16) -> Option<Ticket<K>> {
+        let at = usize::from(issuer);
+        if self.keys.len() <= at {
+            self.keys.resize(at + 1, KeysAsked::default());
+        }
+        let asked = self.keys.get_mut(at)?;
+        if asked.under_way {
+            return None;
+        }
+        asked.under_way = true;
+        asked.generation = asked.generation.wrapping_add(1);
+        Some(Ticket::new(u32::from(issuer), asked.generation))
+    }
+
+    /// The issuer an answered ticket was for; `None` if it is late, double or forged.
+    pub(super) fn keys_answered<K>(&mut self, ticket: Ticket<K>) -> Option<u16> {
+        let asked = self.keys.get_mut(usize::try_from(ticket.index).ok()?)?;
+        if !asked.under_way || asked.generation != ticket.generation {
+            return None;
+        }
+        asked.under_way = false;
+        u16::try_from(ticket.index).ok()
+    }
+}

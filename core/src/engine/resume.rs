@@ -1,0 +1,118 @@
+//! From an answer of the host back to the request that waited for it.
+
+use super::Engine;
+use super::dispatch::Pass;
+use super::pending::{Parked, ParkedKey, Waits};
+use crate::auth::{Need, Wait};
+use crate::base::Key;
+use crate::door::{Answer, CredentialsQuery, KeysAnswer, KeysQuery, Query, Ticket};
+use crate::stats::{Counter, DropReason};
+
+impl Engine {
+    /// Asks the host for what a parked request needs. Requests that need the same keys share one question.
+    pub(super) fn ask(&mut self, key: ParkedKey, need: Need) {
+        match need {
+            Need::Keys(issuer) => self.ask_for_keys(issuer),
+            Need::Credentials { username, realm, algorithm } => {
+                let ticket = Ticket::from_bits(key.to_bits());
+                self.house.out.ask(Query::Credentials(CredentialsQuery {
+                    ticket,
+                    username,
+                    realm,
+                    algorithm,
+                }));
+            }
+        }
+    }
+
+    pub(super) fn ask_for_keys(&mut self, issuer: u16) {
+        let Some(source) = self
+            .house
+            .settings
+            .jwt
+            .as_ref()
+            .and_then(|jwt| jwt.issuers.get(usize::from(issuer)))
+            .map(|issuer| issuer.jwks.as_str().into())
+        else {
+            return;
+        };
+        if let Some(ticket) = self.rooms.pending.ask_keys(issuer) {
+            self.house.stats.count(Counter::KeyFetches);
+            self.house.out.ask(Query::Keys(KeysQuery { ticket, issuer, source }));
+        }
+    }
+
+    /// Key sets are asked for at once: the first token shall not wait for them.
+    pub(super) fn ask_for_missing_keys(&mut self) {
+        let mut ctx = self.house.ctx();
+        for issuer in self.rooms.auth.wants_keys_at_start(&mut ctx) {
+            self.ask_for_keys(issuer);
+        }
+    }
+
+    pub(super) fn on_answer(&mut self, answer: Answer) {
+        match answer {
+            Answer::Keys(ticket, keys) => self.on_keys(ticket, keys),
+            Answer::Credentials(ticket, credentials) => {
+                let key = Key::from_bits(ticket.to_bits());
+                let waits =
+                    self.rooms.pending.get_mut(key).is_some_and(|p| matches!(p.waits, Waits::Credentials));
+                if !waits {
+                    return self.house.stats.dropped(DropReason::BadTicket);
+                }
+                self.resume(key, Wait::WithCredentials(credentials));
+            }
+        }
+    }
+
+    fn on_keys(&mut self, ticket: Ticket<KeysQuery>, keys: KeysAnswer) {
+        let Some(issuer) = self.rooms.pending.keys_answered(ticket) else {
+            return self.house.stats.dropped(DropReason::BadTicket);
+        };
+        let mut ctx = self.house.ctx();
+        self.rooms.auth.keys_answer(&mut ctx, issuer, keys);
+        for key in self.rooms.pending.waiting_for_keys(issuer) {
+            self.resume(key, Wait::KeysDone);
+        }
+    }
+
+    /// Takes a parked request out and lets its room decide again.
+    pub(super) fn resume(&mut self, key: ParkedKey, wait: Wait) {
+        let Some(parked) = self.unpark(key) else { return };
+        let Some(mut pass) = pass_of(&parked) else { return };
+        self.authenticate(&mut pass, parked.id, wait);
+    }
+
+    /// A parked request has waited long enough.
+    pub(super) fn on_parked_timer(&mut self, key: ParkedKey) {
+        match self.rooms.pending.get_mut(key).map(|parked| &parked.waits) {
+            None => {}
+            // The verdict was held back, so that time tells nothing.
+            Some(Waits::Delay(_)) => {
+                let Some(parked) = self.unpark(key) else { return };
+                let Some(mut pass) = pass_of(&parked) else { return };
+                if let Waits::Delay(verdict) = parked.waits.clone() {
+                    self.obey(&mut pass, parked.id, verdict);
+                }
+            }
+            Some(Waits::Keys(_) | Waits::Credentials) => {
+                self.house.stats.count(Counter::ParkTimeouts);
+                self.resume(key, Wait::Final);
+            }
+        }
+    }
+
+    fn unpark(&mut self, key: ParkedKey) -> Option<Parked> {
+        let parked = self.rooms.pending.take(key)?;
+        self.house.timers.disarm(parked.timer);
+        Some(parked)
+    }
+}
+
+/// The request as it was when it parked. It was well-formed then, and its bytes have not changed.
+fn pass_of(parked: &Parked) -> Option<Pass<'_>> {
+    let msg = parked.held.message();
+    let ess = msg.essentials().ok()?;
+    let Parked { origin, since, server, .. } = *parked;
+    Some(Pass { origin, msg, ess, method: msg.method(), since, server: Some(server) })
+}

@@ -1,0 +1,42 @@
+//! From a due timer to the room whose it is.
+
+use super::Engine;
+use crate::base::Key;
+use crate::ctx::Timer;
+use crate::door::Event;
+use crate::stats::Counter;
+
+impl Engine {
+    /// Runs what is due, at most [`Limits::timers_per_call`](crate::config::Limits::timers_per_call) of it.
+    pub(super) fn run_timers(&mut self) {
+        for _ in 0..self.house.settings.limits.timers_per_call {
+            let Some((_, timer)) = self.house.timers.pop(self.house.now) else { return };
+            self.house.stats.count(Counter::Timers);
+            self.on_timer(timer);
+        }
+    }
+
+    fn on_timer(&mut self, timer: Timer) {
+        let rooms = &mut self.rooms;
+        let mut ctx = self.house.ctx();
+        match timer {
+            // No room listens for the end of a transaction yet: REGISTER and OPTIONS are answered in the pass that
+            // brought them, and nothing is sent as a client.
+            Timer::Server(key, timer) => drop(rooms.txn.on_server_timer(&mut ctx, key, timer)),
+            Timer::Client(key, timer) => drop(rooms.txn.on_client_timer(&mut ctx, key, timer)),
+            Timer::BindingExpiry(key) => rooms.registrar.on_expiry(&mut ctx, key),
+            Timer::BindingExpiring(key) => rooms.registrar.on_expiring(&mut ctx, key),
+            Timer::BindingPing(key) => rooms.registrar.on_ping(&mut ctx, key),
+            Timer::FlowSilent(flow) => rooms.registrar.on_flow_silent(&mut ctx, flow),
+            Timer::Parked(key) => self.on_parked_timer(Key::from_bits(key)),
+            Timer::Nonces => rooms.auth.on_nonces_timer(&mut ctx),
+            Timer::Tokens => rooms.auth.on_tokens_timer(&mut ctx),
+            Timer::Keys(issuer) => {
+                if rooms.auth.on_keys_timer(&mut ctx, issuer) {
+                    self.ask_for_keys(issuer);
+                }
+            }
+            Timer::Drain => ctx.out.tell(Event::Drained),
+        }
+    }
+}
