@@ -1,0 +1,241 @@
+//! How the rest of the program talks to a running engine: a cheap clone of a sender. A request goes in, a reply comes
+//! out; nothing is shared and nothing is locked.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use strowger_core::config::Settings;
+use strowger_core::door::{BindingView, Reply, ReplyBody, Request};
+use strowger_core::stats::{Sizes, Stats};
+use thiserror::Error;
+
+use crate::latency::Latency;
+use crate::promise::{Awaited, Promise, promise};
+
+/// What a handle sends to the loop that owns the engine.
+#[derive(Debug)]
+pub enum Call {
+    /// Ask the engine; the reply, if any, keeps the promise.
+    Ask(Request, Option<Promise<ReplyBody>>),
+    /// Copy all numbers out.
+    Snapshot(Promise<Box<Snapshot>>),
+    /// Use these settings from now on.
+    Reload(Arc<Settings>),
+    /// End now, without draining.
+    Stop,
+}
+
+/// All numbers of a running server at one moment.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    /// The engine's counters.
+    pub stats: Stats,
+    /// The sizes of its tables.
+    pub sizes: Sizes,
+    /// What the sockets counted.
+    pub sockets: SocketStats,
+    /// From the input to the socket, for every message sent.
+    pub latency: Latency,
+}
+
+/// What the sockets counted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct SocketStats {
+    /// Datagrams received.
+    pub datagrams_received: u64,
+    /// Datagrams sent.
+    pub datagrams_sent: u64,
+    /// Datagrams lost because the socket was full for too long.
+    pub datagrams_lost: u64,
+    /// Datagrams that the operating system refused to send.
+    pub send_errors: u64,
+    /// Stream connections now.
+    pub connections: u64,
+    /// Stream connections accepted.
+    pub accepted: u64,
+    /// Stream connections turned away by a limit.
+    pub turned_away: u64,
+    /// Stream connections closed because the peer did not read.
+    pub too_slow: u64,
+}
+
+/// Why a request of a handle failed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
+#[non_exhaustive]
+pub enum HandleError {
+    /// The server is not running, or ended before it replied.
+    #[error("the server is not running")]
+    Stopped,
+    /// Too many requests wait for the engine.
+    #[error("too many requests wait for the engine")]
+    Busy,
+    /// The request makes no sense; what is wrong with it.
+    #[error("{0}")]
+    Refused(&'static str),
+}
+
+/// Talks to a running engine. Cheap to clone, usable from any thread and any runtime.
+///
+/// Look-ups await the engine's reply. With many requests in flight they fail with [`HandleError::Busy`] rather than
+/// queue without bound.
+#[derive(Clone)]
+pub struct Handle {
+    send: Arc<Sender>,
+}
+
+type Sender = dyn Fn(Call) -> Result<(), HandleError> + Send + Sync;
+
+impl fmt::Debug for Handle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Handle")
+    }
+}
+
+impl Handle {
+    /// A handle that reaches the engine by `send`; for runtimes.
+    pub fn new(send: impl Fn(Call) -> Result<(), HandleError> + Send + Sync + 'static) -> Handle {
+        Handle { send: Arc::new(send) }
+    }
+
+    /// All live bindings of an address of record, best first. Nobody registered is an empty list, not an error.
+    ///
+    /// `aor` is `user@domain` or a SIP URI.
+    pub async fn lookup(&self, aor: &str) -> Result<Vec<BindingView>, HandleError> {
+        bindings(self.ask(Request::Lookup { aor: aor.into() })?.await)
+    }
+
+    /// Whether an address of record has a binding that can be reached now.
+    pub async fn is_registered(&self, aor: &str) -> Result<bool, HandleError> {
+        Ok(self.lookup(aor).await?.iter().any(|binding| binding.reachable))
+    }
+
+    /// All bindings whose Contact equals this URI (RFC 3261 s19.1.4).
+    pub async fn lookup_contact(&self, contact: &str) -> Result<Vec<BindingView>, HandleError> {
+        bindings(self.ask(Request::LookupContact { contact: contact.into() })?.await)
+    }
+
+    /// The bindings of the addresses of record behind `after`, in the order of their names: at most `limit` addresses,
+    /// and at most 1,000.
+    pub async fn list(&self, after: Option<&str>, limit: usize) -> Result<Vec<BindingView>, HandleError> {
+        bindings(self.ask(Request::List { after: after.map(Into::into), limit })?.await)
+    }
+
+    /// Removes one binding of an address of record, or all of them; how many were removed.
+    pub async fn remove(&self, aor: &str, contact: Option<&str>) -> Result<usize, HandleError> {
+        let request = Request::RemoveBinding { aor: aor.into(), contact: contact.map(Into::into) };
+        match self.ask(request)?.await {
+            Some(ReplyBody::Removed(removed)) => Ok(removed),
+            other => Err(unexpected(other)),
+        }
+    }
+
+    /// All numbers of the server, now.
+    pub async fn snapshot(&self) -> Result<Box<Snapshot>, HandleError> {
+        let (promise, awaited) = promise();
+        (self.send)(Call::Snapshot(promise))?;
+        awaited.await.ok_or(HandleError::Stopped)
+    }
+
+    /// New settings: accounts, keys, policy, limits. Listeners stay as they are.
+    pub fn reload(&self, settings: Arc<Settings>) -> Result<(), HandleError> {
+        (self.send)(Call::Reload(settings))
+    }
+
+    /// Takes no new work, lets live work end for at most `timeout`, then ends the server (DECISIONS 20).
+    pub fn drain(&self, timeout: Duration) -> Result<(), HandleError> {
+        (self.send)(Call::Ask(Request::Drain { timeout }, None))
+    }
+
+    /// Ends the server now.
+    pub fn shutdown(&self) -> Result<(), HandleError> {
+        (self.send)(Call::Stop)
+    }
+
+    fn ask(&self, request: Request) -> Result<Awaited<ReplyBody>, HandleError> {
+        let (promise, awaited) = promise();
+        (self.send)(Call::Ask(request, Some(promise)))?;
+        Ok(awaited)
+    }
+}
+
+fn bindings(reply: Option<ReplyBody>) -> Result<Vec<BindingView>, HandleError> {
+    match reply {
+        Some(ReplyBody::Bindings(found)) => Ok(found),
+        other => Err(unexpected(other)),
+    }
+}
+
+fn unexpected(reply: Option<ReplyBody>) -> HandleError {
+    match reply {
+        Some(ReplyBody::Refused(why)) => HandleError::Refused(why),
+        Some(_) => HandleError::Refused("the engine gave another kind of reply"),
+        None => HandleError::Stopped,
+    }
+}
+
+/// Requests whose replies are awaited, by the number the engine echoes. For runtimes.
+#[derive(Debug, Default)]
+pub struct Replies {
+    last: u64,
+    // Our own numbers; never iterated.
+    waiting: HashMap<u64, Promise<ReplyBody>>,
+}
+
+impl Replies {
+    /// Remembers who waits; the number for [`Input::Host`](strowger_core::door::Input::Host).
+    pub fn open(&mut self, promise: Promise<ReplyBody>) -> u64 {
+        self.last += 1;
+        self.waiting.insert(self.last, promise);
+        self.last
+    }
+
+    /// A reply came.
+    pub fn settle(&mut self, reply: Reply) {
+        if let Some(promise) = self.waiting.remove(&reply.to) {
+            promise.keep(reply.body);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+
+    #[test]
+    fn a_reply_reaches_the_request_it_belongs_to() {
+        let mut replies = Replies::default();
+        let (first, first_reply) = promise();
+        let (second, second_reply) = promise();
+        let (first, second) = (replies.open(first), replies.open(second));
+        replies.settle(Reply { to: second, body: ReplyBody::Removed(2) });
+        replies.settle(Reply { to: second, body: ReplyBody::Removed(3) });
+        replies.settle(Reply { to: first, body: ReplyBody::Done });
+        assert_eq!(first_reply.wait(), Some(ReplyBody::Done));
+        assert_eq!(second_reply.wait(), Some(ReplyBody::Removed(2)));
+    }
+
+    #[test]
+    fn a_handle_without_a_server_says_so() {
+        let handle = Handle::new(|_| Err(HandleError::Stopped));
+        assert_eq!(handle.shutdown(), Err(HandleError::Stopped));
+        assert!(handle.ask(Request::Lookup { aor: "a@b".into() }).is_err());
+    }
+
+    #[test]
+    fn a_drain_is_a_request_without_reply() {
+        let seen = Arc::new(Mutex::new(None));
+        let handle = Handle::new({
+            let seen = seen.clone();
+            move |call| {
+                *seen.lock().expect("seen") = Some(call);
+                Ok(())
+            }
+        });
+        handle.drain(Duration::from_secs(1)).expect("sent");
+        assert!(matches!(*seen.lock().expect("seen"), Some(Call::Ask(Request::Drain { .. }, None))));
+    }
+}

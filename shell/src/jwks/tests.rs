@@ -1,0 +1,103 @@
+use std::io::{BufRead, BufReader, Write};
+use std::net::{SocketAddr, TcpListener};
+use std::sync::mpsc;
+
+use strowger_core::door::Ticket;
+
+use super::*;
+
+/// A web server on loopback that gives one answer and tells the request line.
+fn serve_once(response: String) -> (SocketAddr, thread::JoinHandle<String>) {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("bind loopback");
+    let addr = listener.local_addr().expect("bound");
+    let server = thread::Builder::new().spawn(move || {
+        let (stream, _) = listener.accept().expect("accept");
+        let mut reader = BufReader::new(stream);
+        let mut head = String::new();
+        while !head.ends_with("\r\n\r\n") {
+            reader.read_line(&mut head).expect("request head");
+        }
+        let _ = reader.get_mut().write_all(response.as_bytes());
+        head
+    });
+    (addr, server.expect("thread"))
+}
+
+fn ok(headers: &str, body: &str) -> String {
+    format!("HTTP/1.1 200 OK\r\n{headers}Content-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len())
+}
+
+fn temp(name: &str, bytes: &[u8]) -> std::path::PathBuf {
+    let path = std::env::temp_dir().join(format!("strowger-jwks-{}-{name}", std::process::id()));
+    fs::write(&path, bytes).expect("write");
+    path
+}
+
+#[test]
+fn a_key_set_is_fetched_with_its_lifetime() {
+    let (addr, server) = serve_once(ok("Cache-Control: public, Max-Age=600\r\nAge: 100\r\n", r#"{"keys":[]}"#));
+    let fetched = fetch(&format!("http://{addr}/keys")).expect("fetched");
+    assert_eq!(fetched, Fetched { json: br#"{"keys":[]}"#.to_vec(), max_age: Some(Duration::from_secs(500)) });
+    assert!(server.join().expect("served").starts_with("GET /keys "));
+}
+
+#[test]
+fn a_key_set_that_is_too_large_is_refused() {
+    let (addr, _server) = serve_once(ok("", &" ".repeat(MAX_BYTES as usize + 1)));
+    assert!(matches!(fetch(&format!("http://{addr}/")), Err(FetchError::TooLarge)));
+    let path = temp("large", &vec![b' '; MAX_BYTES as usize + 1]);
+    assert!(matches!(fetch(path.to_str().expect("utf-8")), Err(FetchError::TooLarge)));
+    fs::remove_file(path).expect("remove");
+}
+
+#[test]
+fn a_redirect_out_of_this_machine_is_not_followed() {
+    let (addr, _server) = serve_once("HTTP/1.1 302 Found\r\nLocation: http://192.0.2.1/\r\nContent-Length: 0\r\n\r\n".into());
+    let result = fetch(&format!("http://{addr}/"));
+    // The redirect itself is what came; it holds no keys.
+    assert!(result.is_err() || result.is_ok_and(|fetched| fetched.json.is_empty()));
+}
+
+#[test]
+fn an_error_status_is_an_error() {
+    let (addr, _server) = serve_once("HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n".into());
+    assert!(matches!(fetch(&format!("http://{addr}/")), Err(FetchError::Http(_))));
+}
+
+#[test]
+fn cleartext_from_elsewhere_is_refused_before_asking() {
+    for source in ["http://192.0.2.1/keys", "http://localhost@192.0.2.1/", "ftp://127.0.0.1/", "http://localhost.example/", ""] {
+        assert!(matches!(fetch(source), Err(FetchError::Source(_))), "{source}");
+    }
+    for source in ["https://login.example/keys", "http://[::1]:80/", "http://localhost:1/", "/etc/keys.json", "file:///k"] {
+        assert!(is_source(source), "{source}");
+    }
+}
+
+#[test]
+fn lifetimes_are_read_from_cache_control() {
+    let secs = |s| Some(Duration::from_secs(s));
+    assert_eq!(max_age("max-age=60", None), secs(60));
+    assert_eq!(max_age("private, MAX-AGE=\"60\"", Some("70")), secs(0));
+    assert_eq!(max_age("max-age=60, no-store", None), secs(0));
+    assert_eq!(max_age("s-maxage=60", None), None);
+    assert_eq!(max_age("max-age=abc", None), None);
+}
+
+#[test]
+fn the_worker_answers_each_query() {
+    let path = temp("worker", b"{}");
+    let (tx, rx) = mpsc::channel();
+    let fetcher = KeyFetcher::start(move |_, answer, error| {
+        let _ = tx.send((answer, error.is_some()));
+    })
+    .expect("thread");
+    for (index, source) in [path.to_str().expect("utf-8"), "gopher://x/"].into_iter().enumerate() {
+        let ticket = Ticket::new(index as u32, 0);
+        fetcher.ask(KeysQuery { ticket, issuer: 0, source: source.into() }).expect("room");
+    }
+    let wait = || rx.recv_timeout(Duration::from_secs(20)).expect("an answer");
+    assert!(matches!(wait(), (Answer::Keys(_, KeysAnswer::Document { max_age: None, .. }), false)));
+    assert!(matches!(wait(), (Answer::Keys(_, KeysAnswer::Unavailable), true)));
+    fs::remove_file(path).expect("remove");
+}

@@ -1,0 +1,37 @@
+//! What every Strowger runtime shares, and what is not the engine's business. Nothing here owns a socket: a runtime
+//! moves bytes between its sockets and these parts, so that tokio, smol and mio behave alike.
+//!
+//! - [`clock`]: the engine's time from a monotonic clock, and wall-clock steps.
+//! - [`connection`]: a stream connection over memory: framing, write queue, deadlines; [`backlog`]: its byte budget.
+//! - [`admission`]: how many may connect, per source and in total.
+//! - [`datagram`]: rules for UDP.
+//! - [`jwks`]: key sets of token issuers, fetched in a thread of their own.
+//! - [`handle`]: how the rest of the program talks to a running engine; [`promise`] carries the replies.
+//! - [`latency`]: how long answers took, in fixed buckets.
+//! - [`names`]: the names of this machine.
+//! - [`options`]: every bound and deadline of the sockets.
+#![forbid(unsafe_code)]
+
+pub mod admission;
+pub mod backlog;
+pub mod clock;
+pub mod connection;
+pub mod datagram;
+pub mod handle;
+pub mod jwks;
+pub mod latency;
+pub mod names;
+pub mod options;
+pub mod promise;
+mod write_queue;
+
+/// Fresh bytes from the operating system, for an engine's seed.
+///
+/// # Panics
+///
+/// If the operating system has no randomness to give: a server must not run on guessable identifiers.
+pub fn seed() -> [u8; 32] {
+    let mut seed = [0; 32];
+    getrandom::fill(&mut seed).expect("the operating system gives random bytes");
+    seed
+}
