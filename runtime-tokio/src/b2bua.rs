@@ -1,0 +1,228 @@
+//! The builder's face: a server in a few lines.
+
+use std::fmt;
+
+use strowger_core::config::{
+    AccountConfig, Config, DomainConfig, IssuerConfig, JwtAlgorithm, JwtConfig, ListenerConfig, RegistrarConfig,
+};
+use strowger_core::door::{CredentialsAnswer, CredentialsQuery, Event, Secret};
+use strowger_shell::handle::Handle;
+use strowger_shell::names;
+use strowger_shell::options::Options;
+
+use crate::bind::everywhere;
+use crate::error::StartError;
+use crate::hooks::{Hooks, Notice};
+use crate::server::{Line, Server};
+
+/// A SIP server on tokio.
+///
+/// It listens on UDP and TCP, IPv4 and IPv6, on all addresses of the machine. Every address and the host name mean one
+/// default domain, so that a phone configured with any of them works; [`domain`](SimpleB2bua::domain) names another.
+///
+/// Whoever is neither an account nor the bearer of an accepted token gets challenged and no further.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), strowger_tokio::StartError> {
+/// use strowger_tokio::SimpleB2bua;
+///
+/// let server = SimpleB2bua::new("Lobby", 0).account("alice", "a long secret").enable_registration();
+/// let handle = server.handle();
+/// let running = server.bind().await?;
+/// println!("listening on port {}", running.listeners()[0].addr.port());
+/// assert!(handle.lookup("alice@localhost").await.unwrap().is_empty());
+/// handle.shutdown().unwrap();
+/// running.stopped().await
+/// # }
+/// ```
+#[must_use = "a server does nothing until it is started"]
+pub struct SimpleB2bua {
+    config: Config,
+    options: Options,
+    hooks: Hooks,
+    line: Line,
+}
+
+impl fmt::Debug for SimpleB2bua {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SimpleB2bua").field("config", &self.config).finish_non_exhaustive()
+    }
+}
+
+impl SimpleB2bua {
+    /// A server of this name (the `Server` header) on this port; port 0 takes a free one.
+    pub fn new(name: impl Into<String>, port: u16) -> SimpleB2bua {
+        let mut config = Config::new("localhost");
+        config.server_name = name.into();
+        config.domains = vec![machine_domain()];
+        config.listeners = everywhere(port);
+        SimpleB2bua { config, options: Options::default(), hooks: Hooks::default(), line: Line::new() }
+    }
+
+    /// Serves this domain. The names of the machine stay its aliases.
+    pub fn domain(mut self, name: impl Into<String>) -> SimpleB2bua {
+        let mut aliases = machine_domain();
+        aliases.aliases.push(aliases.name);
+        self.config.domains = vec![DomainConfig { name: name.into(), aliases: aliases.aliases }];
+        self
+    }
+
+    /// Listens here instead of everywhere.
+    pub fn listen(mut self, listeners: impl IntoIterator<Item = ListenerConfig>) -> SimpleB2bua {
+        self.config.listeners = listeners.into_iter().collect();
+        self
+    }
+
+    /// Adds an account that logs in by Digest and owns `user@domain`.
+    pub fn account(mut self, user: impl Into<String>, password: impl Into<String>) -> SimpleB2bua {
+        let password = Some(Secret(password.into()));
+        self.config.accounts.push(AccountConfig { username: user.into(), password, ..AccountConfig::default() });
+        self
+    }
+
+    /// Lets phones register (RFC 3261 s10, RFC 5626, RFC 3327, RFC 5627).
+    pub fn enable_registration(mut self) -> SimpleB2bua {
+        self.config.registrar.get_or_insert_default();
+        self
+    }
+
+    /// Accepts Bearer tokens (RFC 8898) signed with the keys at this URL or file, beside Digest.
+    ///
+    /// The issuer is taken to be the URL's scheme and host, and the audience the server's domain;
+    /// [`issuer`](SimpleB2bua::issuer) says otherwise. Tokens are accepted over TLS and WSS only; the claim that names
+    /// the addresses of record is `sub`. Everything else is in [`configure`](SimpleB2bua::configure).
+    pub fn enable_auth(self, jwks_url: impl Into<String>) -> SimpleB2bua {
+        let jwks = jwks_url.into();
+        let issuer = origin(&jwks);
+        let audience = self.config.domains.first().map_or_else(String::new, |domain| domain.name.clone());
+        self.issuer(issuer, [audience], jwks)
+    }
+
+    /// Accepts Bearer tokens of this issuer for one of these audiences, signed with the keys at this URL or file. The
+    /// last word on an issuer's keys wins.
+    pub fn issuer<A: Into<String>>(
+        mut self,
+        issuer: impl Into<String>,
+        audiences: impl IntoIterator<Item = A>,
+        jwks_url: impl Into<String>,
+    ) -> SimpleB2bua {
+        let (issuer, jwks) = (issuer.into(), jwks_url.into());
+        let jwt = self.config.jwt.get_or_insert_with(JwtConfig::default);
+        jwt.issuers.retain(|known| known.jwks != jwks && known.issuer != issuer);
+        jwt.issuers.push(IssuerConfig {
+            issuer,
+            audiences: audiences.into_iter().map(Into::into).collect(),
+            jwks,
+            algorithms: JwtAlgorithm::ALL.to_vec(),
+            ..IssuerConfig::default()
+        });
+        self
+    }
+
+    /// Changes anything else of the engine's configuration.
+    pub fn configure(mut self, change: impl FnOnce(&mut Config)) -> SimpleB2bua {
+        change(&mut self.config);
+        self
+    }
+
+    /// Bounds and deadlines of the sockets.
+    pub fn options(mut self, options: Options) -> SimpleB2bua {
+        self.options = options;
+        self
+    }
+
+    /// Is told every event of the kinds chosen in [`Config::tell`], in order, in the engine's thread: it must not block.
+    /// Binding changes are chosen by this call.
+    pub fn on_event(mut self, on_event: impl FnMut(&Event) + Send + 'static) -> SimpleB2bua {
+        self.config.tell.bindings = true;
+        self.hooks.on_event = Some(Box::new(on_event));
+        self
+    }
+
+    /// Is told when keys were fetched, or could not be.
+    pub fn on_notice(mut self, on_notice: impl Fn(Notice) + Send + Sync + 'static) -> SimpleB2bua {
+        self.hooks.on_notice = Some(std::sync::Arc::new(on_notice));
+        self
+    }
+
+    /// Asks this closure for the Digest credentials of users that are not accounts.
+    pub fn credentials<F, R>(mut self, store: F) -> SimpleB2bua
+    where
+        F: Fn(CredentialsQuery) -> R + Send + 'static,
+        R: Future<Output = CredentialsAnswer> + Send + 'static,
+    {
+        self.config.digest.foreign_store = true;
+        self.hooks.credentials = Some(Box::new(move |query| Box::pin(store(query))));
+        self
+    }
+
+    /// Talks to the engine once it runs: look-ups, removal, numbers, reload, drain, shutdown. What is asked before the
+    /// start is served at the start.
+    pub fn handle(&self) -> Handle {
+        self.line.handle.clone()
+    }
+
+    /// Binds everything and starts; the server then runs by itself until a handle ends it.
+    pub async fn bind(self) -> Result<Server, StartError> {
+        Server::start_on(self.line, self.config, self.options, self.hooks)
+    }
+
+    /// Starts, and waits until a handle ends the server.
+    pub async fn start(self) -> Result<(), StartError> {
+        self.bind().await?.stopped().await
+    }
+}
+
+/// The default domain of a machine nobody configured (DECISIONS 32): its host name, with every local address and
+/// `localhost` as aliases.
+pub fn machine_domain() -> DomainConfig {
+    let mut aliases: Vec<String> = names::addresses().iter().map(ToString::to_string).collect();
+    aliases.push("localhost".into());
+    match names::host_name().filter(|name| name != "localhost") {
+        Some(name) => DomainConfig { name, aliases },
+        None => {
+            aliases.pop();
+            DomainConfig { name: "localhost".into(), aliases }
+        }
+    }
+}
+
+/// Scheme and authority of a URL; a file path stays what it is.
+fn origin(url: &str) -> String {
+    match url.split_once("://") {
+        Some((scheme, rest)) => format!("{scheme}://{}", rest.split(['/', '?', '#']).next().unwrap_or_default()),
+        None => url.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_issuer_of_a_url_is_its_origin() {
+        assert_eq!(origin("https://login.example:8443/.well-known/jwks.json"), "https://login.example:8443");
+        assert_eq!(origin("https://login.example?x"), "https://login.example");
+        assert_eq!(origin("/etc/keys.json"), "/etc/keys.json");
+    }
+
+    #[test]
+    fn the_last_word_on_an_issuers_keys_wins() {
+        let server = SimpleB2bua::new("Lobby", 0)
+            .domain("example.com")
+            .enable_auth("https://login.example/keys")
+            .issuer("urn:login", ["phones"], "https://login.example/keys");
+        let issuers = server.config.jwt.expect("jwt").issuers;
+        assert_eq!(issuers.len(), 1);
+        assert_eq!((issuers[0].issuer.as_str(), issuers[0].audiences[0].as_str()), ("urn:login", "phones"));
+    }
+
+    #[test]
+    fn the_configuration_of_the_builder_is_valid() {
+        let server = SimpleB2bua::new("Lobby", 0).account("alice", "secret").enable_registration();
+        server.config.validate().expect("valid");
+        let server = SimpleB2bua::new("Lobby", 0).domain("example.com").enable_auth("https://login.example/keys");
+        server.config.validate().expect("valid");
+    }
+}

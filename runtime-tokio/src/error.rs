@@ -1,0 +1,43 @@
+//! What can go wrong when a server starts or ends.
+
+use std::io;
+use std::net::SocketAddr;
+
+use strowger_core::config::ConfigError;
+use strowger_core::door::Transport;
+use thiserror::Error;
+
+/// Why a server could not start, or ended by itself.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The configuration has faults: all of them.
+    #[error("the configuration has faults: {}", list(.0))]
+    Config(Vec<ConfigError>),
+    /// A listener's address cannot be had.
+    #[error("cannot listen on {transport:?} {addr}: {source}")]
+    Bind {
+        /// What it speaks.
+        transport: Transport,
+        /// The address as configured.
+        addr: SocketAddr,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// A transport that this runtime does not have.
+    #[error("{0:?} listeners are not supported")]
+    Transport(Transport),
+    /// A thread could not be started.
+    #[error("cannot start a thread: {0}")]
+    Thread(io::Error),
+    /// It was started outside a tokio runtime with I/O and time.
+    #[error("start the server inside a tokio runtime with I/O and time enabled")]
+    NoRuntime,
+    /// The engine's thread ended without being asked to.
+    #[error("the engine's thread ended without being asked to")]
+    Ended,
+}
+
+fn list(faults: &[ConfigError]) -> String {
+    faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+}

@@ -1,0 +1,145 @@
+//! From a configuration to a running server: bind everything, then start the engine's thread and the acceptors.
+
+use std::sync::Arc;
+
+use strowger_core::Engine;
+use strowger_core::config::{Config, ListenerConfig};
+use strowger_shell::admission::Admission;
+use strowger_shell::clock::Clock;
+use strowger_shell::handle::{Call, Handle, HandleError};
+use strowger_shell::options::Options;
+use strowger_shell::promise::{Awaited, promise};
+use tokio::sync::{Notify, mpsc};
+
+use crate::accept::{Acceptor, FlowIds};
+use crate::bind::{Granted, Sockets};
+use crate::engine_loop::{EngineLoop, LoopState, key_fetcher, spawn};
+use crate::error::StartError;
+use crate::hooks::Hooks;
+use crate::stream::Streams;
+use crate::udp::UdpPort;
+
+/// Requests of handles that may wait for the engine.
+const CALLS: usize = 256;
+
+/// Where handles send to before there is a server, and after.
+pub(crate) struct Line {
+    pub(crate) handle: Handle,
+    pub(crate) calls: mpsc::Receiver<Call>,
+}
+
+impl Line {
+    pub(crate) fn new() -> Line {
+        let (sender, calls) = mpsc::channel(CALLS);
+        let handle = Handle::new(move |call| {
+            sender.try_send(call).map_err(|refused| match refused {
+                mpsc::error::TrySendError::Full(_) => HandleError::Busy,
+                mpsc::error::TrySendError::Closed(_) => HandleError::Stopped,
+            })
+        });
+        Line { handle, calls }
+    }
+}
+
+/// A running server. Dropping it does not stop it: use the [`Handle`].
+#[derive(Debug)]
+pub struct Server {
+    handle: Handle,
+    listeners: Vec<ListenerConfig>,
+    granted: Vec<Granted>,
+    done: Awaited<()>,
+}
+
+impl Server {
+    /// Binds the listeners of the configuration and starts. Call inside a tokio runtime with I/O and time: stream
+    /// connections live there. The engine and the UDP sockets get a thread of their own.
+    pub fn start(config: Config, options: Options, hooks: Hooks) -> Result<Server, StartError> {
+        Server::start_on(Line::new(), config, options, hooks)
+    }
+
+    pub(crate) fn start_on(line: Line, config: Config, options: Options, hooks: Hooks) -> Result<Server, StartError> {
+        let ambient = tokio::runtime::Handle::try_current().map_err(|_| StartError::NoRuntime)?;
+        // Faults of the configuration are told before anything is bound.
+        config.clone().validate().map_err(StartError::Config)?;
+        let mut config = config;
+        let sockets = Sockets::bind(std::mem::take(&mut config.listeners), &options)?;
+        config.listeners = sockets.listeners.clone();
+        let settings = config.validate().map_err(StartError::Config)?;
+
+        let clock = Clock::start();
+        let (sender, inbox) = mpsc::channel(options.inbox.max(1));
+        let streams = Streams {
+            inbox: sender.clone(),
+            clock: clock.clone(),
+            options: Arc::new(options.stream.clone()),
+            message_bytes: settings.limits.message_bytes,
+        };
+        let ids = FlowIds::new();
+        let admission = Admission::new(options.stream.connections, options.stream.connections_per_source);
+        let freed = Arc::new(Notify::new());
+        let granted = sockets.udp.iter().map(|udp| udp.granted).collect();
+        let mut acceptors = Vec::new();
+        for tcp in sockets.tcp {
+            let bind = |source| StartError::Bind {
+                transport: strowger_core::door::Transport::Tcp,
+                addr: config_addr(&sockets.listeners, tcp.listener),
+                source,
+            };
+            acceptors.push(Acceptor {
+                listener: tcp.listener,
+                socket: tokio::net::TcpListener::from_std(tcp.socket).map_err(bind)?,
+                ids: ids.clone(),
+                streams: streams.clone(),
+                admission: admission.clone(),
+                freed: freed.clone(),
+            });
+        }
+
+        let notices = hooks.on_notice.clone().unwrap_or_else(|| Arc::new(|_| {}));
+        let keys = key_fetcher(sender, notices).map_err(StartError::Thread)?;
+        let engine = Engine::new(settings, strowger_shell::seed(), clock.now());
+        let (promise, done) = promise();
+        let Line { handle, calls } = line;
+        let (listeners, udp) = (sockets.listeners.clone(), sockets.udp);
+        let make = move || {
+            let pending = options.datagram.pending_bytes;
+            let udp = udp.into_iter().map(|bound| UdpPort::new(ids.next(), bound, pending));
+            let udp = udp.collect::<Result<Vec<_>, _>>()?;
+            let state = LoopState::default();
+            let run =
+                EngineLoop { engine, clock, udp, listeners, inbox, calls, hooks, keys, ambient, streams, options, state };
+            Ok(run.run())
+        };
+        spawn(make, promise).map_err(StartError::Thread)?;
+        for acceptor in acceptors {
+            tokio::spawn(acceptor.run());
+        }
+        Ok(Server { handle, listeners: sockets.listeners, granted, done })
+    }
+
+    /// The listeners with their real ports, in the order of the configuration. A configuration for
+    /// [`Handle::reload`] must carry these.
+    pub fn listeners(&self) -> &[ListenerConfig] {
+        &self.listeners
+    }
+
+    /// Socket buffers granted to each UDP listener; less than asked is worth a word to the operator.
+    pub fn granted(&self) -> &[Granted] {
+        &self.granted
+    }
+
+    /// Talks to the running engine.
+    pub fn handle(&self) -> Handle {
+        self.handle.clone()
+    }
+
+    /// Waits until the server has ended: drained, or shut down by a handle.
+    pub async fn stopped(self) -> Result<(), StartError> {
+        self.done.await.ok_or(StartError::Ended)
+    }
+}
+
+fn config_addr(listeners: &[ListenerConfig], index: u16) -> std::net::SocketAddr {
+    let unspecified = std::net::SocketAddr::from(([0, 0, 0, 0], 0));
+    listeners.get(usize::from(index)).map_or(unspecified, |listener| listener.addr)
+}
