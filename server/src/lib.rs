@@ -1,0 +1,2 @@
+//! The ready-made server.
+#![forbid(unsafe_code)]

@@ -1,1 +1,2 @@
-fn main(){}
+//! The ready-made server.
+fn main() {}

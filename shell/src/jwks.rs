@@ -93,7 +93,8 @@ fn is_this_machine(rest: &str) -> bool {
         Some(v6) => v6.split(']').next().unwrap_or_default(),
         None => authority.split(':').next().unwrap_or_default(),
     };
-    !authority.contains('@') && (host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback()))
+    !authority.contains('@')
+        && (host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback()))
 }
 
 fn read_file(path: &str) -> Result<Fetched, FetchError> {

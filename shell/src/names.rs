@@ -21,7 +21,10 @@ pub fn addresses() -> Vec<IpAddr> {
 pub fn host_name() -> Option<String> {
     let name = system_host_name()?.to_ascii_lowercase();
     let good = |label: &str| {
-        !label.is_empty() && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') && !label.starts_with('-') && !label.ends_with('-')
+        !label.is_empty()
+            && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+            && !label.starts_with('-')
+            && !label.ends_with('-')
     };
     // RFC 3261 s25.1: the last label of a hostname begins with a letter.
     let last = name.rsplit('.').next()?;

@@ -7,7 +7,10 @@ use std::task::{Context, Poll, Waker};
 
 /// Both ends of a promise: who keeps it, and who waits.
 pub fn promise<T>() -> (Promise<T>, Awaited<T>) {
-    let shared = Arc::new(Shared { state: Mutex::new(State { value: None, over: false, waker: None }), told: Condvar::new() });
+    let shared = Arc::new(Shared {
+        state: Mutex::new(State { value: None, over: false, waker: None }),
+        told: Condvar::new(),
+    });
     (Promise { shared: shared.clone() }, Awaited { shared })
 }
 

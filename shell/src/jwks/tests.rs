@@ -35,9 +35,13 @@ fn temp(name: &str, bytes: &[u8]) -> std::path::PathBuf {
 
 #[test]
 fn a_key_set_is_fetched_with_its_lifetime() {
-    let (addr, server) = serve_once(ok("Cache-Control: public, Max-Age=600\r\nAge: 100\r\n", r#"{"keys":[]}"#));
+    let (addr, server) =
+        serve_once(ok("Cache-Control: public, Max-Age=600\r\nAge: 100\r\n", r#"{"keys":[]}"#));
     let fetched = fetch(&format!("http://{addr}/keys")).expect("fetched");
-    assert_eq!(fetched, Fetched { json: br#"{"keys":[]}"#.to_vec(), max_age: Some(Duration::from_secs(500)) });
+    assert_eq!(
+        fetched,
+        Fetched { json: br#"{"keys":[]}"#.to_vec(), max_age: Some(Duration::from_secs(500)) }
+    );
     assert!(server.join().expect("served").starts_with("GET /keys "));
 }
 
@@ -52,7 +56,8 @@ fn a_key_set_that_is_too_large_is_refused() {
 
 #[test]
 fn a_redirect_out_of_this_machine_is_not_followed() {
-    let (addr, _server) = serve_once("HTTP/1.1 302 Found\r\nLocation: http://192.0.2.1/\r\nContent-Length: 0\r\n\r\n".into());
+    let (addr, _server) =
+        serve_once("HTTP/1.1 302 Found\r\nLocation: http://192.0.2.1/\r\nContent-Length: 0\r\n\r\n".into());
     let result = fetch(&format!("http://{addr}/"));
     // The redirect itself is what came; it holds no keys.
     assert!(result.is_err() || result.is_ok_and(|fetched| fetched.json.is_empty()));
@@ -66,10 +71,22 @@ fn an_error_status_is_an_error() {
 
 #[test]
 fn cleartext_from_elsewhere_is_refused_before_asking() {
-    for source in ["http://192.0.2.1/keys", "http://localhost@192.0.2.1/", "ftp://127.0.0.1/", "http://localhost.example/", ""] {
+    for source in [
+        "http://192.0.2.1/keys",
+        "http://localhost@192.0.2.1/",
+        "ftp://127.0.0.1/",
+        "http://localhost.example/",
+        "",
+    ] {
         assert!(matches!(fetch(source), Err(FetchError::Source(_))), "{source}");
     }
-    for source in ["https://login.example/keys", "http://[::1]:80/", "http://localhost:1/", "/etc/keys.json", "file:///k"] {
+    for source in [
+        "https://login.example/keys",
+        "http://[::1]:80/",
+        "http://localhost:1/",
+        "/etc/keys.json",
+        "file:///k",
+    ] {
         assert!(is_source(source), "{source}");
     }
 }
