@@ -170,6 +170,21 @@ pub enum JwtAlgorithm {
     EdDsa,
 }
 
+impl JwtAlgorithm {
+    /// All of them.
+    pub const ALL: [JwtAlgorithm; 9] = [
+        JwtAlgorithm::Rs256,
+        JwtAlgorithm::Rs384,
+        JwtAlgorithm::Rs512,
+        JwtAlgorithm::Ps256,
+        JwtAlgorithm::Ps384,
+        JwtAlgorithm::Ps512,
+        JwtAlgorithm::Es256,
+        JwtAlgorithm::Es384,
+        JwtAlgorithm::EdDsa,
+    ];
+}
+
 /// One issuer of tokens.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct IssuerConfig {
@@ -185,6 +200,20 @@ pub struct IssuerConfig {
     pub keys_min_age: Duration,
     /// See `keys_min_age`.
     pub keys_max_age: Duration,
+}
+
+impl Default for IssuerConfig {
+    /// No issuer yet; RS256, ES256 and EdDSA; keys kept between a minute and a day.
+    fn default() -> IssuerConfig {
+        IssuerConfig {
+            issuer: String::new(),
+            audiences: Vec::new(),
+            jwks: String::new(),
+            algorithms: vec![JwtAlgorithm::Rs256, JwtAlgorithm::Es256, JwtAlgorithm::EdDsa],
+            keys_min_age: Duration::from_secs(60),
+            keys_max_age: Duration::from_secs(86_400),
+        }
+    }
 }
 
 /// Bearer tokens, RFC 8898.
@@ -205,6 +234,21 @@ pub struct JwtConfig {
     pub allow_cleartext: bool,
     /// Shortest time between two fetches of one key set for an unknown `kid`.
     pub refetch_interval: Duration,
+}
+
+impl Default for JwtConfig {
+    /// No issuer yet; the AoR is in `sub`, tokens travel encrypted only.
+    fn default() -> JwtConfig {
+        JwtConfig {
+            issuers: Vec::new(),
+            authz_server: None,
+            scope: None,
+            aor_claim: "sub".into(),
+            leeway: Duration::from_secs(30),
+            allow_cleartext: false,
+            refetch_interval: Duration::from_secs(30),
+        }
+    }
 }
 
 /// What happens to the contact that is one too many.
