@@ -561,3 +561,6 @@ fn unavailable() -> Verdict {
         AuthVerdict::Unavailable,
     )
 }
+
+#[cfg(test)]
+mod tests;

@@ -77,11 +77,16 @@ impl Config {
             ("", Some(name)) => name.clone(),
             (realm, _) => realm.into(),
         };
+        // A listener may offer an algorithm that no other does: every account gets a hash for it.
+        let mut hashed = self.digest.algorithms.clone();
+        hashed.extend(self.listeners.iter().flat_map(|l| l.algorithms.iter().flatten()));
+        hashed.sort();
+        hashed.dedup();
         let accounts = self
             .accounts
             .iter()
             .enumerate()
-            .filter_map(|(i, a)| account(i, a, &self.digest.algorithms, &realm, &domains, &mut faults))
+            .filter_map(|(i, a)| account(i, a, &hashed, &realm, &domains, &mut faults))
             .collect::<Vec<_>>();
         refuse_twins(&accounts, &mut faults);
         if !faults.0.is_empty() {
