@@ -341,8 +341,8 @@ impl Writer<'_> {
         for span in request.spans() {
             let own = match span.header {
                 Header::Via => core::mem::take(&mut top_via) && source.is_some(),
-                Header::To if request.is_first(&span) => to_tag.is_some(),
-                Header::From | Header::CallId | Header::Cseq if request.is_first(&span) => false,
+                Header::To => to_tag.is_some(),
+                Header::From | Header::CallId | Header::Cseq => false,
                 _ => continue,
             };
             if span.plain && !own {
@@ -357,14 +357,14 @@ impl Writer<'_> {
             let Some(line) = request.line_at(&span) else { continue };
             match (span.header, to_tag, source) {
                 (Header::Via, _, Some(source)) if own => self.top_via(line, source),
-                (Header::To, Some(tag), _) => self.to_with_tag(request, line, tag),
+                (Header::To, Some(tag), _) => self.tagged_to(request, line, tag),
                 _ => _ = self.raw_line(line),
             }
         }
         self.out.extend_from_slice(raw.get(run).unwrap_or_default());
     }
 
-    fn to_with_tag(&mut self, request: Message<'_>, line: Line<'_>, tag: &str) {
+    fn tagged_to(&mut self, request: Message<'_>, line: Line<'_>, tag: &str) {
         // A value that ends with its bracket has no parameters; one that cannot be read has no tag that counts.
         let has_tag = line.value.last() != Some(&b'>') && request.to().is_ok_and(|to| to.tag().is_some());
         if has_tag {

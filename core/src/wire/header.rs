@@ -165,6 +165,38 @@ impl Header {
         }
     }
 
+    /// The header whose name stands at the beginning of a line and directly before a colon, and the length of what
+    /// stands before the colon; [`Header::Other`] says only that it is not in the table. `None` if there is no colon in
+    /// the first 16 bytes, or less is there. Compares eight bytes at a time.
+    #[inline(always)]
+    pub(super) fn before_colon(line: &[u8]) -> Option<(Header, usize)> {
+        let ([first, second], []) = line.first_chunk::<16>()?.as_chunks::<8>() else { return None };
+        let word = u64::from_le_bytes(*first);
+        let colon = colon(word);
+        if colon != 0 {
+            let len = (colon.trailing_zeros() / 8) as usize;
+            let name = (word | EACH * 0x20) & MASKS.get(len)?;
+            let header = if len == 1 { BY_LETTER[name as usize & 0xff] } else { Header::packed([name, 0]) };
+            return Some((header, len));
+        }
+        let second = u64::from_le_bytes(*second);
+        let len = (self::colon(second).trailing_zeros() / 8) as usize;
+        let name = [word | EACH * 0x20, (second | EACH * 0x20) & MASKS.get(len)?];
+        Some((Header::packed(name), 8 + len))
+    }
+
+    #[inline(always)]
+    fn packed(name: [u64; 2]) -> Header {
+        let mut slot = packed_slot(name);
+        loop {
+            let header = BY_PACKED[slot % SLOTS];
+            if PACKED[header as usize] == name || header == Header::Other {
+                return header;
+            }
+            slot += 1;
+        }
+    }
+
     /// The name as its RFC writes it; empty for [`Header::Other`].
     #[inline]
     pub const fn name(self) -> &'static str {
@@ -209,6 +241,69 @@ static BY_NAME: [Header; SLOTS] = {
     table
 };
 
+// Every byte 1.
+const EACH: u64 = u64::MAX / 0xff;
+
+// The first bytes of a word.
+static MASKS: [u64; 8] = {
+    let mut masks = [0; 8];
+    let mut i = 1;
+    while i < 8 {
+        masks[i] = masks[i - 1] << 8 | 0xff;
+        i += 1;
+    }
+    masks
+};
+
+// Names of up to 15 bytes in lower case, eight bytes to a number, by header. Longer ones are no name to be found.
+static PACKED: [[u64; 2]; Header::COUNT] = {
+    let mut packed = [[u64::MAX; 2]; Header::COUNT];
+    let mut i = 0;
+    while i < NAMED {
+        let name = NAMES[i].as_bytes();
+        if name.len() < 16 {
+            packed[i] = [0, 0];
+            let mut at = 0;
+            while at < name.len() {
+                packed[i][at / 8] |= ((name[at] | 0x20) as u64) << (at % 8 * 8);
+                at += 1;
+            }
+        }
+        i += 1;
+    }
+    packed
+};
+
+// Like BY_NAME, for PACKED.
+static BY_PACKED: [Header; SLOTS] = {
+    let mut table = [Header::Other; SLOTS];
+    let mut i = 0;
+    while i < NAMED {
+        if PACKED[i][0] != u64::MAX {
+            let mut at = packed_slot(PACKED[i]);
+            while table[at % SLOTS] as usize != Header::Other as usize {
+                at += 1;
+            }
+            table[at % SLOTS] = Header::ALL[i];
+        }
+        i += 1;
+    }
+    table
+};
+
+/// Where the search for a packed name begins.
+#[inline(always)]
+const fn packed_slot([first, second]: [u64; 2]) -> usize {
+    ((first ^ second.rotate_left(21)).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - 9)) as usize
+}
+
+/// The lowest bit set marks the first colon in a word; zero if there is none.
+#[inline(always)]
+const fn colon(word: u64) -> u64 {
+    let others = word ^ (EACH * b':' as u64);
+    others.wrapping_sub(EACH) & !others & (EACH * 0x80)
+}
+
 static BY_LETTER: [Header; 256] = {
     let mut table = [Header::Other; 256];
     let mut i = 0;
@@ -246,6 +341,34 @@ mod tests {
             assert_eq!(Header::of(name.as_bytes()), header, "{name}");
             assert_eq!(Header::of(name.to_ascii_uppercase().as_bytes()), header, "{name}");
             assert_eq!(Header::of(name.to_ascii_lowercase().as_bytes()), header, "{name}");
+        }
+    }
+
+    #[test]
+    fn names_before_a_colon_are_found_like_names() {
+        let of = |text: &str| {
+            let mut line = [b' '; 16];
+            text.bytes().zip(&mut line).for_each(|(b, slot)| *slot = b);
+            Header::before_colon(&line)
+        };
+        for header in Header::ALL {
+            let name = header.name();
+            let expected = (name.len() < 16).then_some((header, name.len()));
+            assert_eq!(of(&format!("{name}: x")), expected, "{name}");
+            assert_eq!(of(&format!("{}:x:", name.to_ascii_uppercase())), expected, "{name}");
+            assert_eq!(of(&format!("{}:x:", name.to_ascii_lowercase())), expected, "{name}");
+            if let Some(letter) = header.compact() {
+                assert_eq!(of(&format!("{}:", char::from(letter))), Some((header, 1)));
+                assert_eq!(of(&format!("{}:", char::from(letter.to_ascii_uppercase()))), Some((header, 1)));
+            }
+        }
+        for text in [":", "Via : x", " Via:", "Viaa:", "q:", "X-Own: a", "\0\0:", "Content-Length :", "Vi\0:"]
+        {
+            let colon = text.find(':').expect("has one");
+            assert_eq!(of(text), Some((Header::Other, colon)), "{text:?}");
+        }
+        for text in ["", "Via", "Via                 :", "Content-Length  :"] {
+            assert_eq!(of(text), None, "{text:?}");
         }
     }
 

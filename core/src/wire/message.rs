@@ -5,12 +5,12 @@
 //! Nothing is allocated for up to 48 header lines.
 
 use core::fmt;
+use core::ops::Deref;
 
 use bytes::Bytes;
 use memchr::memchr2;
-use smallvec::SmallVec;
 
-use super::scan::{self, Folding, Physical, Start};
+use super::scan::{self, Folding, Start};
 use super::split::{self, Split};
 use super::{Fault, Header, Method, ParseError};
 use crate::base::text;
@@ -33,7 +33,7 @@ impl Default for Bounds {
 /// Where the parts of a message lie. One can be used for many messages, one after the other.
 #[derive(Clone)]
 pub struct Layout {
-    entries: SmallVec<[Entry; 48]>,
+    entries: Entries,
     // By header: the number of its first line, counted from one; 0 for none.
     first: [u16; Header::COUNT],
     start: Start,
@@ -54,12 +54,72 @@ struct Entry {
     plain: bool,
 }
 
+/// The header lines of a message: on the spot while they are few, else on the heap.
+#[derive(Clone)]
+struct Entries {
+    len: usize,
+    few: [Entry; FEW],
+    many: Vec<Entry>,
+}
+
+// All zero, so that a table of them is cheap to make.
+const NO_ENTRY: Entry = Entry {
+    start: 0,
+    name_end: 0,
+    value_start: 0,
+    value_end: 0,
+    end: 0,
+    header: Header::Accept,
+    plain: false,
+};
+
+/// How many header lines fit without the heap.
+const FEW: usize = 48;
+
+impl Entries {
+    #[inline(always)]
+    fn new() -> Entries {
+        Entries { len: 0, few: [NO_ENTRY; FEW], many: Vec::new() }
+    }
+
+    #[inline(always)]
+    fn push(&mut self, entry: Entry) {
+        match self.few.get_mut(self.len) {
+            Some(slot) => *slot = entry,
+            None => self.push_many(entry),
+        }
+        self.len += 1;
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn push_many(&mut self, entry: Entry) {
+        if self.many.is_empty() {
+            self.many.extend_from_slice(&self.few);
+        }
+        self.many.push(entry);
+    }
+
+    fn clear(&mut self) {
+        self.len = 0;
+        self.many = Vec::new();
+    }
+}
+
+impl Deref for Entries {
+    type Target = [Entry];
+    #[inline(always)]
+    fn deref(&self) -> &[Entry] {
+        self.few.get(..self.len).unwrap_or(&self.many)
+    }
+}
+
 impl Layout {
     /// An empty one.
     #[inline]
     pub fn new() -> Layout {
         Layout {
-            entries: SmallVec::new(),
+            entries: Entries::new(),
             first: [0; Header::COUNT],
             start: Start::Response { status: 0, reason_start: 0, reason_end: 0 },
             head: 0,
@@ -68,26 +128,33 @@ impl Layout {
         }
     }
 
-    #[inline]
-    fn push(&mut self, start: usize, line: &Physical, field: &scan::Field) -> Result<(), ParseError> {
-        let Some(first) = self.first.get_mut(field.header as usize) else { return Ok(()) };
-        let repeated = *first != 0;
-        if !repeated {
+    fn clear(&mut self) {
+        if self.entries.len > 0 {
+            self.entries.clear();
+            self.first = [0; Header::COUNT];
+        }
+        (self.head, self.body, self.end) = (0, 0, 0);
+    }
+
+    /// Adds a header line; false, and nothing is done, if its header stands already and may stand once.
+    #[inline(always)]
+    fn push(&mut self, start: usize, end: usize, plain: bool, field: &scan::Field) -> bool {
+        let Some(first) = self.first.get_mut(field.header as usize) else { return false };
+        if *first == 0 {
             *first = self.entries.len() as u16 + 1;
+        } else if field.header.is_single() {
+            return false;
         }
         self.entries.push(Entry {
             start: start as u16,
             name_end: field.name_end as u16,
             value_start: field.value_start as u16,
             value_end: field.value_end as u16,
-            end: line.end as u16,
+            end: end as u16,
             header: field.header,
-            plain: line.plain,
+            plain,
         });
-        match repeated && field.header.is_single() {
-            true => Err(ParseError::new(field.header.name(), Fault::Repeated)),
-            false => Ok(()),
-        }
+        true
     }
 }
 
@@ -159,15 +226,14 @@ impl FirstFault {
 /// Fills the layout as far as the head can be read, past faulty lines. True if the start line is one of a request.
 fn scan_head(raw: &[u8], layout: &mut Layout, bounds: &Bounds, fault: &mut FirstFault) -> bool {
     const CUT: ParseError = ParseError::new("message", Fault::Truncated);
-    layout.entries.clear();
-    layout.first = [0; Header::COUNT];
-    (layout.head, layout.body, layout.end) = (0, 0, 0);
+    const NOT_SIP: ParseError = ParseError::new("message", Fault::NotSip);
+    layout.clear();
     let Some(line) = scan::line(raw, 0, Folding::Refused) else {
-        fault.note(if scan::may_be_start(raw) { CUT } else { ParseError::new("message", Fault::NotSip) });
+        fault.note(if scan::may_be_start(raw) { CUT } else { NOT_SIP });
         return false;
     };
     if line.bad {
-        fault.note(ParseError::new("message", Fault::NotSip));
+        fault.note(NOT_SIP);
         return false;
     }
     layout.start = match scan::start_line(raw.get(..line.content_end).unwrap_or_default()) {
@@ -181,34 +247,58 @@ fn scan_head(raw: &[u8], layout: &mut Layout, bounds: &Bounds, fault: &mut First
     layout.head = line.end as u16;
     let mut at = line.end;
     loop {
-        let Some(line) = scan::line(raw, at, Folding::Allowed) else {
-            fault.note(CUT);
-            break;
-        };
-        if line.content_end == at {
-            at = line.end;
-            break;
-        }
-        if layout.entries.len() >= bounds.headers {
-            fault.note(ParseError::new("message", Fault::TooMany));
-            break;
-        }
-        match scan::field(raw, at, line.content_end) {
-            Ok(field) if line.bad => {
-                let what = if field.header == Header::Other { "header" } else { field.header.name() };
-                fault.note(ParseError::new(what, Fault::Malformed));
+        match scan::plain_line(raw, at) {
+            Some((field, end))
+                if layout.entries.len() < bounds.headers && layout.push(at, end, true, &field) =>
+            {
+                at = end;
             }
-            Ok(field) => {
-                if let Err(error) = layout.push(at, &line, &field) {
-                    fault.note(error);
+            _ => match odd_line(raw, at, layout, bounds, fault) {
+                Ok(end) => at = end,
+                Err(head_end) => {
+                    at = head_end;
+                    break;
                 }
-            }
-            Err(error) => fault.note(error),
+            },
         }
-        at = line.end;
     }
     (layout.body, layout.end) = (at as u16, at as u16);
     matches!(layout.start, Start::Request { .. })
+}
+
+/// Takes any line at `at`: where it ends, or as the failure where the head ends.
+#[inline(never)]
+fn odd_line(
+    raw: &[u8],
+    at: usize,
+    layout: &mut Layout,
+    bounds: &Bounds,
+    fault: &mut FirstFault,
+) -> Result<usize, usize> {
+    let Some(line) = scan::line(raw, at, Folding::Allowed) else {
+        fault.note(ParseError::new("message", Fault::Truncated));
+        return Err(at);
+    };
+    if line.content_end == at {
+        return Err(line.end);
+    }
+    if layout.entries.len() >= bounds.headers {
+        fault.note(ParseError::new("message", Fault::TooMany));
+        return Err(at);
+    }
+    match scan::field(raw, at, line.content_end) {
+        Ok(field) if line.bad => {
+            let what = if field.header == Header::Other { "header" } else { field.header.name() };
+            fault.note(ParseError::new(what, Fault::Malformed));
+        }
+        Ok(field) => {
+            if !layout.push(at, line.end, line.plain, &field) {
+                fault.note(ParseError::new(field.header.name(), Fault::Repeated));
+            }
+        }
+        Err(error) => fault.note(error),
+    }
+    Ok(line.end)
 }
 
 /// RFC 3261 s18.3: Content-Length ends the body of a datagram, and without it the datagram does.
@@ -398,12 +488,6 @@ impl<'m> Message<'m> {
             end: usize::from(entry.end),
             plain: entry.plain,
         })
-    }
-
-    /// True if it is the first line of its header.
-    #[inline]
-    pub(super) fn is_first(&self, span: &Span) -> bool {
-        self.first_index(span.header) == span.index
     }
 
     /// The line that lies there.

@@ -4,7 +4,7 @@
 //! with a space or a tab. A bare CR makes the line malformed, and so does a NUL, except behind a backslash, where
 //! RFC 3261 s25.1 allows it as a quoted-pair (RFC 4475 s3.1.1.2).
 
-use memchr::{memchr, memchr3};
+use memchr::memchr;
 
 use super::{Fault, Header, Method, ParseError};
 use crate::base::text;
@@ -30,42 +30,94 @@ pub(super) struct Physical {
 }
 
 /// The line that begins at `start`; `None` if it has no end.
-#[inline]
 pub(super) fn line(bytes: &[u8], start: usize, folding: Folding) -> Option<Physical> {
-    let mut found = Physical { end: start, content_end: start, plain: true, bad: false };
-    let mut at = start;
+    let (mut plain, mut bad) = (true, false);
+    let mut i = low_byte_from(bytes, start)?;
     loop {
-        let i = at + memchr3(b'\n', b'\r', 0, bytes.get(at..)?)?;
-        match bytes.get(i)? {
-            b'\r' if bytes.get(i + 1) == Some(&b'\n') => {
-                found.content_end = i;
-                found.end = i + 2;
-            }
+        let end = match bytes.get(i)? {
+            b'\r' if bytes.get(i + 1) == Some(&b'\n') => i + 2,
             b'\n' => {
-                found.content_end = i;
-                found.end = i + 1;
-                found.plain = false;
+                plain = false;
+                i + 1
             }
-            b'\r' => {
-                found.bad = true;
-                at = i + 1;
+            other => {
+                bad |= match other {
+                    b'\r' => true,
+                    0 => i == start || bytes.get(i - 1) != Some(&b'\\'),
+                    _ => false,
+                };
+                i = low_byte_from(bytes, i + 1)?;
                 continue;
             }
-            _ => {
-                found.bad |= !(i > start && bytes.get(i - 1) == Some(&b'\\'));
-                at = i + 1;
-                continue;
-            }
-        }
+        };
         // RFC 3261 s7.3.1: a line that begins with white space continues the one before. An empty line ends the head.
-        let folded = matches!(bytes.get(found.end), Some(b' ' | b'\t'));
-        if folded && folding == Folding::Allowed && found.content_end > start {
-            found.plain = false;
-            at = found.end;
+        let folded = matches!(bytes.get(end), Some(b' ' | b'\t'));
+        if folded && folding == Folding::Allowed && i > start {
+            plain = false;
+            i = low_byte_from(bytes, end)?;
             continue;
         }
-        return Some(found);
+        return Some(Physical { end, content_end: i, plain, bad });
     }
+}
+
+/// What nearly all header lines are: a name, a colon, one space, a value, CRLF; not folded, not the last line of what is
+/// there. Gives its parts and where it ends. `None` says only that [`line`] and [`field`] must look.
+#[inline(always)]
+pub(super) fn plain_line(bytes: &[u8], start: usize) -> Option<(Field, usize)> {
+    let rest = bytes.get(start..)?;
+    let (header, name_len) = Header::before_colon(rest)?;
+    if header == Header::Other && !text::is_token(rest.get(..name_len)?) {
+        return None;
+    }
+    // What is before the value holds no line end.
+    let value_at = name_len + 2;
+    let value_len = low_byte(rest.get(value_at..)?)?;
+    let [b' ', value @ ..] = rest.get(name_len + 1..value_at + value_len)? else { return None };
+    if *value.first()? <= b' ' || *value.last()? <= b' ' {
+        return None;
+    }
+    let [b'\r', b'\n', next] = rest.get(value_at + value_len..)?.first_chunk::<3>()? else { return None };
+    if matches!(next, b' ' | b'\t') {
+        return None;
+    }
+    let value_start = start + value_at;
+    let value_end = value_start + value_len;
+    Some((Field { header, name_end: start + name_len, value_start, value_end }, value_end + 2))
+}
+
+/// Position of the first byte that is at most a CR: line ends, NUL, tabs and the controls among them.
+#[inline(always)]
+fn low_byte(bytes: &[u8]) -> Option<usize> {
+    const EACH: u64 = u64::MAX / 0xff;
+    const ABOVE: u8 = b'\r' + 1;
+    // Marks the bytes below; the lowest mark is exact.
+    let marks = |half: &[u8; 8]| {
+        let word = u64::from_le_bytes(*half);
+        word.wrapping_sub(EACH * ABOVE as u64) & !word & (EACH * 0x80)
+    };
+    let (chunks, tail) = bytes.as_chunks::<16>();
+    let mut i = 0;
+    for chunk in chunks {
+        // Without an early end, so that the compiler compares all of them in one step.
+        if chunk.iter().fold(false, |found, &b| found | (b < ABOVE)) {
+            let (halves, _) = chunk.as_chunks::<8>();
+            for half in halves {
+                let marks = marks(half);
+                if marks != 0 {
+                    return Some(i + (marks.trailing_zeros() / 8) as usize);
+                }
+                i += 8;
+            }
+        }
+        i += 16;
+    }
+    tail.iter().position(|&b| b < ABOVE).map(|n| i + n)
+}
+
+/// Like [`low_byte`], from a position on.
+fn low_byte_from(bytes: &[u8], at: usize) -> Option<usize> {
+    low_byte(bytes.get(at..)?).map(|n| at + n)
 }
 
 /// Length of the line ends that `bytes` begins with. RFC 3261 s7.5: they are ignored before a start line.
@@ -82,15 +134,24 @@ pub(super) struct Field {
     pub(super) value_end: usize,
 }
 
+const MALFORMED: ParseError = ParseError::new("header", Fault::Malformed);
+
 /// Finds name and value of the header line in `bytes[start..content_end]`; the value without white space around it.
-#[inline]
 pub(super) fn field(bytes: &[u8], start: usize, content_end: usize) -> Result<Field, ParseError> {
-    const MALFORMED: ParseError = ParseError::new("header", Fault::Malformed);
-    let content = bytes.get(start..content_end).ok_or(MALFORMED)?;
-    let colon = memchr(b':', content).ok_or(MALFORMED)?;
-    let (name, value) = content.split_at(colon);
+    let line = bytes.get(start..content_end).ok_or(MALFORMED)?;
+    let (header, name_len, colon) = name(line)?;
+    let value = line.get(colon + 1..).ok_or(MALFORMED)?;
+    let leading = value.iter().take_while(|&&b| is_space(b)).count();
+    let value = text::trim(value);
+    let value_start = start + colon + 1 + leading;
+    Ok(Field { header, name_end: start + name_len, value_start, value_end: value_start + value.len() })
+}
+
+/// The header a line is of, the length of its name, and where its colon is.
+fn name(line: &[u8]) -> Result<(Header, usize, usize), ParseError> {
+    let colon = memchr(b':', line).ok_or(MALFORMED)?;
+    let mut name = line.get(..colon).unwrap_or_default();
     // RFC 3261 s7.3.1: white space may stand before the colon.
-    let mut name = name;
     while let [rest @ .., b' ' | b'\t'] = name {
         name = rest;
     }
@@ -98,31 +159,12 @@ pub(super) fn field(bytes: &[u8], start: usize, content_end: usize) -> Result<Fi
     if header == Header::Other && !text::is_token(name) {
         return Err(MALFORMED);
     }
-    let value = value.get(1..).unwrap_or_default();
-    let trailing = trailing_space(value);
-    let value = value.get(..value.len() - trailing).unwrap_or_default();
-    let leading = leading_space(value);
-    Ok(Field {
-        header,
-        name_end: start + name.len(),
-        value_start: content_end - trailing - value.len() + leading,
-        value_end: content_end - trailing,
-    })
+    Ok((header, name.len(), colon))
 }
 
 #[inline]
 fn is_space(b: u8) -> bool {
     matches!(b, b' ' | b'\t' | b'\r' | b'\n')
-}
-
-#[inline]
-fn leading_space(bytes: &[u8]) -> usize {
-    bytes.iter().take_while(|&&b| is_space(b)).count()
-}
-
-#[inline]
-fn trailing_space(bytes: &[u8]) -> usize {
-    bytes.iter().rev().take_while(|&&b| is_space(b)).count()
 }
 
 /// A start line taken apart; positions count from the beginning of the message.
@@ -172,7 +214,7 @@ fn status_line(content: &[u8]) -> Result<Start, ParseError> {
 fn request_line(content: &[u8]) -> Result<Start, (ParseError, Option<Start>)> {
     const WHAT: &str = "Request-Line";
     // RFC 3261 s7.1: Method SP Request-URI SP SIP-Version, one space each and none anywhere else.
-    let parts = memchr(b' ', content).and_then(|method_end| {
+    let parts = content.iter().position(|&b| b == b' ').and_then(|method_end| {
         let (name, rest) = content.split_at(method_end);
         let rest = rest.get(1..)?;
         let uri_len = memchr(b' ', rest)?;
@@ -184,7 +226,7 @@ fn request_line(content: &[u8]) -> Result<Start, (ParseError, Option<Start>)> {
         return Err((unlike_sip(content), None));
     }
     let start = Start::Request { method, method_end: name.len(), uri_end: name.len() + 1 + uri_len };
-    if uri_len > 0 && version.eq_ignore_ascii_case(b"SIP/2.0") {
+    if uri_len > 0 && (version == b"SIP/2.0" || version.eq_ignore_ascii_case(b"SIP/2.0")) {
         return Ok(start);
     }
     if uri_len > 0 && is_version(version) {
