@@ -1,6 +1,6 @@
 //! Contact: RFC 3261 s20.10, with the parameters of RFC 5626 (outbound) and RFC 3840 (capabilities).
 
-use super::params::Param;
+use super::params::{Param, is_name};
 use super::{Fault, NameAddr, ParseError};
 use crate::base::text::{clamp_u32, decimal_u32, trim};
 
@@ -83,7 +83,7 @@ impl<'m> ContactValue<'m> {
         params.iter().filter(|param| {
             ![&b"q"[..], b"expires", b"reg-id", b"+sip.instance"]
                 .iter()
-                .any(|name| param.name.eq_ignore_ascii_case(name))
+                .any(|known| is_name(param.name, known))
         })
     }
 
@@ -94,8 +94,9 @@ impl<'m> ContactValue<'m> {
     }
 }
 
-/// `qvalue` in thousandths: up to three digits behind the point, and none is needed before it.
-pub(crate) fn qvalue(text: &[u8]) -> Result<u16, Fault> {
+/// A `qvalue` in thousandths: up to three digits behind the point, and none is needed before it. For callers that go
+/// over the parameters themselves; [`ContactValue::q`] for all others.
+pub fn qvalue(text: &[u8]) -> Result<u16, Fault> {
     let dot = text.iter().position(|byte| *byte == b'.').unwrap_or(text.len());
     let (whole, fraction) = text.split_at_checked(dot).ok_or(Fault::Malformed)?;
     let fraction = fraction.strip_prefix(b".").unwrap_or_default();

@@ -9,6 +9,7 @@ use nom::branch::alt;
 use nom::sequence::{separated_pair, terminated};
 
 use super::grammar::{Parsed, SPACE, TOKEN68, VALUE, gap, mark, quoted, run, space, token};
+use super::params::is_name;
 use super::{Fault, ParseError};
 use crate::base::text::{Push, trim};
 
@@ -98,7 +99,7 @@ macro_rules! auth_view {
             fn read(input: &'m [u8]) -> Result<$view<'m>, Fault> {
                 let mut view = $view::default();
                 auth_params(input, |name, value| {
-                    $(if name.len() == $name.len() && name.eq_ignore_ascii_case($name) {
+                    $(if is_name(name, $name) {
                         return Some(view.$field.replace(value).is_some());
                     })*
                     None

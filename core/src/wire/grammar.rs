@@ -37,8 +37,8 @@ pub(crate) const NAME: Set = Set(&MORE, bit::NAME);
 pub(crate) const SPACE: Set = Set(&MORE, bit::SPACE);
 /// `token68` of RFC 7235 s2.1 without the padding.
 pub(crate) const TOKEN68: Set = Set(&MORE, bit::TOKEN68);
-/// What an opaque URI is made of: visible ASCII without `<`, `>` and `"`.
-pub(crate) const OPAQUE: Set = Set(&MORE, bit::OPAQUE);
+/// A label of a host name: [`HOST`] without the dot.
+pub(crate) const LABEL: Set = Set(&MORE, bit::LABEL);
 /// An unquoted display name, taken broadly: anything but controls and `" : ; , < >`, so that dots and UTF-8 pass.
 pub(crate) const DISPLAY: Set = Set(&MORE, bit::DISPLAY);
 
@@ -49,7 +49,7 @@ mod bit {
     pub(super) const NAME: u8 = 1 << 3;
     pub(super) const SPACE: u8 = 1 << 4;
     pub(super) const TOKEN68: u8 = 1 << 5;
-    pub(super) const OPAQUE: u8 = 1 << 6;
+    pub(super) const LABEL: u8 = 1 << 6;
     pub(super) const DISPLAY: u8 = 1 << 7;
 }
 
@@ -87,8 +87,8 @@ const fn classes(b: u8) -> u8 {
     if b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b'~' | b'+' | b'/') {
         bits |= bit::TOKEN68;
     }
-    if b.is_ascii_graphic() && !matches!(b, b'<' | b'>' | b'"') {
-        bits |= bit::OPAQUE;
+    if b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_') {
+        bits |= bit::LABEL;
     }
     if (b >= b' ' || space) && !matches!(b, b'"' | b':' | b';' | b',' | b'<' | b'>' | 0x7f) {
         bits |= bit::DISPLAY;
@@ -117,20 +117,20 @@ pub(crate) fn run(input: &[u8], from: usize, set: Set) -> usize {
 /// The end of the run of this set and of well-formed escapes (`%` HEX HEX) that begins at `from`.
 #[inline(always)]
 pub(crate) fn run_escaped(input: &[u8], from: usize, set: Set) -> usize {
-    let mut at = from;
-    loop {
-        at = run(input, at, set);
-        match input.get(at..) {
-            Some([b'%', high, low, ..]) if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() => at += 3,
-            _ => return at,
-        }
-    }
+    let at = run(input, from, set);
+    if input.get(at) == Some(&b'%') { behind_escapes(input, at, set) } else { at }
 }
 
-/// Whether all of it is of this set; true for nothing.
-#[inline]
-pub(crate) fn all(input: &[u8], set: Set) -> bool {
-    run(input, 0, set) == input.len()
+/// The rest of [`run_escaped`], from the first escape.
+#[inline(never)]
+fn behind_escapes(input: &[u8], mut at: usize, set: Set) -> usize {
+    while let Some([b'%', high, low, ..]) = input.get(at..)
+        && high.is_ascii_hexdigit()
+        && low.is_ascii_hexdigit()
+    {
+        at = run(input, at + 3, set);
+    }
+    at
 }
 
 /// A non-empty token.

@@ -3,7 +3,7 @@
 use core::fmt;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::grammar::{HOST, is};
+use super::grammar::{HOST, LABEL, is, run};
 use super::{Fault, ParseError};
 use crate::base::text::Push;
 
@@ -41,34 +41,38 @@ impl<'m> Host<'m> {
     }
 
     /// Reads the host the input begins with, and says where it ends.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn prefix(input: &'m [u8]) -> Result<(Host<'m>, usize), Fault> {
-        if let [b'[', rest @ ..] = input {
-            let end = memchr::memchr(b']', rest).ok_or(Fault::Malformed)?;
-            let address = rest.get(..end).and_then(ipv6).ok_or(Fault::Malformed)?;
-            return Ok((Host::V6(address), end + 2));
-        }
-        let mut after_dot = true;
-        let mut end = 0;
-        while let Some(&byte) = input.get(end)
-            && is(byte, HOST)
-        {
-            if byte == b'.' {
-                if after_dot {
-                    return Err(Fault::Malformed);
-                }
-                after_dot = true;
-            } else {
-                after_dot = false;
+        match input.first() {
+            Some(b'[') => {
+                let end = memchr::memchr(b']', input).ok_or(Fault::Malformed)?;
+                let address = input.get(1..end).and_then(ipv6).ok_or(Fault::Malformed)?;
+                return Ok((Host::V6(address), end + 1));
             }
-            end += 1;
+            Some(b'0'..=b'9') => {
+                if let Some((address, end)) = ipv4(input)
+                    && !input.get(end).is_some_and(|byte| is(*byte, HOST))
+                {
+                    return Ok((Host::V4(address), end));
+                }
+            }
+            _ => {}
+        }
+        let mut end = run(input, 0, LABEL);
+        while input.get(end) == Some(&b'.') {
+            let label = run(input, end + 1, LABEL);
+            if label == end + 1 && input.get(label) == Some(&b'.') {
+                return Err(Fault::Malformed);
+            }
+            end = label;
         }
         let name = input.get(..end).unwrap_or_default();
         match name {
-            [] | [b'-', ..] => Err(Fault::Malformed),
+            [] | [b'-' | b'.', ..] => Err(Fault::Malformed),
             _ if end > NAME_BYTES => Err(Fault::TooLong),
             [.., last] if last.is_ascii_alphabetic() => Ok((Host::Name(name), end)),
-            _ => numeric(name).map(|host| (host, end)),
+            _ if ends_in_number(name) => Err(Fault::Malformed),
+            _ => Ok((Host::Name(name), end)),
         }
     }
 
@@ -89,7 +93,14 @@ impl<'m> Host<'m> {
                     out.push_byte(byte.to_ascii_lowercase());
                 }
             }
-            Host::V4(address) => write_address(out, &address),
+            Host::V4(address) => {
+                for (index, octet) in address.octets().into_iter().enumerate() {
+                    if index > 0 {
+                        out.push_byte(b'.');
+                    }
+                    out.push_bytes(itoa::Buffer::new().format(octet).as_bytes());
+                }
+            }
             Host::V6(address) => write_address(out, &address),
         }
     }
@@ -120,21 +131,22 @@ impl fmt::Display for Host<'_> {
     }
 }
 
-/// Reads a whole port.
+/// Reads the port that begins at `from`, and says where it ends.
 #[inline]
-pub(crate) fn port(digits: &[u8]) -> Result<u16, Fault> {
-    if digits.is_empty() {
-        return Err(Fault::Malformed);
-    }
+pub(crate) fn port(input: &[u8], from: usize) -> Result<(u16, usize), Fault> {
     let mut value = 0_u32;
-    for byte in digits {
-        let digit = byte.wrapping_sub(b'0');
-        if digit > 9 {
-            return Err(Fault::Malformed);
-        }
-        value = (value * 10 + u32::from(digit)).min(100_000);
+    let mut at = from;
+    while let Some(byte) = input.get(at)
+        && byte.is_ascii_digit()
+    {
+        value = (value * 10 + u32::from(byte - b'0')).min(1 << 16);
+        at += 1;
     }
-    u16::try_from(value).map_err(|_| Fault::Range)
+    match u16::try_from(value) {
+        Ok(_) if at == from => Err(Fault::Malformed),
+        Ok(port) => Ok((port, at)),
+        Err(_) => Err(Fault::Range),
+    }
 }
 
 /// An IPv6 address without brackets and without a zone.
@@ -146,18 +158,17 @@ fn ipv6(input: &[u8]) -> Option<Ipv6Addr> {
     core::str::from_utf8(input).ok()?.parse().ok()
 }
 
-/// What ends in no letter: an IPv4 address, or a name whose last label is not a number.
+/// Whether the last label is a number.
+// RFC 3261 s25.1: the last label begins with a letter. Names that end in a digit exist; a number alone is an address
+// gone wrong.
 #[inline(never)]
-fn numeric(name: &[u8]) -> Result<Host<'_>, Fault> {
-    if let Some(address) = ipv4(name) {
-        return Ok(Host::V4(address));
-    }
-    // RFC 3261 s25.1: the last label begins with a letter. Names with digits there exist; a number alone is none.
-    let top = name.strip_suffix(b".").unwrap_or(name).rsplit(|byte| *byte == b'.').next().unwrap_or_default();
-    if top.iter().all(u8::is_ascii_digit) { Err(Fault::Malformed) } else { Ok(Host::Name(name)) }
+fn ends_in_number(name: &[u8]) -> bool {
+    let name = name.strip_suffix(b".").unwrap_or(name);
+    name.rsplit(|byte| *byte == b'.').next().is_some_and(|top| top.iter().all(u8::is_ascii_digit))
 }
 
-fn ipv4(input: &[u8]) -> Option<Ipv4Addr> {
+/// The IPv4 address the input begins with, and where it ends.
+fn ipv4(input: &[u8]) -> Option<(Ipv4Addr, usize)> {
     let mut octets = [0_u8; 4];
     let mut at = 0;
     for (index, octet) in octets.iter_mut().enumerate() {
@@ -167,22 +178,25 @@ fn ipv4(input: &[u8]) -> Option<Ipv4Addr> {
             }
             at += 1;
         }
-        let start = at;
-        let mut value = 0_u32;
-        while let Some(&byte) = input.get(at)
-            && byte.is_ascii_digit()
-            && at - start < 3
-        {
-            value = value * 10 + u32::from(byte - b'0');
-            at += 1;
-        }
-        // A leading zero reads as octal elsewhere; such a host is not taken.
-        if at == start || (at - start > 1 && input.get(start) == Some(&b'0')) {
+        let first = input.get(at)?.wrapping_sub(b'0');
+        if first > 9 {
             return None;
         }
-        *octet = u8::try_from(value).ok()?;
+        at += 1;
+        let mut value = u32::from(first);
+        while let Some(byte) = input.get(at)
+            && byte.is_ascii_digit()
+        {
+            value = value * 10 + u32::from(byte - b'0');
+            // A leading zero reads as octal elsewhere; such a host is not taken.
+            if first == 0 || value > 255 {
+                return None;
+            }
+            at += 1;
+        }
+        *octet = value as u8;
     }
-    (at == input.len()).then(|| Ipv4Addr::from(octets))
+    Some((Ipv4Addr::from(octets), at))
 }
 
 fn write_address(out: &mut impl Push, address: &impl fmt::Display) {

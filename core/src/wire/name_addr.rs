@@ -1,6 +1,7 @@
 //! `name-addr` and `addr-spec`: From, To, Contact, Route, Refer-To and their kind. RFC 3261 s20.10, s25.1.
 
 use super::grammar::{DISPLAY, SPACE, is, run};
+use super::params::{Param, is_name};
 use super::split::quoted_end;
 use super::{Fault, Params, ParseError, Uri};
 use crate::base::text::trim;
@@ -14,12 +15,14 @@ pub struct NameAddr<'m> {
     pub uri: Uri<'m>,
     /// The parameters of the header, behind the `>` or behind a URI without brackets.
     pub params: Params<'m>,
+    tag: Option<&'m [u8]>,
 }
 
 impl<'m> NameAddr<'m> {
     /// Reads one element of a header, without the commas around it.
     ///
-    /// An unquoted display name may hold any byte but controls and `" : ; , < >`, so UTF-8 and dots pass.
+    /// An unquoted display name may hold any byte but controls and `" : ; , < >`, so UTF-8 and dots pass. A repeated tag
+    /// is [`Fault::Repeated`].
     #[inline]
     pub fn parse(input: &'m [u8]) -> Result<NameAddr<'m>, ParseError> {
         NameAddr::read(input).map_err(|fault| ParseError::new("address", fault))
@@ -43,18 +46,29 @@ impl<'m> NameAddr<'m> {
                 _ => return read_bare(input),
             },
         };
-        let close = memchr::memchr(b'>', rest).ok_or(Fault::Malformed)?;
-        let (uri, params) = rest.split_at_checked(close).ok_or(Fault::Malformed)?;
-        Ok(NameAddr {
-            display,
-            uri: uri_inside(uri)?,
-            params: Params::header(params.get(1..).unwrap_or_default(), |_| {})?,
-        })
+        let (uri, behind) = Uri::prefix(rest).map_err(inside)?;
+        match behind {
+            [b'>', params @ ..] => NameAddr::with(display, uri, params),
+            _ => Err(Fault::Malformed),
+        }
     }
 
     /// The `tag` parameter, if it is there and not empty.
     pub fn tag(&self) -> Option<&'m [u8]> {
-        self.params.value(b"tag").filter(|tag| !tag.is_empty())
+        self.tag
+    }
+
+    #[inline]
+    fn with(display: Option<&'m [u8]>, uri: Uri<'m>, params: &'m [u8]) -> Result<NameAddr<'m>, Fault> {
+        let (mut tag, mut tags) = (None, 0_u32);
+        let params = Params::header(params, |param: Param<'m>| {
+            if is_name(param.name, b"tag") {
+                tag = param.value().filter(|tag| !tag.is_empty());
+                tags += 1;
+            }
+        })?;
+        // RFC 3261 s7.3.1: a parameter stands at most once. Two tags would be two dialogs.
+        if tags > 1 { Err(Fault::Repeated) } else { Ok(NameAddr { display, uri, params, tag }) }
     }
 }
 
@@ -68,13 +82,12 @@ fn read_bare(input: &[u8]) -> Result<NameAddr<'_>, Fault> {
     if uri.iter().any(|byte| matches!(byte, b'?' | b',')) {
         return Err(Fault::Malformed);
     }
-    Ok(NameAddr { display: None, uri: uri_inside(uri)?, params: Params::header(params, |_| {})? })
+    NameAddr::with(None, Uri::read(uri).map_err(inside)?, params)
 }
 
-/// A URI in a header: without a scheme it is malformed, and not of a scheme that is not supported.
-#[inline]
-fn uri_inside(uri: &[u8]) -> Result<Uri<'_>, Fault> {
-    Uri::read(uri).map_err(|fault| if fault == Fault::Scheme { Fault::Malformed } else { fault })
+/// A URI in a header that has no scheme is malformed, and not of a scheme that is not supported.
+fn inside(fault: Fault) -> Fault {
+    if fault == Fault::Scheme { Fault::Malformed } else { fault }
 }
 
 #[cfg(test)]
@@ -165,6 +178,13 @@ mod tests {
         ] {
             assert_eq!(NameAddr::parse(text.as_bytes()).expect_err(text).fault, Fault::Malformed, "{text}");
         }
+    }
+
+    #[test]
+    fn a_second_tag_is_a_fault() {
+        let fault = |text: &str| NameAddr::parse(text.as_bytes()).expect_err(text).fault;
+        assert_eq!(fault("<sip:a@h>;tag=1;TAG=2"), Fault::Repeated);
+        assert_eq!(fault("sip:a@h;tag=1;tag=1"), Fault::Repeated);
     }
 
     proptest! {

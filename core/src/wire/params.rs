@@ -41,39 +41,47 @@ impl<'m> Params<'m> {
         Params::header(input, |_| {}).map_err(|fault| ParseError::new("parameters", fault))
     }
 
-    /// Like [`Params::parse`], and shows each parameter on the way.
-    #[inline(always)]
+    /// Like [`Params::parse`], and shows each parameter on the way. A function of its own: inside another, its loops
+    /// are short of registers.
+    #[inline(never)]
     pub(crate) fn header(input: &'m [u8], mut seen: impl FnMut(Param<'m>)) -> Result<Params<'m>, Fault> {
-        let mut at = 0;
-        for _ in 0..=MOST {
-            match next::<HEADER>(input, at)? {
-                Some((param, end)) => {
-                    seen(param);
-                    at = end;
-                }
-                None => return Ok(Params { raw: input }),
+        let (mut at, mut left) = (0, MOST);
+        while let Some((param, end)) = next::<STRICT>(input, at)? {
+            seen(param);
+            at = end;
+            left = left.checked_sub(1).ok_or(Fault::TooMany)?;
+        }
+        Ok(Params { raw: input })
+    }
+
+    /// The end of the parameters of a URI that begin at `from`: the end of the input, or what no URI parameter has.
+    #[inline]
+    pub(crate) fn uri_end(input: &[u8], from: usize) -> Result<usize, Fault> {
+        let mut at = from;
+        for _ in 0..MOST {
+            while input.get(at) == Some(&b';') {
+                at += 1;
+            }
+            let name = run_escaped(input, at, PARAM);
+            if name == at {
+                // Nothing, or no parameter: an empty one at the end is tolerated.
+                return Ok(at);
+            }
+            at = name;
+            // RFC 3261 s25.1 has no second `=`; base64 padding stands in values all the same.
+            while input.get(at) == Some(&b'=') {
+                at = run_escaped(input, at + 1, PARAM);
+            }
+            if input.get(at) != Some(&b';') {
+                return Ok(at);
             }
         }
         Err(Fault::TooMany)
     }
 
-    /// Reads the parameters of a URI, up to the end or to a question mark; gives the rest back.
-    #[inline]
-    pub(crate) fn uri(input: &'m [u8]) -> Result<(Params<'m>, &'m [u8]), Fault> {
-        let mut at = 0;
-        for _ in 0..=MOST {
-            match next::<URI>(input, at)? {
-                Some((_, end)) => at = end,
-                None => {
-                    while input.get(at) == Some(&b';') {
-                        at += 1;
-                    }
-                    let (raw, rest) = input.split_at_checked(at).ok_or(Fault::Malformed)?;
-                    return Ok((Params { raw }, rest));
-                }
-            }
-        }
-        Err(Fault::TooMany)
+    /// Parameters that were validated before.
+    pub(crate) fn known(raw: &'m [u8]) -> Params<'m> {
+        Params { raw }
     }
 
     /// All of it as it came, with the first semicolon; empty if there are none.
@@ -97,9 +105,27 @@ impl<'m> Params<'m> {
         self.find(name).map(|param| param.raw)
     }
 
-    #[inline]
+    /// The first parameter of a name. Skips the others from semicolon to semicolon.
     pub(crate) fn find(&self, name: &[u8]) -> Option<Param<'m>> {
-        self.iter().find(|param| param.name.len() == name.len() && param.name.eq_ignore_ascii_case(name))
+        let mut at = 0;
+        loop {
+            let start = run(self.raw, at + 1, SPACE);
+            let here = self.raw.get(start..)?;
+            if let Some((head, tail)) = here.split_at_checked(name.len())
+                && is_name(head, name)
+                && !tail.first().is_some_and(|byte| is(*byte, NAME))
+            {
+                return next::<KNOWN>(self.raw, at).ok().flatten().map(|(param, _)| param);
+            }
+            at = start;
+            loop {
+                at += memchr::memchr2(b';', b'"', self.raw.get(at..)?)?;
+                match self.raw.get(at..)? {
+                    [b';', ..] => break,
+                    quoted => at += quoted_end(quoted)?,
+                }
+            }
+        }
     }
 
     /// The value of the first parameter of a name, without quotes; `None` also if it has no value.
@@ -140,70 +166,64 @@ impl<'m> Iterator for ParamsIter<'m> {
     }
 }
 
-/// Strict names, broad or quoted values.
-const HEADER: u8 = 0;
-/// Names and values of `paramchar` and escapes, no white space; ends at a question mark.
-const URI: u8 = 1;
-/// Either of them, validated before.
-const KNOWN: u8 = 2;
+/// Names are tokens: what comes from the network.
+const STRICT: bool = true;
+/// Names are whatever they are: what was validated before, of a header or of a URI.
+const KNOWN: bool = false;
 
 /// The next parameter at or behind `at`, and where it ends.
 #[inline(always)]
-fn next<const KIND: u8>(input: &[u8], mut at: usize) -> Result<Option<(Param<'_>, usize)>, Fault> {
+fn next<const KIND: bool>(input: &[u8], mut at: usize) -> Result<Option<(Param<'_>, usize)>, Fault> {
     loop {
-        if KIND != URI {
-            at = run(input, at, SPACE);
-        }
         match input.get(at) {
-            None => return Ok(None),
             Some(b';') => at += 1,
-            Some(b'?') if KIND == URI => return Ok(None),
+            None => return Ok(None),
+            Some(byte) if is(*byte, SPACE) => {
+                at = run(input, at, SPACE);
+                continue;
+            }
             Some(_) => return Err(Fault::Malformed),
         }
-        if KIND != URI {
-            at = run(input, at, SPACE);
-        }
         match input.get(at) {
-            None => return Ok(None),
-            Some(b';') => continue,
-            Some(b'?') if KIND == URI => return Ok(None),
+            None | Some(b';') => {}
+            Some(byte) if is(*byte, SPACE) => {
+                at = run(input, at, SPACE);
+                if input.get(at).is_some_and(|byte| *byte != b';') {
+                    break;
+                }
+            }
             Some(_) => break,
         }
     }
     let start = at;
-    at = match KIND {
-        HEADER => run(input, at, TOKEN),
-        URI => run_escaped(input, at, PARAM),
-        _ => run(input, at, NAME),
-    };
-    if at == start {
+    at = run(input, at, if KIND == STRICT { TOKEN } else { NAME });
+    let name = input.get(start..at).unwrap_or_default();
+    if name.is_empty() {
         return Err(Fault::Malformed);
     }
-    let name = input.get(start..at).unwrap_or_default();
-    if KIND != URI && input.get(at).is_some_and(|byte| is(*byte, SPACE)) {
+    if input.get(at).is_some_and(|byte| is(*byte, SPACE)) {
         at = run(input, at, SPACE);
     }
     if input.get(at) != Some(&b'=') {
         return Ok(Some((Param { name, raw: None }, at)));
     }
     at += 1;
-    if KIND != URI {
+    if input.get(at).is_some_and(|byte| is(*byte, SPACE)) {
         at = run(input, at, SPACE);
     }
     let start = at;
-    at = if KIND == URI {
-        // RFC 3261 s25.1 has no `=` in a value; base64 padding stands there all the same.
-        let mut end = run_escaped(input, at, PARAM);
-        while input.get(end) == Some(&b'=') {
-            end = run_escaped(input, end + 1, PARAM);
-        }
-        end
-    } else if input.get(at) == Some(&b'"') {
+    at = if input.get(at) == Some(&b'"') {
         at + input.get(at..).and_then(quoted_end).ok_or(Fault::Malformed)?
     } else {
         run(input, at, VALUE)
     };
     Ok(Some((Param { name, raw: input.get(start..at) }, at)))
+}
+
+/// Whether a parameter has this name, which is in lower case: most write it so.
+#[inline(always)]
+pub(crate) fn is_name(name: &[u8], known: &[u8]) -> bool {
+    name.len() == known.len() && (name == known || name.eq_ignore_ascii_case(known))
 }
 
 fn strip_quotes(value: &[u8]) -> &[u8] {

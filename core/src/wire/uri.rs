@@ -2,7 +2,7 @@
 //!
 //! Equality of bytes is not equality of URIs; see [`Uri::equivalent`].
 
-use super::grammar::{OPAQUE, PASSWORD, URI_HEADER, USER, all, run_escaped};
+use super::grammar::{PASSWORD, URI_HEADER, USER, run_escaped};
 use super::host::port;
 use super::{Fault, Host, Params, ParseError};
 
@@ -26,39 +26,91 @@ pub enum UriScheme {
     Other,
 }
 
-/// A URI, validated and borrowed as it came.
+/// A URI, validated and borrowed as it came. A small value: the text, and where its parts lie.
 #[derive(Clone, Copy, Debug)]
 pub struct Uri<'m> {
     raw: &'m [u8],
     scheme: UriScheme,
-    user: Option<&'m [u8]>,
-    password: Option<&'m [u8]>,
-    host: Option<Host<'m>>,
+    host_kind: HostKind,
+    /// Where the user begins; behind the scheme.
+    user: u16,
+    /// Where it ends; equal to `user` if there is none.
+    user_end: u16,
+    /// Where the host begins.
+    host: u16,
+    /// Where it ends, with its brackets.
+    host_end: u16,
+    /// Where the parameters begin, and the port ends.
+    params: u16,
+    /// Where they end, and the question mark stands.
+    params_end: u16,
     port: Option<u16>,
-    params: Params<'m>,
-    headers: &'m [u8],
+    /// The host, if it is an IPv4 address.
+    address: [u8; 4],
+}
+
+/// What the host of a URI is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum HostKind {
+    None,
+    Name,
+    V4,
+    V6,
 }
 
 impl<'m> Uri<'m> {
-    /// Reads a URI that stands alone or between angle brackets. No white space around it.
+    /// Reads a URI that stands alone or between angle brackets. No white space around it, at most 65,535 bytes.
     ///
     /// sip, sips and tel are checked against their grammar; of any other scheme only that it is visible ASCII.
     /// [`Fault::Scheme`] means that there is no scheme at all.
     #[inline]
     pub fn parse(raw: &'m [u8]) -> Result<Uri<'m>, ParseError> {
-        Uri::read(raw).map_err(|fault| ParseError::new("URI", fault))
+        match Uri::prefix(raw) {
+            Ok((uri, [])) => Ok(uri),
+            Ok(_) => Err(ParseError::new("URI", Fault::Malformed)),
+            Err(fault) => Err(ParseError::new("URI", fault)),
+        }
     }
 
     #[inline]
     pub(crate) fn read(raw: &'m [u8]) -> Result<Uri<'m>, Fault> {
-        match raw {
-            [b's' | b'S', b'i' | b'I', b'p' | b'P', b':', rest @ ..] => read_sip(raw, UriScheme::Sip, rest),
-            [b's' | b'S', b'i' | b'I', b'p' | b'P', b's' | b'S', b':', rest @ ..] => {
-                read_sip(raw, UriScheme::Sips, rest)
-            }
-            [b't' | b'T', b'e' | b'E', b'l' | b'L', b':', rest @ ..] => read_tel(raw, rest),
-            _ => read_opaque(raw),
+        match Uri::prefix(raw)? {
+            (uri, []) => Ok(uri),
+            _ => Err(Fault::Malformed),
         }
+    }
+
+    /// Reads the URI the input begins with, up to what no URI can have, such as `>`; gives the rest back.
+    #[inline]
+    pub(crate) fn prefix(input: &'m [u8]) -> Result<(Uri<'m>, &'m [u8]), Fault> {
+        let mut uri = Uri {
+            raw: b"",
+            scheme: UriScheme::Sip,
+            host_kind: HostKind::None,
+            user: 0,
+            user_end: 0,
+            host: 0,
+            host_end: 0,
+            params: 0,
+            params_end: 0,
+            port: None,
+            address: [0; 4],
+        };
+        let end = match input {
+            [b's' | b'S', b'i' | b'I', b'p' | b'P', b':', ..] => uri.read_sip(input, 4)?,
+            [b's' | b'S', b'i' | b'I', b'p' | b'P', b's' | b'S', b':', ..] => {
+                uri.scheme = UriScheme::Sips;
+                uri.read_sip(input, 5)?
+            }
+            [b't' | b'T', b'e' | b'E', b'l' | b'L', b':', ..] => uri.read_tel(input, 4)?,
+            _ => uri.read_opaque(input)?,
+        };
+        if end > usize::from(u16::MAX) {
+            return Err(Fault::TooLong);
+        }
+        let (raw, rest) = input.split_at_checked(end).ok_or(Fault::Malformed)?;
+        uri.raw = raw;
+        Ok((uri, rest))
     }
 
     /// All of it as it came.
@@ -83,17 +135,27 @@ impl<'m> Uri<'m> {
 
     /// The user of a sip or sips URI, or the number of a tel URI; escapes and visual separators as they came.
     pub fn user(&self) -> Option<&'m [u8]> {
-        self.user
+        Some(self.part(self.user, self.user_end)).filter(|user| !user.is_empty())
     }
 
     /// The password of a sip or sips URI; `Some` of nothing behind a colon alone.
     pub fn password(&self) -> Option<&'m [u8]> {
-        self.password
+        // Between user and host stands `@`, or `:`, the password and `@`.
+        match self.part(self.user_end, self.host) {
+            [b':', password @ .., b'@'] => Some(password),
+            _ => None,
+        }
     }
 
     /// The host; every sip and sips URI has one, no other has.
     pub fn host(&self) -> Option<Host<'m>> {
-        self.host
+        let text = self.part(self.host, self.host_end);
+        match self.host_kind {
+            HostKind::None => None,
+            HostKind::Name => Some(Host::Name(text)),
+            HostKind::V4 => Some(Host::V4(self.address.into())),
+            HostKind::V6 => Host::parse(text).ok(),
+        }
     }
 
     /// The port, if one is written.
@@ -103,158 +165,138 @@ impl<'m> Uri<'m> {
 
     /// The parameters of a sip, sips or tel URI.
     pub fn params(&self) -> Params<'m> {
-        self.params
+        Params::known(self.part(self.params, self.params_end))
     }
 
     /// What stands behind the question mark of a sip or sips URI, without it; empty if there is none.
     pub fn headers(&self) -> &'m [u8] {
-        self.headers
+        match self.scheme {
+            UriScheme::Sip | UriScheme::Sips => {
+                self.raw.get(usize::from(self.params_end) + 1..).unwrap_or_default()
+            }
+            _ => b"",
+        }
     }
 
     /// The `transport` parameter as written.
     pub fn transport(&self) -> Option<&'m [u8]> {
-        self.params.value(b"transport")
+        self.params().value(b"transport")
     }
 
     /// Whether it has the `lr` parameter of a loose router.
     pub fn has_lr(&self) -> bool {
-        self.params.contains(b"lr")
+        self.params().contains(b"lr")
     }
-}
 
-fn read_sip<'m>(raw: &'m [u8], scheme: UriScheme, rest: &'m [u8]) -> Result<Uri<'m>, Fault> {
-    let mut uri = Uri {
-        raw,
-        scheme,
-        user: None,
-        password: None,
-        host: None,
-        port: None,
-        params: Params::EMPTY,
-        headers: b"",
-    };
-    let mut rest = rest;
-    // RFC 3261 s25.1: no part of a SIP URI but the end of the user has an `@` that is not escaped.
-    if let Some(at) = memchr::memchr(b'@', rest) {
-        let (userinfo, behind) = rest.split_at_checked(at).ok_or(Fault::Malformed)?;
-        let (user, password) = split(userinfo, run_escaped(userinfo, 0, USER));
-        if user.is_empty() {
+    #[inline]
+    fn part(&self, from: u16, to: u16) -> &'m [u8] {
+        self.raw.get(usize::from(from)..usize::from(to)).unwrap_or_default()
+    }
+
+    /// Reads what follows `sip:` or `sips:`, and says where it ends. Places behind 65,535 wrap; the caller refuses them.
+    #[inline(always)]
+    fn read_sip(&mut self, input: &[u8], from: usize) -> Result<usize, Fault> {
+        // RFC 3261 s25.1: a user and a password have no `@` that is not escaped, and what follows them has none at all.
+        let user_end = run_escaped(input, from, USER);
+        let host = match input.get(user_end) {
+            Some(b'@') => user_end + 1,
+            Some(b':') => match run_escaped(input, user_end + 1, PASSWORD) {
+                end if input.get(end) == Some(&b'@') => end + 1,
+                _ => from,
+            },
+            _ => from,
+        };
+        let user_end = if host == from { from } else { user_end };
+        if host != from && user_end == from {
             return Err(Fault::Malformed);
         }
-        uri.user = Some(user);
-        if let [first, password @ ..] = password {
-            if *first != b':' || run_escaped(password, 0, PASSWORD) != password.len() {
-                return Err(Fault::Malformed);
+        let (parsed, length) = Host::prefix(input.get(host..).unwrap_or_default())?;
+        self.host_kind = match parsed {
+            Host::Name(_) => HostKind::Name,
+            Host::V4(address) => {
+                self.address = address.octets();
+                HostKind::V4
             }
-            uri.password = Some(password);
+            Host::V6(_) => HostKind::V6,
+        };
+        let host_end = host + length;
+        let mut at = host_end;
+        if input.get(at) == Some(&b':') {
+            let (number, end) = port(input, at + 1)?;
+            self.port = Some(number);
+            at = end;
         }
-        rest = behind.get(1..).unwrap_or_default();
-    }
-    let (host, end) = Host::prefix(rest)?;
-    uri.host = Some(host);
-    rest = split(rest, end).1;
-    if let [b':', behind @ ..] = rest {
-        let digits = behind.iter().take_while(|byte| byte.is_ascii_digit()).count();
-        let (number, behind) = split(behind, digits);
-        uri.port = Some(port(number)?);
-        rest = behind;
-    }
-    if let [b';', ..] = rest {
-        (uri.params, rest) = Params::uri(rest)?;
-    }
-    match rest {
-        [] => Ok(uri),
-        [b'?', headers @ ..] => {
-            check_headers(headers)?;
-            uri.headers = headers;
-            Ok(uri)
+        self.params = at as u16;
+        if input.get(at) == Some(&b';') {
+            at = Params::uri_end(input, at)?;
         }
-        _ => Err(Fault::Malformed),
+        self.params_end = at as u16;
+        (self.user, self.user_end) = (from as u16, user_end as u16);
+        (self.host, self.host_end) = (host as u16, host_end as u16);
+        if input.get(at) == Some(&b'?') { headers_end(input, at + 1) } else { Ok(at) }
+    }
+
+    #[inline(never)]
+    fn read_tel(&mut self, input: &[u8], from: usize) -> Result<usize, Fault> {
+        self.scheme = UriScheme::Tel;
+        // RFC 3966 s3: a global number is a plus sign and digits; a local one may have `*`, `#` and hexadecimal digits.
+        // It should have a phone-context, and emergency numbers are dialled without.
+        let global = input.get(from) == Some(&b'+');
+        let mut at = from + usize::from(global);
+        let mut meant = 0;
+        while let Some(byte) = input.get(at) {
+            match byte {
+                b'0'..=b'9' => meant += 1,
+                b'a'..=b'f' | b'A'..=b'F' | b'*' | b'#' if !global => meant += 1,
+                b'-' | b'.' | b'(' | b')' => {}
+                _ => break,
+            }
+            at += 1;
+        }
+        if meant == 0 {
+            return Err(Fault::Malformed);
+        }
+        (self.user, self.user_end, self.host, self.params) = (from as u16, at as u16, at as u16, at as u16);
+        if input.get(at) == Some(&b';') {
+            at = Params::uri_end(input, at)?;
+        }
+        self.params_end = at as u16;
+        Ok(at)
+    }
+
+    #[inline(never)]
+    fn read_opaque(&mut self, input: &[u8]) -> Result<usize, Fault> {
+        let colon = memchr::memchr(b':', input).ok_or(Fault::Scheme)?;
+        let scheme = input.get(..colon).unwrap_or_default();
+        // RFC 3986 s3.1: a scheme is a letter, then letters, digits, `+`, `-`, `.`.
+        let named = scheme.first().is_some_and(u8::is_ascii_alphabetic)
+            && scheme.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.'));
+        if !named {
+            return Err(Fault::Scheme);
+        }
+        self.scheme = if scheme.eq_ignore_ascii_case(b"urn") { UriScheme::Urn } else { UriScheme::Other };
+        let rest = input.get(colon + 1..).unwrap_or_default();
+        let length = rest
+            .iter()
+            .take_while(|byte| byte.is_ascii_graphic() && !matches!(byte, b'<' | b'>' | b'"'))
+            .count();
+        if length == 0 { Err(Fault::Malformed) } else { Ok(colon + 1 + length) }
     }
 }
 
+/// The end of the headers of a URI that begin at `from`, behind the question mark.
 #[inline(never)]
-fn check_headers(headers: &[u8]) -> Result<(), Fault> {
-    if run_escaped(headers, 0, URI_HEADER) != headers.len() {
-        return Err(Fault::Malformed);
-    }
+fn headers_end(input: &[u8], from: usize) -> Result<usize, Fault> {
+    let end = run_escaped(input, from, URI_HEADER);
     let mut count = 0;
-    for header in headers.split(|byte| *byte == b'&') {
+    for header in input.get(from..end).unwrap_or_default().split(|byte| *byte == b'&') {
         // RFC 3261 s25.1: header = hname "=" hvalue, and the name is not empty.
         if !header.contains(&b'=') || header.first() == Some(&b'=') {
             return Err(Fault::Malformed);
         }
         count += 1;
     }
-    if count > MOST_HEADERS { Err(Fault::TooMany) } else { Ok(()) }
-}
-
-#[inline(never)]
-fn read_tel<'m>(raw: &'m [u8], rest: &'m [u8]) -> Result<Uri<'m>, Fault> {
-    let (number, behind) = split(rest, memchr::memchr(b';', rest).unwrap_or(rest.len()));
-    // RFC 3966 s3: a global number is a plus sign and digits; a local one may have `*`, `#` and hexadecimal digits. It
-    // should have a phone-context, and emergency numbers are dialled without.
-    let (digits, global) = match number {
-        [b'+', digits @ ..] => (digits, true),
-        digits => (digits, false),
-    };
-    let mut meant = 0;
-    for byte in digits {
-        match byte {
-            b'0'..=b'9' => meant += 1,
-            b'a'..=b'f' | b'A'..=b'F' | b'*' | b'#' if !global => meant += 1,
-            b'-' | b'.' | b'(' | b')' => {}
-            _ => return Err(Fault::Malformed),
-        }
-    }
-    if meant == 0 {
-        return Err(Fault::Malformed);
-    }
-    let (params, rest) = Params::uri(behind)?;
-    if !rest.is_empty() {
-        return Err(Fault::Malformed);
-    }
-    Ok(Uri {
-        raw,
-        scheme: UriScheme::Tel,
-        user: Some(number),
-        password: None,
-        host: None,
-        port: None,
-        params,
-        headers: b"",
-    })
-}
-
-#[inline(never)]
-fn read_opaque(raw: &[u8]) -> Result<Uri<'_>, Fault> {
-    let (scheme, rest) = split(raw, memchr::memchr(b':', raw).ok_or(Fault::Scheme)?);
-    // RFC 3986 s3.1: a scheme is a letter, then letters, digits, `+`, `-`, `.`.
-    let named = scheme.first().is_some_and(u8::is_ascii_alphabetic)
-        && scheme.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.'));
-    if !named {
-        return Err(Fault::Scheme);
-    }
-    if rest.len() < 2 || !all(rest, OPAQUE) {
-        return Err(Fault::Malformed);
-    }
-    let scheme = if scheme.eq_ignore_ascii_case(b"urn") { UriScheme::Urn } else { UriScheme::Other };
-    Ok(Uri {
-        raw,
-        scheme,
-        user: None,
-        password: None,
-        host: None,
-        port: None,
-        params: Params::EMPTY,
-        headers: b"",
-    })
-}
-
-/// `split_at` for a place that is known to be inside.
-#[inline(always)]
-fn split(input: &[u8], at: usize) -> (&[u8], &[u8]) {
-    input.split_at_checked(at).unwrap_or((input, b""))
+    if count > MOST_HEADERS { Err(Fault::TooMany) } else { Ok(end) }
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use nom::sequence::{separated_pair, terminated};
 
 use super::grammar::{SPACE, gap, is, mark, run, token};
 use super::host::port;
-use super::params::Param;
+use super::params::{Param, is_name};
 use super::{Fault, Host, Params, ParseError};
 use crate::base::text::trim;
 
@@ -66,17 +66,14 @@ impl<'m> Via<'m> {
             at = run(rest, at, SPACE);
         }
         if rest.get(at) == Some(&b':') {
-            let from = run(rest, at + 1, SPACE);
-            at = from;
-            while rest.get(at).is_some_and(u8::is_ascii_digit) {
-                at += 1;
-            }
-            number = Some(port(rest.get(from..at).unwrap_or_default())?);
+            let (port, end) = port(rest, run(rest, at + 1, SPACE))?;
+            number = Some(port);
+            at = end;
         }
         let mut branch = None;
         let mut branches = 0_u32;
         let params = Params::header(rest.get(at..).unwrap_or_default(), |param: Param<'m>| {
-            if param.name.len() == 6 && param.name.eq_ignore_ascii_case(b"branch") {
+            if is_name(param.name, b"branch") {
                 branch = param.value().filter(|value| !value.is_empty());
                 branches += 1;
             }
@@ -96,7 +93,7 @@ impl<'m> Via<'m> {
     pub fn rport(&self) -> Rport {
         match self.params.get(b"rport") {
             None => Rport::Absent,
-            Some(value) => value.and_then(|digits| port(digits).ok()).map_or(Rport::Empty, Rport::Value),
+            Some(value) => value.and_then(number).map_or(Rport::Empty, Rport::Value),
         }
     }
 
@@ -115,8 +112,13 @@ impl<'m> Via<'m> {
 
     /// The `ttl`, 0 to 255; `None` also if it is out of range.
     pub fn ttl(&self) -> Option<u8> {
-        self.params.value(b"ttl").and_then(|value| port(value).ok()).and_then(|ttl| u8::try_from(ttl).ok())
+        self.params.value(b"ttl").and_then(number).and_then(|ttl| u8::try_from(ttl).ok())
     }
+}
+
+/// A number of 16 bits.
+fn number(text: &[u8]) -> Option<u16> {
+    port(text, 0).ok().filter(|(_, end)| *end == text.len()).map(|(number, _)| number)
 }
 
 /// `SIP / version / transport`, with white space anywhere, and of any version.

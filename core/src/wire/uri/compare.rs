@@ -7,7 +7,7 @@ use smallvec::SmallVec;
 use super::{Params, Uri, UriScheme};
 use crate::base::table::HashKey;
 use crate::base::text::{Push, canonical_user, unescape_next};
-use crate::wire::Param;
+use crate::wire::{Host, Param};
 
 /// URI parameters that must be on both sides or on none. RFC 3261 s19.1.4 names user, ttl, method and maddr in its
 /// rules, and transport in its examples.
@@ -24,20 +24,20 @@ impl Uri<'_> {
         }
         match self.scheme {
             UriScheme::Sip | UriScheme::Sips => {
-                self.raw == other.raw
-                    || (self.port == other.port
-                        && self.host == other.host
-                        && same_escaped(self.user, other.user)
-                        && same_escaped(self.password, other.password)
-                        && same_params(self.params, other.params)
-                        && same_headers(self.headers, other.headers))
+                self.raw() == other.raw()
+                    || (self.port() == other.port()
+                        && self.host() == other.host()
+                        && same_escaped(self.user(), other.user())
+                        && same_escaped(self.password(), other.password())
+                        && same_params(self.params(), other.params())
+                        && same_headers(self.headers(), other.headers()))
             }
             UriScheme::Tel => {
-                same_number(self.user, other.user)
-                    && tel_params_in(self.params, other.params)
-                    && tel_params_in(other.params, self.params)
+                same_number(self.user(), other.user())
+                    && tel_params_in(self.params(), other.params())
+                    && tel_params_in(other.params(), self.params())
             }
-            UriScheme::Urn | UriScheme::Other => self.raw == other.raw,
+            UriScheme::Urn | UriScheme::Other => self.raw() == other.raw(),
         }
     }
 
@@ -47,19 +47,20 @@ impl Uri<'_> {
     pub fn hash_equivalent(&self, key: &HashKey) -> u64 {
         let mut text: SmallVec<[u8; 128]> = SmallVec::new();
         match self.scheme {
-            UriScheme::Sip | UriScheme::Sips => {
-                // Coarser than equivalence, which keeps `%3B` and `;` apart; a hash may be.
-                canonical_user(self.user.unwrap_or_default(), &mut text);
-                text.push_byte(b'@');
-                if let Some(host) = self.host {
-                    host.write_folded(&mut text);
-                }
-            }
-            UriScheme::Tel => text.extend(digits(self.user.unwrap_or_default())),
-            UriScheme::Urn | UriScheme::Other => text.push_bytes(self.raw),
+            // Coarser than equivalence, which keeps `%3B` and `;` apart; a hash may be.
+            UriScheme::Sip | UriScheme::Sips => canonical_user(self.user().unwrap_or_default(), &mut text),
+            UriScheme::Tel => text.extend(digits(self.user().unwrap_or_default())),
+            UriScheme::Urn | UriScheme::Other => text.push_bytes(self.raw()),
         }
-        let port = self.port.map_or(u32::MAX, u32::from).to_be_bytes();
-        key.hash_parts(&[&[self.scheme as u8], &text, &port])
+        text.push_byte(self.scheme as u8);
+        match self.host() {
+            Some(Host::Name(name)) => text.extend(name.iter().map(u8::to_ascii_lowercase)),
+            Some(Host::V4(address)) => text.push_bytes(&address.octets()),
+            Some(Host::V6(address)) => text.push_bytes(&address.octets()),
+            None => {}
+        }
+        text.push_bytes(&self.port().map_or(u32::MAX, u32::from).to_be_bytes());
+        key.hash(&text)
     }
 }
 
@@ -80,25 +81,31 @@ fn folded_signs(input: &[u8]) -> impl Iterator<Item = (u8, bool)> {
 
 fn same_escaped(a: Option<&[u8]>, b: Option<&[u8]>) -> bool {
     match (a, b) {
-        (Some(a), Some(b)) => a == b || signs(a).eq(signs(b)),
+        (Some(a), Some(b)) => a == b || ((a.contains(&b'%') || b.contains(&b'%')) && signs(a).eq(signs(b))),
         (None, None) => true,
         _ => false,
     }
 }
 
 fn same_folded(a: &[u8], b: &[u8]) -> bool {
-    a == b || folded_signs(a).eq(folded_signs(b))
+    a.eq_ignore_ascii_case(b) || folded_signs(a).eq(folded_signs(b))
 }
 
 /// RFC 3261 s19.1.4: a parameter on both sides must match; some may not be on one side only.
 fn same_params(a: Params<'_>, b: Params<'_>) -> bool {
-    a.raw() == b.raw() || (sip_params_fit(a, b) && sip_params_fit(b, a))
+    if a.raw() == b.raw() {
+        return true;
+    }
+    // Few have escapes.
+    let escapes = a.raw().contains(&b'%') || b.raw().contains(&b'%');
+    let same = if escapes { same_folded } else { <[u8]>::eq_ignore_ascii_case };
+    sip_params_fit(a, b, same) && sip_params_fit(b, a, same)
 }
 
-fn sip_params_fit(a: Params<'_>, b: Params<'_>) -> bool {
-    a.iter().all(|param| match b.iter().find(|other| same_folded(other.name, param.name)) {
-        Some(other) => same_folded(param.raw.unwrap_or_default(), other.raw.unwrap_or_default()),
-        None => !NEVER_IGNORED.iter().any(|name| same_folded(param.name, name)),
+fn sip_params_fit(a: Params<'_>, b: Params<'_>, same: fn(&[u8], &[u8]) -> bool) -> bool {
+    a.iter().all(|param| match b.iter().find(|other| same(other.name, param.name)) {
+        Some(other) => same(param.raw.unwrap_or_default(), other.raw.unwrap_or_default()),
+        None => !NEVER_IGNORED.iter().any(|name| same(param.name, name)),
     })
 }
 
@@ -119,9 +126,13 @@ fn headers_in(a: &[u8], b: &[u8]) -> bool {
 
 /// Names without case, values with it: which values fold is up to each header, and these travel in few URIs.
 fn same_header(a: &[u8], b: &[u8]) -> bool {
-    let cut = |header: &'_ [u8]| header.iter().position(|byte| *byte == b'=').unwrap_or(header.len());
-    let ((a_name, a_value), (b_name, b_value)) = (super::split(a, cut(a)), super::split(b, cut(b)));
-    same_folded(a_name, b_name) && signs(a_value).eq(signs(b_value))
+    let cut = |header: &[u8]| header.iter().position(|byte| *byte == b'=');
+    match (cut(a).and_then(|at| a.split_at_checked(at)), cut(b).and_then(|at| b.split_at_checked(at))) {
+        (Some((a_name, a_value)), Some((b_name, b_value))) => {
+            same_folded(a_name, b_name) && signs(a_value).eq(signs(b_value))
+        }
+        _ => false,
+    }
 }
 
 /// The number without its visual separators (RFC 3966 s5.1.1), without case.
