@@ -1,6 +1,7 @@
 //! Which names are ours, and the canonical form of an address of record.
 
-use smallvec::SmallVec;
+use core::cmp::Ordering;
+use core::net::IpAddr;
 
 use crate::base::text::{self, AorBuf};
 use crate::wire::{Host, Uri};
@@ -18,31 +19,58 @@ pub struct DomainConfig {
 #[derive(Clone, Debug, Default)]
 pub struct Domains {
     names: Vec<Box<str>>,
-    // (lower-case host without brackets, index into names), sorted by host.
-    hosts: Vec<(Box<str>, u16)>,
+    // Lower-case host names and what they mean, sorted by length, then bytes.
+    hosts: Vec<(Box<[u8]>, u16)>,
+    addresses: Vec<(IpAddr, u16)>,
+}
+
+/// The order of host names: by length, then bytes, without regard to case.
+fn compare(own: &[u8], host: &[u8]) -> Ordering {
+    own.len().cmp(&host.len()).then_with(|| own.iter().copied().cmp(host.iter().map(u8::to_ascii_lowercase)))
 }
 
 impl Domains {
-    /// Builds the table; names and aliases are folded to lower case.
+    /// Builds the table; names and aliases are folded to lower case. Of two domains with one name the first wins.
     pub fn new(config: &[DomainConfig]) -> Domains {
         let mut domains = Domains::default();
         for (i, domain) in config.iter().enumerate() {
-            let fold = |name: &str| name.trim_matches(['[', ']']).to_ascii_lowercase().into_boxed_str();
-            domains.names.push(fold(&domain.name));
-            domains.hosts.push((fold(&domain.name), i as u16));
-            domains.hosts.extend(domain.aliases.iter().map(|a| (fold(a), i as u16)));
+            let i = i as u16;
+            domains.names.push(domain.name.trim_matches(['[', ']']).to_ascii_lowercase().into());
+            for host in core::iter::once(&domain.name).chain(&domain.aliases) {
+                let host = host.trim_matches(['[', ']']).to_ascii_lowercase();
+                match host.parse::<IpAddr>() {
+                    Ok(address) => domains.addresses.push((address.to_canonical(), i)),
+                    Err(_) => domains.hosts.push((host.into_bytes().into(), i)),
+                }
+            }
         }
-        domains.hosts.sort();
-        domains.hosts.dedup_by(|a, b| a.0 == b.0);
+        domains.hosts.sort_by(|a, b| compare(&a.0, &b.0));
+        domains.hosts.dedup_by(|later, first| later.0 == first.0);
+        domains.addresses.sort();
+        domains.addresses.dedup_by_key(|(address, _)| *address);
         domains
     }
 
     /// The canonical name of the domain a host means; `None` if it is not ours.
     pub fn canonical(&self, host: Host<'_>) -> Option<&str> {
-        let mut folded: SmallVec<[u8; 64]> = SmallVec::new();
-        host.write_folded(&mut folded);
-        let at = self.hosts.binary_search_by(|(name, _)| name.as_bytes().cmp(&folded[..])).ok()?;
-        self.names.get(usize::from(self.hosts.get(at)?.1)).map(|n| &**n)
+        let domain = match host {
+            Host::Name(name) => {
+                // Nearly every request names the default domain, and in its own spelling.
+                if let Some(first) = self.names.first()
+                    && first.as_bytes() == name
+                {
+                    return Some(first);
+                }
+                let at = self.hosts.binary_search_by(|(own, _)| compare(own, name)).ok()?;
+                self.hosts.get(at)?.1
+            }
+            Host::V4(_) | Host::V6(_) => {
+                let address = host.ip()?.to_canonical();
+                let at = self.addresses.binary_search_by(|(own, _)| own.cmp(&address)).ok()?;
+                self.addresses.get(at)?.1
+            }
+        };
+        self.names.get(usize::from(domain)).map(|name| &**name)
     }
 
     /// Canonical names, the default first.
@@ -64,5 +92,62 @@ impl Domains {
         out.push(b'@');
         out.extend_from_slice(domain.as_bytes());
         true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn domains() -> Domains {
+        let domain = |name: &str, aliases: &[&str]| DomainConfig {
+            name: name.into(),
+            aliases: aliases.iter().map(|a| (*a).into()).collect(),
+        };
+        Domains::new(&[
+            domain("Example.com", &["pbx.example.com", "192.0.2.1", "2001:DB8::1"]),
+            domain("office.example", &["[2001:db8::2]", "pbx.example.com"]),
+        ])
+    }
+
+    #[test]
+    fn aliases_and_addresses_mean_their_domain_in_any_spelling() {
+        let domains = domains();
+        for (host, meaning) in [
+            ("example.com", Some("example.com")),
+            ("EXAMPLE.COM", Some("example.com")),
+            ("PBX.example.com", Some("example.com")),
+            ("192.0.2.1", Some("example.com")),
+            ("[2001:0db8:0::1]", Some("example.com")),
+            ("[::ffff:192.0.2.1]", Some("example.com")),
+            ("[2001:db8::2]", Some("office.example")),
+            ("office.example", Some("office.example")),
+            ("192.0.2.2", None),
+            ("xample.com", None),
+            ("example.com.evil", None),
+        ] {
+            let host = Host::parse(host.as_bytes()).expect("a host");
+            assert_eq!(domains.canonical(host), meaning, "{host:?}");
+        }
+    }
+
+    #[test]
+    fn an_aor_is_canonical_and_needs_a_user_and_a_domain_of_ours() {
+        let domains = domains();
+        for (uri, aor) in [
+            ("sip:bob@example.com", Some("bob@example.com")),
+            ("sips:bob:secret@PBX.EXAMPLE.COM:5070;transport=tcp?x=y", Some("bob@example.com")),
+            ("sip:%62ob@192.0.2.1", Some("bob@example.com")),
+            // RFC 3261 s19.1.4: the user part keeps its case.
+            ("sip:Bob@example.com", Some("Bob@example.com")),
+            ("sip:a%40b@example.com", Some("a%40b@example.com")),
+            ("sip:example.com", None),
+            ("sip:bob@elsewhere.invalid", None),
+            ("tel:+15551234", None),
+        ] {
+            let mut out = AorBuf::new();
+            let found = domains.aor(&Uri::parse(uri.as_bytes()).expect("a URI"), &mut out);
+            assert_eq!(found.then(|| core::str::from_utf8(&out).expect("ASCII")), aor, "{uri}");
+        }
     }
 }

@@ -17,19 +17,18 @@ use crate::wire::{Header, Message, ResponseWriter, Status, StatusLine};
 /// A response rarely exceeds this; the arena grows for one that does.
 const EXPECTED: usize = 1024;
 
-/// Writes a response into the arena. `more` adds headers after those copied from the request.
+/// Writes a response into the arena. `more` adds headers after those copied from the request. The To-tag is a keyed
+/// function of `tag_of`, which names the request: a response without state and its repetition carry the same one
+/// (RFC 3261 s8.2.7).
 fn write(
     house: &mut House,
     origin: &Origin,
     msg: Message<'_>,
+    tag_of: &[u8],
     status: StatusLine<'_>,
     more: impl FnOnce(&mut Ctx<'_>, &mut ResponseWriter<'_>),
 ) -> Bytes {
-    // One rule for all responses: the To-tag is a keyed function of the request, so that a response without state and
-    // its repetition carry the same one (RFC 3261 s8.2.7).
-    let from = msg.header(Header::From).unwrap_or_default();
-    let cseq = msg.header(Header::Cseq).unwrap_or_default();
-    let tag = ids::write(house.ids.keyed(IdKind::Tag, &[msg.call_id().unwrap_or_default(), from, cseq]));
+    let tag = ids::write(house.ids.keyed(IdKind::Tag, &[tag_of]));
     let mut ctx = house.ctx();
     let mut arena = ctx.out.lend(EXPECTED);
     let mut writer = ResponseWriter::new(
@@ -55,7 +54,8 @@ impl Engine {
         status: Status,
         more: impl FnOnce(&mut Ctx<'_>, &mut ResponseWriter<'_>),
     ) {
-        let payload = write(&mut self.house, &pass.origin, pass.msg, status.into(), more);
+        let payload =
+            write(&mut self.house, &pass.origin, pass.msg, &pass.id.to_bytes(), status.into(), more);
         self.send_response(pass, status, payload, None);
     }
 
@@ -83,15 +83,16 @@ impl Engine {
     pub(super) fn refuse_as(&mut self, pass: &Pass<'_>, refusal: &Refusal, why: AuthVerdict) {
         let status = refusal.status;
         let line = refusal.reason.map_or(status.into(), |phrase| (status, phrase).into());
-        let payload = write(&mut self.house, &pass.origin, pass.msg, line, |ctx, writer| {
-            match &refusal.extra {
-                Extra::None => writer,
-                Extra::MinExpires(seconds) => writer.number(Header::MinExpires, *seconds),
-                Extra::Unsupported(tags) => writer.header(Header::Unsupported, tags.as_bytes()),
-                Extra::Allow => writer.header(Header::Allow, methods(ctx.settings).as_bytes()),
-                Extra::RetryAfter(seconds) => writer.number(Header::RetryAfter, *seconds),
-            };
-        });
+        let payload =
+            write(&mut self.house, &pass.origin, pass.msg, &pass.id.to_bytes(), line, |ctx, writer| {
+                match &refusal.extra {
+                    Extra::None => writer,
+                    Extra::MinExpires(seconds) => writer.number(Header::MinExpires, *seconds),
+                    Extra::Unsupported(tags) => writer.header(Header::Unsupported, tags.as_bytes()),
+                    Extra::Allow => writer.header(Header::Allow, methods(ctx.settings).as_bytes()),
+                    Extra::RetryAfter(seconds) => writer.number(Header::RetryAfter, *seconds),
+                };
+            });
         self.send_response(pass, status, payload, None);
         self.tell_outcome(pass, status, why);
     }
@@ -111,12 +112,19 @@ impl Engine {
         why: AuthVerdict,
     ) {
         let registrar = &self.rooms.registrar;
-        let payload = write(&mut self.house, &pass.origin, pass.msg, Status::OK.into(), |ctx, writer| {
-            registrar.write_ok(ctx, writer, registered, pass.msg);
-            if let Some(info) = info {
-                info.write(writer);
-            }
-        });
+        let payload = write(
+            &mut self.house,
+            &pass.origin,
+            pass.msg,
+            &pass.id.to_bytes(),
+            Status::OK.into(),
+            |ctx, writer| {
+                registrar.write_ok(ctx, writer, registered, pass.msg);
+                if let Some(info) = info {
+                    info.write(writer);
+                }
+            },
+        );
         self.send_response(pass, Status::OK, payload, registered.save);
         self.tell_outcome(pass, Status::OK, why);
     }
@@ -138,7 +146,7 @@ impl Engine {
         let Ok(via) = msg.via() else {
             return self.drop_input(origin.remote, DropReason::NotSip);
         };
-        let payload = write(&mut self.house, origin, msg, line, |_, _| {});
+        let payload = write(&mut self.house, origin, msg, msg.head(), line, |_, _| {});
         self.house.stats.response(msg.method(), line.status().0);
         let mut ctx = self.house.ctx();
         txn::respond_stateless(&mut ctx, origin, &via, payload);
@@ -147,7 +155,14 @@ impl Engine {
     /// RFC 4320 s4.2, RFC 3261 s17.2.1: should the answer take long, the transaction sends this at its time.
     pub(super) fn prepare_trying(&mut self, pass: &Pass<'_>) {
         let Some(key) = pass.server else { return };
-        let payload = write(&mut self.house, &pass.origin, pass.msg, Status::TRYING.into(), |_, _| {});
+        let payload = write(
+            &mut self.house,
+            &pass.origin,
+            pass.msg,
+            &pass.id.to_bytes(),
+            Status::TRYING.into(),
+            |_, _| {},
+        );
         let mut ctx = self.house.ctx();
         self.rooms.txn.trying(&mut ctx, key, payload);
     }

@@ -22,6 +22,8 @@ pub(super) struct Pass<'m> {
     pub(super) msg: Message<'m>,
     pub(super) ess: Essentials<'m>,
     pub(super) method: Method,
+    /// What its transaction is or would be known by.
+    pub(super) id: TxnId,
     /// When the request came in; earlier than now if it was parked.
     pub(super) since: Time,
     /// Its transaction, once there is one; without, the response leaves no state.
@@ -146,24 +148,27 @@ impl Engine {
             Ok(ess) => ess,
             Err(error) => return self.on_reject(&origin, &Reject { error, partial: Some(msg) }),
         };
-        let mut pass = Pass { origin, msg, ess, method, since: self.house.now, server: None };
+        let since = self.house.now;
+        let pass = |id| Pass { origin, msg, ess, method, id, since, server: None };
         let mut ctx = self.house.ctx();
-        let id = match self.rooms.txn.receive_request(&mut ctx, &origin, msg, &ess.via, &ess) {
-            RequestMatch::New(id) => id,
+        let mut pass = match self.rooms.txn.receive_request(&mut ctx, &origin, msg, &ess.via, &ess) {
+            RequestMatch::New(id) => pass(id),
             RequestMatch::Absorbed => return,
             RequestMatch::Ack => return self.drop_input(origin.remote, DropReason::StrayAck),
             // RFC 3261 s9.2: 200 says only that the CANCEL found its transaction; a finished one is not changed by it.
-            RequestMatch::Cancel { invite: Some(_), .. } => return self.answer(&pass, Status::OK),
-            RequestMatch::Cancel { invite: None, .. } => {
-                return self.refuse(&pass, &Refusal::plain(Status::NO_TRANSACTION));
+            RequestMatch::Cancel { id, invite: Some(_) } => return self.answer(&pass(id), Status::OK),
+            RequestMatch::Cancel { id, invite: None } => {
+                return self.refuse(&pass(id), &Refusal::plain(Status::NO_TRANSACTION));
             }
             // RFC 3261 s8.2.2.2: the same request came by another path.
-            RequestMatch::Merged(_) => return self.refuse(&pass, &Refusal::plain(Status::LOOP_DETECTED)),
+            RequestMatch::Merged(id) => {
+                return self.refuse(&pass(id), &Refusal::plain(Status::LOOP_DETECTED));
+            }
         };
         if let Err(refusal) = self.inspect(&pass) {
             return self.refuse(&pass, &refusal);
         }
-        self.authenticate(&mut pass, id, Wait::First);
+        self.authenticate(&mut pass, Wait::First);
     }
 
     /// What can be refused without knowing who asks: nothing here depends on any user.
@@ -205,7 +210,7 @@ impl Engine {
     }
 
     /// Asks the authentication room and goes where its verdict points. Also the way back in for parked requests.
-    pub(super) fn authenticate(&mut self, pass: &mut Pass<'_>, id: TxnId, wait: Wait) {
+    pub(super) fn authenticate(&mut self, pass: &mut Pass<'_>, wait: Wait) {
         let policy = policy(&self.house.settings, pass.method);
         // OPTIONS pings are answered without state (FEATURES B7).
         if pass.method == Method::Options && policy == AuthPolicy::Open {
@@ -213,14 +218,14 @@ impl Engine {
         }
         let mut ctx = self.house.ctx();
         let verdict = self.rooms.auth.check(&mut ctx, &pass.origin, pass.msg, pass.method, wait);
-        self.obey(pass, id, verdict);
+        self.obey(pass, verdict);
     }
 
-    pub(super) fn obey(&mut self, pass: &mut Pass<'_>, id: TxnId, verdict: Verdict) {
+    pub(super) fn obey(&mut self, pass: &mut Pass<'_>, verdict: Verdict) {
         match verdict {
             Verdict::Allow(allowed) => {
                 self.house.stats.verdict(allowed.verdict);
-                self.serve(pass, id, &allowed);
+                self.serve(pass, &allowed);
             }
             Verdict::Challenge(challenge, why) => {
                 self.house.stats.verdict(why);
@@ -233,10 +238,10 @@ impl Engine {
                 self.house.stats.verdict(why);
                 self.refuse_as(pass, &refusal, why);
             }
-            Verdict::Park(need) => self.park(pass, id, need),
+            Verdict::Park(need) => self.park(pass, need),
             Verdict::Delay(verdict, delay) => {
                 let deadline = self.house.now + delay;
-                self.park_until(pass, id, Waits::Delay(*verdict), deadline);
+                self.park_until(pass, Waits::Delay(*verdict), deadline);
             }
         }
     }
@@ -257,11 +262,11 @@ impl Engine {
     }
 
     /// The request is let in: it gets its transaction, and the room of its method serves it.
-    fn serve(&mut self, pass: &mut Pass<'_>, id: TxnId, allowed: &Allowed) {
+    fn serve(&mut self, pass: &mut Pass<'_>, allowed: &Allowed) {
         if pass.method == Method::Options {
             return self.serve_options(pass);
         }
-        if !self.open(pass, id) {
+        if !self.open(pass) {
             return;
         }
         if let Some(refusal) = self.unsupported(pass) {
@@ -288,12 +293,12 @@ impl Engine {
     }
 
     /// Opens the transaction unless the request has one. False if there is no room: the answer is out then.
-    pub(super) fn open(&mut self, pass: &mut Pass<'_>, id: TxnId) -> bool {
+    pub(super) fn open(&mut self, pass: &mut Pass<'_>) -> bool {
         if pass.server.is_some() {
             return true;
         }
         let mut ctx = self.house.ctx();
-        match self.rooms.txn.open(&mut ctx, &pass.origin, &pass.ess.via, id, pass.msg) {
+        match self.rooms.txn.open(&mut ctx, &pass.origin, &pass.ess.via, pass.id, pass.msg) {
             Ok(key) => {
                 pass.server = Some(key);
                 true
@@ -327,13 +332,13 @@ impl Engine {
             .then(|| Refusal::with(Status::BAD_EXTENSION, Extra::Unsupported(missing.into())))
     }
 
-    fn park(&mut self, pass: &mut Pass<'_>, id: TxnId, need: Need) {
+    fn park(&mut self, pass: &mut Pass<'_>, need: Need) {
         let deadline = self.house.now + self.house.settings.limits.park_timeout;
         let waits = match &need {
             Need::Keys(issuer) => Waits::Keys(*issuer),
             Need::Credentials { .. } => Waits::Credentials,
         };
-        let Some(key) = self.park_until(pass, id, waits, deadline) else { return };
+        let Some(key) = self.park_until(pass, waits, deadline) else { return };
         self.ask(key, need);
     }
 
@@ -341,7 +346,6 @@ impl Engine {
     fn park_until(
         &mut self,
         pass: &mut Pass<'_>,
-        id: TxnId,
         waits: Waits,
         deadline: Time,
     ) -> Option<super::pending::ParkedKey> {
@@ -349,7 +353,7 @@ impl Engine {
             self.overload(pass);
             return None;
         }
-        if !self.open(pass, id) {
+        if !self.open(pass) {
             return None;
         }
         let server = pass.server?;
@@ -358,7 +362,7 @@ impl Engine {
         let parked = Parked {
             origin: pass.origin,
             held,
-            id,
+            id: pass.id,
             server,
             since: pass.since,
             waits,

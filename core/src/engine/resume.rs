@@ -80,7 +80,7 @@ impl Engine {
     pub(super) fn resume(&mut self, key: ParkedKey, wait: Wait) {
         let Some(parked) = self.unpark(key) else { return };
         let Some(mut pass) = pass_of(&parked) else { return };
-        self.authenticate(&mut pass, parked.id, wait);
+        self.authenticate(&mut pass, wait);
     }
 
     /// A parked request has waited long enough.
@@ -92,7 +92,7 @@ impl Engine {
                 let Some(parked) = self.unpark(key) else { return };
                 let Some(mut pass) = pass_of(&parked) else { return };
                 if let Waits::Delay(verdict) = parked.waits.clone() {
-                    self.obey(&mut pass, parked.id, verdict);
+                    self.obey(&mut pass, verdict);
                 }
             }
             Some(Waits::Keys(_) | Waits::Credentials) => {
@@ -113,6 +113,6 @@ impl Engine {
 fn pass_of(parked: &Parked) -> Option<Pass<'_>> {
     let msg = parked.held.message();
     let ess = msg.essentials().ok()?;
-    let Parked { origin, since, server, .. } = *parked;
-    Some(Pass { origin, msg, ess, method: msg.method(), since, server: Some(server) })
+    let Parked { origin, id, since, server, .. } = *parked;
+    Some(Pass { origin, msg, ess, method: msg.method(), id, since, server: Some(server) })
 }

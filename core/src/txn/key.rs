@@ -25,6 +25,17 @@ pub(crate) struct TxnId {
     pub(super) merge: u64,
 }
 
+impl TxnId {
+    /// Bytes that name the request: the same for its repetitions, different for all others. Not to be shown to a peer.
+    pub(crate) fn to_bytes(self) -> [u8; 16] {
+        let mut bytes = [0; 16];
+        let (hash, rest) = bytes.split_at_mut(8);
+        hash.copy_from_slice(&self.name.hash.to_le_bytes());
+        rest.copy_from_slice(&self.name.rest.to_le_bytes());
+        bytes
+    }
+}
+
 impl fmt::Debug for TxnId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "TxnId({:016x}{:016x})", self.name.hash, self.name.rest)
