@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::{Answer, Change, FlowId, PeerIdentity, SaveSeq, Transport};
 use crate::config::Settings;
+pub use crate::wire::framer::BadFrame;
 
 /// Everything that can happen to an engine. Exhaustive on purpose: a shell cannot forget one.
 #[derive(Clone, Debug)]
@@ -120,21 +121,6 @@ pub enum KeepAlive {
     Ping,
     /// Single CRLF, the answer.
     Pong,
-}
-
-/// Why a stream could not be framed.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum BadFrame {
-    /// The head has no end within the limit.
-    HeadTooLong,
-    /// No Content-Length on a stream (RFC 3261 s18.3).
-    NoLength,
-    /// Content-Length is not a number, negative, or given twice with different values.
-    BadLength,
-    /// Head and body together exceed the limit.
-    TooLong,
-    /// What came is not SIP at all.
-    NotSip,
 }
 
 /// Why sending failed.

@@ -8,6 +8,7 @@ mod cseq;
 mod date;
 mod error;
 mod event;
+pub mod framer;
 mod grammar;
 mod header;
 mod host;
