@@ -9,16 +9,16 @@ use std::sync::Arc;
 
 use super::challenge::BearerError;
 use super::claims::{Claims, Fault, Header};
+use super::identity;
 use super::jwks::{Found, KeySet, VerifyKey};
 use super::tokens::Tokens;
 use crate::base::hash::sha256;
-use crate::base::text::{self, AorBuf};
+use crate::base::text;
 use crate::base::{HashKey, Time, TimerKey};
 use crate::config::{Domains, IssuerConfig, JwtConfig};
 use crate::ctx::{Ctx, Timer};
 use crate::door::{AuthVerdict, Identity, KeysAnswer, Scheme};
 use crate::stats::Counter;
-use crate::wire::Uri;
 
 /// Longest wait between two attempts after failures.
 const LONGEST_BACK_OFF: Duration = Duration::from_secs(300);
@@ -86,11 +86,12 @@ impl Bearer {
         }
     }
 
-    /// Takes over a new configuration. Keys of issuers that stay are kept; tokens are judged anew.
-    pub(super) fn reload(&mut self, ctx: &mut Ctx<'_>) {
+    /// Takes over a new configuration. Keys of issuers that stay are kept; tokens are judged anew. True if it differs:
+    /// answers to questions asked before would be for other issuers.
+    pub(super) fn reload(&mut self, ctx: &mut Ctx<'_>) -> bool {
         let new = ctx.settings.jwt.as_ref();
         if new == self.config.as_ref() {
-            return;
+            return false;
         }
         let mut old: Vec<(IssuerConfig, Issuer)> = self
             .config
@@ -114,6 +115,7 @@ impl Bearer {
         self.config = new.cloned();
         self.tokens.clear();
         ctx.timers.disarm(core::mem::take(&mut self.timer));
+        true
     }
 
     /// What a token proves at this time.
@@ -289,17 +291,6 @@ impl Bearer {
         self.tokens.len()
     }
 
-    pub(super) fn fingerprint(&self, into: &mut impl core::hash::Hasher) {
-        use core::hash::Hash;
-        for issuer in &self.issuers {
-            (issuer.asked, issuer.not_before, issuer.failures, issuer.refresh_at, issuer.keys.is_some())
-                .hash(into);
-        }
-        for death in self.tokens.deaths() {
-            death.hash(into);
-        }
-    }
-
     fn arm(&mut self, ctx: &mut Ctx<'_>) {
         if self.timer.is_none()
             && let Some(death) = self.tokens.next_death()
@@ -375,50 +366,8 @@ impl<'m> Parts<'m> {
 }
 
 fn identity(claims: &Claims, domains: &Domains) -> Identity {
-    let mut aors: Vec<Box<str>> = Vec::new();
-    for text in &claims.aors {
-        if let Some(aor) = canonical_aor(text, domains)
-            && !aors.contains(&aor)
-        {
-            aors.push(aor);
-        }
-    }
+    let aors = identity::canonical_aors(claims.aors.iter().map(String::as_str), domains);
     let scopes = claims.scopes.iter().map(|s| s.as_str().into()).collect();
-    Identity {
-        scheme: Scheme::Bearer,
-        account: claims.subject.as_str().into(),
-        aors,
-        scopes,
-        foreign_contacts: false,
-    }
-}
-
-/// The canonical AoR that a claim names: a SIP URI, `user@domain`, or a bare user of the default domain. `None` for
-/// anything else, and for a domain that is not ours.
-pub(super) fn canonical_aor(claim: &str, domains: &Domains) -> Option<Box<str>> {
-    let is_uri = claim.get(..4).is_some_and(|s| s.eq_ignore_ascii_case("sip:"))
-        || claim.get(..5).is_some_and(|s| s.eq_ignore_ascii_case("sips:"));
-    let written;
-    let uri = if is_uri {
-        claim
-    } else if claim.contains('@') {
-        written = format!("sip:{claim}");
-        &written
-    } else {
-        written = format!("sip:{claim}@{}", domains.names().first()?);
-        &written
-    };
-    let uri = Uri::parse(uri.as_bytes()).ok()?;
-    // What is not an address of record and nothing else is no match: neither "bob:x" nor "bob@example.com?y=z".
-    if uri.password().is_some()
-        || !uri.headers().is_empty()
-        || (!is_uri && (uri.port().is_some() || !uri.params().is_empty()))
-    {
-        return None;
-    }
-    let mut aor = AorBuf::new();
-    if !domains.aor(&uri, &mut aor) {
-        return None;
-    }
-    core::str::from_utf8(&aor).ok().map(Into::into)
+    let account = claims.subject.as_str().into();
+    Identity { scheme: Scheme::Bearer, account, aors, scopes, foreign_contacts: false }
 }

@@ -40,6 +40,7 @@ pub(super) struct BearerChallenge {
 
 /// Why a token was not accepted (RFC 8898 s4).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[cfg_attr(not(feature = "jwt"), allow(dead_code))]
 pub(super) enum BearerError {
     /// Expired, revoked, malformed, or not for us.
     InvalidToken,

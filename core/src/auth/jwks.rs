@@ -156,11 +156,6 @@ impl KeySet {
     pub(super) fn contains(&self, print: &KeyPrint) -> bool {
         self.keys.iter().any(|key| key.print == *print)
     }
-
-    #[cfg(test)]
-    fn len(&self) -> usize {
-        self.keys.len()
-    }
 }
 
 fn fit(key: &VerifyKey, algorithm: JwtAlgorithm) -> Found<'_> {

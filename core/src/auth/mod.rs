@@ -22,9 +22,12 @@
 
 mod challenge;
 mod digest;
+mod identity;
 mod info;
 mod nonce;
 mod policy;
+mod request;
+mod verdict;
 
 #[cfg(feature = "jwt")]
 mod bearer;
@@ -40,81 +43,26 @@ use core::time::Duration;
 use std::sync::Arc;
 
 use crate::base::hash::{HmacSha256, sha256};
-use crate::base::text::AorBuf;
 use crate::base::{IdKind, Ids, TimerKey};
-use crate::config::{Account, DigestAlgorithm, DigestConfig, HashedCredential, Settings};
-use crate::ctx::{Ctx, Extra, Origin, Refusal, Timer};
+use crate::config::{DigestConfig, HashedCredential, Settings};
+use crate::ctx::{Ctx, Origin, Refusal, Timer};
 use crate::door::{AuthVerdict, CredentialsAnswer, Identity, KeysAnswer, Scheme};
-use crate::wire::{Credentials, DigestCredentials, Header, Kind, Message, Method, NameAddr, Status};
+use crate::wire::{DigestCredentials, Kind, Message, Method, Status};
 
 use challenge::{BearerChallenge, BearerError, DigestChallenge};
 use digest::{Answer, Proof, Unusable};
 use info::Qop;
 use nonce::{Count, Nonce, NonceKey, NonceText, Nonces};
-use policy::{Asked, Schemes};
+use policy::Asked;
+use request::{Request, Shown};
+use verdict::{allow, malformed, unavailable};
 
 pub(crate) use challenge::Challenge;
 pub(crate) use info::AuthInfo;
+pub(crate) use verdict::{Allowed, Need, Verdict, Wait};
 
 /// Nonces forgotten in one go when their time is over; the rest follows at once.
 const EXPIRED_PER_CALL: usize = 4096;
-/// `Retry-After` when keys or the credential store cannot be asked, in seconds.
-const RETRY_AFTER: u32 = 5;
-
-/// What authentication decides about a request. The caller counts the verdict and answers.
-#[derive(Clone, Debug)]
-pub(crate) enum Verdict {
-    /// It may go on.
-    Allow(Allowed),
-    /// 401, with the challenge written into it.
-    Challenge(Challenge, AuthVerdict),
-    /// This answer.
-    Refuse(Refusal, AuthVerdict),
-    /// Something must be found out first; then `check` is called again with the same request.
-    Park(Need),
-    /// This verdict, after a wait, so that time tells nothing.
-    Delay(Box<Verdict>, Duration),
-}
-
-/// A request that may go on.
-#[derive(Clone, Debug)]
-pub(crate) struct Allowed {
-    /// Who it is from.
-    pub(crate) identity: Arc<Identity>,
-    /// How that was found.
-    pub(crate) verdict: AuthVerdict,
-    /// To be written into the response.
-    pub(crate) info: Option<AuthInfo>,
-}
-
-/// What must be found out.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) enum Need {
-    /// The keys of an issuer, by its index. One question serves all who wait.
-    Keys(u16),
-    /// The credential of a user that is not a local account.
-    Credentials {
-        /// As sent.
-        username: Box<str>,
-        /// Ours.
-        realm: Box<str>,
-        /// The one the client chose.
-        algorithm: DigestAlgorithm,
-    },
-}
-
-/// What the caller of `check` found out already.
-#[derive(Clone, Debug)]
-pub(crate) enum Wait {
-    /// Nothing: the first time.
-    First,
-    /// The store's answer.
-    WithCredentials(CredentialsAnswer),
-    /// The keys were asked for and an answer came: decide with what is there.
-    KeysDone,
-    /// The deadline passed: decide with what is there.
-    Final,
-}
 
 /// Decides who sent a request, and remembers what that takes: used nonce counts, keys, good tokens.
 #[derive(Clone, Debug)]
@@ -161,14 +109,17 @@ impl Auth {
         }
     }
 
-    /// Takes over new settings, which are those of `ctx`.
-    pub(crate) fn reload(&mut self, ctx: &mut Ctx<'_>) {
+    /// Takes over new settings, which are those of `ctx`. True if answers to questions for keys asked before must not
+    /// be taken any more: their issuers may be others now.
+    pub(crate) fn reload(&mut self, ctx: &mut Ctx<'_>) -> bool {
         let digest = &ctx.settings.digest;
         self.nonces.rekey(nonce_key(digest, &self.drawn), digest.boot_epoch);
         ctx.timers.disarm(core::mem::take(&mut self.nonces_timer));
         self.arm_nonces(ctx);
         #[cfg(feature = "jwt")]
-        self.bearer.reload(ctx);
+        return self.bearer.reload(ctx);
+        #[cfg(not(feature = "jwt"))]
+        false
     }
 
     /// Decides about a request out of dialog. Never to be asked about ACK and CANCEL.
@@ -259,13 +210,6 @@ impl Auth {
         0
     }
 
-    /// Feeds the state to a fingerprint.
-    pub(crate) fn fingerprint(&self, into: &mut impl core::hash::Hasher) {
-        self.nonces.fingerprint(into);
-        #[cfg(feature = "jwt")]
-        self.bearer.fingerprint(into);
-    }
-
     fn check_digest(
         &mut self,
         ctx: &mut Ctx<'_>,
@@ -300,8 +244,10 @@ impl Auth {
         let local = answer.user.account(&settings.accounts, answer.algorithm);
         let foreign = match (local, answer.user.name()) {
             (None, Some(name)) if config.foreign_store => match foreign(&answer, name, settings, waiting) {
-                Ok(foreign) => foreign,
-                Err(verdict) => return verdict,
+                Foreign::Known(credential, identity) => Some((credential, identity)),
+                Foreign::Unknown => None,
+                Foreign::Ask(need) => return Verdict::Park(need),
+                Foreign::Unavailable => return unavailable(),
             },
             _ => None,
         };
@@ -445,94 +391,36 @@ impl Auth {
     }
 }
 
-/// A request with what the policy says about it.
-#[derive(Clone, Copy)]
-struct Request<'r> {
-    settings: &'r Settings,
-    origin: &'r Origin,
-    msg: Message<'r>,
-    method: Method,
-    schemes: Schemes,
+/// What is known about a user who is no local account.
+enum Foreign {
+    Known(HashedCredential, Arc<Identity>),
+    Unknown,
+    /// The store must be asked first.
+    Ask(Need),
+    /// The store cannot be asked.
+    Unavailable,
 }
 
-/// What credentials a request shows.
-enum Shown<'m> {
-    Digest(DigestCredentials<'m>),
-    Bearer(&'m [u8]),
-    /// None, or for others.
-    Nothing,
-    /// Some for us, of a scheme or algorithm that is not taken.
-    NotTaken,
-    /// None for us that can be read, and some that cannot.
-    Malformed,
-}
-
-impl<'r> Request<'r> {
-    /// The first credentials for our realm of a scheme that is taken. A request may carry others for the servers behind
-    /// us (RFC 3261 s22.3).
-    fn credentials(&self) -> Shown<'r> {
-        let mut best = Shown::Nothing;
-        for line in self.msg.headers(Header::Authorization).take(self.settings.limits.values) {
-            match Credentials::parse(line) {
-                Ok(Credentials::Digest(digest)) if self.is_for_us(&digest) => {
-                    if self.schemes.digest && digest::algorithm(&digest).is_some() {
-                        return Shown::Digest(digest);
-                    }
-                    best = Shown::NotTaken;
-                }
-                Ok(Credentials::Bearer(_)) if !self.schemes.bearer => best = Shown::NotTaken,
-                Ok(Credentials::Bearer(token)) => return Shown::Bearer(token),
-                Ok(_) => {}
-                Err(_) if matches!(best, Shown::Nothing) => best = Shown::Malformed,
-                Err(_) => {}
-            }
-        }
-        best
-    }
-
-    fn is_for_us(&self, digest: &DigestCredentials<'_>) -> bool {
-        digest.realm.is_some_and(|realm| realm.is(self.settings.digest.realm.as_bytes()))
-    }
-
-    /// The account whose address the request names, unproved: only the algorithms of the challenge follow it.
-    fn claimed_account(&self) -> Option<&'r Account> {
-        let header = if self.method == Method::Register { Header::To } else { Header::From };
-        let who = NameAddr::parse(self.msg.header(header)?).ok()?;
-        let mut aor = AorBuf::new();
-        if !self.settings.domains.aor(&who.uri, &mut aor) {
-            return None;
-        }
-        self.settings.accounts.by_aor(core::str::from_utf8(&aor).ok()?)
-    }
-}
-
-/// The credential of a user who is no local account, or what to do to find it out.
-fn foreign(
-    answer: &Answer<'_>,
-    name: &str,
-    settings: &Settings,
-    waiting: Wait,
-) -> Result<Option<(HashedCredential, Arc<Identity>)>, Verdict> {
+fn foreign(answer: &Answer<'_>, name: &str, settings: &Settings, waiting: Wait) -> Foreign {
     match waiting {
-        Wait::First | Wait::KeysDone => Err(Verdict::Park(Need::Credentials {
+        Wait::First | Wait::KeysDone => Foreign::Ask(Need::Credentials {
             username: name.into(),
             realm: settings.digest.realm.as_str().into(),
             algorithm: answer.algorithm,
-        })),
+        }),
         Wait::WithCredentials(CredentialsAnswer::Known { credential, aors })
             if credential.algorithm == answer.algorithm =>
         {
-            let identity = Identity {
-                scheme: Scheme::Digest,
-                account: name.into(),
-                aors,
-                scopes: Vec::new(),
-                foreign_contacts: false,
-            };
-            Ok(Some((credential, Arc::new(identity))))
+            let aors = identity::canonical_aors(aors.iter().map(|aor| &**aor), &settings.domains);
+            let account = name.into();
+            let scheme = Scheme::Digest;
+            let identity = Identity { scheme, account, aors, scopes: Vec::new(), foreign_contacts: false };
+            Foreign::Known(credential, Arc::new(identity))
         }
-        Wait::WithCredentials(CredentialsAnswer::Known { .. } | CredentialsAnswer::Unknown) => Ok(None),
-        Wait::WithCredentials(CredentialsAnswer::Unavailable) | Wait::Final => Err(unavailable()),
+        Wait::WithCredentials(CredentialsAnswer::Known { .. } | CredentialsAnswer::Unknown) => {
+            Foreign::Unknown
+        }
+        Wait::WithCredentials(CredentialsAnswer::Unavailable) | Wait::Final => Foreign::Unavailable,
     }
 }
 
@@ -545,21 +433,6 @@ fn nonce_key(config: &DigestConfig, drawn: &Secrets) -> HmacSha256 {
 
 fn bound_source(config: &DigestConfig, origin: &Origin) -> Option<IpAddr> {
     config.bind_source.then(|| origin.remote.ip())
-}
-
-fn allow(identity: &Arc<Identity>, verdict: AuthVerdict) -> Verdict {
-    Verdict::Allow(Allowed { identity: Arc::clone(identity), verdict, info: None })
-}
-
-fn malformed() -> Verdict {
-    Verdict::Refuse(Refusal::because(Status::BAD_REQUEST, "Malformed credentials"), AuthVerdict::Malformed)
-}
-
-fn unavailable() -> Verdict {
-    Verdict::Refuse(
-        Refusal::with(Status::SERVICE_UNAVAILABLE, Extra::RetryAfter(RETRY_AFTER)),
-        AuthVerdict::Unavailable,
-    )
 }
 
 #[cfg(test)]

@@ -166,15 +166,6 @@ impl Nonces {
         self.used.len()
     }
 
-    /// Feeds what is remembered to a fingerprint.
-    pub(crate) fn fingerprint(&self, into: &mut impl core::hash::Hasher) {
-        use core::hash::Hash;
-        (self.epoch, self.low_water).hash(into);
-        for (key, window) in &self.used {
-            (key, window.top, window.seen).hash(into);
-        }
-    }
-
     fn forget_oldest(&mut self) {
         if let Some((key, _)) = self.used.pop_first() {
             // Also when it has expired: a longer lifetime after a reload must not bring it back unused.

@@ -6,11 +6,11 @@ use core::net::SocketAddr;
 use super::*;
 use crate::base::hash;
 use crate::base::{Time, Wheel, text};
-use crate::config::{AccountConfig, AuthPolicy, Config, IpNet, ListenerConfig};
+use crate::config::{AccountConfig, AuthPolicy, Config, DigestAlgorithm, IpNet, ListenerConfig};
 use crate::ctx::{Flows, Outbox};
 use crate::door::{FlowId, Secret, Transport};
 use crate::stats::Stats;
-use crate::wire::{self, Bounds, Layout};
+use crate::wire::{self, Bounds, Credentials, Layout};
 
 #[cfg(feature = "jwt")]
 mod bearer;

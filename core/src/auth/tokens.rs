@@ -128,11 +128,6 @@ impl Tokens {
         self.entries.len()
     }
 
-    /// The order of death, for a fingerprint.
-    pub(super) fn deaths(&self) -> impl Iterator<Item = (Time, &TokenHash)> {
-        self.by_death.iter().filter_map(|&(until, key)| Some((until, &self.entries.get(key)?.hash)))
-    }
-
     fn find(&self, hash: &TokenHash) -> Option<Key<Entry>> {
         self.by_hash
             .find(self.hash_key.hash(hash), |key| self.entries.get(key).is_some_and(|e| e.hash == *hash))

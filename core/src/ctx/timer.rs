@@ -3,6 +3,7 @@
 
 /// Why the engine woke. RFC timer letters stay letters.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[cfg_attr(not(feature = "jwt"), allow(dead_code))]
 pub(crate) enum Timer {
     /// Of a server transaction (`txn::ServerKey`).
     Server(u64, ServerTimer),

@@ -8,9 +8,9 @@ use super::Engine;
 use super::pending::{Parked, Waits};
 use crate::auth::{Allowed, Need, Verdict, Wait};
 use crate::base::Time;
-use crate::config::{AuthPolicy, Settings};
+use crate::config::{AorBuf, AuthPolicy, Settings};
 use crate::ctx::{Extra, Origin, Refusal, Timer};
-use crate::door::{AuthVerdict, CloseReason, Command, FlowId, KeepAlive, Transport};
+use crate::door::{AuthVerdict, CloseReason, Command, FlowId, Identity, KeepAlive, Transport};
 use crate::stats::{Counter, DropReason};
 use crate::txn::{RequestMatch, ResponseMatch, ServerKey, TxnId};
 use crate::wire::{self, Bounds, Essentials, Header, Layout, Message, Method, Reject, Status, UriScheme};
@@ -229,7 +229,9 @@ impl Engine {
             }
             Verdict::Challenge(challenge, why) => {
                 self.house.stats.verdict(why);
-                if challenge.replayed().is_some() && self.answer_repeated(pass) {
+                if let Some(who) = challenge.replayed()
+                    && self.answer_repeated(pass, who)
+                {
                     return;
                 }
                 self.challenge(pass, &challenge, why);
@@ -248,8 +250,12 @@ impl Engine {
 
     /// DECISIONS 16: a REGISTER whose transaction was forgotten early is a replay to authentication; if it repeats
     /// the last one that was accepted, it gets its 200 again.
-    fn answer_repeated(&mut self, pass: &Pass<'_>) -> bool {
-        if pass.method != Method::Register {
+    fn answer_repeated(&mut self, pass: &Pass<'_>, who: &Identity) -> bool {
+        let mut aor = AorBuf::new();
+        let named = self.house.settings.domains.aor(&pass.ess.to.uri, &mut aor);
+        // Credentials seen on the wire must not show their thief the bindings of somebody else.
+        let own = named && core::str::from_utf8(&aor).is_ok_and(|aor| who.owns(aor));
+        if pass.method != Method::Register || !own {
             return false;
         }
         let mut ctx = self.house.ctx();

@@ -50,7 +50,9 @@ impl Engine {
     pub(super) fn on_reload(&mut self, settings: Arc<Settings>) {
         self.house.settings = settings;
         let mut ctx = self.house.ctx();
-        self.rooms.auth.reload(&mut ctx);
+        if self.rooms.auth.reload(&mut ctx) {
+            self.rooms.pending.void_keys();
+        }
         self.ask_for_missing_keys();
     }
 

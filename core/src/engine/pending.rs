@@ -101,6 +101,13 @@ impl Pending {
         Some(Ticket::new(u32::from(issuer), asked.generation))
     }
 
+    /// Questions for keys under way are forgotten: their answers will be late.
+    pub(super) fn void_keys(&mut self) {
+        for asked in &mut self.keys {
+            asked.under_way = false;
+        }
+    }
+
     /// The issuer an answered ticket was for; `None` if it is late, double or forged.
     pub(super) fn keys_answered<K>(&mut self, ticket: Ticket<K>) -> Option<u16> {
         let asked = self.keys.get_mut(usize::try_from(ticket.index).ok()?)?;

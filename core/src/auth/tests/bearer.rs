@@ -5,7 +5,6 @@ use jsonwebtoken::{Algorithm, EncodingKey};
 
 use super::keys::*;
 use super::*;
-use crate::auth::bearer::canonical_aor;
 use crate::auth::jwks::{Found, KeySet};
 use crate::config::{IssuerConfig, JwtAlgorithm, JwtConfig};
 use crate::stats::Counter;
@@ -314,17 +313,17 @@ fn a_key_set_may_be_a_single_key_or_a_pem_file() {
         Algorithm::EdDSA,
         &EncodingKey::from_ed_der(&der(ED25519)),
     );
-    for (keys, token) in [
+    for (keys, good) in [
         (wrap(RSA_A_SPKI), token()),
         (wrap(P256_SPKI), es(r#","kid":"whatever""#)),
         (wrap(ED25519_SPKI), ed),
-        (rsa_jwk("a", RSA_A_N), super::bearer::token()),
+        (rsa_jwk("a", RSA_A_N), token()),
         (p256_jwk("e"), es("")),
     ] {
         let mut world = keyless(|_| {});
         world.with(|auth, ctx| auth.wants_keys_at_start(ctx));
         answer(&mut world, document(keys.as_str()));
-        assert_eq!(verdict(&mut world, &token), OK, "{keys}");
+        assert_eq!(verdict(&mut world, &good), OK, "{keys}");
     }
     assert!(KeySet::parse(wrap(P384_SPKI).as_bytes()).is_some());
 }
@@ -348,7 +347,7 @@ fn a_key_is_chosen_by_name_and_algorithm_and_never_for_being_first() {
     let Found::Key(b) = keys.find(Some("b"), JwtAlgorithm::Rs256) else { panic!("no key") };
     let (signed, signature) =
         (b"x".as_slice(), (DEFAULT_PROVIDER.signer_factory)(&Algorithm::RS256, &rsa(RSA_A)));
-    let signature = signature.and_then(|s| Ok(s.sign(b"x"))).expect("a signature");
+    let signature = signature.map(|s| s.sign(b"x")).expect("a signature");
     assert!(b.verifies(JwtAlgorithm::Rs256, signed, &signature));
 }
 
@@ -372,7 +371,7 @@ fn keys_that_are_not_public_signature_keys_are_passed_over() {
         p256_jwk("e").replace(P256_X, "AAAA"),
     ];
     for key in &bad {
-        assert!(KeySet::parse(set(&[key.clone()]).as_bytes()).is_none(), "{key}");
+        assert!(KeySet::parse(set(std::slice::from_ref(key)).as_bytes()).is_none(), "{key}");
     }
     let mut all = bad.to_vec();
     all.push(good);
@@ -645,44 +644,6 @@ fn world_with_policy(policy: AuthPolicy) -> World {
         config.jwt = Some(jwt());
         config.policies.register = policy;
     })
-}
-
-#[test]
-fn a_claim_names_an_address_exactly_or_not_at_all() {
-    let settings = config().validate().expect("a good configuration");
-    let aor = |claim: &str| canonical_aor(claim, &settings.domains);
-    for claim in [
-        "bob",
-        "bob@example.com",
-        "sip:bob@example.com",
-        "SIPS:bob@EXAMPLE.com:5061;transport=tls",
-        "b%6fb@192.0.2.1",
-    ] {
-        assert_eq!(aor(claim).as_deref(), Some("bob@example.com"), "{claim}");
-    }
-    for claim in [
-        "",
-        "@",
-        "bob@",
-        "@example.com",
-        "bob@example.com.evil.net",
-        "bob@elsewhere.com",
-        "bob:secret",
-        "sip:bob:x@example.com",
-        "bob@example.com?a=b",
-        "bob@example.com;x",
-        "bob@example.com:5060",
-        "sip:example.com",
-        "tel:+1201",
-        "bob\r\n",
-        "b ob",
-        "bob@example.com@elsewhere.com",
-        "https://example.com/bob",
-        "bob\u{e9}",
-        "mailto:bob@example.com",
-    ] {
-        assert_eq!(aor(claim), None, "{claim}");
-    }
 }
 
 #[test]
