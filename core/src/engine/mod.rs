@@ -17,7 +17,7 @@ use crate::auth::Auth;
 use crate::base::{Ids, Time, Wheel};
 use crate::config::Settings;
 use crate::ctx::{Ctx, Flows, Outbox, Timer};
-use crate::door::{Command, Input};
+use crate::door::{Command, FlowId, Input};
 use crate::registrar::Registrar;
 use crate::stats::{Counter, Sizes, Stats};
 use crate::txn::Transactions;
@@ -170,6 +170,12 @@ impl Engine {
             timers: self.house.timers.len(),
             commands: self.house.out.len(),
         }
+    }
+
+    /// Whether anything here needs this connection to stay open although it is silent (DECISIONS 11). A host asks before
+    /// it closes an idle one.
+    pub fn is_flow_in_use(&self, flow: FlowId) -> bool {
+        self.rooms.registrar.uses_flow(flow)
     }
 
     /// The settings in force.
