@@ -22,11 +22,15 @@ impl Engine {
                     self.house.out.push(Command::Close { flow, reason: CloseReason::Shutdown });
                     return;
                 }
-                self.house.flows.insert(Flow { id: flow, listener, transport, local, remote });
+                let up = Flow { id: flow, listener, transport, local, remote };
+                self.house.flows.insert(up);
+                self.rooms.registrar.flow_up(&up);
             }
             Input::FlowDown { flow, reason } => {
                 if self.house.flows.remove(flow).is_some() {
                     let mut ctx = self.house.ctx();
+                    // Nothing of ours was asked over it yet: there is no usage to tell.
+                    drop(self.rooms.txn.on_flow_down(&mut ctx, flow));
                     self.rooms.registrar.flow_down(&mut ctx, flow, reason);
                     self.rooms.registrar.tell_pending(&mut ctx);
                 }
