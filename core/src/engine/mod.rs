@@ -93,7 +93,16 @@ impl Engine {
     /// An engine at `now`. Settings come from [`Config::validate`](crate::config::Config::validate); the seed must be
     /// fresh at every start in production, and fixed in tests.
     pub fn new(settings: Arc<Settings>, seed: [u8; 32], now: Time) -> Engine {
-        let mut ids = Ids::new(&seed);
+        Engine::with_ids(settings, Ids::new(&seed), now)
+    }
+
+    /// As [`new`](Engine::new), with hash tables keyed by a seed of their own. For tests: it may change nothing.
+    #[doc(hidden)]
+    pub fn with_hash_seed(settings: Arc<Settings>, seed: [u8; 32], hash_seed: [u8; 32], now: Time) -> Engine {
+        Engine::with_ids(settings, Ids::new(&seed).with_hash_seed(&hash_seed), now)
+    }
+
+    fn with_ids(settings: Arc<Settings>, mut ids: Ids, now: Time) -> Engine {
         let rooms = Rooms {
             txn: Transactions::new(&ids),
             auth: Auth::new(&mut ids, &settings),
