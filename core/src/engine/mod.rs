@@ -11,7 +11,11 @@ mod resume;
 mod tests;
 mod tick;
 
+use core::fmt::{self, Write as _};
+use core::hash::Hasher as _;
 use std::sync::Arc;
+
+use siphasher::sip128::{Hasher128 as _, SipHasher13};
 
 use crate::auth::Auth;
 use crate::base::{Ids, Time, Wheel};
@@ -33,7 +37,8 @@ use pending::Pending;
 /// - *handlers* take an event in: [`handle`](Engine::handle). Total: never fails, never panics on data.
 /// - *pollers* give what came of it: [`poll_command`](Engine::poll_command), one FIFO in the order of cause, and
 ///   [`poll_timeout`](Engine::poll_timeout), the next time it wants to be called.
-/// - *getters* look without touching: [`stats`](Engine::stats), [`sizes`](Engine::sizes).
+/// - *getters* look without touching: [`stats`](Engine::stats), [`sizes`](Engine::sizes),
+///   [`fingerprint`](Engine::fingerprint).
 ///
 /// # Contracts
 ///
@@ -72,6 +77,16 @@ struct Rooms {
     registrar: Registrar,
     pending: Pending,
     draining: bool,
+}
+
+/// Hashes the text that is written to it.
+struct Hashed(SipHasher13);
+
+impl fmt::Write for Hashed {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.0.write(text.as_bytes());
+        Ok(())
+    }
 }
 
 impl House {
@@ -185,6 +200,20 @@ impl Engine {
     /// it closes an idle one.
     pub fn is_flow_in_use(&self, flow: FlowId) -> bool {
         self.rooms.registrar.uses_flow(flow)
+    }
+
+    /// A hash of the whole state but for counters and waiting commands: equal after equal histories. For explorers of
+    /// interleavings and for replay; it walks everything and is not for hot paths.
+    pub fn fingerprint(&self) -> u128 {
+        let House { now, wall_offset, timers, ids, flows, .. } = &self.house;
+        let mut text = Hashed(SipHasher13::new());
+        // What Debug shows of a state is all of it but secrets, which do not change.
+        write!(text, "{now:?}{wall_offset}{timers:?}{flows:?}{:?}", self.rooms)
+            .expect("invariant: hashing never fails");
+        for kind in Ids::kinds() {
+            text.0.write_u64(ids.drawn(kind));
+        }
+        text.0.finish128().as_u128()
     }
 
     /// The settings in force.
