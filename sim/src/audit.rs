@@ -72,8 +72,10 @@ pub struct Case<'a> {
 }
 
 /// Checks what goes in and out of one engine.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Audit {
+    /// Whether a request that nobody answers is a finding; not so where requests are nonsense.
+    pub expects_answers: bool,
     /// Rules broken so far.
     pub findings: Vec<Finding>,
     /// How many responses were checked.
@@ -82,6 +84,26 @@ pub struct Audit {
     sent: BTreeMap<String, (Time, u32, bool)>,
     unreadable: u64,
     last_sweep: Time,
+}
+
+impl Default for Audit {
+    fn default() -> Audit {
+        Audit::new()
+    }
+}
+
+/// True if every quote of a value is closed: else nobody can say where its parameters begin.
+fn is_balanced(value: &str) -> bool {
+    let (mut quoted, mut escaped) = (false, false);
+    for c in value.chars() {
+        match c {
+            _ if escaped => escaped = false,
+            '\\' if quoted => escaped = true,
+            '"' => quoted = !quoted,
+            _ => {}
+        }
+    }
+    !quoted
 }
 
 /// What tells one transaction from another, as the sender of the request sees it.
@@ -96,7 +118,15 @@ fn key(m: &Sip, method: &str) -> String {
 impl Audit {
     /// An audit that has seen nothing.
     pub fn new() -> Audit {
-        Audit::default()
+        Audit {
+            expects_answers: true,
+            findings: Vec::new(),
+            checked: 0,
+            asked: BTreeMap::new(),
+            sent: BTreeMap::new(),
+            unreadable: 0,
+            last_sweep: Time::ZERO,
+        }
     }
 
     /// A message is handed to the engine.
@@ -113,7 +143,8 @@ impl Audit {
             return;
         }
         let singles = ["From", "To", "Call-ID", "CSeq"];
-        if message.via().is_none() || singles.iter().any(|n| message.lines(n).len() != 1) {
+        let broken = |n: &&str| !matches!(message.lines(n)[..], [one] if is_balanced(one));
+        if message.via().is_none() || singles.iter().any(broken) {
             self.unreadable += 1;
             return;
         }
@@ -125,7 +156,14 @@ impl Audit {
             return;
         }
         let new = Asked { message, place, at, copies: 0, acknowledged: false, finals: Vec::new() };
-        let asked = self.asked.entry(key(&new.message, &method)).or_insert(new);
+        // A response is known by its CSeq, also where the method of CSeq is not that of the request.
+        let cseq = new
+            .message
+            .header("CSeq")
+            .and_then(|v| v.split_whitespace().nth(1))
+            .unwrap_or_default()
+            .to_owned();
+        let asked = self.asked.entry(key(&new.message, &cseq)).or_insert(new);
         asked.copies += 1;
         // The same request may come from another address when a NAT rebinds between two copies.
         asked.place = place;
@@ -146,8 +184,7 @@ impl Audit {
             return self.request_went(at, place, &message);
         }
         self.checked += 1;
-        let method = message.cseq().map(|(_, m)| m.to_owned()).unwrap_or_default();
-        let key = key(&message, &method);
+        let key = key(&message, message.method());
         let Some(asked) = self.asked.get(&key).cloned() else {
             if self.unreadable == 0 {
                 self.find("RFC 3261 s8.2.6", "a response answers a request", at, message.start.clone());
@@ -186,7 +223,12 @@ impl Audit {
         }
         if !invite || stream && status >= 300 {
             let detail = format!("{} was sent {} times for {copies} requests", message.start, finals.len());
-            self.find("RFC 3261 s17.2.2", "a final response is repeated only for a repeated request", at, detail);
+            self.find(
+                "RFC 3261 s17.2.2",
+                "a final response is repeated only for a repeated request",
+                at,
+                detail,
+            );
         } else if let [.., before, last] = &finals[..] {
             let extra = finals.len() as u32 - copies;
             let least = T1.saturating_mul(1 << (extra - 1).min(8)).min(T2);
@@ -200,7 +242,12 @@ impl Audit {
     fn request_went(&mut self, at: Time, place: Place, m: &Sip) {
         for name in ["Via", "From", "To", "Call-ID", "CSeq", "Max-Forwards"] {
             if m.lines(name).is_empty() {
-                self.find("RFC 3261 s8.1.1", "a request has its six header fields", at, format!("no {name} in {}", m.start));
+                self.find(
+                    "RFC 3261 s8.1.1",
+                    "a request has its six header fields",
+                    at,
+                    format!("no {name} in {}", m.start),
+                );
             }
         }
         let (last, times, answered) = *self.sent.entry(key(m, m.method())).or_insert((at, 0, false));
@@ -217,7 +264,11 @@ impl Audit {
 
     /// Requests that never got a final answer although they came this long ago.
     pub fn unanswered(&mut self, now: Time, patience: Duration) {
-        let late: Vec<String> = self.asked.values().filter(|a| a.is_unanswered(now, patience)).map(Asked::label).collect();
+        if !self.expects_answers {
+            return;
+        }
+        let late: Vec<String> =
+            self.asked.values().filter(|a| a.is_unanswered(now, patience)).map(Asked::label).collect();
         for label in late {
             self.find("RFC 3261 s8.2", "every request gets a final response", now, label);
         }

@@ -31,12 +31,16 @@ pub struct Issuer {
 
 impl std::fmt::Debug for Issuer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Issuer").field("name", &self.name).field("keys", &self.keys.len()).finish_non_exhaustive()
+        f.debug_struct("Issuer")
+            .field("name", &self.name)
+            .field("keys", &self.keys.len())
+            .finish_non_exhaustive()
     }
 }
 
 /// PKCS #8 head of an Ed25519 private key; the 32 bytes of the key follow (RFC 8410 s7).
-const ED25519: [u8; 16] = [0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20];
+const ED25519: [u8; 16] =
+    [0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20];
 
 impl Issuer {
     /// An issuer with one key.
@@ -73,7 +77,8 @@ impl Issuer {
             .keys
             .iter()
             .map(|(kid, der)| {
-                let jwk = Jwk::from_encoding_key(&EncodingKey::from_ed_der(der), Algorithm::EdDSA).expect("a fresh Ed25519 key");
+                let jwk = Jwk::from_encoding_key(&EncodingKey::from_ed_der(der), Algorithm::EdDSA)
+                    .expect("a fresh Ed25519 key");
                 let mut jwk = serde_json::to_value(&jwk).expect("a JWK is JSON");
                 jwk["kid"] = json!(kid);
                 jwk
@@ -86,7 +91,8 @@ impl Issuer {
     pub fn sign(&self, claims: &Value) -> String {
         let (kid, der) = self.keys.last().expect("there is always a key");
         let header = Header { kid: Some(kid.clone()), ..Header::new(Algorithm::EdDSA) };
-        jsonwebtoken::encode(&header, claims, &EncodingKey::from_ed_der(der)).expect("a fresh Ed25519 key signs")
+        jsonwebtoken::encode(&header, claims, &EncodingKey::from_ed_der(der))
+            .expect("a fresh Ed25519 key signs")
     }
 
     /// A token for a user that names its AoR in `sub`.

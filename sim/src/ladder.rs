@@ -14,7 +14,15 @@ use crate::tape::{Fate, Line, Tape};
 
 /// Header fields shown unless others are chosen.
 pub const USUAL: &[&str] = &[
-    "CSeq", "Contact", "Expires", "Min-Expires", "Retry-After", "Require", "Unsupported", "Flow-Timer", "Allow",
+    "CSeq",
+    "Contact",
+    "Expires",
+    "Min-Expires",
+    "Retry-After",
+    "Require",
+    "Unsupported",
+    "Flow-Timer",
+    "Allow",
 ];
 
 /// Draws tapes.
@@ -55,7 +63,14 @@ impl<'t> Ladder<'t> {
         format!("{:>4}.{:03}", ms / 1000, ms % 1000)
     }
 
-    fn draw(&self, f: &mut fmt::Formatter<'_>, at: Time, names: (&str, &str), bytes: &[u8], fate: Fate) -> fmt::Result {
+    fn draw(
+        &self,
+        f: &mut fmt::Formatter<'_>,
+        at: Time,
+        names: (&str, &str),
+        bytes: &[u8],
+        fate: Fate,
+    ) -> fmt::Result {
         let arrow = match fate {
             Fate::Arrives => "-->",
             Fate::Doubled => "=2>",

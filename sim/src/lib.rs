@@ -11,12 +11,18 @@
 
 pub mod audit;
 pub mod digest;
+#[cfg(feature = "jwt")]
+pub mod issuer;
 pub mod ladder;
 pub mod message;
 pub mod network;
 pub mod phone;
+pub mod replay;
 pub mod rng;
+pub mod store;
 pub mod tape;
+pub mod world;
 
 pub use ladder::Ladder;
 pub use strowger_core::base::Time;
+pub use world::{PhoneId, World};

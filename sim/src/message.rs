@@ -74,7 +74,9 @@ impl Sip {
 
     fn take_apart(bytes: &[u8]) -> Result<Sip, Flaw> {
         let flaw = |text: &str| Err(Flaw(text.to_owned()));
-        let Some(end) = bytes.windows(4).position(|w| w == b"\r\n\r\n") else { return flaw("the head has no end") };
+        let Some(end) = bytes.windows(4).position(|w| w == b"\r\n\r\n") else {
+            return flaw("the head has no end");
+        };
         let head = &bytes[..end];
         let body = bytes[end + 4..].to_vec();
         let mut lines: Vec<String> = Vec::new();
@@ -102,7 +104,9 @@ impl Sip {
         let start = lines.next().unwrap_or_default();
         let mut headers = Vec::new();
         for line in lines {
-            let Some((name, value)) = line.split_once(':') else { return flaw("a header line without a colon") };
+            let Some((name, value)) = line.split_once(':') else {
+                return flaw("a header line without a colon");
+            };
             let name = name.trim_end();
             if !is_token(name) {
                 return Err(Flaw(format!("{name:?} is no header name")));
@@ -260,7 +264,8 @@ pub fn uri_of(value: &str) -> &str {
 /// The value without a `tag` parameter, for comparing To headers.
 pub fn without_tag(value: &str) -> String {
     let parts = split_list(value, ';');
-    let kept = parts.iter().enumerate().filter(|(i, p)| *i == 0 || !p.to_ascii_lowercase().starts_with("tag"));
+    let kept =
+        parts.iter().enumerate().filter(|(i, p)| *i == 0 || !p.to_ascii_lowercase().starts_with("tag"));
     kept.map(|(_, p)| *p).collect::<Vec<_>>().join(";")
 }
 

@@ -73,6 +73,11 @@ impl Nat {
         Nat { public, next_port: 40_000, outward: BTreeMap::new(), inward: BTreeMap::new() }
     }
 
+    /// Its public address.
+    pub fn public(&self) -> IpAddr {
+        self.public
+    }
+
     /// The public address of a private source; made if there is none.
     pub fn out(&mut self, private: SocketAddr) -> SocketAddr {
         let port = match self.outward.get(&private) {

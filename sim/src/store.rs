@@ -76,7 +76,8 @@ impl Store {
 
     /// Gives a message back if it may leave now; keeps it until its change is committed otherwise.
     pub fn gate(&mut self, transmit: Transmit) -> Option<Transmit> {
-        let waits = self.durability == Durability::Strict && transmit.after.is_some_and(|s| s.0 > self.committed);
+        let waits =
+            self.durability == Durability::Strict && transmit.after.is_some_and(|s| s.0 > self.committed);
         if waits {
             self.held.push(transmit);
             return None;
@@ -135,7 +136,9 @@ impl Directory {
         if self.broken {
             return Some(CredentialsAnswer::Unavailable);
         }
-        let Some((password, aors)) = self.users.get(&*query.username) else { return Some(CredentialsAnswer::Unknown) };
+        let Some((password, aors)) = self.users.get(&*query.username) else {
+            return Some(CredentialsAnswer::Unknown);
+        };
         Some(CredentialsAnswer::Known {
             credential: HashedCredential::of(query.algorithm, &query.username, &query.realm, password),
             aors: aors.iter().map(|a| a.as_str().into()).collect(),

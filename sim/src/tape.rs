@@ -67,7 +67,10 @@ pub struct Tape {
 
 impl fmt::Debug for Tape {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Tape").field("lines", &self.lines.len()).field("messages", &self.messages).finish_non_exhaustive()
+        f.debug_struct("Tape")
+            .field("lines", &self.lines.len())
+            .field("messages", &self.messages)
+            .finish_non_exhaustive()
     }
 }
 

@@ -47,6 +47,19 @@ fn write(
     payload
 }
 
+/// Another response to the request that this response of ours answered.
+pub(super) fn write_again(house: &mut House, response: Message<'_>, status: Status) -> Bytes {
+    let ctx = house.ctx();
+    let mut arena = ctx.out.lend(EXPECTED);
+    let mut writer = ResponseWriter::new(&mut arena, response, status, None, None);
+    if !ctx.settings.server_name.is_empty() {
+        writer.header(Header::Server, ctx.settings.server_name.as_bytes());
+    }
+    let payload = writer.finish();
+    ctx.out.restore(arena);
+    payload
+}
+
 impl Engine {
     fn respond(
         &mut self,
@@ -125,12 +138,16 @@ impl Engine {
                 }
             },
         );
+        self.stand_on(pass, registered.save, &payload);
         self.send_response(pass, Status::OK, payload, registered.save);
         self.tell_outcome(pass, Status::OK, why);
     }
 
     /// RFC 3261 s11.2: what we can do; the same for everybody (DECISIONS 4).
     pub(super) fn serve_options(&mut self, pass: &Pass<'_>) {
+        if let Some(refusal) = self.unsupported(pass) {
+            return self.refuse(pass, &refusal);
+        }
         self.respond(pass, Status::OK, |ctx, writer| {
             writer.header(Header::Allow, methods(ctx.settings).as_bytes());
             writer.header(Header::Accept, b"*/*");

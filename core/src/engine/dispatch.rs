@@ -13,7 +13,9 @@ use crate::ctx::{Extra, Origin, Refusal, Timer};
 use crate::door::{AuthVerdict, CloseReason, Command, FlowId, Identity, KeepAlive, Transport};
 use crate::stats::{Counter, DropReason};
 use crate::txn::{RequestMatch, ResponseMatch, ServerKey, TxnId};
-use crate::wire::{self, Bounds, Essentials, Header, Layout, Message, Method, Reject, Status, UriScheme};
+use crate::wire::{
+    self, Bounds, Essentials, Fault, Header, Layout, Message, Method, Reject, Status, UriScheme,
+};
 
 /// Everything known about the request of this pass.
 #[derive(Clone, Copy)]
@@ -146,6 +148,11 @@ impl Engine {
         self.house.stats.request(method);
         let ess = match msg.essentials() {
             Ok(ess) => ess,
+            // RFC 4475 s3.1.2.18: what matters more about an unknown method is that it is unknown.
+            Err(error) if method == Method::Other && error.fault == Fault::Mismatch => {
+                self.house.stats.count(Counter::ParseErrors);
+                return self.answer_broken(&origin, msg, Status::NOT_IMPLEMENTED.into());
+            }
             Err(error) => return self.on_reject(&origin, &Reject { error, partial: Some(msg) }),
         };
         let since = self.house.now;
@@ -322,7 +329,7 @@ impl Engine {
     }
 
     /// RFC 3261 s8.2.2.3: option tags in Require that we do not have.
-    fn unsupported(&self, pass: &Pass<'_>) -> Option<Refusal> {
+    pub(super) fn unsupported(&self, pass: &Pass<'_>) -> Option<Refusal> {
         let mut missing = String::new();
         for tag in pass.msg.values(Header::Require).take(self.house.settings.limits.values) {
             if !super::answer::options(&self.house.settings)

@@ -22,15 +22,11 @@ impl Engine {
                     self.house.out.push(Command::Close { flow, reason: CloseReason::Shutdown });
                     return;
                 }
-                let up = Flow { id: flow, listener, transport, local, remote };
-                self.house.flows.insert(up);
-                self.rooms.registrar.flow_up(&up);
+                self.house.flows.insert(Flow { id: flow, listener, transport, local, remote });
             }
             Input::FlowDown { flow, reason } => {
                 if self.house.flows.remove(flow).is_some() {
                     let mut ctx = self.house.ctx();
-                    // Nothing of ours was asked over it yet: there is no usage to tell.
-                    drop(self.rooms.txn.on_flow_down(&mut ctx, flow));
                     self.rooms.registrar.flow_down(&mut ctx, flow, reason);
                     self.rooms.registrar.tell_pending(&mut ctx);
                 }
@@ -44,10 +40,18 @@ impl Engine {
         self.rooms.txn.on_send_failed(&mut ctx, flow, remote);
     }
 
+    pub(super) fn on_saved(&mut self, seq: SaveSeq) {
+        self.rooms.registrar.on_saved(seq);
+        self.rooms.standing.saved(seq);
+    }
+
     pub(super) fn on_save_failed(&mut self, seq: SaveSeq) {
         self.house.stats.count(Counter::SaveFailures);
         let mut ctx = self.house.ctx();
-        self.rooms.registrar.on_save_failed(&mut ctx, seq);
+        if let Some(last) = self.rooms.registrar.on_save_failed(&mut ctx, seq) {
+            self.fail_standing(last);
+        }
+        let mut ctx = self.house.ctx();
         self.rooms.registrar.tell_pending(&mut ctx);
     }
 

@@ -98,9 +98,11 @@ impl Registrar {
     }
 
     /// The change of that number could not be made durable: the whole REGISTER it belongs to is taken back. Its other
-    /// changes may be durable already, so they are taken back in the store too.
-    pub(crate) fn on_save_failed(&mut self, ctx: &mut Ctx<'_>, seq: SaveSeq) {
-        let Some(group) = self.undo.log.iter().find(|e| e.seq == seq.0).map(|e| e.group) else { return };
+    /// changes may be durable already, so they are taken back in the store too. The last save of that REGISTER: its
+    /// response stands on it.
+    pub(crate) fn on_save_failed(&mut self, ctx: &mut Ctx<'_>, seq: SaveSeq) -> Option<SaveSeq> {
+        let group = self.undo.log.iter().find(|e| e.seq == seq.0).map(|e| e.group)?;
+        let last = self.undo.log.iter().rfind(|e| e.group == group).map(|e| SaveSeq(e.seq));
         self.undo.begin();
         self.undo.pause();
         // The last change first, so that each binding ends as it was before the first.
@@ -114,6 +116,7 @@ impl Registrar {
             }
         }
         self.undo.resume();
+        last
     }
 
     fn take_back(&mut self, ctx: &mut Ctx<'_>, entry: Entry, failed: SaveSeq) {

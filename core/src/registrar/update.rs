@@ -479,6 +479,10 @@ fn canonical_aor<'b>(
     out: &'b mut AorBuf,
 ) -> Result<&'b str, Refusal> {
     const FOREIGN: Refusal = Refusal::plain(Status::NOT_FOUND);
+    // RFC 3261 s10.2: the address of record is a SIP or SIPS URI.
+    if !matches!(ess.to.uri.scheme(), UriScheme::Sip | UriScheme::Sips) {
+        return Err(bad("To Needs a SIP URI"));
+    }
     if !settings.domains.aor(&ess.to.uri, out) {
         return Err(FOREIGN);
     }

@@ -134,7 +134,7 @@ pub(crate) struct Full;
 
 impl Transactions {
     pub(crate) fn new(ids: &Ids) -> Transactions {
-        Transactions { hash: ids.name_key(), servers: Servers::default(), clients: Clients::default() }
+        Transactions { hash: ids.hash_key(), servers: Servers::default(), clients: Clients::default() }
     }
 
     /// How many there are.
@@ -209,6 +209,12 @@ impl Transactions {
     ) {
         self.servers.respond(ctx, key, status, payload, after);
         self.give_way(ctx);
+    }
+
+    /// Sends another final response in place of the one that was held and will never leave. False if the transaction is
+    /// gone or keeps no response.
+    pub(crate) fn replace_final(&mut self, ctx: &mut Ctx<'_>, key: ServerKey, payload: Bytes) -> bool {
+        self.servers.replace_final(ctx, key, payload)
     }
 
     /// True for an INVITE that has no final response yet: what a CANCEL can still end.
@@ -300,6 +306,11 @@ impl Transactions {
 /// Sends a response that leaves no state (RFC 3261 s8.2.7).
 pub(crate) fn respond_stateless(ctx: &mut Ctx<'_>, origin: &Origin, via: &Via<'_>, payload: Bytes) {
     transmit(ctx, &response_target(origin, via), None, payload);
+}
+
+/// Sends a response along a way found by [`response_target`] before.
+pub(crate) fn send_to(ctx: &mut Ctx<'_>, to: &Origin, payload: Bytes) {
+    transmit(ctx, to, None, payload);
 }
 
 /// Sends, unless the connection is gone.

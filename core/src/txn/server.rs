@@ -391,6 +391,14 @@ impl Servers {
         }
     }
 
+    /// A response that was held will never leave: this one does in its place.
+    pub(super) fn replace_final(&mut self, ctx: &mut Ctx<'_>, key: ServerKey, payload: Bytes) -> bool {
+        let Some(server) = self.slab.get(key).filter(|s| s.state == State::Completed) else { return false };
+        transmit(ctx, &server.to(), None, payload.clone());
+        self.keep_payload(key, payload, 0);
+        true
+    }
+
     /// A non-INVITE was answered with 100: what never gets a final response ends when its client has given up.
     fn proceed(&mut self, ctx: &mut Ctx<'_>, key: ServerKey) {
         let Some(server) = self.slab.get_mut(key) else { return };

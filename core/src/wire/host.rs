@@ -155,7 +155,24 @@ fn ipv6(input: &[u8]) -> Option<Ipv6Addr> {
     if input.len() > 45 || !input.contains(&b':') {
         return None;
     }
-    core::str::from_utf8(input).ok()?.parse().ok()
+    let text = core::str::from_utf8(input).ok()?;
+    match text.parse() {
+        Ok(address) => Some(address),
+        Err(_) => with_spare_colon(text),
+    }
+}
+
+/// RFC 5118 s4.10: the grammar of RFC 3261 allows a third colon before an IPv4 part, and it must be tolerated.
+#[cold]
+fn with_spare_colon(text: &str) -> Option<Ipv6Addr> {
+    let (before, v4) = text.split_once(":::")?;
+    let mut address = [0; 48];
+    let end = before.len() + 2 + v4.len();
+    address.get_mut(..before.len())?.copy_from_slice(before.as_bytes());
+    address.get_mut(before.len()..before.len() + 2)?.copy_from_slice(b"::");
+    address.get_mut(before.len() + 2..end)?.copy_from_slice(v4.as_bytes());
+    v4.parse::<Ipv4Addr>().ok()?;
+    core::str::from_utf8(address.get(..end)?).ok()?.parse().ok()
 }
 
 /// Whether the last label is a number.

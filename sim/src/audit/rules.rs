@@ -122,7 +122,8 @@ fn goes_home(c: &Case<'_>) -> Option<String> {
     // RFC 3581 s4, and a NAT implies rport: sent-by that is not the source.
     let natted = asked.host_ip() != Some(source.ip());
     let symmetric = to == source && (asked.param("rport").is_some() || natted);
-    let by_port = to.ip() == source.ip() && to.port() == asked.port.unwrap_or(5060) && asked.param("rport").is_none();
+    let by_port =
+        to.ip() == source.ip() && to.port() == asked.port.unwrap_or(5060) && asked.param("rport").is_none();
     let maddr = asked.param("maddr").flatten().and_then(|m| m.parse::<IpAddr>().ok());
     let by_maddr = maddr.is_some_and(|m| m == to.ip());
     (!symmetric && !by_port && !by_maddr).then(|| format!("sent to {to}, the request came from {source}"))
@@ -143,15 +144,20 @@ fn fills_rport(c: &Case<'_>) -> Option<String> {
     }
     let source = c.asked.place.remote;
     let port = got.param("rport").flatten().and_then(|p| p.parse().ok());
-    let right = port == Some(source.port()) && got.received().map(|ip| ip.to_canonical()) == Some(source.ip().to_canonical());
-    (!right).then(|| format!("rport {:?}, received {:?}, the source {source}", got.param("rport"), got.param("received")))
+    let right = port == Some(source.port())
+        && got.received().map(|ip| ip.to_canonical()) == Some(source.ip().to_canonical());
+    (!right).then(|| {
+        format!("rport {:?}, received {:?}, the source {source}", got.param("rport"), got.param("received"))
+    })
 }
 
 fn never_wildcard(c: &Case<'_>) -> Option<String> {
     let own = |text: &str| c.asked.message.headers.iter().any(|(_, v)| v.contains(text));
-    let leaked = c.response.headers.iter().find(|(_, v)| {
-        ["0.0.0.0", "[::]"].iter().any(|w| v.contains(w) && !own(w))
-    })?;
+    let leaked = c
+        .response
+        .headers
+        .iter()
+        .find(|(_, v)| ["0.0.0.0", "[::]"].iter().any(|w| v.contains(w) && !own(w)))?;
     Some(format!("{}: {}", leaked.0, leaked.1))
 }
 
@@ -160,7 +166,8 @@ fn ack_is_silent(c: &Case<'_>) -> Option<String> {
 }
 
 fn needs(c: &Case<'_>, status: u16, header: &str) -> Option<String> {
-    (c.response.status() == Some(status) && c.response.header(header).is_none()).then(|| format!("no {header}"))
+    (c.response.status() == Some(status) && c.response.header(header).is_none())
+        .then(|| format!("no {header}"))
 }
 
 fn challenges(c: &Case<'_>) -> Option<String> {
@@ -182,13 +189,15 @@ fn unsupported(c: &Case<'_>) -> Option<String> {
     let named = c.response.values("Unsupported");
     let asked = |tag: &str| {
         let m = &c.asked.message;
-        ["Require", "Proxy-Require", "Supported"].iter().any(|h| m.lists(h, tag)) || !m.lines("Path").is_empty()
+        ["Require", "Proxy-Require", "Supported"].iter().any(|h| m.lists(h, tag))
+            || !m.lines("Path").is_empty()
     };
     (named.is_empty() || !named.iter().all(|t| asked(t))).then(|| format!("Unsupported: {named:?}"))
 }
 
 fn accepts(c: &Case<'_>) -> Option<String> {
-    let some = ["Accept", "Accept-Encoding", "Accept-Language"].iter().any(|h| c.response.header(h).is_some());
+    let some =
+        ["Accept", "Accept-Encoding", "Accept-Language"].iter().any(|h| c.response.header(h).is_some());
     (c.response.status() == Some(415) && !some).then(|| "no Accept".to_owned())
 }
 
@@ -201,7 +210,9 @@ fn min_expires(c: &Case<'_>) -> Option<String> {
         return None;
     }
     let least: Option<u64> = c.response.header("Min-Expires").and_then(|v| v.parse().ok());
-    let brief = asked_expiries(c).iter().any(|(_, e)| e.is_some_and(|e| e > 0 && e < 3600 && least.is_some_and(|l| e < l)));
+    let brief = asked_expiries(c)
+        .iter()
+        .any(|(_, e)| e.is_some_and(|e| e > 0 && e < 3600 && least.is_some_and(|l| e < l)));
     (least.is_none() || is_register(c) && !brief).then(|| format!("Min-Expires {least:?}"))
 }
 
@@ -263,7 +274,8 @@ fn offered(c: &Case<'_>) -> Vec<Challenge> {
 }
 
 fn digest_is_whole(c: &Case<'_>) -> Option<String> {
-    let bad = offered(c).into_iter().find(|d| d.realm.is_empty() || d.nonce.is_empty() || d.qop.is_empty())?;
+    let bad =
+        offered(c).into_iter().find(|d| d.realm.is_empty() || d.nonce.is_empty() || d.qop.is_empty())?;
     Some(format!("{bad:?}"))
 }
 
@@ -303,13 +315,15 @@ fn outbound_asked(c: &Case<'_>) -> Option<String> {
 }
 
 fn gruu_asked(c: &Case<'_>) -> Option<String> {
-    let gruu = registered(c).into_iter().find(|v| param(v, "pub-gruu").or(param(v, "temp-gruu")).is_some())?;
+    let gruu =
+        registered(c).into_iter().find(|v| param(v, "pub-gruu").or(param(v, "temp-gruu")).is_some())?;
     let wanted = c.asked.message.lists("Supported", "gruu") || c.asked.message.lists("Require", "gruu");
     (!wanted || param(gruu, "+sip.instance").is_none()).then(|| format!("Contact: {gruu}"))
 }
 
 fn path_asked(c: &Case<'_>) -> Option<String> {
-    (c.response.header("Path").is_some() && !c.asked.message.lists("Supported", "path")).then(|| "Path".to_owned())
+    (c.response.header("Path").is_some() && !c.asked.message.lists("Supported", "path"))
+        .then(|| "Path".to_owned())
 }
 
 #[cfg(test)]

@@ -206,9 +206,11 @@ impl Phone {
             let sent = self.habits.preemptive || self.registration.tries > 1;
             return if bearer && !sent { self.send_register(now) } else { self.failed(now, 401, None) };
         }
-        let offered: Vec<Challenge> = m.lines("WWW-Authenticate").iter().filter_map(|v| Challenge::read(v)).collect();
+        let offered: Vec<Challenge> =
+            m.lines("WWW-Authenticate").iter().filter_map(|v| Challenge::read(v)).collect();
         let known = |c: &&Challenge| {
-            self.habits.algorithms.is_empty() || self.habits.algorithms.iter().any(|a| c.algorithm.eq_ignore_ascii_case(a))
+            self.habits.algorithms.is_empty()
+                || self.habits.algorithms.iter().any(|a| c.algorithm.eq_ignore_ascii_case(a))
         };
         let Some(chosen) = offered.iter().find(known).cloned() else {
             return self.failed(now, 401, None);

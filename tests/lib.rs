@@ -1,0 +1,4 @@
+//! Tests that need more than one crate. Each layer is one test target of this package:
+//!
+//! - `stories`: the engine in the simulated world: ladders as snapshots, torture messages, hostile input,
+//!   metamorphic tests, crowds.

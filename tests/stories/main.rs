@@ -1,0 +1,23 @@
+//! Stories over the simulated world. Each builds its world in a line or two, and its ladder is a snapshot in which
+//! nothing is masked. Every world is audited, and must end with empty tables.
+
+mod auth;
+mod crowd;
+mod hostile;
+mod network;
+mod pure;
+mod registration;
+mod server;
+mod torture;
+
+use std::time::Duration;
+
+/// Seconds.
+pub(crate) const fn s(n: u64) -> Duration {
+    Duration::from_secs(n)
+}
+
+/// Milliseconds.
+pub(crate) const fn ms(n: u64) -> Duration {
+    Duration::from_millis(n)
+}
