@@ -25,6 +25,9 @@ mod undo;
 mod update;
 mod write;
 
+#[cfg(test)]
+mod tests;
+
 use core::time::Duration;
 
 use crate::base::ids::IdKind;

@@ -112,7 +112,7 @@ impl Registrar {
     /// A phone came back over another flow: its old stream is of no more use, and a request sent there would be lost.
     pub(super) fn retire_later(&mut self, ctx: &Ctx<'_>, old: FlowId, new: FlowId) {
         let stream = ctx.flows.get(old).is_some_and(|flow| flow.transport.is_reliable());
-        if old != new && stream && self.location.on_flow(old).len() <= 1 {
+        if old != new && stream && self.location.on_flow(old).is_empty() {
             self.pending.push(Command::Close { flow: old, reason: CloseReason::Replaced });
         }
     }

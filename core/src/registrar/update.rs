@@ -253,7 +253,11 @@ impl Registrar {
             save = done.or(save);
         }
         let record = self.location.find(aor.as_bytes());
-        Ok(self.registered(record, request, &plan, save))
+        let registered = self.registered(record, request, &plan, save);
+        if registered.flow_timer && request.origin.transport.is_reliable() && config.flow_timer > 0 {
+            self.watch(ctx, config, request.origin.flow);
+        }
+        Ok(registered)
     }
 
     /// Finds the binding each contact is about; no binding is found twice.
@@ -301,6 +305,8 @@ impl Registrar {
                         && binding.cseq == request.ess.cseq.number
                         && binding.call_id() == request.ess.call_id
                         && binding.contact() == wanted.addr.uri.raw()
+                        && binding.q == wanted.q
+                        && binding.params() == other_params(wanted.addr.params).as_slice()
                         && binding.received() == request.origin.remote =>
                 {
                     repeats = true;
@@ -368,6 +374,7 @@ impl Registrar {
         let draft = Draft::new(&text);
         let origin = &request.origin;
         let now = ctx.now;
+        let mut retired = None;
         let (key, cause) = match hit.and_then(|key| Some((key, self.location.get(key)?))) {
             None => {
                 let key = self.location.add(aor, &draft, None, now);
@@ -384,7 +391,7 @@ impl Registrar {
                     || (old.transport.is_reliable() && old.own_flow() != Some(origin.flow));
                 // A restored or upgraded phone: what holds this record together is its instance.
                 let former = (!old.instance().is_empty()).then(|| old.call_id() == text.call_id);
-                let retired = wanted.same_instance(old).then(|| old.own_flow()).flatten();
+                retired = (moved && wanted.same_instance(old)).then(|| old.own_flow()).flatten();
                 self.undo.note(aor, old.id, || Some(Box::new(old.clone())));
                 let epoch = match former {
                     Some(true) if wanted.same_instance(old) => old.epoch,
@@ -395,9 +402,6 @@ impl Registrar {
                     binding.epoch = epoch;
                 }
                 self.location.rewrite(key, &draft, text.contact);
-                if let Some(flow) = retired.filter(|_| moved) {
-                    self.retire_later(ctx, flow, origin.flow);
-                }
                 (key, if moved { BindingCause::Moved } else { BindingCause::Refreshed })
             }
         };
@@ -419,7 +423,11 @@ impl Registrar {
             binding.gruu = if gruu != 0 { gruu } else { binding.gruu };
         }
         self.arm_timers(ctx, config, key);
-        self.saved_and_noted(ctx, key, cause)
+        let save = self.saved_and_noted(ctx, key, cause);
+        if let Some(flow) = retired {
+            self.retire_later(ctx, flow, origin.flow);
+        }
+        save
     }
 
     /// The epoch of temporary GRUUs for a binding of an instance that is new here, or whose Call-ID changed.
