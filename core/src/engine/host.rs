@@ -22,7 +22,9 @@ impl Engine {
                     self.house.out.push(Command::Close { flow, reason: CloseReason::Shutdown });
                     return;
                 }
-                self.house.flows.insert(Flow { id: flow, listener, transport, local, remote });
+                let up = Flow { id: flow, listener, transport, local, remote };
+                self.rooms.registrar.flow_up(&up);
+                self.house.flows.insert(up);
             }
             Input::FlowDown { flow, reason } => {
                 if self.house.flows.remove(flow).is_some() {

@@ -212,12 +212,6 @@ impl Binding {
             reachable,
         }
     }
-
-    /// Bytes held outside the struct.
-    #[cfg(test)]
-    pub(super) fn heap(&self) -> usize {
-        self.blob.len()
-    }
 }
 
 /// The parts of a binding's text, from wherever they come.

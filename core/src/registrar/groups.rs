@@ -73,6 +73,7 @@ impl<X: Copy + Default> Groups<X> {
         Some(group.extra)
     }
 
+    #[cfg(test)]
     pub(super) fn is_empty(&self) -> bool {
         self.table.is_empty()
     }

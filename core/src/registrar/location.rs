@@ -63,10 +63,6 @@ impl Location {
         })
     }
 
-    pub(super) fn record(&self, key: RecordKey) -> Option<&Record> {
-        self.records.get(key)
-    }
-
     pub(super) fn record_mut(&mut self, key: RecordKey) -> Option<&mut Record> {
         self.records.get_mut(key)
     }
@@ -107,6 +103,7 @@ impl Location {
     }
 
     /// All bindings, in an order that is the same in every run.
+    #[cfg(test)]
     pub(super) fn all(&self) -> impl Iterator<Item = (BindingKey, &Binding)> {
         self.bindings.iter()
     }
@@ -242,9 +239,14 @@ impl Location {
         Some(Taken { aor: name, binding, silence })
     }
 
+    /// True without any binding.
+    pub(super) fn is_empty(&self) -> bool {
+        self.bindings.is_empty()
+    }
+
     /// True if every table is empty.
     #[cfg(test)]
-    pub(super) fn is_empty(&self) -> bool {
+    pub(super) fn holds_nothing(&self) -> bool {
         self.records.is_empty()
             && self.bindings.is_empty()
             && self.by_aor.is_empty()

@@ -143,7 +143,7 @@ impl Registrar {
             ctx.out.save(Change::RemoveBinding { aor: taken.aor, id })
         });
         self.undo.saved_as(save);
-        if self.location.len() == 0 && save.is_none() {
+        if self.location.is_empty() && save.is_none() {
             self.undo.clear();
         }
         save

@@ -83,6 +83,7 @@ impl Names {
         (block, at)
     }
 
+    #[cfg(test)]
     pub(super) fn is_empty(&self) -> bool {
         self.blocks.is_empty()
     }

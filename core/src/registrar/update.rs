@@ -123,7 +123,8 @@ fn same_contact(uri: &Uri<'_>, stored: &[u8]) -> bool {
 
 type Plan<'m> = SmallVec<[Wanted<'m>; 2]>;
 
-/// What the Contact headers ask for.
+/// What the Contact headers ask for. Nearly always contacts; kept on the stack.
+#[allow(clippy::large_enum_variant, reason = "a box would be an allocation for every REGISTER")]
 enum Asked<'m> {
     /// Nothing: a query.
     Query,

@@ -167,7 +167,7 @@ impl World {
     /// Nothing may be left of any binding.
     #[track_caller]
     pub(super) fn assert_empty(&self) {
-        assert!(self.registrar.location.is_empty(), "{:?}", self.registrar.location);
+        assert!(self.registrar.location.holds_nothing(), "{:?}", self.registrar.location);
         assert_eq!(self.fixture.timers.len(), 0, "a timer is left");
         assert_eq!(self.registrar.undo.len(), 0, "an undo is left");
     }

@@ -442,7 +442,7 @@ fn limits_are_answers() {
     SIP/2.0 503 Service Unavailable
     Retry-After: 30
     ");
-    world.send(&Phone::at("198.51.100.8:5060").call("b", 1)).clone();
+    world.send(&Phone::at("198.51.100.8:5060").call("b", 1));
     world.send(&Phone { user: "u1", ..Phone::at("198.51.100.8:5060").call("b", 1) });
     assert!(
         world
