@@ -3,7 +3,7 @@
 use std::fmt;
 
 use strowger_core::config::{
-    AccountConfig, Config, DomainConfig, IssuerConfig, JwtAlgorithm, JwtConfig, ListenerConfig, RegistrarConfig,
+    AccountConfig, Config, DomainConfig, IssuerConfig, JwtConfig, ListenerConfig, RegistrarConfig,
 };
 use strowger_core::door::{CredentialsAnswer, CredentialsQuery, Event, Secret};
 use strowger_shell::handle::Handle;
@@ -114,7 +114,6 @@ impl SimpleB2bua {
             issuer,
             audiences: audiences.into_iter().map(Into::into).collect(),
             jwks,
-            algorithms: JwtAlgorithm::ALL.to_vec(),
             ..IssuerConfig::default()
         });
         self
@@ -134,7 +133,7 @@ impl SimpleB2bua {
 
     /// Is told every event of the kinds chosen in [`Config::tell`], in order, in the engine's thread: it must not block.
     /// Binding changes are chosen by this call.
-    pub fn on_event(mut self, on_event: impl FnMut(&Event) + Send + 'static) -> SimpleB2bua {
+    pub fn on_event(mut self, on_event: impl FnMut(Event) + Send + 'static) -> SimpleB2bua {
         self.config.tell.bindings = true;
         self.hooks.on_event = Some(Box::new(on_event));
         self

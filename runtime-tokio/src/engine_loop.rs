@@ -171,7 +171,7 @@ impl EngineLoop {
                 // Nothing is stored: what is in memory is as durable as it gets.
                 Command::Save(seq, _) => self.engine.handle(self.clock.now(), Input::Saved(seq)),
                 Command::Reply(reply) => self.state.replies.settle(reply),
-                Command::Tell(event) => self.tell(&event),
+                Command::Tell(event) => self.tell(event),
             }
         }
         busy
@@ -275,12 +275,10 @@ impl EngineLoop {
         }
     }
 
-    fn tell(&mut self, event: &Event) {
+    fn tell(&mut self, event: Event) {
+        self.state.stopped |= matches!(event, Event::Drained);
         if let Some(on_event) = &mut self.hooks.on_event {
             on_event(event);
-        }
-        if matches!(event, Event::Drained) {
-            self.state.stopped = true;
         }
     }
 

@@ -11,7 +11,7 @@ use strowger_core::door::{CredentialsAnswer, CredentialsQuery, Event};
 pub type Lookup = Pin<Box<dyn Future<Output = CredentialsAnswer> + Send>>;
 
 /// A closure that is told events, in the engine's thread.
-pub type OnEvent = Box<dyn FnMut(&Event) + Send>;
+pub type OnEvent = Box<dyn FnMut(Event) + Send>;
 
 /// A closure that is told how the operation goes, from any thread.
 pub type OnNotice = Arc<dyn Fn(Notice) + Send + Sync>;

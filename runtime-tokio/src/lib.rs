@@ -1,2 +1,43 @@
 //! Strowger on tokio: the engine with sockets and a clock.
+//!
+//! A server to which phones register:
+//!
+//! ```
+//! # async fn lobby() -> Result<(), strowger_tokio::StartError> {
+//! # use strowger_tokio::SimpleB2bua;
+//! SimpleB2bua::new("Lobby", 5060)
+//!     .account("alice", "a long secret")
+//!     .enable_registration()
+//!     .start().await
+//! # }
+//! ```
+//!
+//! # How it runs
+//!
+//! The engine and the UDP sockets share one thread: datagrams are received in batches and answered without passing a
+//! channel, a task or a lock. Stream connections are tasks on the runtime of the program; each reads only when the
+//! engine has room for what it brings. There is one timer in the whole server, however many phones are registered.
+//!
+//! [`SimpleB2bua`] is the builder, [`Server`] what runs, [`Handle`] talks to it from anywhere.
 #![forbid(unsafe_code)]
+
+mod accept;
+mod b2bua;
+mod bind;
+mod engine_loop;
+mod error;
+mod hooks;
+mod inbox;
+mod server;
+mod stream;
+mod udp;
+
+pub use b2bua::{SimpleB2bua, machine_domain};
+pub use bind::{Granted, everywhere};
+pub use error::StartError;
+pub use hooks::{Credentials, Hooks, Lookup, Notice, OnEvent, OnNotice};
+pub use server::Server;
+pub use strowger_core as core;
+pub use strowger_shell as shell;
+pub use strowger_shell::handle::{Handle, HandleError, Snapshot};
+pub use strowger_shell::options::Options;

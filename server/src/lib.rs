@@ -1,2 +1,19 @@
-//! The ready-made server.
+//! The ready-made server: one command, one file of settings, and everything an operator expects around it.
+//!
+//! - [`cli`]: the command line; [`serve`] runs a server, [`check`] looks at a configuration and runs nothing.
+//! - [`config`]: the TOML file, with faults named by line and a "did you mean".
+//! - [`state`]: what is kept between starts; [`first_run`]: what runs without a file (DECISIONS 32).
+//! - [`banner`], [`logs`], [`metrics`], [`http`]: what it says, and to whom.
 #![forbid(unsafe_code)]
+
+pub mod banner;
+pub mod check;
+pub mod cli;
+pub mod config;
+pub mod first_run;
+pub mod http;
+pub mod logs;
+pub mod metrics;
+pub mod plan;
+pub mod serve;
+pub mod state;

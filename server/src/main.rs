@@ -1,2 +1,7 @@
-//! The ready-made server.
-fn main() {}
+//! The server's executable; all of it is in the library.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    strowger::cli::main()
+}

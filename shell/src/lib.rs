@@ -2,7 +2,7 @@
 //! moves bytes between its sockets and these parts, so that tokio, smol and mio behave alike.
 //!
 //! - [`clock`]: the engine's time from a monotonic clock, and wall-clock steps.
-//! - `connection`: a stream connection over memory: framing, write queue, deadlines; [`backlog`]: its byte budget.
+//! - [`connection`]: a stream connection over memory: framing, write queue, deadlines; [`backlog`]: its byte budget.
 //! - [`admission`]: how many may connect, per source and in total.
 //! - [`datagram`]: rules for UDP.
 //! - [`jwks`]: key sets of token issuers, fetched in a thread of their own.
@@ -15,6 +15,7 @@
 pub mod admission;
 pub mod backlog;
 pub mod clock;
+pub mod connection;
 pub mod datagram;
 pub mod handle;
 pub mod jwks;
@@ -22,6 +23,7 @@ pub mod latency;
 pub mod names;
 pub mod options;
 pub mod promise;
+mod write_queue;
 
 /// Fresh bytes from the operating system, for an engine's seed.
 ///
@@ -33,3 +35,4 @@ pub fn seed() -> [u8; 32] {
     getrandom::fill(&mut seed).expect("the operating system gives random bytes");
     seed
 }
+

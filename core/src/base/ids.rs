@@ -76,6 +76,7 @@ const KINDS: [(IdKind, &[u8]); 17] = [
 #[derive(Clone)]
 pub struct Ids {
     root: HmacSha256,
+    hash_root: HmacSha256,
     kinds: [Source; KINDS.len()],
 }
 
@@ -94,7 +95,14 @@ impl Ids {
             let [drawn, keyed] = halves(root.mac(&[b"id ", name]));
             Source { drawn, keyed, counter: 0 }
         });
-        Ids { root, kinds }
+        Ids { hash_root: root.clone(), root, kinds }
+    }
+
+    /// The same identifiers with other keys for the hash tables: nothing an engine puts out may depend on them, and a
+    /// test shows it.
+    #[must_use]
+    pub fn with_hash_seed(self, seed: &[u8; 32]) -> Ids {
+        Ids { hash_root: HmacSha256::new(seed), ..self }
     }
 
     /// The next identifier of a kind: 64 bits, no two alike in practice.
@@ -124,7 +132,14 @@ impl Ids {
 
     /// The key of the hash tables.
     pub fn hash_key(&self) -> HashKey {
-        let [key, _] = halves(self.root.mac(&[b"hash tables"]));
+        let [key, _] = halves(self.hash_root.mac(&[b"hash tables"]));
+        HashKey::new(key)
+    }
+
+    /// The key of names that stand for the bytes they are a hash of: identifiers are made of them, so they are apart
+    /// from the hash tables.
+    pub fn name_key(&self) -> HashKey {
+        let [key, _] = halves(self.root.mac(&[b"names"]));
         HashKey::new(key)
     }
 

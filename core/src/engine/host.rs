@@ -29,6 +29,8 @@ impl Engine {
             Input::FlowDown { flow, reason } => {
                 if self.house.flows.remove(flow).is_some() {
                     let mut ctx = self.house.ctx();
+                    // Nothing of ours was asked over it yet: there is no usage to tell.
+                    drop(self.rooms.txn.on_flow_down(&mut ctx, flow));
                     self.rooms.registrar.flow_down(&mut ctx, flow, reason);
                     self.rooms.registrar.tell_pending(&mut ctx);
                 }

@@ -12,13 +12,17 @@ mod standing;
 mod tests;
 mod tick;
 
+use core::fmt::{self, Write as _};
+use core::hash::Hasher as _;
 use std::sync::Arc;
+
+use siphasher::sip128::{Hasher128 as _, SipHasher13};
 
 use crate::auth::Auth;
 use crate::base::{Ids, Time, Wheel};
 use crate::config::Settings;
 use crate::ctx::{Ctx, Flows, Outbox, Timer};
-use crate::door::{Command, Input};
+use crate::door::{Command, FlowId, Input};
 use crate::registrar::Registrar;
 use crate::stats::{Counter, Sizes, Stats};
 use crate::txn::Transactions;
@@ -35,7 +39,8 @@ use standing::Standing;
 /// - *handlers* take an event in: [`handle`](Engine::handle). Total: never fails, never panics on data.
 /// - *pollers* give what came of it: [`poll_command`](Engine::poll_command), one FIFO in the order of cause, and
 ///   [`poll_timeout`](Engine::poll_timeout), the next time it wants to be called.
-/// - *getters* look without touching: [`stats`](Engine::stats), [`sizes`](Engine::sizes).
+/// - *getters* look without touching: [`stats`](Engine::stats), [`sizes`](Engine::sizes),
+///   [`fingerprint`](Engine::fingerprint).
 ///
 /// # Contracts
 ///
@@ -77,6 +82,16 @@ struct Rooms {
     draining: bool,
 }
 
+/// Hashes the text that is written to it.
+struct Hashed(SipHasher13);
+
+impl fmt::Write for Hashed {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.0.write(text.as_bytes());
+        Ok(())
+    }
+}
+
 impl House {
     fn ctx(&mut self) -> Ctx<'_> {
         Ctx {
@@ -96,7 +111,16 @@ impl Engine {
     /// An engine at `now`. Settings come from [`Config::validate`](crate::config::Config::validate); the seed must be
     /// fresh at every start in production, and fixed in tests.
     pub fn new(settings: Arc<Settings>, seed: [u8; 32], now: Time) -> Engine {
-        let mut ids = Ids::new(&seed);
+        Engine::with_ids(settings, Ids::new(&seed), now)
+    }
+
+    /// As [`new`](Engine::new), with hash tables keyed by a seed of their own. For tests: it may change nothing.
+    #[doc(hidden)]
+    pub fn with_hash_seed(settings: Arc<Settings>, seed: [u8; 32], hash_seed: [u8; 32], now: Time) -> Engine {
+        Engine::with_ids(settings, Ids::new(&seed).with_hash_seed(&hash_seed), now)
+    }
+
+    fn with_ids(settings: Arc<Settings>, mut ids: Ids, now: Time) -> Engine {
         let rooms = Rooms {
             txn: Transactions::new(&ids),
             auth: Auth::new(&mut ids, &settings),
@@ -174,6 +198,26 @@ impl Engine {
             timers: self.house.timers.len(),
             commands: self.house.out.len(),
         }
+    }
+
+    /// Whether anything here needs this connection to stay open although it is silent (DECISIONS 11). A host asks before
+    /// it closes an idle one.
+    pub fn is_flow_in_use(&self, flow: FlowId) -> bool {
+        self.rooms.registrar.uses_flow(flow)
+    }
+
+    /// A hash of the whole state but for counters and waiting commands: equal after equal histories. For explorers of
+    /// interleavings and for replay; it walks everything and is not for hot paths.
+    pub fn fingerprint(&self) -> u128 {
+        let House { now, wall_offset, timers, ids, flows, .. } = &self.house;
+        let mut text = Hashed(SipHasher13::new());
+        // What Debug shows of a state is all of it but secrets, which do not change.
+        write!(text, "{now:?}{wall_offset}{timers:?}{flows:?}{:?}", self.rooms)
+            .expect("invariant: hashing never fails");
+        for kind in Ids::kinds() {
+            text.0.write_u64(ids.drawn(kind));
+        }
+        text.0.finish128().as_u128()
     }
 
     /// The settings in force.

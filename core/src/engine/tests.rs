@@ -386,6 +386,24 @@ fn a_request_that_waits_for_a_foreign_store_is_answered_once_at_the_deadline() {
 }
 
 #[test]
+fn equal_histories_have_equal_fingerprints_and_others_do_not() {
+    let first = request("REGISTER", "sip:example.com", 1, "Contact: <sip:bob@192.0.2.9>\r\n");
+    let other = request("REGISTER", "sip:example.com", 1, "Contact: <sip:bob@192.0.2.8>\r\n");
+    let after = |data: &[u8]| {
+        let mut host = Host::new(open());
+        host.udp(data);
+        (host.engine.fingerprint(), host)
+    };
+    let (a, mut host) = after(&first);
+    assert_eq!(a, after(&first).0);
+    assert_ne!(a, after(&other).0);
+    assert_eq!(a, host.engine.clone().fingerprint());
+    host.wait(Duration::from_secs(1));
+    host.input(Input::Timeout);
+    assert_ne!(a, host.engine.fingerprint());
+}
+
+#[test]
 fn the_engine_can_be_moved_to_a_thread_and_cloned() {
     fn is_send_and_clone<T: Send + Clone + 'static>() {}
     is_send_and_clone::<Engine>();

@@ -34,7 +34,7 @@ use crate::base::ids::IdKind;
 use crate::base::{HashKey, Ids, Time, TimerKey};
 use crate::config::RegistrarConfig;
 use crate::ctx::{Ctx, Timer};
-use crate::door::{BindingCause, BindingEvent, Change, Command, Event, SaveSeq, StoredBinding};
+use crate::door::{BindingCause, BindingEvent, Change, Command, Event, FlowId, SaveSeq, StoredBinding};
 use crate::stats::Counter;
 use binding::{Binding, BindingKey, Flags};
 use location::{Location, RecordKey};
@@ -86,6 +86,11 @@ impl Registrar {
     /// How many bindings there are.
     pub(crate) fn bindings(&self) -> usize {
         self.location.len()
+    }
+
+    /// Whether bindings are reached over this stream flow.
+    pub(crate) fn uses_flow(&self, flow: FlowId) -> bool {
+        !self.location.on_flow(flow).is_empty()
     }
 
     /// Tells the events that waited for the response, in the order they happened.

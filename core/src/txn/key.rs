@@ -26,12 +26,13 @@ pub(crate) struct TxnId {
 }
 
 impl TxnId {
-    /// Bytes that name the request: the same for its repetitions, different for all others. Not to be shown to a peer.
+    /// Bytes that name the request: the same for its repetitions and, by RFC 3261 s9.2, its CANCEL; different for all
+    /// others. Not to be shown to a peer.
     pub(crate) fn to_bytes(self) -> [u8; 16] {
         let mut bytes = [0; 16];
         let (hash, rest) = bytes.split_at_mut(8);
         hash.copy_from_slice(&self.name.hash.to_le_bytes());
-        rest.copy_from_slice(&self.name.rest.to_le_bytes());
+        rest.copy_from_slice(&(self.name.rest & !METHOD).to_le_bytes());
         bytes
     }
 }

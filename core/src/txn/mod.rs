@@ -134,7 +134,7 @@ pub(crate) struct Full;
 
 impl Transactions {
     pub(crate) fn new(ids: &Ids) -> Transactions {
-        Transactions { hash: ids.hash_key(), servers: Servers::default(), clients: Clients::default() }
+        Transactions { hash: ids.name_key(), servers: Servers::default(), clients: Clients::default() }
     }
 
     /// How many there are.

@@ -1,0 +1,109 @@
+//! What the server says when it is up: where it listens, who may register, and how to point a phone at it.
+
+use std::fmt::Write;
+use std::io::{self, IsTerminal};
+use std::net::{IpAddr, SocketAddr};
+
+use strowger_core::config::ListenerConfig;
+use strowger_shell::names;
+
+use crate::cli::HttpAddr;
+use crate::plan::{self, Plan};
+
+/// Whether passwords may be shown: to a person at a terminal, and never into a log (DECISIONS 32).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Audience {
+    /// A terminal.
+    Person,
+    /// A pipe, a file, a journal.
+    Record,
+}
+
+impl Audience {
+    /// Who reads standard output.
+    pub fn of_stdout() -> Audience {
+        if io::stdout().is_terminal() { Audience::Person } else { Audience::Record }
+    }
+}
+
+/// The text.
+pub fn text(plan: &Plan, listeners: &[ListenerConfig], http: HttpAddr, audience: Audience) -> String {
+    let mut out = format!("Strowger {} is running.\n\n", env!("CARGO_PKG_VERSION"));
+    for (i, listener) in listeners.iter().enumerate() {
+        line(&mut out, if i == 0 { "Listening" } else { "" }, &listening(listener));
+    }
+    for (i, domain) in plan.config.domains.iter().enumerate() {
+        let also = if domain.aliases.is_empty() { String::new() } else { format!(" (also {})", domain.aliases.join(", ")) };
+        line(&mut out, if i == 0 { "Domain" } else { "" }, &format!("{}{also}", domain.name));
+    }
+    match (&plan.demo, plan::accounts_file(plan)) {
+        (Some(accounts), Some(file)) => {
+            let names: Vec<&str> = accounts.iter().map(|account| account.username.as_str()).collect();
+            line(&mut out, "Accounts", &format!("{}; passwords in {}", names.join(", "), file.display()));
+            if audience == Audience::Person {
+                for account in accounts {
+                    let password = account.password.as_ref().map_or("(hashed)", |password| password.0.as_str());
+                    line(&mut out, "", &format!("{}  {password}", account.username));
+                }
+            }
+        }
+        _ => line(&mut out, "Accounts", &format!("{} from the configuration", plan.config.accounts.len())),
+    }
+    line(&mut out, "State", &plan.state.path().display().to_string());
+    if let HttpAddr::At(addr) = http {
+        line(&mut out, "Metrics", &format!("http://{addr}/metrics, http://{addr}/health"));
+    }
+    if !plan.config.allowed_sources.is_empty() && plan.demo.is_some() {
+        line(&mut out, "Serving", "this machine and private networks; --public serves everybody");
+    }
+    phone(&mut out, plan, listeners);
+    out
+}
+
+fn line(out: &mut String, name: &str, value: &str) {
+    // Writing to a string cannot fail.
+    let _ = writeln!(out, "  {name:<10}{value}");
+}
+
+/// `udp:0.0.0.0:5060`, as on the command line.
+fn listening(listener: &ListenerConfig) -> String {
+    let mut text = format!("{}:{}", listener.transport.uri_param(), listener.addr);
+    if let Some((host, port)) = &listener.advertised {
+        let _ = write!(text, "/{host}");
+        if let Some(port) = port {
+            let _ = write!(text, ":{port}");
+        }
+    }
+    text
+}
+
+fn phone(out: &mut String, plan: &Plan, listeners: &[ListenerConfig]) {
+    let Some(listener) = listeners.first() else { return };
+    let user = plan.config.accounts.first().map_or("your user", |account| account.username.as_str());
+    let server = match &listener.advertised {
+        Some((host, _)) => host.clone(),
+        None if listener.addr.ip().is_unspecified() => reachable().to_string(),
+        None => listener.addr.ip().to_string(),
+    };
+    let port = listener.addr.port();
+    let _ = write!(
+        out,
+        "\nTo register a softphone: user {user} with its password, domain {server}, port {port}, transport UDP or TCP.\n"
+    );
+    if let Some(file) = plan::accounts_file(plan) {
+        let _ = writeln!(out, "Show the passwords: cat {}", file.display());
+    }
+}
+
+/// The address a phone in the same network would use: a private IPv4 address if there is one.
+fn reachable() -> IpAddr {
+    let addresses = names::addresses();
+    let rank = |ip: &IpAddr| match ip {
+        IpAddr::V4(v4) if v4.is_loopback() => 3,
+        IpAddr::V4(v4) if v4.is_private() => 0,
+        IpAddr::V4(_) => 1,
+        IpAddr::V6(v6) if v6.is_loopback() => 4,
+        IpAddr::V6(_) => 2,
+    };
+    addresses.into_iter().min_by_key(rank).unwrap_or(SocketAddr::from(([127, 0, 0, 1], 0)).ip())
+}

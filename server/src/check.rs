@@ -1,0 +1,25 @@
+//! `strowger check`: everything that can be found wrong in a configuration file without starting.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use crate::cli::Complaint;
+use crate::config;
+
+/// Reads and validates the file; says what it would do.
+pub fn run(path: &Path) -> Result<ExitCode, Complaint> {
+    let text = config::read(path)?;
+    let loaded = config::load(&path.display().to_string(), &text).map_err(|faults| Complaint(faults.to_string()))?;
+    let domains: Vec<&str> = loaded.config.domains.iter().map(|domain| domain.name.as_str()).collect();
+    println!(
+        "{}: good. {} listeners, {} accounts, domain {}.",
+        path.display(),
+        loaded.config.listeners.len(),
+        loaded.config.accounts.len(),
+        domains.join(", "),
+    );
+    for warning in config::warnings(&loaded.config) {
+        println!("warning: {warning}");
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,224 @@
+//! The file as it is written: every section and key there is. A key that is left out keeps its default; a key that does
+//! not exist is a fault.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde::Deserialize;
+
+use super::listen::{Advertised, Listen};
+use super::units::{Hash, Hidden, Net, PastMax, Policy, Signature, Size, Span};
+use crate::cli::LogFormat;
+
+/// The whole file.
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct File {
+    pub(super) server: Server,
+    pub(super) listen: Vec<Listener>,
+    pub(super) domain: Vec<Domain>,
+    pub(super) account: Vec<Account>,
+    pub(super) auth: Auth,
+    pub(super) registrar: Registrar,
+    pub(super) network: Network,
+    pub(super) limits: Limits,
+    pub(super) connections: Connections,
+    pub(super) timers: Timers,
+    pub(super) http: Http,
+    pub(super) log: Log,
+}
+
+/// A file of accounts and nothing else.
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct AccountsFile {
+    pub(super) account: Vec<Account>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Server {
+    pub(super) name: Option<String>,
+    pub(super) state_dir: Option<PathBuf>,
+    pub(super) drain_timeout: Option<Span>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Listener {
+    pub(super) bind: Listen,
+    pub(super) advertised: Option<Advertised>,
+    pub(super) algorithms: Option<Vec<Hash>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Domain {
+    pub(super) name: String,
+    #[serde(default)]
+    pub(super) aliases: Vec<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Account {
+    pub(super) username: String,
+    pub(super) domain: Option<String>,
+    pub(super) password: Option<Hidden>,
+    #[serde(default)]
+    pub(super) ha1: BTreeMap<String, Hidden>,
+    #[serde(default)]
+    pub(super) aors: Vec<String>,
+    #[serde(default)]
+    pub(super) algorithms: Vec<Hash>,
+    #[serde(default)]
+    pub(super) foreign_contacts: bool,
+    #[serde(default)]
+    pub(super) disabled: bool,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Auth {
+    pub(super) digest: Digest,
+    pub(super) jwt: Option<Jwt>,
+    pub(super) policy: Policies,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Digest {
+    pub(super) enabled: Option<bool>,
+    pub(super) realm: Option<String>,
+    pub(super) algorithms: Option<Vec<Hash>>,
+    pub(super) nonce_lifetime: Option<Span>,
+    pub(super) next_nonce_percent: Option<u8>,
+    pub(super) auth_int: Option<bool>,
+    pub(super) userhash: Option<bool>,
+    pub(super) allow_no_qop: Option<bool>,
+    pub(super) bind_source: Option<bool>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Jwt {
+    #[serde(default)]
+    pub(super) issuer: Vec<Issuer>,
+    pub(super) authz_server: Option<String>,
+    pub(super) scope: Option<String>,
+    pub(super) aor_claim: Option<String>,
+    pub(super) leeway: Option<Span>,
+    pub(super) allow_cleartext: Option<bool>,
+    pub(super) refetch_interval: Option<Span>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Issuer {
+    pub(super) issuer: String,
+    pub(super) audiences: Vec<String>,
+    pub(super) jwks: String,
+    pub(super) algorithms: Option<Vec<Signature>>,
+    pub(super) keys_min_age: Option<Span>,
+    pub(super) keys_max_age: Option<Span>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Policies {
+    pub(super) register: Option<Policy>,
+    pub(super) invite: Option<Policy>,
+    pub(super) message: Option<Policy>,
+    pub(super) subscribe: Option<Policy>,
+    pub(super) publish: Option<Policy>,
+    pub(super) options: Option<Policy>,
+    pub(super) other: Option<Policy>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Registrar {
+    pub(super) enabled: Option<bool>,
+    pub(super) default_expires: Option<Span>,
+    pub(super) min_expires: Option<Span>,
+    pub(super) max_expires: Option<Span>,
+    pub(super) nat_max_expires: Option<Span>,
+    pub(super) expires_jitter_percent: Option<u8>,
+    pub(super) max_contacts: Option<usize>,
+    pub(super) past_max_contacts: Option<PastMax>,
+    pub(super) path_from: Option<Vec<Net>>,
+    pub(super) outbound: Option<bool>,
+    pub(super) flow_timer: Option<Span>,
+    pub(super) gruu: Option<bool>,
+    pub(super) service_route: Option<Vec<String>>,
+    pub(super) nat_keepalive: Option<Span>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Network {
+    pub(super) local: Vec<Net>,
+    pub(super) trusted: Vec<Net>,
+    pub(super) allowed: Vec<Net>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Limits {
+    pub(super) message: Option<Size>,
+    pub(super) headers: Option<usize>,
+    pub(super) header_values: Option<usize>,
+    pub(super) contacts_per_request: Option<usize>,
+    pub(super) aors: Option<usize>,
+    pub(super) bindings: Option<usize>,
+    pub(super) binding: Option<Size>,
+    pub(super) transactions: Option<Size>,
+    pub(super) parked: Option<usize>,
+    pub(super) park_timeout: Option<Span>,
+    pub(super) nonces: Option<usize>,
+    pub(super) tokens: Option<usize>,
+    pub(super) token: Option<Size>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Connections {
+    pub(super) total: Option<usize>,
+    pub(super) per_source: Option<usize>,
+    pub(super) idle: Option<Span>,
+    pub(super) message_deadline: Option<Span>,
+    pub(super) write_deadline: Option<Span>,
+    pub(super) write_queue: Option<Size>,
+    pub(super) udp_buffer: Option<Size>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Timers {
+    pub(super) t1: Option<Span>,
+    pub(super) t2: Option<Span>,
+    pub(super) t4: Option<Span>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Http {
+    pub(super) listen: Option<HttpListen>,
+}
+
+/// Where HTTP is served: an address, or `"off"`.
+pub(super) struct HttpListen(pub(super) crate::cli::HttpAddr);
+
+impl<'de> Deserialize<'de> for HttpListen {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<HttpListen, D::Error> {
+        let text = std::borrow::Cow::<str>::deserialize(deserializer)?;
+        text.parse().map(HttpListen).map_err(serde::de::Error::custom)
+    }
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Log {
+    pub(super) format: Option<LogFormat>,
+    pub(super) level: Option<String>,
+}

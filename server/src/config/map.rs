@@ -1,0 +1,224 @@
+//! From the file's words to the engine's configuration.
+
+use std::time::Duration;
+
+use strowger_core::config::{
+    AccountConfig, Config, ConfigError, DigestAlgorithm, DigestConfig, DomainConfig, IssuerConfig, JwtConfig, Limits,
+    ListenerConfig, OutboundMode, PathMode, Policies, RegistrarConfig, Timers,
+};
+use strowger_shell::jwks;
+use strowger_shell::options::Options;
+use strowger_tokio::{everywhere, machine_domain};
+
+use super::units::Span;
+use super::{DRAIN_TIMEOUT, Loaded, file};
+
+/// The port of SIP (RFC 3261 s19.1.2).
+pub(crate) const SIP_PORT: u16 = 5060;
+
+macro_rules! set {
+    ($to:expr, $from:expr; $($field:ident),* $(,)?) => {
+        $(if let Some(value) = $from.$field { $to.$field = value.into(); })*
+    };
+}
+
+impl From<Span> for Duration {
+    fn from(span: Span) -> Duration {
+        span.0
+    }
+}
+
+impl From<super::units::Size> for usize {
+    fn from(size: super::units::Size) -> usize {
+        size.0
+    }
+}
+
+/// Maps everything; faults that the engine does not look for are returned beside it.
+pub(super) fn map(file: file::File) -> (Loaded, Vec<ConfigError>) {
+    let mut errors = Vec::new();
+    let mut config = Config::new("localhost");
+    let drain_timeout = file.server.drain_timeout.map_or(DRAIN_TIMEOUT, Duration::from);
+    let state_dir = file.server.state_dir;
+    if let Some(name) = file.server.name {
+        config.server_name = name;
+    }
+    config.domains = match file.domain.is_empty() {
+        true => vec![machine_domain()],
+        false => file.domain.into_iter().map(|d| DomainConfig { name: d.name, aliases: d.aliases }).collect(),
+    };
+    config.listeners = match file.listen.is_empty() {
+        true => everywhere(SIP_PORT),
+        false => file.listen.into_iter().map(listener).collect(),
+    };
+    config.accounts = accounts(file.account, &mut errors);
+    config.digest = digest(file.auth.digest);
+    config.jwt = file.auth.jwt.map(|jwt| tokens(jwt, &mut errors));
+    config.policies = policies(file.auth.policy);
+    config.registrar = registrar(file.registrar, &mut errors);
+    config.local_nets = file.network.local.into_iter().map(|net| net.0).collect();
+    config.trusted = file.network.trusted.into_iter().map(|net| net.0).collect();
+    config.allowed_sources = file.network.allowed.into_iter().map(|net| net.0).collect();
+    config.limits = limits(file.limits);
+    config.timers = timers(file.timers);
+    let options = options(file.connections);
+    let http = file.http.listen.map(|listen| listen.0);
+    let file::Log { format: log_format, level: log_level } = file.log;
+    (Loaded { config, options, state_dir, drain_timeout, http, log_format, log_level }, errors)
+}
+
+fn listener(from: file::Listener) -> ListenerConfig {
+    let advertised = from.advertised.map(|a| (a.host, a.port));
+    let mut listener = ListenerConfig::from(from.bind);
+    listener.advertised = advertised.or(listener.advertised);
+    listener.algorithms = from.algorithms.map(|all| all.into_iter().map(|hash| hash.0).collect());
+    listener
+}
+
+/// Maps accounts; the names of `ha1` are checked here.
+pub(super) fn accounts(from: Vec<file::Account>, errors: &mut Vec<ConfigError>) -> Vec<AccountConfig> {
+    let account = |(i, a): (usize, file::Account)| {
+        let mut ha1 = Vec::new();
+        for (name, hash) in a.ha1 {
+            let all = [DigestAlgorithm::Md5, DigestAlgorithm::Sha256, DigestAlgorithm::Sha512_256];
+            match all.into_iter().find(|algorithm| algorithm.token().eq_ignore_ascii_case(&name)) {
+                Some(algorithm) => ha1.push((algorithm, hash.0)),
+                None => errors.push(ConfigError {
+                    path: format!("accounts[{i}].ha1"),
+                    message: "its keys are algorithms: MD5, SHA-256, SHA-512-256".into(),
+                }),
+            }
+        }
+        AccountConfig {
+            username: a.username,
+            domain: a.domain.unwrap_or_default(),
+            password: a.password.map(|password| password.0),
+            ha1,
+            aors: a.aors,
+            algorithms: a.algorithms.into_iter().map(|hash| hash.0).collect(),
+            foreign_contacts: a.foreign_contacts,
+            disabled: a.disabled,
+        }
+    };
+    from.into_iter().enumerate().map(account).collect()
+}
+
+fn digest(from: file::Digest) -> DigestConfig {
+    let mut to = DigestConfig::default();
+    set!(to, from; enabled, realm, nonce_lifetime, next_nonce_percent, auth_int, userhash, allow_no_qop, bind_source);
+    if let Some(algorithms) = from.algorithms {
+        to.algorithms = algorithms.into_iter().map(|hash| hash.0).collect();
+    }
+    to
+}
+
+fn tokens(from: file::Jwt, errors: &mut Vec<ConfigError>) -> JwtConfig {
+    let mut to = JwtConfig { authz_server: from.authz_server, scope: from.scope, ..JwtConfig::default() };
+    set!(to, from; aor_claim, leeway, allow_cleartext, refetch_interval);
+    for (i, from) in from.issuer.into_iter().enumerate() {
+        if !jwks::is_source(&from.jwks) {
+            errors.push(ConfigError {
+                path: format!("jwt.issuers[{i}].jwks"),
+                message: "must be an https URL or the path of a file (http is accepted for this machine only)".into(),
+            });
+        }
+        let mut issuer = IssuerConfig {
+            issuer: from.issuer,
+            audiences: from.audiences,
+            jwks: from.jwks,
+            ..IssuerConfig::default()
+        };
+        set!(issuer, from; keys_min_age, keys_max_age);
+        if let Some(algorithms) = from.algorithms {
+            issuer.algorithms = algorithms.into_iter().map(|signature| signature.0).collect();
+        }
+        to.issuers.push(issuer);
+    }
+    to
+}
+
+fn policies(from: file::Policies) -> Policies {
+    let mut to = Policies::default();
+    let all = [
+        (&mut to.register, from.register),
+        (&mut to.invite, from.invite),
+        (&mut to.message, from.message),
+        (&mut to.subscribe, from.subscribe),
+        (&mut to.publish, from.publish),
+        (&mut to.options, from.options),
+        (&mut to.other, from.other),
+    ];
+    for (to, from) in all {
+        if let Some(policy) = from {
+            *to = policy.0;
+        }
+    }
+    to
+}
+
+fn registrar(from: file::Registrar, errors: &mut Vec<ConfigError>) -> Option<RegistrarConfig> {
+    let mut to = RegistrarConfig::default();
+    let mut seconds = |to: &mut u32, from: Option<Span>, name: &str| {
+        let Some(Span(span)) = from else { return };
+        match u32::try_from(span.as_secs()) {
+            Ok(seconds) if span.subsec_nanos() == 0 => *to = seconds,
+            _ => errors.push(ConfigError { path: format!("registrar.{name}"), message: "must be whole seconds".into() }),
+        }
+    };
+    seconds(&mut to.default_expires, from.default_expires, "default_expires");
+    seconds(&mut to.min_expires, from.min_expires, "min_expires");
+    seconds(&mut to.max_expires, from.max_expires, "max_expires");
+    seconds(&mut to.nat_max_expires, from.nat_max_expires, "nat_max_expires");
+    seconds(&mut to.flow_timer, from.flow_timer, "flow_timer");
+    set!(to, from; expires_jitter_percent, max_contacts, gruu, service_route, nat_keepalive);
+    if let Some(past) = from.past_max_contacts {
+        to.max_contacts_policy = past.0;
+    }
+    if let Some(edges) = from.path_from {
+        to.path = PathMode::From(edges.into_iter().map(|net| net.0).collect());
+    }
+    if let Some(outbound) = from.outbound {
+        to.outbound = if outbound { OutboundMode::On } else { OutboundMode::Off };
+    }
+    from.enabled.unwrap_or(true).then_some(to)
+}
+
+fn limits(from: file::Limits) -> Limits {
+    let mut to = Limits::default();
+    set!(to, from; headers, contacts_per_request, aors, bindings, parked, park_timeout, nonces, tokens);
+    for (to, from) in [
+        (&mut to.message_bytes, from.message),
+        (&mut to.binding_bytes, from.binding),
+        (&mut to.transaction_bytes, from.transactions),
+        (&mut to.token_bytes, from.token),
+    ] {
+        if let Some(size) = from {
+            *to = size.0;
+        }
+    }
+    if let Some(values) = from.header_values {
+        to.values = values;
+    }
+    to
+}
+
+fn timers(from: file::Timers) -> Timers {
+    let mut to = Timers::default();
+    set!(to, from; t1, t2, t4);
+    to
+}
+
+fn options(from: file::Connections) -> Options {
+    let mut to = Options::default();
+    set!(to.stream, from; idle, message_deadline, write_deadline, write_queue);
+    if let Some(total) = from.total {
+        to.stream.connections = total;
+    }
+    if let Some(per_source) = from.per_source {
+        to.stream.connections_per_source = per_source;
+    }
+    if let Some(size) = from.udp_buffer {
+        to.datagram.socket_buffer = size.0;
+    }
+    to
+}

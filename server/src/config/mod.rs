@@ -1,0 +1,99 @@
+//! The configuration file: read, checked against what exists, mapped to the engine's configuration.
+//!
+//! A fault is named with file, line and column, and a misspelt key with what was probably meant.
+
+pub mod faults;
+mod file;
+pub mod listen;
+mod map;
+pub mod units;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use strowger_core::config::{AccountConfig, AuthPolicy, Config};
+use strowger_shell::options::Options;
+
+use crate::cli::{Complaint, HttpAddr, LogFormat};
+pub(crate) use map::SIP_PORT;
+pub use faults::{Fault, Faults, Place};
+
+/// A file, understood.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// For the engine. Without nonce secret and boot epoch, which are kept in the state folder.
+    pub config: Config,
+    /// For the sockets.
+    pub options: Options,
+    /// Where to keep state; `None` for the default place.
+    pub state_dir: Option<PathBuf>,
+    /// How long live work may go on after the first TERM.
+    pub drain_timeout: Duration,
+    /// Where to serve metrics.
+    pub http: Option<HttpAddr>,
+    /// How to write logs.
+    pub log_format: Option<LogFormat>,
+    /// What to log.
+    pub log_level: Option<String>,
+}
+
+/// How long live work may go on after the first TERM, unless the file says otherwise (DECISIONS 20).
+pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(600);
+
+/// Reads a file, with a message that says what to do when it cannot be read.
+pub fn read(path: &Path) -> Result<String, Complaint> {
+    fs::read_to_string(path).map_err(|error| {
+        Complaint(format!(
+            "cannot read {}: {error}. Give a TOML file that this user may read; server/strowger.example.toml is one.",
+            path.display()
+        ))
+    })
+}
+
+/// Understands a file, or tells every fault. Listeners are checked, not bound.
+pub fn load(file: &str, text: &str) -> Result<Loaded, Faults> {
+    let parsed: file::File = toml::from_str(text).map_err(|error| Faults::of_toml(file, text, &error))?;
+    let (loaded, errors) = map::map(parsed);
+    let mut errors = errors;
+    errors.extend(loaded.config.clone().validate().err().unwrap_or_default());
+    if errors.is_empty() { Ok(loaded) } else { Err(Faults::of_meaning(file, text, &errors)) }
+}
+
+/// Understands a file of accounts.
+pub fn load_accounts(file: &str, text: &str) -> Result<Vec<AccountConfig>, Faults> {
+    let parsed: file::AccountsFile = toml::from_str(text).map_err(|error| Faults::of_toml(file, text, &error))?;
+    let mut errors = Vec::new();
+    let accounts = map::accounts(parsed.account, &mut errors);
+    if errors.is_empty() { Ok(accounts) } else { Err(Faults::of_meaning(file, text, &errors)) }
+}
+
+/// What is allowed and probably not meant.
+pub fn warnings(config: &Config) -> Vec<String> {
+    let mut warnings = Vec::new();
+    let policies = &config.policies;
+    for (method, policy) in [("register", policies.register), ("invite", policies.invite), ("message", policies.message)] {
+        if policy == AuthPolicy::Open {
+            warnings.push(format!("auth.policy.{method} is \"open\": everybody may, without credentials"));
+        }
+    }
+    if config.accounts.is_empty() && config.jwt.is_none() && policies.register != AuthPolicy::Open {
+        warnings.push("there are no accounts and no token issuers: nobody can register".into());
+    }
+    if config.registrar.is_none() {
+        warnings.push("the registrar is off: REGISTER is answered with 405".into());
+    }
+    if config.jwt.as_ref().is_some_and(|jwt| jwt.allow_cleartext) {
+        warnings.push("auth.jwt.allow_cleartext lets tokens travel unencrypted: whoever listens can use them".into());
+    }
+    if config.jwt.as_ref().is_some_and(|jwt| jwt.authz_server.is_none()) {
+        warnings.push("auth.jwt.authz_server is not set: tokens are accepted, but no challenge offers Bearer".into());
+    }
+    if config.digest.allow_no_qop {
+        warnings.push("auth.digest.allow_no_qop accepts answers that can be replayed".into());
+    }
+    warnings
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,119 @@
+//! What a start, or a reload, is to do: the command line over the file over what needs no file.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use strowger_core::config::{AccountConfig, Config, ListenerConfig};
+use strowger_core::door::Secret;
+use strowger_shell::options::Options;
+
+use crate::cli::{Complaint, HttpAddr, LogFormat, ServeArgs};
+use crate::config::{self, DRAIN_TIMEOUT};
+use crate::first_run;
+use crate::state::StateDir;
+
+/// Where metrics are served unless it is said otherwise.
+const HTTP: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 9060);
+
+/// Everything a server is started with.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// For the engine, complete.
+    pub config: Config,
+    /// For the sockets.
+    pub options: Options,
+    /// Kept between starts.
+    pub state: StateDir,
+    /// How long live work may go on after the first TERM.
+    pub drain_timeout: Duration,
+    /// Where to serve metrics.
+    pub http: HttpAddr,
+    /// How to write logs.
+    pub log_format: LogFormat,
+    /// What to log.
+    pub log_level: String,
+    /// The demo accounts, when there is no file.
+    pub demo: Option<Vec<AccountConfig>>,
+    /// What is allowed and probably not meant.
+    pub warnings: Vec<String>,
+}
+
+/// Whether this is a start, which counts, or a reload, which does not.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Occasion {
+    /// A start: it has a number of its own.
+    Start,
+    /// A reload within the start of this number, with these listeners bound.
+    Reload(u32),
+}
+
+/// Reads everything and puts it together.
+pub fn make(args: &ServeArgs, occasion: Occasion) -> Result<Plan, Complaint> {
+    let mut plan = match &args.config {
+        Some(path) => {
+            let text = config::read(path)?;
+            let file = path.display().to_string();
+            let loaded = config::load(&file, &text).map_err(|faults| Complaint(faults.to_string()))?;
+            let state = StateDir::open(args.state_dir.clone().or(loaded.state_dir))?;
+            Plan {
+                warnings: config::warnings(&loaded.config),
+                config: loaded.config,
+                options: loaded.options,
+                state,
+                drain_timeout: loaded.drain_timeout,
+                http: loaded.http.unwrap_or(HttpAddr::At(HTTP)),
+                log_format: loaded.log_format.unwrap_or_default(),
+                log_level: loaded.log_level.unwrap_or_else(|| "info".into()),
+                demo: None,
+            }
+        }
+        None => {
+            let state = StateDir::open(args.state_dir.clone())?;
+            let accounts = first_run::accounts(&state)?;
+            let mut config = first_run::config(args.domain.as_deref(), args.public);
+            config.accounts = accounts.clone();
+            Plan {
+                config,
+                options: Options::default(),
+                state,
+                drain_timeout: DRAIN_TIMEOUT,
+                http: HttpAddr::At(HTTP),
+                log_format: LogFormat::Text,
+                log_level: "info".into(),
+                demo: Some(accounts),
+                warnings: Vec::new(),
+            }
+        }
+    };
+    command_line(&mut plan, args);
+    plan.config.digest.secret = Secret(plan.state.secret()?);
+    plan.config.digest.boot_epoch = match occasion {
+        Occasion::Start => plan.state.next_boot()?,
+        Occasion::Reload(boot) => boot,
+    };
+    Ok(plan)
+}
+
+fn command_line(plan: &mut Plan, args: &ServeArgs) {
+    if !args.listen.is_empty() {
+        plan.config.listeners = args.listen.iter().cloned().map(ListenerConfig::from).collect();
+    }
+    if let (Some(name), Some(first), true) = (&args.domain, plan.config.domains.first_mut(), args.config.is_some()) {
+        first.name.clone_from(name);
+    }
+    if let Some(http) = args.http {
+        plan.http = http;
+    }
+    if let Some(format) = args.log_format {
+        plan.log_format = format;
+    }
+    if let Some(level) = &args.log_level {
+        plan.log_level.clone_from(level);
+    }
+}
+
+/// The file of the demo accounts, for the banner.
+pub fn accounts_file(plan: &Plan) -> Option<PathBuf> {
+    plan.demo.is_some().then(|| plan.state.path().join(first_run::ACCOUNTS))
+}
