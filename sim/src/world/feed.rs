@@ -179,7 +179,10 @@ impl World {
             }
             Command::Close { flow, .. } => {
                 self.note(format!("the server closes flow {}", flow.0));
-                self.drop_connection(flow);
+                if let Some(phone) = self.connections.get(&flow).map(|c| c.phone) {
+                    let at = self.now + self.seats[phone.0].link.delay;
+                    self.schedule(at, Due::PhoneNotices { phone, flow });
+                }
                 self.schedule(self.now, Due::Broken { flow, reason: FlowDownReason::Shutdown });
             }
             Command::Ping { flow, remote } => {
