@@ -7,6 +7,9 @@
 // A benchmark reads the clock; nothing here runs inside the engine.
 #![allow(clippy::disallowed_methods)]
 
+pub mod corpus;
 pub mod counting;
 pub mod issuer;
 pub mod load;
+pub mod micro;
+pub mod world;

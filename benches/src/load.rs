@@ -1,11 +1,11 @@
 //! Load on a running server over loopback UDP: requests with a known answer each, every answer checked, what is missing
 //! counted, latency from the intended send time, CPU time of the server from `/proc`.
 
-mod auth;
+pub(crate) mod auth;
 mod cpu;
 mod histogram;
-mod reply;
-mod request;
+pub(crate) mod reply;
+pub(crate) mod request;
 mod run;
 
 pub use auth::{Algorithm, Auth, Tokens};

@@ -82,15 +82,15 @@ impl Tokens {
 
 /// The parts of a challenge that an answer needs.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) struct Challenge {
-    pub(super) realm: String,
-    pub(super) nonce: String,
-    pub(super) qop: bool,
+pub(crate) struct Challenge {
+    pub(crate) realm: String,
+    pub(crate) nonce: String,
+    pub(crate) qop: bool,
 }
 
 impl Challenge {
     /// Reads the value of a WWW-Authenticate line; `None` if it asks for something else.
-    pub(super) fn read(value: &[u8], algorithm: Algorithm) -> Option<Challenge> {
+    pub(crate) fn read(value: &[u8], algorithm: Algorithm) -> Option<Challenge> {
         let value = std::str::from_utf8(value).ok()?.trim().strip_prefix("Digest ")?;
         let asked = param(value, "algorithm").unwrap_or("MD5");
         asked.eq_ignore_ascii_case(algorithm.token()).then_some(())?;
@@ -103,7 +103,7 @@ impl Challenge {
 }
 
 /// A parameter by its name, without quotes. Good for values without escapes, as our own server and Kamailio send them.
-pub(super) fn param<'v>(value: &'v str, name: &str) -> Option<&'v str> {
+pub(crate) fn param<'v>(value: &'v str, name: &str) -> Option<&'v str> {
     let mut rest = value;
     while let Some((key, behind)) = rest.split_once('=') {
         let (found, next) = match behind.strip_prefix('"') {
@@ -119,7 +119,7 @@ pub(super) fn param<'v>(value: &'v str, name: &str) -> Option<&'v str> {
 }
 
 /// Appends an Authorization line that answers a challenge.
-pub(super) fn answer(
+pub(crate) fn answer(
     out: &mut Vec<u8>,
     algorithm: Algorithm,
     challenge: &Challenge,

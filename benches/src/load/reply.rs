@@ -7,16 +7,16 @@ use super::request::{Kind, Template, digits, read_cseq};
 
 /// What an answer says.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Reply {
-    pub(super) status: u16,
-    pub(super) user: u32,
-    pub(super) cseq: u32,
+pub(crate) struct Reply {
+    pub(crate) status: u16,
+    pub(crate) user: u32,
+    pub(crate) cseq: u32,
 }
 
 /// What is wrong with an answer.
-pub(super) type Wrong = &'static str;
+pub(crate) type Wrong = &'static str;
 
-pub(super) fn read(reply: &[u8], template: &Template) -> Result<Reply, Wrong> {
+pub(crate) fn read(reply: &[u8], template: &Template) -> Result<Reply, Wrong> {
     let status = reply.strip_prefix(b"SIP/2.0 ").and_then(|rest| rest.get(..3)).ok_or("not a response")?;
     let status = status.iter().fold(0_u16, |n, b| n * 10 + u16::from(b.wrapping_sub(b'0')));
     let (mut from, mut call_id, mut cseq, mut listed) = (None, None, None, false);
@@ -58,12 +58,12 @@ pub(super) fn read(reply: &[u8], template: &Template) -> Result<Reply, Wrong> {
 }
 
 /// The challenge for this algorithm in a 401.
-pub(super) fn challenge(reply: &[u8], algorithm: Algorithm) -> Option<Challenge> {
+pub(crate) fn challenge(reply: &[u8], algorithm: Algorithm) -> Option<Challenge> {
     values(reply, b"WWW-Authenticate").find_map(|value| Challenge::read(value, algorithm))
 }
 
 /// The nonce to use from now on, if the server names one.
-pub(super) fn next_nonce(reply: &[u8]) -> Option<String> {
+pub(crate) fn next_nonce(reply: &[u8]) -> Option<String> {
     let value = values(reply, b"Authentication-Info").next()?;
     param(std::str::from_utf8(value).ok()?, "nextnonce").map(str::to_owned)
 }

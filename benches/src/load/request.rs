@@ -19,7 +19,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    pub(super) fn method(self) -> &'static str {
+    pub(crate) fn method(self) -> &'static str {
         match self {
             Kind::Register => "REGISTER",
             Kind::Options => "OPTIONS",
@@ -29,23 +29,23 @@ impl Kind {
 
 /// A request with gaps.
 #[derive(Clone, Debug)]
-pub(super) struct Template {
+pub(crate) struct Template {
     head: Vec<u8>,
     users: Vec<usize>,
     cseqs: Vec<usize>,
     /// What the Via of an answer starts with.
-    pub(super) via: Vec<u8>,
+    pub(crate) via: Vec<u8>,
     /// What tells this run from others; ends branch and Call-ID.
-    pub(super) salt: String,
-    pub(super) uri: String,
-    pub(super) kind: Kind,
+    pub(crate) salt: String,
+    pub(crate) uri: String,
+    pub(crate) kind: Kind,
 }
 
 const TAIL: &[u8] = b"Content-Length: 0\r\n\r\n";
 
 impl Template {
     /// `local` is the address the generator sends from and registers.
-    pub(super) fn new(kind: Kind, domain: &str, local: SocketAddr, salt: &str) -> Template {
+    pub(crate) fn new(kind: Kind, domain: &str, local: SocketAddr, salt: &str) -> Template {
         let method = kind.method();
         let uri = format!("sip:{domain}");
         let (user, cseq) = ("#".repeat(USER), "@@@@@@@@@@");
@@ -79,7 +79,7 @@ impl Template {
     }
 
     /// Writes a request; `auth` adds its lines.
-    pub(super) fn write(&self, out: &mut Vec<u8>, user: u32, cseq: u32, auth: impl FnOnce(&mut Vec<u8>)) {
+    pub(crate) fn write(&self, out: &mut Vec<u8>, user: u32, cseq: u32, auth: impl FnOnce(&mut Vec<u8>)) {
         out.clear();
         out.extend_from_slice(&self.head);
         let (user, cseq) = (digits::<USER>(user), digits::<CSEQ>(FIRST_CSEQ + cseq));
@@ -94,7 +94,7 @@ impl Template {
     }
 
     /// The user and the number that a branch (behind its magic cookie) was made from; `None` if it is not ours.
-    pub(super) fn read_branch(&self, branch: &[u8]) -> Option<(u32, u32)> {
+    pub(crate) fn read_branch(&self, branch: &[u8]) -> Option<(u32, u32)> {
         let (user, rest) = branch.split_at_checked(USER)?;
         let (cseq, rest) = rest.split_at_checked(CSEQ)?;
         rest.starts_with(self.salt.as_bytes()).then_some(())?;
@@ -102,7 +102,7 @@ impl Template {
     }
 
     /// True if a Call-ID is that of this user.
-    pub(super) fn is_call_id(&self, value: &[u8], user: u32) -> bool {
+    pub(crate) fn is_call_id(&self, value: &[u8], user: u32) -> bool {
         let rest =
             value.strip_prefix(&digits::<USER>(user)).and_then(|v| v.strip_prefix(self.salt.as_bytes()));
         rest.is_some_and(|rest| {
@@ -111,11 +111,11 @@ impl Template {
     }
 }
 
-pub(super) fn read_cseq(text: &[u8]) -> Option<u32> {
+pub(crate) fn read_cseq(text: &[u8]) -> Option<u32> {
     number(text)?.checked_sub(FIRST_CSEQ)
 }
 
-pub(super) fn digits<const N: usize>(mut number: u32) -> [u8; N] {
+pub(crate) fn digits<const N: usize>(mut number: u32) -> [u8; N] {
     let mut out = [b'0'; N];
     for place in out.iter_mut().rev() {
         *place = b'0' + (number % 10) as u8;
@@ -132,7 +132,7 @@ fn number(text: &[u8]) -> Option<u32> {
 }
 
 /// The name and the password of a user, as `loadgen prepare` writes them.
-pub(super) fn credentials(user: u32) -> (String, String) {
+pub(crate) fn credentials(user: u32) -> (String, String) {
     (format!("u{user:07}"), format!("secret{user:07}"))
 }
 

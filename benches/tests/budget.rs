@@ -1,0 +1,109 @@
+//! The allocation budget: what parsing, refreshing and keeping bindings may take, counted by a global allocator.
+
+use std::time::Duration;
+
+use strowger_benches::corpus::REGISTER;
+use strowger_benches::counting::{Count, Counting};
+use strowger_benches::load::Kind;
+use strowger_benches::world::{Show, World};
+use strowger_core::wire::{Bounds, Layout, parse};
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// Longer than any transaction lives (RFC 3261 timer J).
+const OVER: Duration = Duration::from_secs(40);
+
+/// Allocations of each of so many turns of the phones, on average.
+fn allocations(world: &mut World, turns: u32, status: u16) -> f64 {
+    let mut calls = 0;
+    for _ in 0..turns {
+        world.prepare();
+        let before = Count::now();
+        let answered = world.run();
+        calls += Count::now().since(before).calls;
+        world.pass();
+        assert_eq!(answered, status);
+    }
+    calls as f64 / f64::from(turns)
+}
+
+#[test]
+fn parsing_allocates_nothing() {
+    let before = Count::now();
+    let mut layout = Layout::new();
+    let m = parse(REGISTER, &mut layout, &Bounds::default()).expect("a good message");
+    m.essentials().expect("whole");
+    assert_eq!(m.contacts().filter(Result::is_ok).count(), 1);
+    assert_eq!(m.expires(), Some(3600));
+    assert_eq!(Count::now().since(before), Count { calls: 0, live: 0 });
+}
+
+#[test]
+fn a_refresh_allocates_three_times() {
+    for show in [Show::Nothing, Show::Token, Show::Digest] {
+        // One each 20 ms: a few thousand transactions live at once, and as many end as begin.
+        let mut world = World::new(Kind::Register, show, 500, Duration::from_millis(20));
+        if show == Show::Digest {
+            world.round(401);
+        }
+        (0..6).for_each(|_| world.round(200));
+        let each = allocations(&mut world, 5_000, 200);
+        // Beside the three: a new chunk for the arena of answers now and then.
+        assert!(each < 3.1, "{each} allocations per refresh with {show:?}");
+    }
+}
+
+#[test]
+fn pings_and_challenges_allocate_next_to_nothing() {
+    for (kind, show, status) in [(Kind::Options, Show::Nothing, 200), (Kind::Register, Show::Refused, 401)] {
+        let mut world = World::new(kind, show, 100, Duration::from_millis(2));
+        (0..20).for_each(|_| world.round(status));
+        let each = allocations(&mut world, 5_000, status);
+        assert!(each < 0.05, "{each} allocations per {kind:?}");
+    }
+}
+
+#[test]
+fn a_binding_takes_at_most_600_bytes_and_refreshing_it_takes_no_more() {
+    const AORS: u32 = 100_000;
+    let mut world = World::new(Kind::Register, Show::Nothing, AORS, Duration::from_micros(500));
+    let empty = Count::now();
+    let mut kept = Vec::new();
+    for _ in 0..=10 {
+        world.round(200);
+        world.wait(OVER);
+        kept.push(Count::now().since(empty).live);
+    }
+    let sizes = world.engine.sizes();
+    assert_eq!((sizes.bindings, sizes.transactions), (AORS as usize, 0));
+    let each = kept[0] as f64 / f64::from(AORS);
+    assert!(each <= 600.0, "{each} bytes per binding");
+    // What the allocator is asked for must not creep: less than a byte per binding over ten waves.
+    assert!(kept[10] - kept[0] < i64::from(AORS), "{kept:?}");
+}
+
+#[test]
+fn what_ends_gives_its_memory_back() {
+    let mut world = World::new(Kind::Register, Show::Nothing, 20_000, Duration::from_micros(500));
+    world.round(200);
+    world.wait(OVER);
+    let full = Count::now();
+    world.wait(Duration::from_secs(7_300));
+    let sizes = world.engine.sizes();
+    assert_eq!((sizes.aors, sizes.bindings, sizes.transactions, sizes.timers), (0, 0, 0, 0));
+    let freed = -Count::now().since(full).live;
+    assert!(freed > 20_000 * 400, "only {freed} bytes came back");
+}
+
+#[test]
+fn a_request_without_credentials_leaves_nothing() {
+    let mut world = World::new(Kind::Register, Show::Refused, 10_000, Duration::from_micros(100));
+    (0..100).for_each(|_| assert_eq!(world.turn(), 401));
+    let (before, sizes) = (Count::now(), world.engine.sizes());
+    (0..9_900).for_each(|_| assert_eq!(world.turn(), 401));
+    assert_eq!(world.engine.sizes(), sizes);
+    assert_eq!((sizes.transactions, sizes.nonces, sizes.aors, sizes.timers), (0, 0, 0, 0));
+    // The arena for answers is all that may have been renewed.
+    assert!(Count::now().since(before).live.abs() <= 64 << 10, "{:?}", Count::now().since(before));
+}
