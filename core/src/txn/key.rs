@@ -17,6 +17,8 @@ const COOKIE: &[u8] = b"z9hG4bK";
 const METHOD: u64 = 0xff;
 const TO_TAG: u64 = 0xffff_ffff_00;
 
+type Bytes = SmallVec<[u8; 256]>;
+
 /// The name of a server transaction, and what tells a merged request.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct TxnId {
@@ -91,7 +93,7 @@ impl Name {
             Method::Ack => Method::Invite,
             method => method,
         };
-        let mut bytes: SmallVec<[u8; 256]> = SmallVec::new();
+        let mut bytes: Bytes = SmallVec::new();
         if method == Method::Other {
             bytes.extend_from_slice(ess.cseq.method_raw);
             bytes.push(0);
@@ -136,27 +138,30 @@ pub(super) fn merge(key: &HashKey, msg: Message<'_>, ess: &Essentials<'_>) -> u6
 }
 
 /// Appends the sent-by so that equal ones are equal bytes and no other bytes are.
-fn sent_by(via: &Via<'_>, bytes: &mut SmallVec<[u8; 256]>) {
-    // No branch and no host name holds a byte below the space.
-    match via.host {
-        Host::Name(name) => {
-            bytes.push(1);
-            bytes.extend(name.iter().map(u8::to_ascii_lowercase));
-        }
-        Host::V4(address) => {
-            bytes.push(2);
-            bytes.extend_from_slice(&address.octets());
-        }
-        Host::V6(address) => {
-            bytes.push(3);
-            bytes.extend_from_slice(&address.octets());
-        }
-    }
+fn sent_by(via: &Via<'_>, bytes: &mut Bytes) {
     // RFC 3261 s18.1.1: without a port it is the default one of the transport.
     let port = via.port.unwrap_or_else(|| {
         let secure = via.transport.eq_ignore_ascii_case(b"TLS") || via.transport.eq_ignore_ascii_case(b"WSS");
         if secure { 5061 } else { 5060 }
     });
-    bytes.push(0);
-    bytes.extend_from_slice(&port.to_be_bytes());
+    let [high, low] = port.to_be_bytes();
+    // No branch and no host name holds a byte below the space.
+    match via.host {
+        Host::Name(name) => {
+            bytes.push(1);
+            bytes.extend_from_slice(name);
+            let at = bytes.len() - name.len();
+            bytes.get_mut(at..).unwrap_or_default().make_ascii_lowercase();
+            bytes.extend_from_slice(&[0, high, low]);
+        }
+        Host::V4(address) => {
+            let [a, b, c, d] = address.octets();
+            bytes.extend_from_slice(&[2, a, b, c, d, high, low]);
+        }
+        Host::V6(address) => {
+            bytes.push(3);
+            bytes.extend_from_slice(&address.octets());
+            bytes.extend_from_slice(&[high, low]);
+        }
+    }
 }

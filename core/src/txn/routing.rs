@@ -25,17 +25,18 @@ pub(crate) fn response_target(origin: &Origin, via: &Via<'_>) -> Origin {
         return *origin;
     }
     let mut to = *origin;
-    let source = origin.remote.ip().to_canonical();
     let sent_by = via.port.unwrap_or(DEFAULT_PORT);
     let maddr = via.maddr().and_then(|host| host.ip());
     // A maddr that is a name would have to be resolved, and one of the other family cannot be reached from here.
     if let Some(maddr) = maddr.filter(|ip| ip.is_ipv4() == origin.remote.is_ipv4() && !ip.is_unspecified()) {
         to.remote = SocketAddr::new(maddr, sent_by);
-    } else if via.rport() == Rport::Absent && via.host.ip().is_some_and(|ip| ip.to_canonical() == source) {
-        // Port 0 cannot be sent to; the source port is the best guess left.
-        if sent_by != 0 {
-            to.remote.set_port(sent_by);
-        }
+    } else if via.rport() == Rport::Absent && is_source(origin, via) && sent_by != 0 {
+        // Port 0 cannot be sent to; the source port is the best guess left then.
+        to.remote.set_port(sent_by);
     }
     to
+}
+
+fn is_source(origin: &Origin, via: &Via<'_>) -> bool {
+    via.host.ip().is_some_and(|ip| ip.to_canonical() == origin.remote.ip().to_canonical())
 }

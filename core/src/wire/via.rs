@@ -27,6 +27,9 @@ pub struct Via<'m> {
     /// The parameters.
     pub params: Params<'m>,
     branch: Option<&'m [u8]>,
+    // What every response asks for, found on the way.
+    rport: Option<Param<'m>>,
+    maddr: Option<Param<'m>>,
 }
 
 /// The `rport` of RFC 3581.
@@ -72,16 +75,21 @@ impl<'m> Via<'m> {
         }
         let mut branch = None;
         let mut branches = 0_u32;
+        let (mut rport, mut maddr) = (None, None);
         let params = Params::header(rest.get(at..).unwrap_or_default(), |param: Param<'m>| {
             if is_name(param.name, b"branch") {
                 branch = param.value().filter(|value| !value.is_empty());
                 branches += 1;
+            } else if is_name(param.name, b"rport") {
+                rport = rport.or(Some(param));
+            } else if is_name(param.name, b"maddr") {
+                maddr = maddr.or(Some(param));
             }
         })?;
         if branches > 1 {
             return Err(Fault::Repeated);
         }
-        Ok(Via { raw, version, transport, host, port: number, params, branch })
+        Ok(Via { raw, version, transport, host, port: number, params, branch, rport, maddr })
     }
 
     /// The branch, if it is there and not empty.
@@ -91,9 +99,9 @@ impl<'m> Via<'m> {
 
     /// The `rport` parameter.
     pub fn rport(&self) -> Rport {
-        match self.params.get(b"rport") {
+        match self.rport {
             None => Rport::Absent,
-            Some(value) => value.and_then(number).map_or(Rport::Empty, Rport::Value),
+            Some(param) => param.value().and_then(number).map_or(Rport::Empty, Rport::Value),
         }
     }
 
@@ -107,7 +115,7 @@ impl<'m> Via<'m> {
 
     /// The `maddr` host; `None` also if it is none.
     pub fn maddr(&self) -> Option<Host<'m>> {
-        self.params.value(b"maddr").and_then(|value| Host::parse_bare(value).ok())
+        self.maddr.and_then(|param| param.value()).and_then(|value| Host::parse_bare(value).ok())
     }
 
     /// The `ttl`, 0 to 255; `None` also if it is out of range.
