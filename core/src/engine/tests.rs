@@ -349,6 +349,29 @@ fn the_host_looks_up_lists_and_removes() {
     assert_eq!(ask(Request::Lookup { aor: "bob@example.com".into() }), ReplyBody::Bindings(Vec::new()));
 }
 
+#[test]
+fn when_a_save_fails_the_register_is_taken_back_and_answered_500() {
+    let mut config = open();
+    config.tell.changes = true;
+    let mut host = Host::new(config);
+    let contacts = "Contact: <sip:bob@192.0.2.9>, <sip:bob@192.0.2.9:5070>\r\n";
+    let data = request("REGISTER", "sip:example.com", 1, contacts);
+    let commands = host.udp(&data);
+    assert_eq!(status(&commands), Some(200));
+    let saves: Vec<_> = commands
+        .iter()
+        .filter_map(|c| if let Command::Save(seq, _) = c { Some(*seq) } else { None })
+        .collect();
+    let [first, last] = saves[..] else { panic!("two bindings, two saves: {saves:?}") };
+    let held = |c: &Command| matches!(c, Command::Transmit(t) if t.after == Some(last));
+    assert!(commands.iter().any(held), "the 200 waits for the last of them");
+    // The shell drops the 200 it holds.
+    assert_eq!(status(&host.input(Input::SaveFailed(first))), Some(500));
+    assert_eq!(status(&host.input(Input::SaveFailed(last))), None);
+    assert_eq!(status(&host.udp(&data)), Some(500), "and again when the request comes again");
+    assert_eq!(host.engine.sizes().bindings, 0);
+}
+
 /// A Digest answer that cannot be right, for a user that is no local account.
 const STRANGER: &str = "Contact: <sip:bob@192.0.2.9>\r\n";
 

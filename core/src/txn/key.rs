@@ -15,7 +15,7 @@ use crate::wire::{Essentials, Host, Kind, Message, Method, Via};
 
 const COOKIE: &[u8] = b"z9hG4bK";
 const METHOD: u64 = 0xff;
-const TO_TAG: u64 = 0xffff_ffff_00;
+const TO_TAG: u64 = 0x00ff_ffff_ff00;
 
 type Bytes = SmallVec<[u8; 256]>;
 

@@ -27,6 +27,24 @@ fn a_repetition_waits_for_the_same_save() {
 }
 
 #[test]
+fn a_response_that_never_left_is_replaced_and_the_other_one_repeated() {
+    let mut world = World::new(Over::Udp);
+    let key = world.open(&request("REGISTER", "1"));
+    assert!(!world.txn.replace_final(&mut world.fx.ctx(), key, response(500)), "there is none yet");
+    world.txn.respond(&mut world.fx.ctx(), key, Status::OK, response(200), Some(SaveSeq(5)));
+    world.fx.sent();
+    assert!(world.txn.replace_final(&mut world.fx.ctx(), key, response(500)));
+    world.audit();
+    world.receive(&request("REGISTER", "1"));
+    let sent = world.fx.sent();
+    assert_eq!(sent.iter().map(summary).collect::<Vec<_>>(), ["500", "500"]);
+    assert_eq!(sent.iter().map(|t| t.after).collect::<Vec<_>>(), [None, None]);
+    world.run_out();
+    assert!(!world.txn.replace_final(&mut world.fx.ctx(), key, response(500)), "it is gone");
+    world.assert_nothing_left();
+}
+
+#[test]
 fn a_second_final_response_is_dropped() {
     let mut world = World::new(Over::Udp);
     for method in ["INVITE", "OPTIONS"] {

@@ -233,7 +233,7 @@ fn sent(over: Over, method: Method, answers: &[u16]) -> Made<ClientKey> {
 
 macro_rules! answers {
     ($method:expr) => {
-        vec![
+        [
             Event { name: "100", happen: |w: &mut World, _| delivered(w.answer($method, BRANCH, 100)) },
             Event { name: "180", happen: |w: &mut World, _| delivered(w.answer($method, BRANCH, 180)) },
             Event { name: "200", happen: |w: &mut World, _| delivered(w.answer($method, BRANCH, 200)) },
