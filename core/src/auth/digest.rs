@@ -6,7 +6,8 @@ use smallvec::SmallVec;
 use subtle::ConstantTimeEq;
 
 use super::info::Qop;
-use crate::base::hash::{self, HmacSha256};
+use crate::base::HashKey;
+use crate::base::hash::{self, Running};
 use crate::base::text::{self, AorBuf};
 use crate::config::{Account, Accounts, DigestAlgorithm, Settings};
 use crate::wire::{AuthValue, DigestCredentials, Uri};
@@ -129,44 +130,42 @@ impl<'m> Answer<'m> {
         }
     }
 
-    /// Starts the computation from `HA1`, the secret.
+    /// Starts the computation from `HA1`, the secret: all that the response and `rspauth` have in common.
     pub(super) fn proof(&self, ha1: &[u8]) -> Proof {
-        let len = self.algorithm.len();
         let mut hex = [0; 64];
-        text::hex_into(ha1, &mut hex);
+        let mut a1 = text::hex_into(ha1, &mut hex);
+        let session;
+        let mut session_hex = [0; 64];
         if self.session {
             // RFC 7616 s3.4.2: A1 = H(user:realm:password) ":" nonce ":" cnonce
-            let parts: [&[u8]; 5] =
-                [hex.get(..2 * len).unwrap_or_default(), b":", self.nonce, b":", self.cnonce];
-            let a1 = hash::digest(self.algorithm, &parts);
-            text::hex_into(&a1, &mut hex);
+            session = self.digest(&[a1, b":", self.nonce, b":", self.cnonce]);
+            a1 = self.hex(&session, &mut session_hex);
         }
-        Proof { hex }
+        let qop = self.qop.token();
+        let parts: [&[u8]; 10] =
+            [a1, b":", self.nonce, b":", &self.count_text, b":", self.cnonce, b":", qop, b":"];
+        let parts = if self.qop == Qop::None { &parts[..4] } else { &parts };
+        Proof(Running::new(self.algorithm, parts))
     }
 
     /// RFC 7616 s3.4.1: what the response must be for this method; s3.5: with an empty one, what `rspauth` is.
-    pub(super) fn expected(&self, proof: &Proof, method: &[u8], body: &[u8]) -> [u8; 32] {
-        let len = self.algorithm.len();
-        let digest = |parts: &[&[u8]]| hash::digest(self.algorithm, parts);
-        let mut hex = [0; 64];
-        let mut a2_hex = |hash: [u8; 32]| {
-            text::hex_into(&hash, &mut hex);
-            hex
-        };
+    pub(super) fn expected(&self, proof: Proof, method: &[u8], body: &[u8]) -> [u8; 32] {
+        let (mut body_hex, mut a2_hex) = ([0; 64], [0; 64]);
         let a2 = if self.qop == Qop::AuthInt {
-            let body = a2_hex(digest(&[body]));
-            a2_hex(digest(&[method, b":", self.uri, b":", body.get(..2 * len).unwrap_or_default()]))
+            let body = self.digest(&[body]);
+            self.digest(&[method, b":", self.uri, b":", self.hex(&body, &mut body_hex)])
         } else {
-            a2_hex(digest(&[method, b":", self.uri]))
+            self.digest(&[method, b":", self.uri])
         };
-        let a1 = proof.hex.get(..2 * len).unwrap_or_default();
-        let a2 = a2.get(..2 * len).unwrap_or_default();
-        if self.qop == Qop::None {
-            digest(&[a1, b":", self.nonce, b":", a2])
-        } else {
-            let qop = self.qop.token();
-            digest(&[a1, b":", self.nonce, b":", &self.count_text, b":", self.cnonce, b":", qop, b":", a2])
-        }
+        proof.0.finish(&[self.hex(&a2, &mut a2_hex)])
+    }
+
+    fn digest(&self, parts: &[&[u8]]) -> [u8; 32] {
+        hash::digest(self.algorithm, parts)
+    }
+
+    fn hex<'o>(&self, hash: &[u8; 32], out: &'o mut [u8; 64]) -> &'o [u8] {
+        text::hex_into(hash.get(..self.algorithm.len()).unwrap_or_default(), out)
     }
 
     /// Whether the response is this one, in constant time.
@@ -176,15 +175,19 @@ impl<'m> Answer<'m> {
     }
 
     /// A secret nobody has, the same each time for one name: an unknown user costs what a wrong password costs.
-    pub(super) fn dummy(&self, key: &HmacSha256) -> [u8; 32] {
-        key.mac(&[&[self.algorithm as u8], self.user.bytes()])
+    pub(super) fn dummy(&self, key: &HashKey) -> [u8; 32] {
+        let half = |n: u8| key.hash128(&[&[n, self.algorithm as u8], self.user.bytes()]).to_le_bytes();
+        let mut dummy = [0; 32];
+        let (first, second) = dummy.split_at_mut(16);
+        first.copy_from_slice(&half(0));
+        second.copy_from_slice(&half(1));
+        dummy
     }
 }
 
-/// `H(A1)` in hexadecimal. Kept secret.
-pub(super) struct Proof {
-    hex: [u8; 64],
-}
+/// The hash over `HA1` and what the client chose, so far without `HA2`. Kept secret.
+#[derive(Clone, Debug)]
+pub(super) struct Proof(Running);
 
 /// A parameter that must be there: printable, because it goes into hashes, comparisons and answers.
 fn text(value: Option<AuthValue<'_>>) -> Result<&[u8], Unusable> {

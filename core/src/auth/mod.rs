@@ -43,7 +43,7 @@ use core::time::Duration;
 use std::sync::Arc;
 
 use crate::base::hash::{HmacSha256, sha256};
-use crate::base::{IdKind, Ids, TimerKey};
+use crate::base::{HashKey, IdKind, Ids, TimerKey};
 use crate::config::{DigestConfig, HashedCredential, Settings};
 use crate::ctx::{Ctx, Origin, Refusal, Timer};
 use crate::door::{AuthVerdict, CredentialsAnswer, Identity, KeysAnswer, Scheme};
@@ -80,15 +80,17 @@ pub(crate) struct Auth {
 #[derive(Clone, Debug)]
 struct Secrets {
     nonce: HmacSha256,
-    dummy: HmacSha256,
+    dummy: HashKey,
 }
 
 impl Auth {
     /// For an engine with these settings.
     pub(crate) fn new(ids: &mut Ids, settings: &Settings) -> Auth {
         let secret = ids.secret(IdKind::Nonce);
-        let derive = |purpose: &[u8]| HmacSha256::new(&sha256(&[purpose, &secret]));
-        let drawn = Secrets { nonce: derive(b"nonce"), dummy: derive(b"dummy") };
+        let derive = |purpose: &[u8]| sha256(&[purpose, &secret]);
+        let word = |purpose| derive(purpose).iter().fold(0, |word, &byte| word << 8 ^ u64::from(byte));
+        let dummy = HashKey::new([word(b"dummy 1"), word(b"dummy 2")]);
+        let drawn = Secrets { nonce: HmacSha256::new(&derive(b"nonce")), dummy };
         let whoever = |scheme| {
             Arc::new(Identity {
                 scheme,
@@ -256,8 +258,9 @@ impl Auth {
             Some((credential, _)) => Some(credential),
             None => usable.and_then(|account| account.credential(answer.algorithm)),
         };
-        let proof = answer.proof(credential.map_or(&dummy, HashedCredential::bytes));
-        let expected = answer.expected(&proof, method_raw, msg.body());
+        let dummy = dummy.get(..answer.algorithm.len()).unwrap_or_default();
+        let proof = answer.proof(credential.map_or(dummy, HashedCredential::bytes));
+        let expected = answer.expected(proof.clone(), method_raw, msg.body());
         // A right answer to a dummy cannot be: it would take the key.
         if !answer.matches(&expected) || credential.is_none() {
             let known = local.is_some() || foreign.is_some();
@@ -282,7 +285,7 @@ impl Auth {
             }
             return verdict;
         }
-        let info = self.info(ctx, request, &answer, &proof, age);
+        let info = self.info(ctx, request, &answer, proof, age);
         Verdict::Allow(Allowed { identity, verdict: AuthVerdict::Ok(Scheme::Digest), info })
     }
 
@@ -305,7 +308,7 @@ impl Auth {
         ctx: &mut Ctx<'_>,
         request: &Request<'_>,
         answer: &Answer<'_>,
-        proof: &Proof,
+        proof: Proof,
         age: Duration,
     ) -> Option<AuthInfo> {
         let config = &request.settings.digest;

@@ -43,12 +43,7 @@ impl DigestAlgorithm {
 /// The hash of the concatenated parts. MD5 fills the first 16 bytes, the rest is zero; see [`DigestAlgorithm::len`].
 pub fn digest(algorithm: DigestAlgorithm, parts: &[&[u8]]) -> [u8; 32] {
     match algorithm {
-        DigestAlgorithm::Md5 => {
-            let mut out = [0; 32];
-            let (hash, _) = out.split_at_mut(16);
-            hash.copy_from_slice(&absorb(Md5::new(), parts).finalize());
-            out
-        }
+        DigestAlgorithm::Md5 => md5(Md5::new(), parts),
         DigestAlgorithm::Sha256 => sha256(parts),
         DigestAlgorithm::Sha512_256 => absorb(Sha512_256::new(), parts).finalize().into(),
     }
@@ -57,6 +52,51 @@ pub fn digest(algorithm: DigestAlgorithm, parts: &[&[u8]]) -> [u8; 32] {
 /// SHA-256 of the concatenated parts.
 pub fn sha256(parts: &[&[u8]]) -> [u8; 32] {
     absorb(Sha256::new(), parts).finalize().into()
+}
+
+/// A hash that has taken in its first parts: what follows differs, and the beginning is hashed once.
+#[derive(Clone)]
+pub struct Running(State);
+
+#[derive(Clone)]
+#[allow(clippy::large_enum_variant)] // lives on the stack for two hashes
+enum State {
+    Md5(Md5),
+    Sha256(Sha256),
+    Sha512_256(Sha512_256),
+}
+
+impl Running {
+    /// With the concatenated parts taken in.
+    pub fn new(algorithm: DigestAlgorithm, parts: &[&[u8]]) -> Running {
+        Running(match algorithm {
+            DigestAlgorithm::Md5 => State::Md5(absorb(Md5::new(), parts)),
+            DigestAlgorithm::Sha256 => State::Sha256(absorb(Sha256::new(), parts)),
+            DigestAlgorithm::Sha512_256 => State::Sha512_256(absorb(Sha512_256::new(), parts)),
+        })
+    }
+
+    /// The hash of all parts; in the form of [`digest`].
+    pub fn finish(self, parts: &[&[u8]]) -> [u8; 32] {
+        match self.0 {
+            State::Md5(state) => md5(state, parts),
+            State::Sha256(state) => absorb(state, parts).finalize().into(),
+            State::Sha512_256(state) => absorb(state, parts).finalize().into(),
+        }
+    }
+}
+
+impl fmt::Debug for Running {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Running(<secret>)")
+    }
+}
+
+fn md5(state: Md5, parts: &[&[u8]]) -> [u8; 32] {
+    let mut out = [0; 32];
+    let (hash, _) = out.split_at_mut(16);
+    hash.copy_from_slice(&absorb(state, parts).finalize());
+    out
 }
 
 fn absorb<D: Digest>(mut state: D, parts: &[&[u8]]) -> D {

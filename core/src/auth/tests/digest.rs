@@ -100,7 +100,7 @@ fn right(line: &str, method: &str, user: &str, realm: &str, password: &str) -> b
     let Ok(Credentials::Digest(shown)) = Credentials::parse(line.as_bytes()) else { panic!("{line}") };
     let answer = Answer::read(&shown, true).expect("complete credentials");
     let ha1 = HashedCredential::of(answer.algorithm, user, realm, password);
-    answer.matches(&answer.expected(&answer.proof(ha1.bytes()), method.as_bytes(), b""))
+    answer.matches(&answer.expected(answer.proof(ha1.bytes()), method.as_bytes(), b""))
 }
 
 #[test]
