@@ -2,3 +2,4 @@
 //!
 //! - `stories`: the engine in the simulated world: ladders as snapshots, torture messages, hostile input,
 //!   metamorphic tests, crowds.
+//! - `corpora`: the committed inputs of the fuzz targets.

@@ -78,4 +78,7 @@ mod txn;
 
 mod engine;
 
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
+
 pub use engine::Engine;
