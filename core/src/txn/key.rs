@@ -156,12 +156,12 @@ fn sent_by(via: &Via<'_>, bytes: &mut Bytes) {
         }
         Host::V4(address) => {
             let [a, b, c, d] = address.octets();
-            bytes.extend_from_slice(&[2, a, b, c, d, high, low]);
+            bytes.extend_from_slice(&[2, a, b, c, d, 0, high, low]);
         }
         Host::V6(address) => {
             bytes.push(3);
             bytes.extend_from_slice(&address.octets());
-            bytes.extend_from_slice(&[high, low]);
+            bytes.extend_from_slice(&[0, high, low]);
         }
     }
 }
