@@ -7,6 +7,7 @@
 use core::time::Duration;
 use std::sync::Arc;
 
+use super::KEYS_PATIENCE;
 use super::challenge::BearerError;
 use super::claims::{Claims, Fault, Header};
 use super::identity;
@@ -24,8 +25,6 @@ use crate::stats::Counter;
 const LONGEST_BACK_OFF: Duration = Duration::from_secs(300);
 /// First wait after a failure while there is no key at all.
 const FIRST_BACK_OFF: Duration = Duration::from_secs(1);
-/// A question without an answer for so long is a failed one.
-const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What a token proves.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -251,7 +250,7 @@ impl Bearer {
         let Some(issuer) = self.issuers.get_mut(usize::from(index)) else { return false };
         issuer.timer = TimerKey::NONE;
         // Armed anew at once, so that a question that is never answered is asked again.
-        issuer.refresh_at = Some(ctx.now + PATIENCE);
+        issuer.refresh_at = Some(ctx.now + KEYS_PATIENCE);
         issuer.arm(ctx, index);
         if issuer.is_waiting(ctx.now) {
             return false;
@@ -271,7 +270,7 @@ impl Bearer {
         for (i, issuer) in self.issuers.iter_mut().enumerate() {
             if issuer.keys.is_none() && issuer.asked.is_none() {
                 issuer.asked = Some(ctx.now);
-                issuer.refresh_at = Some(ctx.now + PATIENCE);
+                issuer.refresh_at = Some(ctx.now + KEYS_PATIENCE);
                 issuer.arm(ctx, i as u16);
                 wanted.push(i as u16);
             }
@@ -304,7 +303,7 @@ impl Bearer {
 
 impl Issuer {
     fn is_waiting(&self, now: Time) -> bool {
-        self.asked.is_some_and(|asked| now.since(asked) < PATIENCE)
+        self.asked.is_some_and(|asked| now.since(asked) < KEYS_PATIENCE)
     }
 
     /// Whether a request may wait for keys: for those that are under way, or for new ones if it is time.

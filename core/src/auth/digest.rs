@@ -58,7 +58,7 @@ impl User {
 }
 
 /// Digest credentials, complete and typed. What is hashed stands here as it came, without quotes.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) struct Answer<'m> {
     pub(super) user: User,
     pub(super) algorithm: DigestAlgorithm,

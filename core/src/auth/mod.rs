@@ -61,6 +61,8 @@ pub(crate) use challenge::Challenge;
 pub(crate) use info::AuthInfo;
 pub(crate) use verdict::{Allowed, Need, Verdict, Wait};
 
+/// A question for keys without an answer for so long has failed, and may be asked again.
+pub(crate) const KEYS_PATIENCE: Duration = Duration::from_secs(30);
 /// Nonces forgotten in one go when their time is over; the rest follows at once.
 const EXPIRED_PER_CALL: usize = 4096;
 

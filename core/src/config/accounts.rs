@@ -58,7 +58,8 @@ pub struct AccountConfig {
     pub ha1: Vec<(DigestAlgorithm, Secret<String>)>,
     /// Addresses of record the account owns, as URIs or `user@domain`; empty means `username@domain`.
     pub aors: Vec<String>,
-    /// Algorithms offered to and accepted from this account; empty means those of the Digest settings.
+    /// Algorithms offered to and accepted from this account; empty means those of the Digest settings and of
+    /// the listeners.
     pub algorithms: Vec<DigestAlgorithm>,
     /// May register a Contact that is reached at another place than it registered from (DECISIONS 8).
     pub foreign_contacts: bool,

@@ -4,7 +4,7 @@
 //! and asks. Requests that wait for the same key set share one question. Tickets carry a generation: a late, double or
 //! forged answer finds nothing.
 
-use crate::auth::Verdict;
+use crate::auth::{KEYS_PATIENCE, Verdict};
 use crate::base::{Key, Slab, Time, TimerKey};
 use crate::ctx::Origin;
 use crate::door::Ticket;
@@ -54,7 +54,7 @@ pub(super) struct Pending {
 #[derive(Clone, Copy, Debug, Default)]
 struct KeysAsked {
     generation: u32,
-    under_way: bool,
+    under_way: Option<Time>,
 }
 
 impl Pending {
@@ -87,16 +87,16 @@ impl Pending {
     }
 
     /// A ticket to ask for an issuer's keys, or `None` while that question is under way.
-    pub(super) fn ask_keys<K>(&mut self, issuer: u16) -> Option<Ticket<K>> {
+    pub(super) fn ask_keys<K>(&mut self, now: Time, issuer: u16) -> Option<Ticket<K>> {
         let at = usize::from(issuer);
         if self.keys.len() <= at {
             self.keys.resize(at + 1, KeysAsked::default());
         }
         let asked = self.keys.get_mut(at)?;
-        if asked.under_way {
+        if asked.under_way.is_some_and(|since| now.since(since) < KEYS_PATIENCE) {
             return None;
         }
-        asked.under_way = true;
+        asked.under_way = Some(now);
         asked.generation = asked.generation.wrapping_add(1);
         Some(Ticket::new(u32::from(issuer), asked.generation))
     }
@@ -104,17 +104,17 @@ impl Pending {
     /// Questions for keys under way are forgotten: their answers will be late.
     pub(super) fn void_keys(&mut self) {
         for asked in &mut self.keys {
-            asked.under_way = false;
+            asked.under_way = None;
         }
     }
 
     /// The issuer an answered ticket was for; `None` if it is late, double or forged.
     pub(super) fn keys_answered<K>(&mut self, ticket: Ticket<K>) -> Option<u16> {
         let asked = self.keys.get_mut(usize::try_from(ticket.index).ok()?)?;
-        if !asked.under_way || asked.generation != ticket.generation {
+        if asked.under_way.is_none() || asked.generation != ticket.generation {
             return None;
         }
-        asked.under_way = false;
+        asked.under_way = None;
         u16::try_from(ticket.index).ok()
     }
 }

@@ -36,7 +36,7 @@ impl Engine {
         else {
             return;
         };
-        if let Some(ticket) = self.rooms.pending.ask_keys(issuer) {
+        if let Some(ticket) = self.rooms.pending.ask_keys(self.house.now, issuer) {
             self.house.stats.count(Counter::KeyFetches);
             self.house.out.ask(Query::Keys(KeysQuery { ticket, issuer, source }));
         }
