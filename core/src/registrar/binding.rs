@@ -40,9 +40,20 @@ impl Flags {
     pub(super) const CONNECTABLE: Flags = Flags(16);
     /// The flow is gone.
     pub(super) const FLOW_GONE: Flags = Flags(32);
+    /// Via named another address than the source.
+    pub(super) const DISPLACED: Flags = Flags(64);
+    /// The account might have foreign contacts.
+    pub(super) const MAY_BE_FOREIGN: Flags = Flags(128);
+    /// What the others were concluded from.
+    const GROUNDS: Flags = Flags(1 | 64 | 128);
 
     pub(super) fn has(self, flag: Flags) -> bool {
         self.0 & flag.0 != 0
+    }
+
+    /// True if both stand on the same grounds.
+    pub(super) fn agrees_with(self, other: Flags) -> bool {
+        (self.0 ^ other.0) & Flags::GROUNDS.0 == 0
     }
 
     pub(super) fn set(&mut self, flag: Flags, on: bool) {
@@ -175,6 +186,18 @@ impl Binding {
         read_addr(behind).0
     }
 
+    /// True if the text is this already, and there is no Path.
+    pub(super) fn says(&self, text: &Text<'_>) -> bool {
+        self.contact() == text.contact
+            && self.call_id() == text.call_id
+            && self.user_agent() == text.agent()
+            && self.params() == text.params
+            && self.instance() == text.instance
+            && self.path().is_empty()
+            && self.received() == text.received
+            && self.local() == text.local
+    }
+
     /// Priority in thousandths.
     pub(super) fn priority(&self) -> u16 {
         if self.q == NO_Q { 1000 } else { self.q }
@@ -214,7 +237,7 @@ impl Binding {
     }
 }
 
-/// The parts of a binding's text, from wherever they come.
+/// The parts of a binding's text but for the Path, from wherever they come.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Text<'a> {
     pub(super) received: SocketAddr,
@@ -224,13 +247,12 @@ pub(super) struct Text<'a> {
     pub(super) call_id: &'a [u8],
     pub(super) user_agent: &'a [u8],
     pub(super) instance: &'a [u8],
-    pub(super) path: &'a [u8],
 }
 
 impl Text<'_> {
     /// Never less than the blob will take.
     pub(super) fn bytes(&self) -> usize {
-        let parts = [self.contact, self.params, self.call_id, self.agent(), self.instance, self.path];
+        let parts = [self.contact, self.params, self.call_id, self.agent(), self.instance];
         ADDRS_BYTES + parts.iter().map(|part| part.len()).sum::<usize>()
     }
 
@@ -247,16 +269,22 @@ pub(super) struct Draft {
 }
 
 impl Draft {
-    /// Lays the parts out. The caller has checked that they fit 16 bits.
-    pub(super) fn new(text: &Text<'_>) -> Draft {
+    /// Lays the parts out, and the Path values joined by `, `. The caller has checked that they fit 16 bits.
+    pub(super) fn new<'p>(text: &Text<'_>, path: impl Iterator<Item = &'p [u8]>) -> Draft {
         let mut draft = Draft { bytes: SmallVec::new(), ends: [0; 6] };
-        push_addr(&mut draft.bytes, text.received);
-        push_addr(&mut draft.bytes, text.local);
-        let parts = [text.contact, text.params, text.call_id, text.agent(), text.instance, text.path];
+        draft.bytes.extend_from_slice(Addr::of(text.received).as_bytes());
+        draft.bytes.extend_from_slice(Addr::of(text.local).as_bytes());
         let clean_from = draft.bytes.len();
-        for (end, part) in draft.ends.iter_mut().zip(parts) {
-            *end = draft.bytes.len() as u16;
+        let parts = [text.contact, text.params, text.call_id, text.agent(), text.instance];
+        let [addrs, ends @ ..] = &mut draft.ends;
+        *addrs = clean_from as u16;
+        for (part, end) in parts.into_iter().zip(ends) {
             draft.bytes.extend_from_slice(part);
+            *end = draft.bytes.len() as u16;
+        }
+        for (i, value) in path.enumerate() {
+            draft.bytes.extend_from_slice(if i > 0 { b", " } else { b"" });
+            draft.bytes.extend_from_slice(value);
         }
         // What a fold leaves inside a quoted string or a User-Agent is a space (RFC 3261 s7.3.1).
         let stored = draft.bytes.get_mut(clean_from..).unwrap_or_default();
@@ -267,22 +295,36 @@ impl Draft {
     }
 }
 
-fn push_addr(out: &mut SmallVec<[u8; 512]>, addr: SocketAddr) {
-    match addr {
-        SocketAddr::V4(v4) => {
-            out.push(4);
-            out.extend_from_slice(&v4.ip().octets());
+/// An address as it stands in a blob: 4 or 6, the address, the scope of an IPv6 one, the port.
+struct Addr([u8; ADDRS_BYTES / 2]);
+
+impl Addr {
+    fn of(addr: SocketAddr) -> Addr {
+        let mut out = [0; ADDRS_BYTES / 2];
+        let [p, q] = addr.port().to_be_bytes();
+        match addr {
+            SocketAddr::V4(v4) => {
+                let [a, b, c, d] = v4.ip().octets();
+                if let Some(place) = out.first_chunk_mut() {
+                    *place = [4, a, b, c, d, p, q];
+                }
+            }
+            SocketAddr::V6(v6) => {
+                let address = [6].into_iter().chain(v6.ip().octets());
+                let mut bytes = address.chain(v6.scope_id().to_be_bytes()).chain([p, q]);
+                out.fill_with(|| bytes.next().unwrap_or(0));
+            }
         }
-        SocketAddr::V6(v6) => {
-            out.push(6);
-            out.extend_from_slice(&v6.ip().octets());
-            out.extend_from_slice(&v6.scope_id().to_be_bytes());
-        }
+        Addr(out)
     }
-    out.extend_from_slice(&addr.port().to_be_bytes());
+
+    fn as_bytes(&self) -> &[u8] {
+        let len = if self.0.first() == Some(&4) { 7 } else { self.0.len() };
+        self.0.get(..len).unwrap_or_default()
+    }
 }
 
-/// Reads what [`push_addr`] wrote, and what stands behind it.
+/// Reads what [`Addr`] wrote, and what stands behind it.
 fn read_addr(bytes: &[u8]) -> (SocketAddr, &[u8]) {
     match bytes {
         [4, a, b, c, d, p, q, rest @ ..] => {
@@ -315,13 +357,16 @@ mod tests {
             call_id: b"1@here",
             user_agent: b"Phone\r\n 1",
             instance: b"urn:uuid:1",
-            path: b"<sip:edge;lr>",
         }
+    }
+
+    fn path() -> impl Iterator<Item = &'static [u8]> {
+        [&b"<sip:edge;lr>"[..], b"<sip:inner>"].into_iter()
     }
 
     #[test]
     fn every_part_is_read_back() {
-        let binding = Binding::new(&Draft::new(&text()), Key::from_bits(0), 1, Time::ZERO);
+        let binding = Binding::new(&Draft::new(&text(), path()), Key::from_bits(0), 1, Time::ZERO);
         let view = binding.view("bob@example.com", true);
         assert_eq!(view.received, text().received);
         assert_eq!(view.local, text().local);
@@ -330,24 +375,27 @@ mod tests {
         assert_eq!(&*view.call_id, "1@here");
         assert_eq!(&*view.user_agent, "Phone   1");
         assert_eq!(&*view.instance, "urn:uuid:1");
-        assert_eq!(&*view.path, "<sip:edge;lr>");
+        assert_eq!(&*view.path, "<sip:edge;lr>, <sip:inner>");
     }
 
     #[test]
     fn text_of_the_same_shape_stays_where_it_is() {
-        let mut binding = Binding::new(&Draft::new(&text()), Key::from_bits(0), 1, Time::ZERO);
+        let mut binding = Binding::new(&Draft::new(&text(), path()), Key::from_bits(0), 1, Time::ZERO);
         let before = binding.blob.as_ptr();
-        binding.rewrite(&Draft::new(&Text { call_id: b"2@here", ..text() }));
+        binding.rewrite(&Draft::new(&Text { call_id: b"2@here", ..text() }, path()));
         assert_eq!(binding.blob.as_ptr(), before);
         assert_eq!(binding.call_id(), b"2@here");
-        binding.rewrite(&Draft::new(&Text { call_id: b"33@here", ..text() }));
-        assert_eq!((binding.call_id(), binding.path()), (&b"33@here"[..], &b"<sip:edge;lr>"[..]));
+        let longer = Text { call_id: b"33@here", ..text() };
+        binding.rewrite(&Draft::new(&longer, core::iter::empty()));
+        assert_eq!((binding.call_id(), binding.path()), (&b"33@here"[..], &b""[..]));
+        assert!(!binding.says(&text()), "another Call-ID");
+        assert!(binding.says(&Text { user_agent: b"Phone   1", ..longer }));
     }
 
     #[test]
     fn a_long_user_agent_is_cut() {
         let long = [b'x'; 1000];
-        let draft = Draft::new(&Text { user_agent: &long, ..text() });
+        let draft = Draft::new(&Text { user_agent: &long, ..text() }, core::iter::empty());
         assert_eq!(Binding::new(&draft, Key::from_bits(0), 1, Time::ZERO).user_agent().len(), AGENT_BYTES);
     }
 

@@ -63,6 +63,11 @@ impl Location {
         })
     }
 
+    /// True while the record has bindings.
+    pub(super) fn has(&self, record: RecordKey) -> bool {
+        self.records.contains(record)
+    }
+
     pub(super) fn record_mut(&mut self, key: RecordKey) -> Option<&mut Record> {
         self.records.get_mut(key)
     }
@@ -82,9 +87,17 @@ impl Location {
     }
 
     /// The bindings of a record in the order they were made, those past their end among them.
-    pub(super) fn of(&self, record: RecordKey) -> impl Iterator<Item = (BindingKey, &Binding)> {
+    pub(super) fn of(&self, record: RecordKey) -> impl Iterator<Item = (BindingKey, &Binding)> + Clone {
         let keys = self.records.get(record).map_or(&[][..], |record| &record.bindings);
         keys.iter().filter_map(|key| Some((*key, self.bindings.get(*key)?)))
+    }
+
+    /// The same for a record that may not be.
+    pub(super) fn of_any(
+        &self,
+        record: Option<RecordKey>,
+    ) -> impl Iterator<Item = (BindingKey, &Binding)> + Clone {
+        self.of(record.unwrap_or(RecordKey::from_bits(0)))
     }
 
     /// Bindings whose contact has this hash (`Uri::hash_equivalent` under [`hash`](Self::hash)).
@@ -170,6 +183,14 @@ impl Location {
         key
     }
 
+    /// Numbers the next temporary GRUU of a binding.
+    pub(super) fn mint(&mut self, key: BindingKey) {
+        let Some(binding) = self.bindings.get_mut(key) else { return };
+        let Some(record) = self.records.get_mut(binding.record) else { return };
+        record.gruus += 1;
+        binding.gruu = record.gruus;
+    }
+
     /// Writes new text into a binding.
     pub(super) fn rewrite(&mut self, key: BindingKey, text: &Draft, contact: &[u8]) {
         let Some(binding) = self.bindings.get_mut(key) else { return };
@@ -196,6 +217,9 @@ impl Location {
         flags: Flags,
     ) -> TimerKey {
         let Some(binding) = self.bindings.get_mut(key) else { return TimerKey::NONE };
+        if (binding.flow, binding.transport, binding.flags) == (flow, transport, flags) {
+            return TimerKey::NONE;
+        }
         let grouped = |b: &Binding| if b.transport.is_reliable() { b.own_flow() } else { None };
         let before = grouped(binding);
         (binding.flow, binding.transport, binding.flags) = (flow, transport, flags);

@@ -70,7 +70,7 @@ impl Registrar {
             .filter(|(_, b)| contact.is_none_or(|contact| b.contact_uri().equivalent(&contact)))
             .map(|(key, _)| key)
             .collect();
-        self.undo.begin();
+        self.undo.begin(false);
         self.undo.pause();
         for key in &wanted {
             self.remove_binding(ctx, *key, BindingCause::Removed);
@@ -114,14 +114,14 @@ impl Registrar {
             call_id: view.call_id.as_bytes(),
             user_agent: view.user_agent.as_bytes(),
             instance: view.instance.as_bytes(),
-            path: view.path.as_bytes(),
         };
-        let fits = text.bytes() <= usize::from(u16::MAX);
+        let fits = text.bytes() + view.path.len() <= usize::from(u16::MAX);
         let Some(config) = ctx.settings.registrar.as_ref().filter(|_| fits) else { return };
         if let Some(key) = present {
             self.discard_silently(ctx, key);
         }
-        let key = self.location.add(&view.aor, &Draft::new(&text), Some(id), from_wall(ctx, view.since));
+        let draft = Draft::new(&text, core::iter::once(view.path.as_bytes()));
+        let key = self.location.add(&view.aor, &draft, Some(id), from_wall(ctx, view.since));
         // The sockets of that life are gone; a UDP one with the same address takes over.
         let udp = view.transport == Transport::Udp;
         let source = Some(view.received.ip().to_canonical());

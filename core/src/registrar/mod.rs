@@ -2,11 +2,12 @@
 //! RFC 5627 (GRUU), RFC 5630 (sips).
 //!
 //! ```text
-//! binding    one contact of one AoR, compact     update    the REGISTER algorithm: a plan, then all of it or nothing
-//! location   the store and its indexes           write     the 200 with all bindings
+//! read       what a REGISTER asks for            update    the REGISTER algorithm: a plan, then all of it or nothing
+//! location   the store and its indexes           binding   one contact of one AoR, compact
+//! look       what the host may ask               write     the 200 with all bindings
 //! outbound   reg-id, flow death, flow tokens     gruu      public and temporary GRUUs
 //! nat        who is behind a NAT; keep-alives    next_hop  where a request to a phone goes
-//! undo       what to take back if a save fails   look      what the host may ask
+//! undo       what to take back if a save fails
 //! ```
 //!
 //! Order of what a REGISTER causes: saves at once, then the response, then events and the closing of retired flows by
@@ -21,6 +22,7 @@ mod names;
 mod nat;
 mod next_hop;
 mod outbound;
+mod read;
 mod undo;
 mod update;
 mod write;
@@ -61,8 +63,6 @@ pub(crate) struct Registered {
     pub(crate) save: Option<SaveSeq>,
     outbound: bool,
     flow_timer: bool,
-    gruu: bool,
-    path: bool,
 }
 
 impl Registrar {
@@ -122,13 +122,14 @@ impl Registrar {
         self.tell_pending(ctx);
     }
 
-    /// Removes what has ended but whose timer has not run yet: an overdue timer comes before the message.
-    fn purge(&mut self, ctx: &mut Ctx<'_>, record: RecordKey) {
+    /// Removes what has ended but whose timer has not run yet: an overdue timer comes before the message. False if
+    /// nothing is left.
+    fn purge(&mut self, ctx: &mut Ctx<'_>, record: RecordKey) -> bool {
         let now = ctx.now;
         loop {
             let ended =
                 self.location.of(record).find(|(_, binding)| !binding.is_live(now)).map(|(key, _)| key);
-            let Some(key) = ended else { return };
+            let Some(key) = ended else { return self.location.has(record) };
             self.undo.pause();
             self.remove_binding(ctx, key, BindingCause::Expired);
             self.undo.resume();

@@ -4,7 +4,7 @@ use core::net::IpAddr;
 
 use super::Registrar;
 use super::binding::{Binding, BindingKey, Flags};
-use super::update::Request;
+use super::read::{Request, Wanted};
 use crate::base::TimerKey;
 use crate::config::{RegistrarConfig, Settings};
 use crate::ctx::{Ctx, Origin, Timer};
@@ -23,11 +23,17 @@ pub(super) fn port_of(uri: &Uri<'_>) -> u16 {
 
 /// The address a contact is really at, if it says one: `maddr` goes before the host (RFC 3261 s19.1.1).
 pub(super) fn address_of(uri: &Uri<'_>) -> Option<IpAddr> {
-    let host = match uri.params().value(b"maddr") {
+    let host = match maddr(uri) {
         Some(maddr) => Host::parse_bare(maddr).ok(),
         None => uri.host(),
     };
     host.and_then(|host| host.ip()).map(|ip| ip.to_canonical())
+}
+
+fn maddr<'m>(uri: &Uri<'m>) -> Option<&'m [u8]> {
+    // Few contacts have one: most are known by a glance.
+    let params = uri.params();
+    memchr::memchr2(b'm', b'M', params.raw()).and_then(|_| params.value(b"maddr"))
 }
 
 /// RFC 7118 s5.2.1, RFC 2606 s2: a name that is never resolved.
@@ -41,7 +47,7 @@ fn is_invalid_name(uri: &Uri<'_>) -> bool {
 /// DECISIONS 8: true if a request to this contact would come back to us. Other ports of our machine are not us: a
 /// softphone may well run there.
 pub(super) fn names_us(settings: &Settings, origin: &Origin, uri: &Uri<'_>) -> bool {
-    let maddr = uri.params().value(b"maddr").and_then(|maddr| Host::parse_bare(maddr).ok());
+    let maddr = maddr(uri).and_then(|maddr| Host::parse_bare(maddr).ok());
     [uri.host(), maddr].into_iter().flatten().any(|host| is_us(settings, origin, host, uri))
 }
 
@@ -73,20 +79,35 @@ fn is_us(settings: &Settings, origin: &Origin, host: Host<'_>, uri: &Uri<'_>) ->
     standard || port == origin.local.port() || settings.listeners.iter().any(|l| l.addr.port() == port)
 }
 
-/// Finds out how a contact can be reached.
-pub(super) fn judge(request: &Request<'_>, uri: Uri<'_>, flags: &mut Flags) {
+/// Finds out how a contact can be reached. What was found out about it before holds as long as its grounds do.
+pub(super) fn judge(request: &Request<'_, '_>, known: Option<&Binding>, wanted: &mut Wanted<'_>) {
     let source = request.origin.remote.ip().to_canonical();
     // DECISIONS 13: what the phone believes of itself against what is seen of it.
     let sent_by = request.ess.via.host.ip().map(|ip| ip.to_canonical());
     let displaced = request.direct && sent_by.is_some_and(|ip| ip != source);
-    let at = address_of(&uri);
-    let unresolvable = is_invalid_name(&uri);
-    let foreign = request.may_be_foreign && !displaced && at != Some(source) && !unresolvable;
-    let nated = request.direct && (displaced || (at.is_some_and(|ip| ip != source) && !foreign));
+    let mut flags = Flags::default();
+    flags.set(Flags::OUTBOUND, wanted.flags.has(Flags::OUTBOUND));
     flags.set(Flags::DIRECT, request.direct);
-    flags.set(Flags::FOREIGN, foreign);
-    flags.set(Flags::NATED, nated);
-    flags.set(Flags::CONNECTABLE, at == Some(source) && !nated);
+    flags.set(Flags::DISPLACED, displaced);
+    flags.set(Flags::MAY_BE_FOREIGN, request.may_be_foreign);
+    if let Some(known) = known
+        && known.flags.agrees_with(flags)
+        && known.received().ip() == request.origin.remote.ip()
+    {
+        flags = known.flags;
+        flags.set(Flags::OUTBOUND, wanted.flags.has(Flags::OUTBOUND));
+        flags.set(Flags::FLOW_GONE, false);
+        wanted.flags = flags;
+        return;
+    }
+    wanted.flags = flags;
+    let Ok(uri) = Uri::parse(wanted.uri) else { return };
+    let at = address_of(&uri);
+    let foreign = request.may_be_foreign && !displaced && at != Some(source) && !is_invalid_name(&uri);
+    let nated = request.direct && (displaced || (at.is_some_and(|ip| ip != source) && !foreign));
+    wanted.flags.set(Flags::FOREIGN, foreign);
+    wanted.flags.set(Flags::NATED, nated);
+    wanted.flags.set(Flags::CONNECTABLE, at == Some(source) && !nated);
 }
 
 /// True if a router in between would forget the phone without us.

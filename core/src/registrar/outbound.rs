@@ -10,7 +10,7 @@ use smallvec::SmallVec;
 
 use super::Registrar;
 use super::binding::{BindingKey, Flags};
-use super::update::{Request, Wanted};
+use super::read::{Request, Wanted};
 use crate::base::HashKey;
 use crate::base::text;
 use crate::config::{OutboundMode, RegistrarConfig};
@@ -24,7 +24,7 @@ const GRACE: Duration = Duration::from_secs(30);
 /// RFC 5626 s6: which contacts are bound by (instance, reg-id), and whether outbound is granted.
 pub(super) fn apply(
     config: &RegistrarConfig,
-    request: &Request<'_>,
+    request: &Request<'_, '_>,
     plan: &mut [Wanted<'_>],
 ) -> Result<(), Refusal> {
     for wanted in plan.iter_mut() {
@@ -38,7 +38,7 @@ pub(super) fn apply(
     }
     // RFC 5626 s6: who is not the first hop needs a Path whose first URI has `ob`.
     if !request.direct && !request.path_has_ob {
-        if request.supports.outbound {
+        if request.supports(b"outbound") {
             return Err(Refusal::plain(Status::FIRST_HOP_LACKS_OUTBOUND));
         }
         plan.iter_mut().for_each(|wanted| wanted.reg_id = 0);
@@ -49,7 +49,7 @@ pub(super) fn apply(
         return Err(Refusal::because(Status::BAD_REQUEST, "One Contact per Flow"));
     }
     for wanted in plan.iter_mut().filter(|wanted| wanted.reg_id != 0) {
-        wanted.flags_mut().set(Flags::OUTBOUND, true);
+        wanted.flags.set(Flags::OUTBOUND, true);
     }
     Ok(())
 }

@@ -23,6 +23,8 @@ pub(super) struct Undo {
     /// The change that waits for the number of its save.
     open: Option<Entry>,
     paused: bool,
+    /// Nothing is saved, so nothing can fail to be.
+    off: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -36,10 +38,11 @@ struct Entry {
 }
 
 impl Undo {
-    /// Begins a REGISTER.
-    pub(super) fn begin(&mut self) {
+    /// Begins a REGISTER whose changes are saved, or not.
+    pub(super) fn begin(&mut self, saved: bool) {
         self.group += 1;
         self.open = None;
+        self.off = !saved;
     }
 
     /// Changes until [`resume`](Self::resume) are not of the REGISTER, and stay whatever becomes of it.
@@ -53,7 +56,7 @@ impl Undo {
 
     /// Remembers a binding before its change; forgotten again unless a save follows.
     pub(super) fn note(&mut self, aor: &str, id: u64, before: impl FnOnce() -> Option<Box<Binding>>) {
-        if !self.paused {
+        if !self.paused && !self.off {
             self.open = Some(Entry { group: self.group, seq: 0, aor: aor.into(), id, before: before() });
         }
     }
@@ -103,7 +106,7 @@ impl Registrar {
     pub(crate) fn on_save_failed(&mut self, ctx: &mut Ctx<'_>, seq: SaveSeq) -> Option<SaveSeq> {
         let group = self.undo.log.iter().find(|e| e.seq == seq.0).map(|e| e.group)?;
         let last = self.undo.log.iter().rfind(|e| e.group == group).map(|e| SaveSeq(e.seq));
-        self.undo.begin();
+        self.undo.begin(false);
         self.undo.pause();
         // The last change first, so that each binding ends as it was before the first.
         while let Some(at) = self.undo.log.iter().rposition(|entry| entry.group == group) {

@@ -5,11 +5,8 @@ use smallvec::SmallVec;
 use super::binding::{Binding, NO_Q};
 use super::gruu::write_public;
 use super::{Registered, Registrar, seconds_left};
-use crate::base::text::Push;
 use crate::ctx::Ctx;
-use crate::wire::{Date, Header, Message, ResponseWriter};
-
-type Line = SmallVec<[u8; 384]>;
+use crate::wire::{Date, Header, Message, ResponseWriter, Value};
 
 impl Registrar {
     /// Writes the headers of the 200.
@@ -20,15 +17,14 @@ impl Registrar {
         registered: &Registered,
         msg: Message<'_>,
     ) {
-        let bindings = registered.record.into_iter().flat_map(|record| self.location.of(record));
-        for (_, binding) in bindings.filter(|(_, binding)| binding.is_live(ctx.now)) {
-            let mut line = Line::new();
-            self.write_contact(ctx, &mut line, registered, binding);
-            writer.header(Header::Contact, &line);
+        for (_, binding) in self.location.of_any(registered.record) {
+            if binding.is_live(ctx.now) {
+                writer.value(Header::Contact, |value| self.write_contact(ctx, value, binding, msg));
+            }
         }
         // RFC 3261 s10.3 step 8: SHOULD; a phone without a clock sets it by this.
         writer.header(Header::Date, Date::of(ctx.wall()).as_bytes());
-        if registered.path {
+        if msg.header(Header::Path).is_some() && msg.has_token(Header::Supported, b"path") {
             // RFC 3327 s5.3: so that the client sees who put itself on the path.
             writer.list(Header::Path, msg.values(Header::Path));
         }
@@ -44,68 +40,79 @@ impl Registrar {
         }
     }
 
-    fn write_contact(&self, ctx: &Ctx<'_>, line: &mut Line, registered: &Registered, binding: &Binding) {
-        line.push(b'<');
-        line.push_bytes(binding.contact());
-        line.push(b'>');
-        line.push_bytes(binding.params());
-        if binding.q != NO_Q {
-            write_q(line, binding.q);
+    fn write_contact(&self, ctx: &Ctx<'_>, value: &mut Value<'_>, binding: &Binding, msg: Message<'_>) {
+        value.text(b"<");
+        value.text(binding.contact());
+        value.text(b">");
+        if !binding.params().is_empty() {
+            value.text(binding.params());
         }
-        line.push_bytes(b";expires=");
-        line.push_bytes(itoa::Buffer::new().format(seconds_left(binding, ctx.now)).as_bytes());
+        if binding.q != NO_Q {
+            write_q(value, binding.q);
+        }
+        value.text(b";expires=");
+        value.number(u64::from(seconds_left(binding, ctx.now)));
         let instance = binding.instance();
         if instance.is_empty() {
             return;
         }
-        line.push_bytes(b";+sip.instance=\"<");
-        line.push_bytes(instance);
-        line.push_bytes(b">\"");
+        value.text(b";+sip.instance=\"<");
+        value.text(instance);
+        value.text(b">\"");
         if binding.reg_id != 0 {
-            line.push_bytes(b";reg-id=");
-            line.push_bytes(itoa::Buffer::new().format(binding.reg_id).as_bytes());
+            value.text(b";reg-id=");
+            value.number(u64::from(binding.reg_id));
         }
         let minted = ctx.settings.registrar.as_ref().is_some_and(|config| config.gruu);
-        if registered.gruu && minted {
-            // RFC 5630 s5.2.1: a GRUU has the scheme of the contact.
-            let secure = binding.contact_uri().is_secure();
-            let aor = self.location.name(binding);
-            line.push_bytes(b";pub-gruu=\"");
-            write_public(line, secure, aor, instance);
-            line.push(b'"');
-            let mut temporary = SmallVec::<[u8; 128]>::new();
-            if self.write_temporary(&mut temporary, secure, aor, binding) {
-                line.push_bytes(b";temp-gruu=\"");
-                line.push_bytes(&temporary);
-                line.push(b'"');
-            }
+        if minted && msg.has_token(Header::Supported, b"gruu") {
+            self.write_gruus(value, binding);
         }
+    }
+
+    /// RFC 5627 s5.2.
+    fn write_gruus(&self, value: &mut Value<'_>, binding: &Binding) {
+        // RFC 5630 s5.2.1: a GRUU has the scheme of the contact.
+        let secure = binding.contact_uri().is_secure();
+        let aor = self.location.name(binding);
+        let mut gruu = SmallVec::<[u8; 128]>::new();
+        write_public(&mut gruu, secure, aor, binding.instance());
+        value.text(b";pub-gruu=\"");
+        value.text(&gruu);
+        gruu.clear();
+        if self.write_temporary(&mut gruu, secure, aor, binding) {
+            value.text(b"\";temp-gruu=\"");
+            value.text(&gruu);
+        }
+        value.text(b"\"");
     }
 }
 
 /// `;q=0.7`: at most three digits behind the point (RFC 3261 s25.1).
-fn write_q(line: &mut Line, q: u16) {
+fn write_q(value: &mut Value<'_>, q: u16) {
     if q >= 1000 {
-        line.push_bytes(b";q=1.0");
-        return;
+        return value.text(b";q=1.0");
     }
-    line.push_bytes(b";q=0.");
     let digits = [q / 100, q / 10 % 10, q % 10].map(|digit| b'0' + digit as u8);
     let len = digits.iter().rposition(|digit| *digit != b'0').unwrap_or(0) + 1;
-    line.push_bytes(digits.get(..len).unwrap_or_default());
+    value.text(b";q=0.");
+    value.text(digits.get(..len).unwrap_or_default());
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::{Method, RequestWriter};
 
     #[test]
     fn q_is_written_as_short_as_it_can_be() {
         for (q, text) in [(0, ";q=0.0"), (5, ";q=0.005"), (700, ";q=0.7"), (750, ";q=0.75"), (1000, ";q=1.0")]
         {
-            let mut line = Line::new();
-            write_q(&mut line, q);
-            assert_eq!(String::from_utf8_lossy(&line), text);
+            let mut arena = bytes::BytesMut::new();
+            let mut writer = RequestWriter::new(&mut arena, Method::Options, b"sip:x");
+            writer.value(Header::Subject, |value| write_q(value, q));
+            let message = writer.finish();
+            let written = String::from_utf8_lossy(&message);
+            assert!(written.contains(&format!("Subject: {text}\r\n")), "{written}");
         }
     }
 }

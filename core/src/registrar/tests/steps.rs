@@ -95,7 +95,7 @@ fn another_domain_is_not_found() {
         ("sip:192.0.2.1", "sip:bob@example.com", 200),
         ("sip:EXAMPLE.com:5060;transport=udp", "sips:bob@Example.COM:5061", 200),
         ("sip:example.com", "sip:example.com", 404),
-        ("sip:example.com", "tel:+15551234", 404),
+        ("sip:example.com", "tel:+15551234", 400),
     ] {
         let text = bob().request().replace("sip:example.com SIP", &format!("{uri} SIP"));
         let text = text.replace("To: <sip:bob@example.com>", &format!("To: <{to}>"));
