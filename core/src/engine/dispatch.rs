@@ -289,8 +289,6 @@ impl Engine {
         match self.rooms.registrar.register(&mut ctx, &pass.origin, pass.msg, &pass.ess, &allowed.identity) {
             Ok(registered) => {
                 self.answer_registered(pass, &registered, allowed.info.as_ref(), allowed.verdict);
-                let mut ctx = self.house.ctx();
-                self.rooms.registrar.tell_pending(&mut ctx);
             }
             Err(refusal) => {
                 self.house.stats.count(Counter::RegisterRefused);
@@ -303,6 +301,9 @@ impl Engine {
                 self.refuse_as(pass, &refusal, why);
             }
         }
+        // Also a refused request may have found bindings whose time was up.
+        let mut ctx = self.house.ctx();
+        self.rooms.registrar.tell_pending(&mut ctx);
     }
 
     /// Opens the transaction unless the request has one. False if there is no room: the answer is out then.
