@@ -3,7 +3,7 @@
 use std::fmt;
 
 use strowger_core::config::{
-    AccountConfig, Config, DomainConfig, IssuerConfig, JwtConfig, ListenerConfig, RegistrarConfig,
+    AccountConfig, Config, DomainConfig, IssuerConfig, JwtConfig, ListenerConfig,
 };
 use strowger_core::door::{CredentialsAnswer, CredentialsQuery, Event, Secret};
 use strowger_shell::handle::Handle;

@@ -107,7 +107,10 @@ impl Connection {
     pub fn plain(now: Time, opened: Opened, message_bytes: usize, options: &StreamOptions, backlog: Backlog) -> Connection {
         Connection {
             layer: Layer::Plain,
-            framer: Framer::new(message_bytes),
+            framer: match opened {
+                Opened::ByPeer => Framer::new(message_bytes),
+                Opened::ByUs => Framer::opened(message_bytes),
+            },
             out: WriteQueue::default(),
             backlog,
             reading: true,

@@ -73,7 +73,7 @@ impl FromStr for Advertised {
         };
         let host = host.trim_matches(['[', ']']);
         let unusable = host.parse::<IpAddr>().is_ok_and(|ip| ip.is_unspecified());
-        if unusable || port == Some(0) || Host::parse_loose(host.as_bytes()).is_none() {
+        if unusable || port == Some(0) || Host::parse_bare(host.as_bytes()).is_err() {
             return Err(bad());
         }
         Ok(Advertised { host: host.into(), port })
