@@ -46,7 +46,8 @@ fn request(method: &str, user: &str, transport: &str, local: SocketAddr, cseq: u
 async fn udp_ask(client: &UdpSocket, to: SocketAddr, text: &str) -> String {
     client.send_to(text.as_bytes(), to).await.expect("sent");
     let mut buf = vec![0; 65_536];
-    let (len, from) = timeout(PATIENCE, client.recv_from(&mut buf)).await.expect("an answer in time").expect("received");
+    let (len, from) =
+        timeout(PATIENCE, client.recv_from(&mut buf)).await.expect("an answer in time").expect("received");
     assert_eq!(from, to);
     String::from_utf8_lossy(&buf[..len]).into_owned()
 }
@@ -76,7 +77,8 @@ async fn a_phone_registers_over_udp_and_is_found() {
     let server = open_server().bind().await.expect("started");
     let client = UdpSocket::bind("127.0.0.1:0").await.expect("client");
     let local = client.local_addr().expect("bound");
-    let answer = udp_ask(&client, addr(&server, Transport::Udp), &request("REGISTER", "alice", "UDP", local, 1)).await;
+    let answer =
+        udp_ask(&client, addr(&server, Transport::Udp), &request("REGISTER", "alice", "UDP", local, 1)).await;
     assert!(answer.starts_with("SIP/2.0 200 "), "{answer}");
     assert!(answer.contains(&format!("rport={}", local.port())), "{answer}");
 
@@ -89,7 +91,10 @@ async fn a_phone_registers_over_udp_and_is_found() {
     assert_eq!(handle.list(None, 10).await.expect("a reply").len(), 1);
     assert!(matches!(handle.lookup("not an address").await, Err(HandleError::Refused(_))));
     let numbers = handle.snapshot().await.expect("numbers");
-    assert_eq!((numbers.sizes.bindings, numbers.sockets.datagrams_received, numbers.sockets.datagrams_sent), (1, 1, 1));
+    assert_eq!(
+        (numbers.sizes.bindings, numbers.sockets.datagrams_received, numbers.sockets.datagrams_sent),
+        (1, 1, 1)
+    );
     assert_eq!(handle.remove("alice@example.com", None).await, Ok(1));
     assert_eq!(handle.is_registered("alice@example.com").await, Ok(false));
     end(server).await;
@@ -205,7 +210,8 @@ async fn a_peer_that_does_not_read_is_closed_and_the_others_are_served() {
     assert!(numbers.sockets.too_slow > 0, "{:?}", numbers.sockets);
     let client = UdpSocket::bind("127.0.0.1:0").await.expect("client");
     let local = client.local_addr().expect("bound");
-    let answer = udp_ask(&client, addr(&server, Transport::Udp), &request("OPTIONS", "alice", "UDP", local, 1)).await;
+    let answer =
+        udp_ask(&client, addr(&server, Transport::Udp), &request("OPTIONS", "alice", "UDP", local, 1)).await;
     assert!(answer.starts_with("SIP/2.0 200 "), "{answer}");
     end(server).await;
 }
@@ -269,7 +275,11 @@ async fn new_settings_take_effect_while_it_runs() {
     let server = open_server().bind().await.expect("started");
     let client = UdpSocket::bind("127.0.0.1:0").await.expect("client");
     let (to, local) = (addr(&server, Transport::Udp), client.local_addr().expect("bound"));
-    assert!(udp_ask(&client, to, &request("REGISTER", "alice", "UDP", local, 1)).await.starts_with("SIP/2.0 200 "));
+    assert!(
+        udp_ask(&client, to, &request("REGISTER", "alice", "UDP", local, 1))
+            .await
+            .starts_with("SIP/2.0 200 ")
+    );
     let mut config = strowger_tokio::core::config::Config::new("example.com");
     config.listeners = server.listeners().to_vec();
     config.registrar = Some(Default::default());
@@ -313,7 +323,8 @@ async fn many_requests_at_once_are_all_answered() {
             client.send_to(request("REGISTER", &user, "UDP", local, 1).as_bytes(), to).await.expect("sent");
         }
         for _ in 0..50 {
-            let (len, _) = timeout(PATIENCE, client.recv_from(&mut buf)).await.expect("in time").expect("received");
+            let (len, _) =
+                timeout(PATIENCE, client.recv_from(&mut buf)).await.expect("in time").expect("received");
             answered += usize::from(buf[..len].starts_with(b"SIP/2.0 200 "));
         }
     }

@@ -34,7 +34,8 @@ pub struct Pages {
 pub async fn serve(addr: SocketAddr, pages: Pages) -> std::io::Result<SocketAddr> {
     let listener = TcpListener::bind(addr).await?;
     let bound = listener.local_addr()?;
-    let routes = Router::new().route("/metrics", get(metrics)).route("/health", get(health)).with_state(pages);
+    let routes =
+        Router::new().route("/metrics", get(metrics)).route("/health", get(health)).with_state(pages);
     tokio::spawn(async move { axum::serve(listener, routes).await });
     Ok(bound)
 }

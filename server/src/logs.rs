@@ -58,7 +58,9 @@ impl Lost {
 pub fn event_writer(lost: Lost) -> Result<OnEvent, Complaint> {
     let (sender, events) = sync_channel(QUEUE);
     let writer = thread::Builder::new().name("strowger-log".into());
-    writer.spawn(move || write(events)).map_err(|error| Complaint(format!("cannot start a thread: {error}")))?;
+    writer
+        .spawn(move || write(events))
+        .map_err(|error| Complaint(format!("cannot start a thread: {error}")))?;
     Ok(Box::new(move |event| {
         if sender.try_send(event).is_err() {
             lost.0.fetch_add(1, Ordering::Relaxed);
@@ -124,7 +126,9 @@ fn verdict(verdict: AuthVerdict) -> &'static str {
 /// Logs how the operation goes.
 pub fn notice(notice: Notice) {
     match notice {
-        Notice::KeysFetched { source } => tracing::info!(target: "strowger::keys", source = &*source, "keys fetched"),
+        Notice::KeysFetched { source } => {
+            tracing::info!(target: "strowger::keys", source = &*source, "keys fetched")
+        }
         Notice::KeysUnavailable { source, error } => {
             tracing::warn!(target: "strowger::keys", source = &*source, error = &*error, "keys unavailable, will retry");
         }
@@ -148,7 +152,7 @@ mod tests {
         let (sender, events) = sync_channel(1);
         drop(events);
         let counted = lost.clone();
-        let mut tell = move |event: Event| {
+        let tell = move |event: Event| {
             if sender.try_send(event).is_err() {
                 counted.0.fetch_add(1, Ordering::Relaxed);
             }

@@ -49,8 +49,11 @@ impl Family<'_, '_> {
         let counts = matches!(self.kind, MetricType::Counter);
         let mut metric = self.encoder.encode_descriptor(self.name, self.help, None, self.kind)?;
         for (labels, value) in values {
-            let mut one = metric.encode_family(&labels)?;
-            write_value(&mut one, counts, value)?;
+            if N == 0 {
+                write_value(&mut metric, counts, value)?;
+            } else {
+                write_value(&mut metric.encode_family(&labels)?, counts, value)?;
+            }
         }
         Ok(())
     }
@@ -69,13 +72,15 @@ impl Collector for Export {
         let encoder = &mut encoder;
         let Snapshot { stats, sizes, sockets, latency } = &*self.snapshot;
         let methods = || {
-            let named = |method: &Method| if *method == Method::Other { "other" } else { method.as_str() };
-            Method::ALL.iter().map(move |method| (*method, named(method)))
+            let named = |method: Method| if method == Method::Other { "other" } else { method.as_str() };
+            Method::ALL.into_iter().chain([Method::Other]).map(move |method| (method, named(method)))
         };
         let counter = |counter| stats.counter(counter);
 
-        let requests = methods().map(|(method, name)| ([("method", name), ("direction", "in")], stats.requests(method)));
-        counters(encoder, "strowger_sip_requests", "SIP requests, retransmissions included").write(requests)?;
+        let requests =
+            methods().map(|(method, name)| ([("method", name), ("direction", "in")], stats.requests(method)));
+        counters(encoder, "strowger_sip_requests", "SIP requests, retransmissions included")
+            .write(requests)?;
         const CLASSES: [&str; 6] = ["1xx", "2xx", "3xx", "4xx", "5xx", "6xx"];
         let responses = methods().flat_map(|(method, name)| {
             CLASSES.iter().enumerate().map(move |(i, class)| {
@@ -83,7 +88,8 @@ impl Collector for Export {
                 (labels, stats.responses(method, i + 1))
             })
         });
-        counters(encoder, "strowger_sip_responses", "SIP responses sent").write(responses.filter(|(_, n)| *n > 0))?;
+        counters(encoder, "strowger_sip_responses", "SIP responses sent")
+            .write(responses.filter(|(_, n)| *n > 0))?;
         counters(encoder, "strowger_sip_retransmissions", "Retransmissions").write([
             ([("direction", "in")], counter(Counter::Retransmissions)),
             ([("direction", "out")], counter(Counter::Resent)),
@@ -177,11 +183,19 @@ fn plain_name(counter: Counter) -> &'static str {
     }
 }
 
-fn counters<'a, 'e>(encoder: &'a mut DescriptorEncoder<'e>, name: &'static str, help: &'static str) -> Family<'a, 'e> {
+fn counters<'a, 'e>(
+    encoder: &'a mut DescriptorEncoder<'e>,
+    name: &'static str,
+    help: &'static str,
+) -> Family<'a, 'e> {
     Family { encoder, name, help, kind: MetricType::Counter }
 }
 
-fn gauges<'a, 'e>(encoder: &'a mut DescriptorEncoder<'e>, name: &'static str, help: &'static str) -> Family<'a, 'e> {
+fn gauges<'a, 'e>(
+    encoder: &'a mut DescriptorEncoder<'e>,
+    name: &'static str,
+    help: &'static str,
+) -> Family<'a, 'e> {
     Family { encoder, name, help, kind: MetricType::Gauge }
 }
 
@@ -190,7 +204,8 @@ fn histogram(encoder: &mut DescriptorEncoder<'_>, latency: &Latency) -> fmt::Res
     let buckets: Vec<(f64, u64)> = bounds.zip(latency.counts().iter().copied()).collect();
     let count = latency.counts().iter().sum();
     let help = "From a message's arrival to the sending of what it caused";
-    let mut metric = encoder.encode_descriptor("strowger_answer_seconds", help, None, MetricType::Histogram)?;
+    let mut metric =
+        encoder.encode_descriptor("strowger_answer_seconds", help, None, MetricType::Histogram)?;
     metric.encode_histogram::<[Label; 0]>(latency.seconds(), count, &buckets, None)
 }
 
@@ -206,7 +221,8 @@ mod tests {
     fn export() -> Export {
         let mut latency = Latency::default();
         latency.record(Duration::from_micros(70));
-        let sizes = Sizes { aors: 3, bindings: 4, ..Sizes::default() };
+        let mut sizes = Sizes::default();
+        (sizes.aors, sizes.bindings) = (3, 4);
         let sockets = SocketStats { datagrams_received: 7, connections: 2, ..SocketStats::default() };
         let snapshot = Box::new(Snapshot { stats: Stats::default(), sizes, sockets, latency });
         Export { snapshot, log_lines_lost: 0 }
@@ -220,8 +236,16 @@ mod tests {
     #[test]
     fn no_counter_of_the_engine_is_forgotten() {
         let apart = [
-            Counter::Retransmissions, Counter::Resent, Counter::Registered, Counter::Refreshed, Counter::Unregistered,
-            Counter::Expired, Counter::Replaced, Counter::RegisterRefused, Counter::Timers, Counter::SaveFailures,
+            Counter::Retransmissions,
+            Counter::Resent,
+            Counter::Registered,
+            Counter::Refreshed,
+            Counter::Unregistered,
+            Counter::Expired,
+            Counter::Replaced,
+            Counter::RegisterRefused,
+            Counter::Timers,
+            Counter::SaveFailures,
         ];
         for counter in Counter::ALL {
             let plain = PLAIN.iter().any(|(plain, _)| plain == counter);

@@ -27,7 +27,8 @@ pub fn run(args: ServeArgs) -> Result<ExitCode, Complaint> {
 }
 
 async fn serve(args: ServeArgs, plan: Plan) -> Result<ExitCode, Complaint> {
-    let mut signals = Signals::new().map_err(|error| Complaint(format!("cannot receive signals: {error}")))?;
+    let mut signals =
+        Signals::new().map_err(|error| Complaint(format!("cannot receive signals: {error}")))?;
     let lost = Lost::default();
     let hooks = Hooks {
         on_event: Some(logs::event_writer(lost.clone())?),
@@ -73,8 +74,10 @@ fn reload(args: &ServeArgs, running: &Plan, listeners: &[ListenerConfig], handle
     let boot = running.config.digest.boot_epoch;
     let mut plan = match plan::make(args, Occasion::Reload(boot)) {
         Ok(plan) => plan,
-        Err(complaint) => {
-            tracing::error!(target: "strowger", error = %complaint, "reload failed, the old settings stay");
+        Err(Complaint(complaint)) => {
+            // One line, also for faults that show the place in the file.
+            let error = complaint.lines().map(str::trim).collect::<Vec<_>>().join(" ");
+            tracing::error!(target: "strowger", %error, "reload failed, the old settings stay");
             return;
         }
     };
@@ -116,7 +119,8 @@ fn warn(plan: &Plan, server: &Server) {
     let wanted = plan.options.datagram.socket_buffer;
     let receive = server.granted().iter().map(|granted| granted.receive).min().unwrap_or(usize::MAX);
     if receive < wanted {
-        let hint = "bursts may be lost; as root: sysctl -w net.core.rmem_max=4194304 net.core.wmem_max=4194304";
+        let hint =
+            "bursts may be lost; as root: sysctl -w net.core.rmem_max=4194304 net.core.wmem_max=4194304";
         tracing::warn!(target: "strowger", granted = receive, wanted, "small UDP receive buffer: {hint}");
     }
 }

@@ -104,7 +104,13 @@ pub struct Connection {
 
 impl Connection {
     /// A plain TCP connection. Messages longer than `message_bytes` cannot be framed.
-    pub fn plain(now: Time, opened: Opened, message_bytes: usize, options: &StreamOptions, backlog: Backlog) -> Connection {
+    pub fn plain(
+        now: Time,
+        opened: Opened,
+        message_bytes: usize,
+        options: &StreamOptions,
+        backlog: Backlog,
+    ) -> Connection {
         Connection {
             layer: Layer::Plain,
             framer: match opened {

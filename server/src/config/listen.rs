@@ -110,8 +110,19 @@ mod tests {
 
     #[test]
     fn what_is_no_listener_says_how_to_write_one() {
-        for bad in ["", "5060", "udp:5060", "udp:::5060", "sctp:0.0.0.0:5060", "tls:0.0.0.0:5061", "udp:0.0.0.0:99999",
-            "udp:0.0.0.0:5060/", "udp:0.0.0.0:5060/0.0.0.0", "udp:0.0.0.0:5060/host:0", "udp:0.0.0.0:5060/a b"] {
+        for bad in [
+            "",
+            "5060",
+            "udp:5060",
+            "udp:::5060",
+            "sctp:0.0.0.0:5060",
+            "tls:0.0.0.0:5061",
+            "udp:0.0.0.0:99999",
+            "udp:0.0.0.0:5060/",
+            "udp:0.0.0.0:5060/0.0.0.0",
+            "udp:0.0.0.0:5060/host:0",
+            "udp:0.0.0.0:5060/a b",
+        ] {
             let error = bad.parse::<Listen>().expect_err(bad);
             assert!(!error.is_empty());
         }

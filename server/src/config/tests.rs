@@ -23,7 +23,9 @@ fn what_the_example_only_mentions_exists() {
     let taken_in: String = EXAMPLE
         .lines()
         .map(|line| match line.strip_prefix('#') {
-            Some(rest) if rest.starts_with(|c: char| c.is_ascii_lowercase() || c == '[') => format!("{rest}\n"),
+            Some(rest) if rest.starts_with(|c: char| c.is_ascii_lowercase() || c == '[') => {
+                format!("{rest}\n")
+            }
             _ => format!("{line}\n"),
         })
         .collect();
@@ -95,7 +97,8 @@ fn everything_reaches_the_engines_configuration() {
         format = "json"
         "#,
     );
-    let Loaded { config, options, drain_timeout, http, log_format, .. } = loaded.unwrap_or_else(|f| panic!("{f}"));
+    let Loaded { config, options, drain_timeout, http, log_format, .. } =
+        loaded.unwrap_or_else(|f| panic!("{f}"));
     assert_eq!((config.server_name.as_str(), drain_timeout), ("Exchange", Duration::from_secs(60)));
     assert_eq!(config.listeners[0].advertised, Some(("203.0.113.5".into(), None)));
     assert_eq!(config.listeners[0].algorithms, Some(vec![DigestAlgorithm::Md5]));
@@ -119,39 +122,79 @@ fn everything_reaches_the_engines_configuration() {
 
 #[test]
 fn a_misspelt_key_is_named_with_what_was_meant() {
-    insta::assert_snapshot!(fault("[registrar]\nmax_contacts = 3\nmin_expire = \"30s\"\n"), @"");
+    insta::assert_snapshot!(fault("[registrar]\nmax_contacts = 3\nmin_expire = \"30s\"\n"), @r#"
+strowger.toml, line 3, column 1: unknown key `min_expire`
+    3 | min_expire = "30s"
+      | ^^^^^^^^^^ did you mean `min_expires`?
+"#);
 }
 
 #[test]
 fn a_misspelt_section_is_named_with_what_was_meant() {
-    insta::assert_snapshot!(fault("[registar]\nmax_contacts = 3\n"), @"");
+    insta::assert_snapshot!(fault("[registar]\nmax_contacts = 3\n"), @r#"
+strowger.toml, line 1, column 2: unknown key `registar`
+    1 | [registar]
+      |  ^^^^^^^^ did you mean `registrar`?
+"#);
 }
 
 #[test]
 fn a_key_nobody_knows_is_named_with_those_there_are() {
-    insta::assert_snapshot!(fault("[timers]\ncolour = 1\n"), @"");
+    insta::assert_snapshot!(fault("[timers]\ncolour = 1\n"), @r#"
+strowger.toml, line 2, column 1: unknown key `colour`
+    2 | colour = 1
+      | ^^^^^^ known here: t1, t2, t4
+"#);
 }
 
 #[test]
 fn a_value_without_its_unit_is_named() {
-    insta::assert_snapshot!(fault("[auth.digest]\nnonce_lifetime = \"5 parsecs\"\n"), @"");
+    insta::assert_snapshot!(fault("[auth.digest]\nnonce_lifetime = \"5 parsecs\"\n"), @r#"
+strowger.toml, line 2, column 18: invalid value: string "5 parsecs", expected a length of time such as "500ms", "30s", "5m", "2h" or "1d"
+    2 | nonce_lifetime = "5 parsecs"
+      |                  ^^^^^^^^^^^
+"#);
 }
 
 #[test]
 fn a_listener_that_is_none_is_named() {
-    insta::assert_snapshot!(fault("[[listen]]\nbind = \"udp:5060\"\n"), @"");
+    insta::assert_snapshot!(fault("[[listen]]\nbind = \"udp:5060\"\n"), @r#"
+strowger.toml, line 2, column 8: "5060" is not an address and a port: write it as 0.0.0.0:5060, 192.0.2.1:5060 or [::]:5060
+    2 | bind = "udp:5060"
+      |        ^^^^^^^^^^
+"#);
 }
 
 #[test]
 fn broken_toml_is_named() {
-    insta::assert_snapshot!(fault("[registrar\nmin_expires = 3\n"), @"");
+    insta::assert_snapshot!(fault("[registrar\nmin_expires = 3\n"), @r#"
+strowger.toml, line 1, column 11: unclosed table, expected `]`
+    1 | [registrar
+      |           ^
+"#);
 }
 
 #[test]
 fn faults_of_meaning_are_named_by_line_and_all_at_once() {
     let text = "[[domain]]\nname = \"example.com\"\n\n[registrar]\nmin_expires = \"2h\"\nmax_contacts = 0\n\n\
                 [[account]]\nusername = \"alice\"\npassword = \"hush\"\naors = [\"alice@elsewhere.org\"]\n";
-    insta::assert_snapshot!(fault(text), @"");
+    insta::assert_snapshot!(fault(text), @r#"
+strowger.toml, line 4, column 1: registrar: min_expires <= default_expires <= max_expires is needed
+    4 | [registrar]
+      | ^^^^^^^^^^^
+strowger.toml, line 4, column 2: registrar.nat_max_expires: must be at least min_expires
+    4 | [registrar]
+      |  ^^^^^^^^^
+strowger.toml, line 5, column 15: registrar.min_expires: must be at most 3600 (RFC 3261 s10.3 step 7)
+    5 | min_expires = "2h"
+      |               ^^^^
+strowger.toml, line 6, column 16: registrar.max_contacts: must be above zero
+    6 | max_contacts = 0
+      |                ^
+strowger.toml, line 11, column 8: account no. 1.aors: "alice@elsewhere.org" is not user@domain of a configured domain
+   11 | aors = ["*******************"]
+      |        ^^^^^^^^^^^^^^^^^^^^^^^
+"#);
 }
 
 #[test]
@@ -172,5 +215,9 @@ fn a_fault_beside_a_password_does_not_show_it() {
 fn a_key_source_that_cannot_be_fetched_is_named() {
     let text = "[auth.jwt]\n[[auth.jwt.issuer]]\nissuer = \"https://login.example\"\naudiences = [\"sip\"]\n\
                 jwks = \"http://login.example/keys\"\n";
-    insta::assert_snapshot!(fault(text), @"");
+    insta::assert_snapshot!(fault(text), @r#"
+strowger.toml, line 5, column 8: auth.jwt.issuer no. 1.jwks: must be an https URL or the path of a file (http is accepted for this machine only)
+    5 | jwks = "http://login.example/keys"
+      |        ^^^^^^^^^^^^^^^^^^^^^^^^^^^
+"#);
 }
