@@ -12,8 +12,8 @@ use strowger_core::Engine;
 use strowger_core::base::Time;
 use strowger_core::config::ListenerConfig;
 use strowger_core::door::{
-    Answer, CloseReason, Command, CredentialsAnswer, Event, FlowDownReason, FlowId, Input, KeysQuery, Query,
-    SendError, Transmit, Transport,
+    Answer, CloseReason, Command, CredentialsAnswer, Event, FlowDownReason, FlowId, Input, KeysQuery, Query, SendError,
+    Transmit, Transport,
 };
 use strowger_shell::clock::Clock;
 use strowger_shell::connection::Arrival;
@@ -73,8 +73,7 @@ impl EngineLoop {
     /// Runs until it is stopped, or drained.
     pub(crate) async fn run(mut self) {
         let mut buffer = ReceiveBuffer::new();
-        let mut sleep =
-            std::pin::pin!(tokio::time::sleep_until(Instant::from_std(self.clock.instant_of(Time::ZERO))));
+        let mut sleep = std::pin::pin!(tokio::time::sleep_until(Instant::from_std(self.clock.instant_of(Time::ZERO))));
         let mut rounds = 0;
         self.announce();
         while !self.state.stopped {
@@ -102,8 +101,7 @@ impl EngineLoop {
         self.state.clock_due = now + self.options.clock_check;
         for port in &self.udp {
             let (flow, listener, local) = (port.flow, port.listener, port.local);
-            let up =
-                Input::FlowUp { flow, listener, transport: Transport::Udp, local, remote: None, peer: None };
+            let up = Input::FlowUp { flow, listener, transport: Transport::Udp, local, remote: None, peer: None };
             self.engine.handle(now, up);
         }
     }
@@ -242,8 +240,7 @@ impl EngineLoop {
         let fits = |listener: &&ListenerConfig| {
             listener.transport == transport && listener.addr.is_ipv4() == remote.is_ipv4()
         };
-        let is_from =
-            |listener: &&ListenerConfig| local.is_some_and(|local| local.ip() == listener.addr.ip());
+        let is_from = |listener: &&ListenerConfig| local.is_some_and(|local| local.ip() == listener.addr.ip());
         let all = || self.listeners.iter();
         let chosen = all().filter(fits).find(is_from).or_else(|| all().find(fits));
         chosen.and_then(|chosen| all().position(|listener| listener == chosen)).unwrap_or(0) as u16
@@ -294,8 +291,7 @@ impl EngineLoop {
                 }
                 self.state.flows.insert(flow, out);
                 let (transport, remote) = (Transport::Tcp, Some(remote));
-                self.engine
-                    .handle(now, Input::FlowUp { flow, listener, transport, local, remote, peer: None });
+                self.engine.handle(now, Input::FlowUp { flow, listener, transport, local, remote, peer: None });
             }
             Inbound::Arrived(batch) => self.arrived(now, &batch),
             Inbound::Idle(flow) => {
@@ -391,15 +387,10 @@ fn down_reason(reason: CloseReason) -> FlowDownReason {
 }
 
 /// Starts the worker that fetches keys; its answers go into the inbox.
-pub(crate) fn key_fetcher(
-    inbox: mpsc::Sender<Inbound>,
-    notices: Arc<dyn Fn(Notice) + Send + Sync>,
-) -> std::io::Result<KeyFetcher> {
+pub(crate) fn key_fetcher(inbox: mpsc::Sender<Inbound>, notices: Arc<dyn Fn(Notice) + Send + Sync>) -> std::io::Result<KeyFetcher> {
     KeyFetcher::start(move |query, answer, error| {
         notices(match error {
-            Some(error) => {
-                Notice::KeysUnavailable { source: query.source.clone(), error: error.to_string().into() }
-            }
+            Some(error) => Notice::KeysUnavailable { source: query.source.clone(), error: error.to_string().into() },
             None => Notice::KeysFetched { source: query.source.clone() },
         });
         let _ = inbox.blocking_send(Inbound::Answer(answer));

@@ -83,13 +83,7 @@ impl UdpPort {
     }
 
     /// Sends a datagram from `local`, or lets it wait when the socket is full.
-    pub(crate) fn send(
-        &mut self,
-        remote: SocketAddr,
-        local: SocketAddr,
-        payload: Bytes,
-        stats: &mut SocketStats,
-    ) -> Result<(), SendError> {
+    pub(crate) fn send(&mut self, remote: SocketAddr, local: SocketAddr, payload: Bytes, stats: &mut SocketStats) -> Result<(), SendError> {
         if self.waiting.is_empty() {
             match self.try_send(remote, local, &payload) {
                 Ok(()) => {
@@ -147,16 +141,12 @@ impl UdpPort {
             return SockRef::from(&self.socket).send_to(payload, &remote.into()).map(drop);
         }
         let src_ip = (!local.ip().is_unspecified()).then_some(local.ip());
-        let transmit =
-            Transmit { destination: remote, ecn: None, contents: payload, segment_size: None, src_ip };
+        let transmit = Transmit { destination: remote, ecn: None, contents: payload, segment_size: None, src_ip };
         match self.state.try_send(UdpSockRef::from(&self.socket), &transmit) {
             // The address is gone, or was a broadcast address: better from another one than not at all.
             Err(error)
                 if src_ip.is_some()
-                    && matches!(
-                        error.kind(),
-                        io::ErrorKind::InvalidInput | io::ErrorKind::AddrNotAvailable
-                    ) =>
+                    && matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::AddrNotAvailable) =>
             {
                 let transmit = Transmit { src_ip: None, ..transmit };
                 self.state.try_send(UdpSockRef::from(&self.socket), &transmit)
@@ -173,9 +163,9 @@ impl UdpPort {
 
 fn reason(error: &io::Error) -> SendError {
     match error.kind() {
-        io::ErrorKind::ConnectionRefused
-        | io::ErrorKind::HostUnreachable
-        | io::ErrorKind::NetworkUnreachable => SendError::Refused,
+        io::ErrorKind::ConnectionRefused | io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => {
+            SendError::Refused
+        }
         // EMSGSIZE on the systems there are.
         _ if matches!(error.raw_os_error(), Some(90 | 40 | 10_040)) => SendError::TooBig,
         _ => SendError::Other,
@@ -187,9 +177,7 @@ fn reason(error: &io::Error) -> SendError {
 #[cfg(target_os = "linux")]
 fn tune(socket: &UdpSocket, local: SocketAddr) -> io::Result<()> {
     use nix::sys::socket::{setsockopt, sockopt};
-    use rustix::net::sockopt::{
-        Ipv4PathMtuDiscovery, Ipv6PathMtuDiscovery, set_ip_mtu_discover, set_ipv6_mtu_discover,
-    };
+    use rustix::net::sockopt::{Ipv4PathMtuDiscovery, Ipv6PathMtuDiscovery, set_ip_mtu_discover, set_ipv6_mtu_discover};
 
     set_ip_mtu_discover(socket, Ipv4PathMtuDiscovery::DONT)?;
     if local.is_ipv6() {

@@ -46,10 +46,10 @@ impl HashKey {
     pub fn hash128(&self, parts: &[&[u8]]) -> u128 {
         let mut state = SipHasher24::new_with_keys(self.0[0], self.0[1]);
         let mut room = [0; ROOM];
-        match join(parts, &mut room) {
-            Some(joined) => state.write(joined),
-            None => delimit(&mut state, parts),
+        if let Some(joined) = join(parts, &mut room) {
+            return state.hash(joined).as_u128();
         }
+        delimit(&mut state, parts);
         state.finish128().as_u128()
     }
 }

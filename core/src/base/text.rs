@@ -110,6 +110,17 @@ pub fn is_token(b: &[u8]) -> bool {
     !b.is_empty() && all(b, TOKEN)
 }
 
+/// Does it hold no white space and no controls? Bytes above ASCII pass.
+#[inline]
+pub fn is_visible(b: &[u8]) -> bool {
+    // Sixteen bytes in one step, and the last sixteen once more instead of a remainder byte by byte.
+    let visible = |b: &[u8]| b.iter().fold(true, |sound, &b| sound & (b > b' ') & (b != 0x7f));
+    match (b.as_chunks::<16>(), b.last_chunk::<16>()) {
+        ((chunks, _), Some(last)) => chunks.iter().all(|chunk| visible(chunk)) && visible(last),
+        ((_, short), None) => visible(short),
+    }
+}
+
 /// Equal but for the case of ASCII letters?
 #[inline]
 pub fn eq_ignore_case(a: &[u8], b: &[u8]) -> bool {

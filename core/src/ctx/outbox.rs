@@ -7,6 +7,7 @@ use bytes::{Bytes, BytesMut};
 use super::Origin;
 use crate::base::Time;
 use crate::door::{Change, Command, Event, FlowId, Query, Reply, ReplyBody, SaveSeq, Transmit};
+use crate::wire::Date;
 
 /// Size of a fresh arena chunk: about sixty responses. A chunk lives as long as the last message kept out of it.
 const CHUNK: usize = 32 << 10;
@@ -17,12 +18,19 @@ pub(crate) struct Outbox {
     queue: VecDeque<Command>,
     arena: BytesMut,
     last_save: u64,
+    /// The date of the second in which one was last asked for.
+    date: Option<(u64, Date)>,
 }
 
 impl Clone for Outbox {
     /// The copy starts a chunk of its own: what stands in the arena is always empty between writes.
     fn clone(&self) -> Outbox {
-        Outbox { queue: self.queue.clone(), arena: BytesMut::new(), last_save: self.last_save }
+        Outbox {
+            queue: self.queue.clone(),
+            arena: BytesMut::new(),
+            last_save: self.last_save,
+            date: self.date,
+        }
     }
 }
 
@@ -40,6 +48,14 @@ impl Outbox {
     /// Takes the arena back.
     pub(crate) fn restore(&mut self, arena: BytesMut) {
         self.arena = arena;
+    }
+
+    /// The date of an instant. Written once a second at most, however many responses bear it.
+    pub(crate) fn date(&mut self, time: Time) -> Date {
+        match self.date {
+            Some((second, date)) if second == time.as_secs() => date,
+            _ => self.date.insert((time.as_secs(), Date::of(time))).1,
+        }
     }
 
     /// Sends a response back to where its request came from, or on along `to`.

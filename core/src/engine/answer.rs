@@ -12,7 +12,7 @@ use crate::door::{AuthVerdict, Event, Outcome, SaveSeq};
 use crate::registrar::Registered;
 use crate::stats::DropReason;
 use crate::txn;
-use crate::wire::{Header, Message, ResponseWriter, Status, StatusLine};
+use crate::wire::{Essentials, Header, Message, ResponseWriter, Status, StatusLine};
 
 /// A response rarely exceeds this; the arena grows for one that does.
 const EXPECTED: usize = 1024;
@@ -24,6 +24,7 @@ fn write(
     house: &mut House,
     origin: &Origin,
     msg: Message<'_>,
+    ess: Option<&Essentials<'_>>,
     tag_of: &[u8],
     status: StatusLine<'_>,
     more: impl FnOnce(&mut Ctx<'_>, &mut ResponseWriter<'_>),
@@ -31,13 +32,11 @@ fn write(
     let tag = ids::write(house.ids.keyed(IdKind::Tag, &[tag_of]));
     let mut ctx = house.ctx();
     let mut arena = ctx.out.lend(EXPECTED);
-    let mut writer = ResponseWriter::new(
-        &mut arena,
-        msg,
-        status,
-        Some(&tag),
-        Some((origin.remote.ip(), origin.remote.port())),
-    );
+    let source = (origin.remote.ip(), origin.remote.port());
+    let mut writer = match ess {
+        Some(ess) => ResponseWriter::answering(&mut arena, msg, ess, status, &tag, source),
+        None => ResponseWriter::new(&mut arena, msg, status, Some(&tag), Some(source)),
+    };
     if !ctx.settings.server_name.is_empty() {
         writer.header(Header::Server, ctx.settings.server_name.as_bytes());
     }
@@ -60,6 +59,16 @@ pub(super) fn write_again(house: &mut House, response: Message<'_>, status: Stat
     payload
 }
 
+/// Writes the response to a request that is being served.
+fn write_for(
+    house: &mut House,
+    pass: &Pass<'_>,
+    status: StatusLine<'_>,
+    more: impl FnOnce(&mut Ctx<'_>, &mut ResponseWriter<'_>),
+) -> Bytes {
+    write(house, &pass.origin, pass.msg, Some(pass.ess), &pass.id.to_bytes(), status, more)
+}
+
 impl Engine {
     fn respond(
         &mut self,
@@ -67,8 +76,7 @@ impl Engine {
         status: Status,
         more: impl FnOnce(&mut Ctx<'_>, &mut ResponseWriter<'_>),
     ) {
-        let payload =
-            write(&mut self.house, &pass.origin, pass.msg, &pass.id.to_bytes(), status.into(), more);
+        let payload = write_for(&mut self.house, pass, status.into(), more);
         self.send_response(pass, status, payload, None);
     }
 
@@ -96,16 +104,15 @@ impl Engine {
     pub(super) fn refuse_as(&mut self, pass: &Pass<'_>, refusal: &Refusal, why: AuthVerdict) {
         let status = refusal.status;
         let line = refusal.reason.map_or(status.into(), |phrase| (status, phrase).into());
-        let payload =
-            write(&mut self.house, &pass.origin, pass.msg, &pass.id.to_bytes(), line, |ctx, writer| {
-                match &refusal.extra {
-                    Extra::None => writer,
-                    Extra::MinExpires(seconds) => writer.number(Header::MinExpires, *seconds),
-                    Extra::Unsupported(tags) => writer.header(Header::Unsupported, tags.as_bytes()),
-                    Extra::Allow => writer.header(Header::Allow, methods(ctx.settings).as_bytes()),
-                    Extra::RetryAfter(seconds) => writer.number(Header::RetryAfter, *seconds),
-                };
-            });
+        let payload = write_for(&mut self.house, pass, line, |ctx, writer| {
+            match &refusal.extra {
+                Extra::None => writer,
+                Extra::MinExpires(seconds) => writer.number(Header::MinExpires, *seconds),
+                Extra::Unsupported(tags) => writer.header(Header::Unsupported, tags.as_bytes()),
+                Extra::Allow => writer.header(Header::Allow, methods(ctx.settings).as_bytes()),
+                Extra::RetryAfter(seconds) => writer.number(Header::RetryAfter, *seconds),
+            };
+        });
         self.send_response(pass, status, payload, None);
         self.tell_outcome(pass, status, why);
     }
@@ -125,19 +132,12 @@ impl Engine {
         why: AuthVerdict,
     ) {
         let registrar = &self.rooms.registrar;
-        let payload = write(
-            &mut self.house,
-            &pass.origin,
-            pass.msg,
-            &pass.id.to_bytes(),
-            Status::OK.into(),
-            |ctx, writer| {
-                registrar.write_ok(ctx, writer, registered, pass.msg);
-                if let Some(info) = info {
-                    info.write(writer);
-                }
-            },
-        );
+        let payload = write_for(&mut self.house, pass, Status::OK.into(), |ctx, writer| {
+            registrar.write_ok(ctx, writer, registered, pass.msg);
+            if let Some(info) = info {
+                info.write(writer);
+            }
+        });
         self.stand_on(pass, registered.save, &payload);
         self.send_response(pass, Status::OK, payload, registered.save);
         self.tell_outcome(pass, Status::OK, why);
@@ -163,7 +163,7 @@ impl Engine {
         let Ok(via) = msg.via() else {
             return self.drop_input(origin.remote, DropReason::NotSip);
         };
-        let payload = write(&mut self.house, origin, msg, msg.head(), line, |_, _| {});
+        let payload = write(&mut self.house, origin, msg, None, msg.head(), line, |_, _| {});
         self.house.stats.response(msg.method(), line.status().0);
         let mut ctx = self.house.ctx();
         txn::respond_stateless(&mut ctx, origin, &via, payload);
@@ -172,14 +172,7 @@ impl Engine {
     /// RFC 4320 s4.2, RFC 3261 s17.2.1: should the answer take long, the transaction sends this at its time.
     pub(super) fn prepare_trying(&mut self, pass: &Pass<'_>) {
         let Some(key) = pass.server else { return };
-        let payload = write(
-            &mut self.house,
-            &pass.origin,
-            pass.msg,
-            &pass.id.to_bytes(),
-            Status::TRYING.into(),
-            |_, _| {},
-        );
+        let payload = write_for(&mut self.house, pass, Status::TRYING.into(), |_, _| {});
         let mut ctx = self.house.ctx();
         self.rooms.txn.trying(&mut ctx, key, payload);
     }

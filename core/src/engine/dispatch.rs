@@ -22,7 +22,7 @@ use crate::wire::{
 pub(super) struct Pass<'m> {
     pub(super) origin: Origin,
     pub(super) msg: Message<'m>,
-    pub(super) ess: Essentials<'m>,
+    pub(super) ess: &'m Essentials<'m>,
     pub(super) method: Method,
     /// What its transaction is or would be known by.
     pub(super) id: TxnId,
@@ -146,7 +146,7 @@ impl Engine {
     fn on_request(&mut self, origin: Origin, msg: Message<'_>) {
         let method = msg.method();
         self.house.stats.request(method);
-        let ess = match msg.essentials() {
+        let ess = &match msg.essentials() {
             Ok(ess) => ess,
             // RFC 4475 s3.1.2.18: what matters more about an unknown method is that it is unknown.
             Err(error) if method == Method::Other && error.fault == Fault::Mismatch => {
@@ -158,7 +158,7 @@ impl Engine {
         let since = self.house.now;
         let pass = |id| Pass { origin, msg, ess, method, id, since, server: None };
         let mut ctx = self.house.ctx();
-        let mut pass = match self.rooms.txn.receive_request(&mut ctx, &origin, msg, &ess.via, &ess) {
+        let mut pass = match self.rooms.txn.receive_request(&mut ctx, &origin, msg, &ess.via, ess) {
             RequestMatch::New(id) => pass(id),
             RequestMatch::Absorbed => return,
             RequestMatch::Ack => return self.drop_input(origin.remote, DropReason::StrayAck),
@@ -266,7 +266,7 @@ impl Engine {
             return false;
         }
         let mut ctx = self.house.ctx();
-        let Some(registered) = self.rooms.registrar.repeated(&mut ctx, &pass.origin, pass.msg, &pass.ess)
+        let Some(registered) = self.rooms.registrar.repeated(&mut ctx, &pass.origin, pass.msg, pass.ess)
         else {
             return false;
         };
@@ -286,9 +286,11 @@ impl Engine {
             return self.refuse_as(pass, &refusal, allowed.verdict);
         }
         let mut ctx = self.house.ctx();
-        match self.rooms.registrar.register(&mut ctx, &pass.origin, pass.msg, &pass.ess, &allowed.identity) {
+        match self.rooms.registrar.register(&mut ctx, &pass.origin, pass.msg, pass.ess, &allowed.identity) {
             Ok(registered) => {
                 self.answer_registered(pass, &registered, allowed.info.as_ref(), allowed.verdict);
+                let mut ctx = self.house.ctx();
+                self.rooms.registrar.tell_pending(&mut ctx);
             }
             Err(refusal) => {
                 self.house.stats.count(Counter::RegisterRefused);
@@ -301,9 +303,6 @@ impl Engine {
                 self.refuse_as(pass, &refusal, why);
             }
         }
-        // Also a refused request may have found bindings whose time was up.
-        let mut ctx = self.house.ctx();
-        self.rooms.registrar.tell_pending(&mut ctx);
     }
 
     /// Opens the transaction unless the request has one. False if there is no room: the answer is out then.

@@ -7,6 +7,7 @@ use crate::auth::{Need, Wait};
 use crate::base::Key;
 use crate::door::{Answer, CredentialsQuery, KeysAnswer, KeysQuery, Query, Ticket};
 use crate::stats::{Counter, DropReason};
+use crate::wire::Essentials;
 
 impl Engine {
     /// Asks the host for what a parked request needs. Requests that need the same keys share one question.
@@ -79,8 +80,8 @@ impl Engine {
     /// Takes a parked request out and lets its room decide again.
     pub(super) fn resume(&mut self, key: ParkedKey, wait: Wait) {
         let Some(parked) = self.unpark(key) else { return };
-        let Some(mut pass) = pass_of(&parked) else { return };
-        self.authenticate(&mut pass, wait);
+        let Some(ess) = essentials_of(&parked) else { return };
+        self.authenticate(&mut pass_of(&parked, &ess), wait);
     }
 
     /// A parked request has waited long enough.
@@ -90,9 +91,9 @@ impl Engine {
             // The verdict was held back, so that time tells nothing.
             Some(Waits::Delay(_)) => {
                 let Some(parked) = self.unpark(key) else { return };
-                let Some(mut pass) = pass_of(&parked) else { return };
+                let Some(ess) = essentials_of(&parked) else { return };
                 if let Waits::Delay(verdict) = parked.waits.clone() {
-                    self.obey(&mut pass, verdict);
+                    self.obey(&mut pass_of(&parked, &ess), verdict);
                 }
             }
             Some(Waits::Keys(_) | Waits::Credentials) => {
@@ -109,10 +110,14 @@ impl Engine {
     }
 }
 
-/// The request as it was when it parked. It was well-formed then, and its bytes have not changed.
-fn pass_of(parked: &Parked) -> Option<Pass<'_>> {
+/// They were well-formed when the request parked, and its bytes have not changed.
+fn essentials_of(parked: &Parked) -> Option<Essentials<'_>> {
+    parked.held.message().essentials().ok()
+}
+
+/// The request as it was when it parked.
+fn pass_of<'p>(parked: &'p Parked, ess: &'p Essentials<'p>) -> Pass<'p> {
     let msg = parked.held.message();
-    let ess = msg.essentials().ok()?;
     let Parked { origin, id, since, server, .. } = *parked;
-    Some(Pass { origin, msg, ess, method: msg.method(), id, since, server: Some(server) })
+    Pass { origin, msg, ess, method: msg.method(), id, since, server: Some(server) }
 }

@@ -390,7 +390,7 @@ fn read_contact<'b, 'm>(
     });
     if let Some((key, uri, params)) = known {
         let mut wanted = Wanted::new(uri, request.expires, Some(key));
-        let params = Params::header(params, |param| wanted.read_param(&param)).map_err(|_| MALFORMED)?;
+        let params = Params::header(params, |param, _| wanted.read_param(&param)).map_err(|_| MALFORMED)?;
         wanted.params = params;
         return Ok(Some(wanted));
     }

@@ -6,13 +6,13 @@ use super::binding::{Binding, NO_Q};
 use super::gruu::write_public;
 use super::{Registered, Registrar, seconds_left};
 use crate::ctx::Ctx;
-use crate::wire::{Date, Header, Message, ResponseWriter, Value};
+use crate::wire::{Header, Message, ResponseWriter, Value};
 
 impl Registrar {
     /// Writes the headers of the 200.
     pub(crate) fn write_ok(
         &self,
-        ctx: &Ctx<'_>,
+        ctx: &mut Ctx<'_>,
         writer: &mut ResponseWriter<'_>,
         registered: &Registered,
         msg: Message<'_>,
@@ -23,7 +23,8 @@ impl Registrar {
             }
         }
         // RFC 3261 s10.3 step 8: SHOULD; a phone without a clock sets it by this.
-        writer.header(Header::Date, Date::of(ctx.wall()).as_bytes());
+        let wall = ctx.wall();
+        writer.header(Header::Date, ctx.out.date(wall).as_bytes());
         if msg.header(Header::Path).is_some() && msg.has_token(Header::Supported, b"path") {
             // RFC 3327 s5.3: so that the client sees who put itself on the path.
             writer.list(Header::Path, msg.values(Header::Path));

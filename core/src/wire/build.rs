@@ -10,8 +10,9 @@ use core::ops::{Deref, DerefMut, Range};
 
 use bytes::{Bytes, BytesMut};
 
-use super::{Header, Line, Message, Method, ParseError, Rport, Status, split};
-use crate::base::text;
+use super::via::SourceParams;
+use super::{Essentials, Header, Line, Message, Method, ParseError, Rport, Status, Via, split};
+use crate::base::text::{self, Push};
 
 /// Status and phrase of a response.
 #[derive(Clone, Copy, Debug)]
@@ -204,12 +205,22 @@ impl Value<'_> {
     pub fn ip(&mut self, ip: IpAddr) {
         match ip {
             IpAddr::V4(v4) => {
-                for (i, octet) in v4.octets().into_iter().enumerate() {
-                    if i > 0 {
-                        self.raw(b".");
+                let (mut text, mut end) = ([0; 16], 0);
+                let mut put = |byte| {
+                    text[end] = byte;
+                    end += 1;
+                };
+                for octet in v4.octets() {
+                    if octet >= 100 {
+                        put(b'0' + octet / 100);
                     }
-                    self.number(u64::from(octet));
+                    if octet >= 10 {
+                        put(b'0' + octet / 10 % 10);
+                    }
+                    put(b'0' + octet % 10);
+                    put(b'.');
                 }
+                self.raw(text.get(..end - 1).unwrap_or_default());
             }
             // Writing to the arena has no failure of its own.
             IpAddr::V6(v6) => _ = fmt::Write::write_fmt(self, format_args!("{v6}")),
@@ -219,6 +230,13 @@ impl Value<'_> {
     #[inline]
     fn raw(&mut self, bytes: &[u8]) {
         self.out.extend_from_slice(bytes);
+    }
+}
+
+impl Push for Value<'_> {
+    #[inline]
+    fn push_bytes(&mut self, bytes: &[u8]) {
+        self.text(bytes);
     }
 }
 
@@ -260,14 +278,38 @@ impl<'a> ResponseWriter<'a> {
         to_tag: Option<&str>,
         source: Option<(IpAddr, u16)>,
     ) -> ResponseWriter<'a> {
-        let status = status.into();
+        // A value that cannot be read has no tag that counts.
+        let to_tag = to_tag.filter(|_| !request.to().is_ok_and(|to| to.tag().is_some()));
+        let via = source.and_then(|_| request.via().ok());
+        ResponseWriter::with(arena, request, status.into(), to_tag, source, via.as_ref())
+    }
+
+    /// Like [`ResponseWriter::new`], for a request whose essentials were read before.
+    pub(crate) fn answering<'s>(
+        arena: &'a mut BytesMut,
+        request: Message<'a>,
+        essentials: &Essentials<'_>,
+        status: impl Into<StatusLine<'s>>,
+        to_tag: &str,
+        source: (IpAddr, u16),
+    ) -> ResponseWriter<'a> {
+        let to_tag = Some(to_tag).filter(|_| essentials.to.tag().is_none());
+        ResponseWriter::with(arena, request, status.into(), to_tag, Some(source), Some(&essentials.via))
+    }
+
+    /// `to_tag` is for a To without one; `via` is the topmost one, if it can be read.
+    fn with(
+        arena: &'a mut BytesMut,
+        request: Message<'a>,
+        status: StatusLine<'_>,
+        to_tag: Option<&str>,
+        source: Option<(IpAddr, u16)>,
+        via: Option<&Via<'_>>,
+    ) -> ResponseWriter<'a> {
         let mut lines = Writer::new(arena, request.head().len() + 512);
         lines.status_line(status);
-        let to_tag = match status.status() {
-            Status::TRYING => None,
-            _ => to_tag,
-        };
-        lines.copy_request(request, to_tag, source);
+        let to_tag = to_tag.filter(|_| status.status() != Status::TRYING);
+        lines.copy_request(request, to_tag, source, via);
         ResponseWriter { lines, request }
     }
 
@@ -334,7 +376,13 @@ impl Writer<'_> {
 
     /// Copies what a response has from its request. Lines that stand next to each other are copied in one go, so they
     /// stand in the order of the request.
-    fn copy_request(&mut self, request: Message<'_>, to_tag: Option<&str>, source: Option<(IpAddr, u16)>) {
+    fn copy_request(
+        &mut self,
+        request: Message<'_>,
+        to_tag: Option<&str>,
+        source: Option<(IpAddr, u16)>,
+        via: Option<&Via<'_>>,
+    ) {
         let raw = request.raw();
         let mut run: Range<usize> = 0..0;
         let mut top_via = true;
@@ -356,21 +404,15 @@ impl Writer<'_> {
             self.out.extend_from_slice(raw.get(core::mem::take(&mut run)).unwrap_or_default());
             let Some(line) = request.line_at(&span) else { continue };
             match (span.header, to_tag, source) {
-                (Header::Via, _, Some(source)) if own => self.top_via(line, source),
-                (Header::To, Some(tag), _) => self.tagged_to(request, line, tag),
+                (Header::Via, _, Some(source)) if own => self.top_via(line, source, via),
+                (Header::To, Some(tag), _) => self.tagged_to(line, tag),
                 _ => _ = self.raw_line(line),
             }
         }
         self.out.extend_from_slice(raw.get(run).unwrap_or_default());
     }
 
-    fn tagged_to(&mut self, request: Message<'_>, line: Line<'_>, tag: &str) {
-        // A value that ends with its bracket has no parameters; one that cannot be read has no tag that counts.
-        let has_tag = line.value.last() != Some(&b'>') && request.to().is_ok_and(|to| to.tag().is_some());
-        if has_tag {
-            self.raw_line(line);
-            return;
-        }
+    fn tagged_to(&mut self, line: Line<'_>, tag: &str) {
         self.line(b"To", |v| {
             v.unfolded(line);
             v.raw(b";tag=");
@@ -378,16 +420,31 @@ impl Writer<'_> {
         });
     }
 
-    fn top_via(&mut self, line: Line<'_>, (ip, port): (IpAddr, u16)) {
-        let mut elements = split::commas(line.value);
-        let Some(top) = elements.next() else { return };
+    fn top_via(&mut self, line: Line<'_>, (ip, port): (IpAddr, u16), via: Option<&Via<'_>>) {
         let ip = ip.to_canonical();
-        let via = super::Via::parse(top).ok();
         let asks_rport = via.is_some_and(|v| v.rport() != Rport::Absent);
         // RFC 3261 s18.2.1: a name, or another address than the source. RFC 3581 s4: always if the client asks for rport.
         let differs = via.is_none_or(|v| v.host.ip().map(|sent_by| sent_by.to_canonical()) != Some(ip));
+        // Most lines are one element with at most one parameter to take out, and where that lies is known.
+        let cut = via.filter(|v| line.is_plain() && v.raw.len() == line.value.len()).and_then(|v| {
+            match v.source_params() {
+                SourceParams::None => Some(v.raw.len()..v.raw.len()),
+                SourceParams::At(from, to) => Some(from.into()..to.into()),
+                SourceParams::Scattered => None,
+            }
+        });
+        let mut below = split::commas(&[]);
         self.line(b"Via", |v| {
-            v.without_source_params(top, line.is_plain());
+            match cut {
+                Some(cut) => {
+                    v.raw(line.value.get(..cut.start).unwrap_or_default());
+                    v.raw(line.value.get(cut.end..).unwrap_or_default());
+                }
+                None => {
+                    below = split::commas(line.value);
+                    v.without_source_params(below.next().unwrap_or_default(), line.is_plain());
+                }
+            }
             if differs || asks_rport {
                 v.raw(b";received=");
                 v.ip(ip);
@@ -396,7 +453,7 @@ impl Writer<'_> {
                 v.raw(b";rport=");
                 v.number(u64::from(port));
             }
-            for element in elements {
+            for element in below {
                 v.raw(b", ");
                 v.part(element, line.is_plain());
             }

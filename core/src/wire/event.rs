@@ -93,7 +93,7 @@ impl<'m> SubscriptionState<'m> {
 
 fn token_and_params(input: &[u8]) -> Result<(&[u8], Params<'_>), Fault> {
     let (rest, name) = delimited(space, token, space).parse(input).map_err(|_| Fault::Malformed)?;
-    Ok((name, Params::header(rest, |_| {})?))
+    Ok((name, Params::header(rest, |_, _| {})?))
 }
 
 #[cfg(test)]

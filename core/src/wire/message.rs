@@ -5,7 +5,7 @@
 //! Nothing is allocated for up to 48 header lines.
 
 use core::fmt;
-use core::ops::Deref;
+use core::ops::{Deref, Range};
 
 use bytes::Bytes;
 use memchr::memchr2;
@@ -36,6 +36,8 @@ pub struct Layout {
     entries: Entries,
     // By header: the number of its first line, counted from one; 0 for none.
     first: [u16; Header::COUNT],
+    // A bit by header: it has more than one line.
+    repeated: u128,
     start: Start,
     // Behind the start line, behind the empty line, behind the body.
     head: u16,
@@ -75,6 +77,8 @@ const NO_ENTRY: Entry = Entry {
 
 /// How many header lines fit without the heap.
 const FEW: usize = 48;
+
+const _: () = assert!(Header::COUNT <= u128::BITS as usize, "a header is a bit of `Layout::repeated`");
 
 impl Entries {
     #[inline(always)]
@@ -121,6 +125,7 @@ impl Layout {
         Layout {
             entries: Entries::new(),
             first: [0; Header::COUNT],
+            repeated: 0,
             start: Start::Response { status: 0, reason_start: 0, reason_end: 0 },
             head: 0,
             body: 0,
@@ -132,6 +137,7 @@ impl Layout {
         if self.entries.len > 0 {
             self.entries.clear();
             self.first = [0; Header::COUNT];
+            self.repeated = 0;
         }
         (self.head, self.body, self.end) = (0, 0, 0);
     }
@@ -144,6 +150,8 @@ impl Layout {
             *first = self.entries.len() as u16 + 1;
         } else if field.header.is_single() {
             return false;
+        } else {
+            self.repeated |= 1 << field.header as u32;
         }
         self.entries.push(Entry {
             start: start as u16,
@@ -247,6 +255,10 @@ fn scan_head(raw: &[u8], layout: &mut Layout, bounds: &Bounds, fault: &mut First
     layout.head = line.end as u16;
     let mut at = line.end;
     loop {
+        if let Some([b'\r', b'\n', ..]) = raw.get(at..) {
+            at += 2;
+            break;
+        }
         match scan::plain_line(raw, at) {
             Some((field, end))
                 if layout.entries.len() < bounds.headers && layout.push(at, end, true, &field) =>
@@ -415,7 +427,8 @@ impl<'m> Message<'m> {
     /// else whole lines. Empty ones are skipped.
     #[inline]
     pub fn values(&self, header: Header) -> Values<'m> {
-        Values { message: *self, header, next: self.first_index(header), current: split::commas(&[]) }
+        let lines = self.lines_with(header);
+        Values { message: *self, header, next: lines.start, end: lines.end, current: split::commas(&[]) }
     }
 
     /// How many lines a header has. Its elements are counted by `values(header).count()`.
@@ -508,9 +521,17 @@ impl<'m> Message<'m> {
         self.layout.entries.get(self.first_index(header))
     }
 
+    /// The lines from the first to the last of a header; others are among them if there are several.
+    #[inline]
+    fn lines_with(&self, header: Header) -> Range<usize> {
+        let (first, all) = (self.first_index(header), self.layout.entries.len());
+        let several = self.layout.repeated >> header as u32 & 1 != 0;
+        first..if several { all } else { all.min(first + 1) }
+    }
+
     #[inline]
     fn entries_of(&self, header: Header) -> impl Iterator<Item = &'m Entry> + Clone + use<'m> {
-        let entries = self.layout.entries.get(self.first_index(header)..).unwrap_or_default();
+        let entries = self.layout.entries.get(self.lines_with(header)).unwrap_or_default();
         entries.iter().filter(move |e| e.header == header)
     }
 
@@ -558,6 +579,7 @@ pub struct Values<'m> {
     message: Message<'m>,
     header: Header,
     next: usize,
+    end: usize,
     current: Split<'m>,
 }
 
@@ -569,6 +591,9 @@ impl<'m> Iterator for Values<'m> {
         loop {
             if let Some(value) = self.current.next() {
                 return Some(value);
+            }
+            if self.next == self.end {
+                return None;
             }
             let entry = self.message.layout.entries.get(self.next)?;
             self.next += 1;

@@ -61,7 +61,7 @@ impl<'m> NameAddr<'m> {
     #[inline]
     fn with(display: Option<&'m [u8]>, uri: Uri<'m>, params: &'m [u8]) -> Result<NameAddr<'m>, Fault> {
         let (mut tag, mut tags) = (None, 0_u32);
-        let params = Params::header(params, |param: Param<'m>| {
+        let params = Params::header(params, |param: Param<'m>, _| {
             if is_name(param.name, b"tag") {
                 tag = param.value().filter(|tag| !tag.is_empty());
                 tags += 1;

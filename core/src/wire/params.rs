@@ -38,16 +38,19 @@ impl<'m> Params<'m> {
     /// Empty parameters (`;;`) and white space around `;` and `=` are tolerated. A value is a quoted string or visible
     /// bytes without separators.
     pub fn parse(input: &'m [u8]) -> Result<Params<'m>, ParseError> {
-        Params::header(input, |_| {}).map_err(|fault| ParseError::new("parameters", fault))
+        Params::header(input, |_, _| {}).map_err(|fault| ParseError::new("parameters", fault))
     }
 
-    /// Like [`Params::parse`], and shows each parameter on the way. A function of its own: inside another, its loops
-    /// are short of registers.
+    /// Like [`Params::parse`], and shows each parameter and where it ends on the way. A function of its own: inside
+    /// another, its loops are short of registers.
     #[inline(never)]
-    pub(crate) fn header(input: &'m [u8], mut seen: impl FnMut(Param<'m>)) -> Result<Params<'m>, Fault> {
+    pub(crate) fn header(
+        input: &'m [u8],
+        mut seen: impl FnMut(Param<'m>, usize),
+    ) -> Result<Params<'m>, Fault> {
         let (mut at, mut left) = (0, MOST);
         while let Some((param, end)) = next::<STRICT>(input, at)? {
-            seen(param);
+            seen(param, end);
             at = end;
             left = left.checked_sub(1).ok_or(Fault::TooMany)?;
         }

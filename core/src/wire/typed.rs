@@ -153,7 +153,7 @@ impl<'m> Message<'m> {
     #[inline]
     pub fn call_id(&self) -> Result<&'m [u8], ParseError> {
         let value = self.header(Header::CallId).ok_or(missing(Header::CallId))?;
-        match !value.is_empty() && value.iter().all(|&b| b > b' ' && b != 0x7f) {
+        match !value.is_empty() && text::is_visible(value) {
             true => Ok(value),
             false => Err(ParseError::new(Header::CallId.name(), Fault::Malformed)),
         }

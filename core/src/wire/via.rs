@@ -27,9 +27,20 @@ pub struct Via<'m> {
     /// The parameters.
     pub params: Params<'m>,
     branch: Option<&'m [u8]>,
-    // What every response asks for, found on the way.
-    rport: Option<Param<'m>>,
-    maddr: Option<Param<'m>>,
+    rport: Rport,
+    has_maddr: bool,
+    source: SourceParams,
+}
+
+/// Where the parameters about the source stand, `received` and `rport`: they are not for the client to say.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum SourceParams {
+    /// There is none.
+    None,
+    /// One of them, from its semicolon to where it ends, without white space; counted from the beginning of `raw`.
+    At(u16, u16),
+    /// Several, or with white space around.
+    Scattered,
 }
 
 /// The `rport` of RFC 3581.
@@ -73,23 +84,55 @@ impl<'m> Via<'m> {
             number = Some(port);
             at = end;
         }
-        let mut branch = None;
+        let mut via = Via {
+            raw,
+            version,
+            transport,
+            host,
+            port: number,
+            params: Params::EMPTY,
+            branch: None,
+            rport: Rport::Absent,
+            has_maddr: false,
+            source: SourceParams::None,
+        };
         let mut branches = 0_u32;
-        let (mut rport, mut maddr) = (None, None);
-        let params = Params::header(rest.get(at..).unwrap_or_default(), |param: Param<'m>| {
-            if is_name(param.name, b"branch") {
-                branch = param.value().filter(|value| !value.is_empty());
+        let params = rest.get(at..).unwrap_or_default();
+        via.params = Params::header(params, |param: Param<'m>, end| match param.name.len() {
+            6 if is_name(param.name, b"branch") => {
+                via.branch = param.value().filter(|value| !value.is_empty());
                 branches += 1;
-            } else if is_name(param.name, b"rport") {
-                rport = rport.or(Some(param));
-            } else if is_name(param.name, b"maddr") {
-                maddr = maddr.or(Some(param));
             }
+            5 if is_name(param.name, b"rport") => {
+                if via.rport == Rport::Absent {
+                    via.rport = param.raw.and_then(self::number).map_or(Rport::Empty, Rport::Value);
+                }
+                via.note_source_param(params, &param, end);
+            }
+            8 if is_name(param.name, b"received") => via.note_source_param(params, &param, end),
+            5 if is_name(param.name, b"maddr") => via.has_maddr = true,
+            _ => {}
         })?;
         if branches > 1 {
             return Err(Fault::Repeated);
         }
-        Ok(Via { raw, version, transport, host, port: number, params, branch, rport, maddr })
+        Ok(via)
+    }
+
+    /// Keeps where a parameter about the source stands among the parameters, which end the element.
+    fn note_source_param(&mut self, params: &[u8], param: &Param<'_>, end: usize) {
+        let len = param.name.len() + param.raw.map_or(0, |value| 1 + value.len());
+        let semicolon = end.saturating_sub(len + 1);
+        let bare = params.get(semicolon) == Some(&b';') && matches!(params.get(end), None | Some(b';'));
+        let before = self.raw.len() - params.len();
+        self.source = match (u16::try_from(before + semicolon), u16::try_from(before + end)) {
+            (Ok(from), Ok(to)) if bare && self.source == SourceParams::None => SourceParams::At(from, to),
+            _ => SourceParams::Scattered,
+        };
+    }
+
+    pub(super) fn source_params(&self) -> SourceParams {
+        self.source
     }
 
     /// The branch, if it is there and not empty.
@@ -99,10 +142,7 @@ impl<'m> Via<'m> {
 
     /// The `rport` parameter.
     pub fn rport(&self) -> Rport {
-        match self.rport {
-            None => Rport::Absent,
-            Some(param) => param.value().and_then(number).map_or(Rport::Empty, Rport::Value),
-        }
+        self.rport
     }
 
     /// The `received` address, in brackets or not; `None` also if it is no address.
@@ -115,7 +155,10 @@ impl<'m> Via<'m> {
 
     /// The `maddr` host; `None` also if it is none.
     pub fn maddr(&self) -> Option<Host<'m>> {
-        self.maddr.and_then(|param| param.value()).and_then(|value| Host::parse_bare(value).ok())
+        if !self.has_maddr {
+            return None;
+        }
+        self.params.value(b"maddr").and_then(|value| Host::parse_bare(value).ok())
     }
 
     /// The `ttl`, 0 to 255; `None` also if it is out of range.

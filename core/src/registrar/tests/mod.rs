@@ -101,7 +101,7 @@ impl World {
     fn write(&mut self, registered: &Registered, msg: Message<'_>) -> String {
         let mut arena = bytes::BytesMut::new();
         let mut writer = ResponseWriter::new(&mut arena, msg, Status::OK, Some("1"), None);
-        self.registrar.write_ok(&self.fixture.ctx(), &mut writer, registered, msg);
+        self.registrar.write_ok(&mut self.fixture.ctx(), &mut writer, registered, msg);
         let text = String::from_utf8(writer.finish().to_vec()).expect("text");
         let copied = ["Via:", "From:", "To:", "Call-ID:", "CSeq:", "Content-Length:"];
         let own = text.lines().filter(|line| !line.is_empty() && !copied.iter().any(|h| line.starts_with(h)));
