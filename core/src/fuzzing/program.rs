@@ -187,7 +187,7 @@ impl Host {
             now: START,
             open,
             up: BTreeSet::new(),
-            lives: [0; 4],
+            lives: [1; 4],
             sent: Vec::new(),
             nonce: None,
             uses: 0,
