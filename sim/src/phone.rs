@@ -248,8 +248,8 @@ impl Phone {
     /// Sends a STUN Binding request (RFC 8489 s6.1), to learn its address as the server sees it.
     pub fn stun(&mut self) {
         let mut m = vec![0x00, 0x01, 0x00, 0x00, 0x21, 0x12, 0xa4, 0x42];
-        m.extend_from_slice(&self.rng.next().to_be_bytes());
-        m.extend_from_slice(&(self.rng.next() as u32).to_be_bytes());
+        m.extend_from_slice(&self.rng.bits().to_be_bytes());
+        m.extend_from_slice(&(self.rng.bits() as u32).to_be_bytes());
         self.out.push_back(m);
     }
 

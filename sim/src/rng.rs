@@ -27,7 +27,7 @@ impl Rng {
     }
 
     /// 64 random bits.
-    pub fn next(&mut self) -> u64 {
+    pub fn bits(&mut self) -> u64 {
         let s = &mut self.state;
         let result = s[1].wrapping_mul(5).rotate_left(7).wrapping_mul(9);
         let t = s[1] << 17;
@@ -42,25 +42,25 @@ impl Rng {
 
     /// A number below `n`; zero if `n` is zero.
     pub fn below(&mut self, n: u64) -> u64 {
-        (u128::from(self.next()) * u128::from(n) >> 64) as u64
+        ((u128::from(self.bits()) * u128::from(n)) >> 64) as u64
     }
 
     /// True with this probability.
     pub fn chance(&mut self, probability: f64) -> bool {
-        probability > 0.0 && (self.next() >> 11) as f64 / (1u64 << 53) as f64 <= probability
+        probability > 0.0 && (self.bits() >> 11) as f64 / (1u64 << 53) as f64 <= probability
     }
 
     /// 32 bytes, for a seed of the engine.
     pub fn seed(&mut self) -> [u8; 32] {
         let mut out = [0; 32];
         for chunk in out.chunks_mut(8) {
-            chunk.copy_from_slice(&self.next().to_le_bytes());
+            chunk.copy_from_slice(&self.bits().to_le_bytes());
         }
         out
     }
 
     /// Sixteen hexadecimal digits, for tags, branches and Call-IDs of phones.
     pub fn word(&mut self) -> String {
-        format!("{:016x}", self.next())
+        format!("{:016x}", self.bits())
     }
 }

@@ -78,11 +78,11 @@ fn random_mutations_do_no_harm() {
         for _ in 0..1 + rng.below(8) {
             let at = rng.below(bytes.len() as u64) as usize;
             match rng.below(4) {
-                0 => bytes[at] = rng.next() as u8,
+                0 => bytes[at] = rng.bits() as u8,
                 1 => {
                     bytes.remove(at);
                 }
-                2 => bytes.insert(at, rng.next() as u8),
+                2 => bytes.insert(at, rng.bits() as u8),
                 _ => {
                     let to = rng.below(bytes.len() as u64) as usize;
                     let piece = bytes[at.min(to)..at.max(to)].to_vec();

@@ -3,6 +3,7 @@
 
 mod auth;
 mod crowd;
+mod explore;
 mod hostile;
 mod network;
 mod pure;

@@ -241,7 +241,7 @@ impl Host {
             Op::Raw { slot, bytes } => self.send(*slot, bytes),
             Op::FlowUp { slot } => self.flow_up(*slot),
             // The listener stays.
-            Op::FlowDown { slot } if slot % 4 == 0 => {}
+            Op::FlowDown { slot } if slot.is_multiple_of(4) => {}
             Op::FlowDown { slot } => {
                 self.up.remove(&(slot % 4));
                 self.feed(Input::FlowDown { flow: self.flow(*slot), reason: FlowDownReason::Closed });
@@ -358,7 +358,7 @@ impl Host {
     ) -> String {
         let user = user % USERS;
         let number = u32::from(cseq);
-        let transport = if slot % 4 == 0 { "UDP" } else { "TCP" };
+        let transport = if slot.is_multiple_of(4) { "UDP" } else { "TCP" };
         let mut m = format!(
             "REGISTER sip:example.com SIP/2.0\r\nVia: SIP/2.0/{transport} {};branch=z9hG4bK{user}.{slot}.{number}.{call}.{};rport\r\n\
              From: <sip:u{user}@example.com>;tag=1\r\nTo: <sip:u{user}@example.com>\r\nCall-ID: {call}\r\n\
@@ -462,7 +462,7 @@ impl Host {
     fn feed(&mut self, input: Input<'_>) {
         self.steps += 1;
         // Now and then a copy goes the same way: it must command the same.
-        let twin = (self.steps % 8 == 0).then(|| (self.engine.clone(), input.clone()));
+        let twin = self.steps.is_multiple_of(8).then(|| (self.engine.clone(), input.clone()));
         self.engine.handle(self.now, input);
         let commands: Vec<Command> = core::iter::from_fn(|| self.engine.poll_command()).collect();
         if let Some((mut twin, input)) = twin {
