@@ -1,0 +1,113 @@
+//! A server of one test: the built binary with a configuration of its own, a folder of its own and a free port.
+
+use std::fs::{self, File};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use super::client;
+
+/// A running server. It ends with its value.
+pub(crate) struct Server {
+    child: Child,
+    dir: PathBuf,
+    /// Where it listens, for UDP and for TCP.
+    pub(crate) addr: SocketAddr,
+}
+
+impl Server {
+    /// Starts one for `example.com` and waits until it answers. `name` is that of the test.
+    pub(crate) fn start(name: &str, config: &str) -> Server {
+        let dir =
+            PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("interop-{name}-{}", std::process::id()));
+        fs::create_dir_all(&dir).expect("a folder for the test");
+        let file = dir.join("strowger.toml");
+        fs::write(&file, format!("[[domain]]\nname = \"example.com\"\naliases = [\"127.0.0.1\"]\n{config}"))
+            .expect("a file for the test");
+        let addr = free();
+        let log = || Stdio::from(File::create(dir.join("log")).expect("a file for the log"));
+        let child = Command::new(env!("CARGO_BIN_EXE_strowger"))
+            .arg("serve")
+            .args([Path::new("-c"), &file, Path::new("--state-dir"), &dir.join("state")])
+            .args(["--listen", &format!("udp:{addr}"), "--listen", &format!("tcp:{addr}"), "--http", "off"])
+            .stdin(Stdio::null())
+            .stdout(log())
+            .stderr(File::create(dir.join("err")).expect("a file for the log"))
+            .spawn()
+            .expect("the server starts");
+        let mut server = Server { child, dir, addr };
+        server.wait_until_up();
+        server
+    }
+
+    /// The folder of the test; it ends with the server.
+    pub(crate) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Sends a request and gives the answer; it is sent again until there is one, as RFC 3261 s17.1.2 asks.
+    pub(crate) fn ask(&self, request: &dyn Fn(SocketAddr) -> String) -> Option<String> {
+        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a socket");
+        socket.connect(self.addr).expect("loopback");
+        socket.set_read_timeout(Some(Duration::from_millis(500))).expect("a time");
+        let text = request(socket.local_addr().expect("it is bound"));
+        let mut buffer = vec![0; 65_536];
+        (0..4).find_map(|_| {
+            // Nobody may listen yet, which the next read or write reports.
+            let _ = socket.send(text.as_bytes());
+            let len = socket.recv(&mut buffer).ok()?;
+            Some(String::from_utf8_lossy(buffer.get(..len)?).into_owned())
+        })
+    }
+
+    /// Everything it said.
+    pub(crate) fn log(&self) -> String {
+        ["log", "err"].map(|name| fs::read_to_string(self.dir.join(name)).unwrap_or_default()).concat()
+    }
+
+    fn wait_until_up(&mut self) {
+        let end = Instant::now() + Duration::from_secs(60);
+        while Instant::now() < end {
+            if let Some(status) = self.child.try_wait().expect("a child of ours") {
+                panic!("the server ended with {status}:\n{}", self.log());
+            }
+            if self.ask(&|me| options(me)).is_some() {
+                return;
+            }
+            // A refused datagram fails at once; do not spin while the server starts.
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        panic!("the server does not answer:\n{}", self.log());
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        client::stop(&mut self.child);
+        if std::thread::panicking() {
+            eprintln!("the server said:\n{}", self.log());
+        }
+        // What cannot be removed is left in the target folder.
+        let _ = fs::remove_dir_all(&self.dir);
+    }
+}
+
+/// A port that is free for UDP and for TCP.
+pub(crate) fn free() -> SocketAddr {
+    let found = (0..100).find_map(|_| {
+        let tcp = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).ok()?;
+        let addr = tcp.local_addr().ok()?;
+        UdpSocket::bind(addr).ok().map(|_| addr)
+    });
+    found.expect("a free port")
+}
+
+fn options(me: SocketAddr) -> String {
+    format!(
+        "OPTIONS sip:example.com SIP/2.0\r\nVia: SIP/2.0/UDP {me};branch=z9hG4bKup{0};rport\r\nMax-Forwards: 70\r\n\
+         From: <sip:probe@example.com>;tag=1\r\nTo: <sip:example.com>\r\nCall-ID: up{0}\r\nCSeq: 1 OPTIONS\r\n\
+         Content-Length: 0\r\n\r\n",
+        me.port()
+    )
+}
