@@ -119,7 +119,12 @@ impl Nonces {
             return Nonce::Forged;
         }
         let (plain, mac) = bytes.split_at(PLAIN);
-        if !bool::from(self.mac(plain, source).ct_eq(mac)) {
+        // In constant time; by words, because bytes cost ten times as much.
+        let mut differ = 0;
+        for (a, b) in self.mac(plain, source).as_chunks::<8>().0.iter().zip(mac.as_chunks::<8>().0) {
+            differ |= u64::from_ne_bytes(*a) ^ u64::from_ne_bytes(*b);
+        }
+        if !bool::from(differ.ct_eq(&0)) {
             return Nonce::Forged;
         }
         let (time, rest) = plain.split_at(TIME);

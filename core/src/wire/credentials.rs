@@ -4,12 +4,11 @@
 //! One header line holds one set of credentials or one challenge. Their commas separate parameters, so such a line
 //! must not be split at commas.
 
-use nom::Parser;
-use nom::branch::alt;
-use nom::sequence::{separated_pair, terminated};
+use smallvec::SmallVec;
 
-use super::grammar::{Parsed, SPACE, TOKEN68, VALUE, gap, mark, quoted, run, space, token};
+use super::grammar::{SPACE, TOKEN, TOKEN68, VALUE, is, run};
 use super::params::is_name;
+use super::split::quoted_end;
 use super::{Fault, ParseError};
 use crate::base::text::{Push, trim};
 
@@ -60,12 +59,21 @@ impl<'m> AuthValue<'m> {
 
     /// Whether these are the bytes that are meant.
     pub fn is(&self, other: &[u8]) -> bool {
-        self.bytes().eq(other.iter().copied())
+        match self.plain() {
+            Some(plain) => plain == other,
+            None => self.bytes().eq(other.iter().copied()),
+        }
     }
 
     /// Whether these are the bytes that are meant, without regard to case: for algorithm, qop, stale.
     pub fn is_ignore_case(&self, other: &[u8]) -> bool {
-        self.bytes().map(|byte| byte.to_ascii_lowercase()).eq(other.iter().map(u8::to_ascii_lowercase))
+        match self.plain() {
+            Some(plain) => plain.eq_ignore_ascii_case(other),
+            None => self
+                .bytes()
+                .map(|byte| byte.to_ascii_lowercase())
+                .eq(other.iter().map(u8::to_ascii_lowercase)),
+        }
     }
 
     /// The tokens of a list inside the value, such as the qop of a challenge. Empty for a value with quoted pairs.
@@ -235,61 +243,60 @@ impl<'m> Challenge<'m> {
 /// The scheme, and what follows it.
 fn scheme(input: &[u8]) -> Result<(&[u8], &[u8]), Fault> {
     let input = trim(input);
-    match terminated(token, gap).parse(input) {
-        Ok((rest, scheme)) => Ok((scheme, rest)),
-        // A scheme alone is one without parameters.
-        Err(_) if run(input, 0, super::grammar::TOKEN) == input.len() && !input.is_empty() => {
-            Ok((input, b""))
-        }
-        Err(_) => Err(Fault::Malformed),
+    let end = run(input, 0, TOKEN);
+    let (scheme, rest) = input.split_at_checked(end).ok_or(Fault::Malformed)?;
+    // A scheme alone is one without parameters.
+    if scheme.is_empty() || rest.first().is_some_and(|b| !is(*b, SPACE)) {
+        return Err(Fault::Malformed);
     }
-}
-
-/// One `name = value`. A token may hold more than the grammar has, as the unquoted `uri` and `response` of some do.
-fn auth_param(input: &[u8]) -> Parsed<'_, (&[u8], AuthValue<'_>)> {
-    let quoted =
-        quoted.map(|text| AuthValue { inner: text.get(1..text.len() - 1).unwrap_or_default(), quoted: true });
-    let bare = bare.map(|inner| AuthValue { inner, quoted: false });
-    separated_pair(token, mark(b'='), alt((quoted, bare))).parse(input)
-}
-
-fn bare(input: &[u8]) -> Parsed<'_, &[u8]> {
-    match input.split_at_checked(run(input, 0, VALUE)) {
-        Some((head @ [_, ..], rest)) => Ok((rest, head)),
-        _ => Err(nom::Err::Error(())),
-    }
+    Ok((scheme, rest.get(run(rest, 0, SPACE)..).unwrap_or_default()))
 }
 
 /// Reads `name = value, name = value` to the end. `known` takes a parameter and says whether it stood before; of those
-/// it does not know, names are compared here. Empty elements are tolerated.
+/// it does not know, names are compared here. Empty elements are tolerated. A value that is a token may hold more than
+/// the grammar has, as the unquoted `uri` and `response` of some do.
 #[inline(always)]
 fn auth_params<'m>(
     input: &'m [u8],
     mut known: impl FnMut(&'m [u8], AuthValue<'m>) -> Option<bool>,
 ) -> Result<(), Fault> {
-    let mut unknown: [&[u8]; MOST] = [b""; MOST];
-    let mut rest = input;
-    for slot in 0..=MOST {
-        while let Ok((behind, ())) = mark(b',')(rest) {
-            rest = behind;
+    let part = |from: usize, to: usize| input.get(from..to).unwrap_or_default();
+    let mut unknown: SmallVec<[&[u8]; 4]> = SmallVec::new();
+    let mut at = 0;
+    for _ in 0..=MOST {
+        at = run(input, at, SPACE);
+        while input.get(at) == Some(&b',') {
+            at = run(input, at + 1, SPACE);
         }
-        if run(rest, 0, SPACE) == rest.len() {
+        if at >= input.len() {
             return Ok(());
         }
-        let (behind, (name, value)) =
-            terminated(auth_param, space).parse(rest).map_err(|_| Fault::Malformed)?;
-        if !matches!(behind.first(), None | Some(b',')) {
+        let end = run(input, at, TOKEN);
+        let name = part(at, end);
+        at = run(input, end, SPACE);
+        if name.is_empty() || input.get(at) != Some(&b'=') {
             return Err(Fault::Malformed);
         }
-        rest = behind;
+        let start = run(input, at + 1, SPACE);
+        let value = if input.get(start) == Some(&b'"') {
+            at = start + quoted_end(input.get(start..).unwrap_or_default()).ok_or(Fault::Malformed)?;
+            AuthValue { inner: part(start + 1, at - 1), quoted: true }
+        } else {
+            at = run(input, start, VALUE);
+            AuthValue { inner: part(start, at), quoted: false }
+        };
+        if at == start {
+            return Err(Fault::Malformed);
+        }
+        at = run(input, at, SPACE);
+        if !matches!(input.get(at), None | Some(b',')) {
+            return Err(Fault::Malformed);
+        }
         // RFC 7616 s3.3, s3.4: a parameter stands at most once.
         let repeated = known(name, value).unwrap_or_else(|| {
-            unknown.iter().any(|other| other.eq_ignore_ascii_case(name)) || {
-                if let Some(place) = unknown.get_mut(slot) {
-                    *place = name;
-                }
-                false
-            }
+            let repeated = unknown.iter().any(|other| other.eq_ignore_ascii_case(name));
+            unknown.push(name);
+            repeated
         });
         if repeated {
             return Err(Fault::Malformed);

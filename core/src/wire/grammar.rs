@@ -7,7 +7,6 @@ use nom::combinator::all_consuming;
 use nom::{IResult, Parser};
 
 use super::Fault;
-use super::split::quoted_end;
 use crate::base::text;
 
 /// What a grammar leaf returns.
@@ -161,15 +160,6 @@ pub(crate) fn mark<'m>(byte: u8) -> impl Fn(&'m [u8]) -> Parsed<'m, ()> {
     move |input| match input.get(run(input, 0, SPACE)..) {
         Some([first, rest @ ..]) if *first == byte => space(rest),
         _ => Err(nom::Err::Error(())),
-    }
-}
-
-/// A quoted string with its quotes.
-#[inline]
-pub(crate) fn quoted(input: &[u8]) -> Parsed<'_, &[u8]> {
-    match quoted_end(input).and_then(|end| input.split_at_checked(end)) {
-        Some((head, rest)) => Ok((rest, head)),
-        None => Err(nom::Err::Error(())),
     }
 }
 
