@@ -112,7 +112,9 @@ impl<'a> Writer<'a> {
     #[inline]
     pub fn value(&mut self, header: Header, write: impl FnOnce(&mut Value<'_>)) -> &mut Self {
         if header != Header::Other {
-            self.line(header.name().as_bytes(), write);
+            self.out.extend_from_slice(header.line_start().as_bytes());
+            write(&mut Value { out: self.out });
+            self.out.extend_from_slice(b"\r\n");
         }
         self
     }
@@ -254,8 +256,14 @@ fn is_control(b: u8) -> bool {
 
 #[inline]
 fn has_controls(bytes: &[u8]) -> bool {
-    // Without an early end, so that many bytes are looked at in one step.
-    bytes.iter().fold(false, |found, &b| found | is_control(b))
+    // Without an early end, so that the compiler looks at all bytes of a chunk in one step. A tab is none, and is looked
+    // at again.
+    let odd = |chunk: &[u8; 16]| chunk.iter().fold(false, |found, &b| found | ((b < b' ') | (b == 0x7f)));
+    match bytes.last_chunk() {
+        // The last one may overlap the one before it.
+        Some(last) => bytes.as_chunks().0.iter().any(odd) || odd(last),
+        None => bytes.iter().any(|&b| b < b' ' || b == 0x7f),
+    }
 }
 
 /// Writes the response to a request.
@@ -374,8 +382,8 @@ impl Writer<'_> {
         self.out.extend_from_slice(b"\r\n");
     }
 
-    /// Copies what a response has from its request. Lines that stand next to each other are copied in one go, so they
-    /// stand in the order of the request.
+    /// Copies what a response has from its request, in the order of the request, in as few pieces as can be: lines that
+    /// stand next to each other in one, cut only where something is added.
     fn copy_request(
         &mut self,
         request: Message<'_>,
@@ -384,130 +392,130 @@ impl Writer<'_> {
         via: Option<&Via<'_>>,
     ) {
         let raw = request.raw();
+        let piece = |range: Range<usize>| raw.get(range).unwrap_or_default();
         let mut run: Range<usize> = 0..0;
-        let mut top_via = true;
+        let mut source = source;
         for span in request.spans() {
-            let own = match span.header {
-                Header::Via => core::mem::take(&mut top_via) && source.is_some(),
+            let adds = match span.header {
+                // The topmost Via is the first with something in it.
+                Header::Via => source.is_some() && has_element(piece(span.value.clone())),
                 Header::To => to_tag.is_some(),
                 Header::From | Header::CallId | Header::Cseq => false,
                 _ => continue,
             };
-            if span.plain && !own {
-                if span.start != run.end {
-                    self.out.extend_from_slice(raw.get(run).unwrap_or_default());
-                    run = span.start..span.end;
-                }
-                run.end = span.end;
+            if !span.plain {
+                self.out.extend_from_slice(piece(core::mem::take(&mut run)));
+                let Some(line) = request.line_at(&span) else { continue };
+                let value = split::unfold(line.value);
+                self.line(line.name, |v| match (span.header, to_tag) {
+                    (Header::Via, _) if adds => v.top_via(&value, source.take(), via),
+                    (Header::To, Some(tag)) => v.with_tag(&value, tag),
+                    _ => v.text(&value),
+                });
                 continue;
             }
-            self.out.extend_from_slice(raw.get(core::mem::take(&mut run)).unwrap_or_default());
-            let Some(line) = request.line_at(&span) else { continue };
-            match (span.header, to_tag, source) {
-                (Header::Via, _, Some(source)) if own => self.top_via(line, source, via),
-                (Header::To, Some(tag), _) => self.tagged_to(line, tag),
-                _ => _ = self.raw_line(line),
+            if span.start != run.end {
+                self.out.extend_from_slice(piece(run));
+                run = span.start..span.start;
             }
+            if adds {
+                let mut v = Value { out: self.out };
+                match (span.header, to_tag) {
+                    (Header::To, Some(tag)) => v.with_tag(piece(run.start..span.value.end), tag),
+                    _ => {
+                        v.raw(piece(run.start..span.value.start));
+                        v.top_via(piece(span.value.clone()), source.take(), via);
+                    }
+                }
+                run.start = span.value.end;
+            }
+            run.end = span.end;
         }
-        self.out.extend_from_slice(raw.get(run).unwrap_or_default());
+        self.out.extend_from_slice(piece(run));
     }
+}
 
-    fn tagged_to(&mut self, line: Line<'_>, tag: &str) {
-        self.line(b"To", |v| {
-            v.unfolded(line);
-            v.raw(b";tag=");
-            v.text(tag.as_bytes());
-        });
-    }
-
-    fn top_via(&mut self, line: Line<'_>, (ip, port): (IpAddr, u16), via: Option<&Via<'_>>) {
-        let ip = ip.to_canonical();
-        let asks_rport = via.is_some_and(|v| v.rport() != Rport::Absent);
-        // RFC 3261 s18.2.1: a name, or another address than the source. RFC 3581 s4: always if the client asks for rport.
-        let differs = via.is_none_or(|v| v.host.ip().map(|sent_by| sent_by.to_canonical()) != Some(ip));
-        // Most lines are one element with at most one parameter to take out, and where that lies is known.
-        let cut = via.filter(|v| line.is_plain() && v.raw.len() == line.value.len()).and_then(|v| {
-            match v.source_params() {
-                SourceParams::None => Some(v.raw.len()..v.raw.len()),
-                SourceParams::At(from, to) => Some(from.into()..to.into()),
-                SourceParams::Scattered => None,
-            }
-        });
-        let mut below = split::commas(&[]);
-        self.line(b"Via", |v| {
-            match cut {
-                Some(cut) => {
-                    v.raw(line.value.get(..cut.start).unwrap_or_default());
-                    v.raw(line.value.get(cut.end..).unwrap_or_default());
-                }
-                None => {
-                    below = split::commas(line.value);
-                    v.without_source_params(below.next().unwrap_or_default(), line.is_plain());
-                }
-            }
-            if differs || asks_rport {
-                v.raw(b";received=");
-                v.ip(ip);
-            }
-            if asks_rport {
-                v.raw(b";rport=");
-                v.number(u64::from(port));
-            }
-            for element in below {
-                v.raw(b", ");
-                v.part(element, line.is_plain());
-            }
-        });
+/// True if there is something between the commas of a list.
+#[inline]
+fn has_element(value: &[u8]) -> bool {
+    match value.first() {
+        None => false,
+        Some(b',') => split::commas(value).next().is_some(),
+        Some(_) => true,
     }
 }
 
 impl Value<'_> {
+    /// Bytes of the request, on one line, and a tag.
     #[inline]
-    fn unfolded(&mut self, line: Line<'_>) {
-        self.part(line.value, line.is_plain());
+    fn with_tag(&mut self, before: &[u8], tag: &str) {
+        self.raw(before);
+        self.raw(b";tag=");
+        self.text(tag.as_bytes());
     }
 
-    /// Bytes of a parsed line. A plain one has no line end in it.
-    #[inline]
-    fn part(&mut self, bytes: &[u8], plain: bool) {
-        match plain {
-            true => self.raw(bytes),
-            false => split::unfold_into(bytes, |part| self.text(part)),
-        }
-    }
-
-    /// A Via element without its `received` and `rport`.
-    fn without_source_params(&mut self, element: &[u8], plain: bool) {
-        let mut kept = element;
-        let mut rest = element;
-        while let Some(at) = split::find(rest, b';') {
-            let (_, param) = rest.split_at_checked(at).unwrap_or_default();
-            let param = param.get(1..).unwrap_or_default();
-            rest = param;
-            if is_source_param(param) {
-                let before = kept.len() - param.len() - 1;
-                self.part(kept.get(..before).unwrap_or_default(), plain);
-                let end = split::find(param, b';').unwrap_or(param.len());
-                rest = param.get(end..).unwrap_or_default();
-                kept = rest;
+    /// A Via value of the request, on one line, with the source in its first element; what stands there as `received`
+    /// and `rport` is left out. `via` is that element, if it can be read.
+    fn top_via(&mut self, value: &[u8], source: Option<(IpAddr, u16)>, via: Option<&Via<'_>>) {
+        let Some((ip, port)) = source else { return self.raw(value) };
+        let part = |from: usize, to: usize| value.get(from..to).unwrap_or_default();
+        // Most lines are one element with at most one parameter to leave out, and where that lies is known.
+        let known = via.filter(|v| v.raw.len() == value.len()).map(Via::source_params);
+        let below = match known {
+            Some(SourceParams::None) => {
+                self.raw(value);
+                value.len()
             }
+            Some(SourceParams::At(from, to)) => {
+                self.raw(part(0, from.into()));
+                self.raw(part(to.into(), value.len()));
+                value.len()
+            }
+            Some(SourceParams::Scattered) | None => self.without_source_params(value),
+        };
+        let ip = ip.to_canonical();
+        let asks_rport = via.is_some_and(|v| v.rport() != Rport::Absent);
+        // RFC 3261 s18.2.1: a name, or another address than the source. RFC 3581 s4: always if the client asks for rport.
+        let differs = via.is_none_or(|v| v.host.ip().map(|sent_by| sent_by.to_canonical()) != Some(ip));
+        if differs || asks_rport {
+            self.raw(b";received=");
+            self.ip(ip);
         }
-        self.part(text::trim(kept), plain);
+        if asks_rport {
+            self.raw(b";rport=");
+            self.number(u64::from(port));
+        }
+        self.raw(part(below, value.len()));
+    }
+
+    /// Writes the first element of a Via value without its `received` and `rport`; gives its end.
+    #[inline(never)]
+    fn without_source_params(&mut self, value: &[u8]) -> usize {
+        let find = |from: usize, to: usize, needle| {
+            let found = split::find(value.get(from..to).unwrap_or_default(), needle);
+            found.map_or(to, |n| from + n)
+        };
+        let part = |from: usize, to: usize| value.get(from..to).unwrap_or_default();
+        // Commas before the first element separate nothing.
+        let start = value.iter().take_while(|b| matches!(b, b',' | b' ' | b'\t')).count();
+        let end = find(start, value.len(), b',');
+        let (mut written, mut at) = (start, find(start, end, b';'));
+        while at < end {
+            let next = find(at + 1, end, b';');
+            if is_source_param(part(at + 1, next)) {
+                self.raw(part(written, at));
+                written = next;
+            }
+            at = next;
+        }
+        self.raw(part(written, end).trim_ascii_end());
+        end
     }
 }
 
-/// True if the bytes behind a semicolon begin with the parameter `received` or `rport`.
-#[inline]
+/// True if the bytes behind a semicolon are the parameter `received` or `rport`.
 fn is_source_param(param: &[u8]) -> bool {
-    let mut param = param;
-    while let [b' ' | b'\t' | b'\r' | b'\n', rest @ ..] = param {
-        param = rest;
-    }
-    if !matches!(param.first(), Some(b'r' | b'R')) {
-        return false;
-    }
-    let end = param.iter().position(|&b| !text::is(b, text::TOKEN)).unwrap_or(param.len());
-    let name = param.get(..end).unwrap_or_default();
+    let name = param.trim_ascii_start().split(|&b| !text::is(b, text::TOKEN)).next().unwrap_or_default();
     name.eq_ignore_ascii_case(b"received") || name.eq_ignore_ascii_case(b"rport")
 }
 

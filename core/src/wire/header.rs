@@ -24,6 +24,7 @@ macro_rules! headers {
 
         const NAMED: usize = [$(Header::$variant,)*].len();
         const NAMES: [&str; NAMED] = [$($name,)*];
+        static LINE_STARTS: [&str; Header::COUNT] = [$(concat!($name, ": "),)* ""];
         const COMPACT: [u8; NAMED] = [$($compact,)*];
         const SHAPES: [Shape; NAMED] = [$(Shape::$shape,)*];
 
@@ -176,7 +177,7 @@ impl Header {
         if colon != 0 {
             let len = (colon.trailing_zeros() / 8) as usize;
             let mask = *MASKS.get(len)?;
-            let name = (word | EACH * 0x20) & mask;
+            let name = (word | (EACH * 0x20)) & mask;
             if has_control(word, mask) {
                 return Some((Header::Other, len));
             }
@@ -186,7 +187,7 @@ impl Header {
         let second = u64::from_le_bytes(*second);
         let len = (self::colon(second).trailing_zeros() / 8) as usize;
         let mask = *MASKS.get(len)?;
-        let name = [word | EACH * 0x20, (second | EACH * 0x20) & mask];
+        let name = [word | (EACH * 0x20), (second | (EACH * 0x20)) & mask];
         if has_control(word, u64::MAX) || has_control(second, mask) {
             return Some((Header::Other, 8 + len));
         }
@@ -197,8 +198,8 @@ impl Header {
     fn packed(name: [u64; 2]) -> Header {
         let mut slot = packed_slot(name);
         loop {
-            let header = BY_PACKED[slot % SLOTS];
-            if PACKED[header as usize] == name || header == Header::Other {
+            let (known, header) = BY_PACKED[slot % SLOTS];
+            if known == name || header == Header::Other {
                 return header;
             }
             slot += 1;
@@ -209,6 +210,12 @@ impl Header {
     #[inline]
     pub const fn name(self) -> &'static str {
         if (self as usize) < NAMED { NAMES[self as usize] } else { "" }
+    }
+
+    /// The name with a colon and a space behind it; empty for [`Header::Other`].
+    #[inline]
+    pub(super) fn line_start(self) -> &'static str {
+        LINE_STARTS[self as usize]
     }
 
     /// The compact form, where one is registered.
@@ -263,46 +270,34 @@ static MASKS: [u64; 8] = {
     masks
 };
 
-// Names of up to 15 bytes in lower case, eight bytes to a number, by header. Longer ones are no name to be found.
-static PACKED: [[u64; 2]; Header::COUNT] = {
-    let mut packed = [[u64::MAX; 2]; Header::COUNT];
+// Names of up to 15 bytes in lower case, eight bytes to a number; open addressing like BY_NAME.
+static BY_PACKED: [([u64; 2], Header); SLOTS] = {
+    let mut table = [([0; 2], Header::Other); SLOTS];
     let mut i = 0;
     while i < NAMED {
         let name = NAMES[i].as_bytes();
         if name.len() < 16 {
-            packed[i] = [0, 0];
+            let mut packed = [0; 2];
             let mut at = 0;
             while at < name.len() {
-                packed[i][at / 8] |= ((name[at] | 0x20) as u64) << (at % 8 * 8);
+                packed[at / 8] |= ((name[at] | 0x20) as u64) << (at % 8 * 8);
                 at += 1;
             }
-        }
-        i += 1;
-    }
-    packed
-};
-
-// Like BY_NAME, for PACKED.
-static BY_PACKED: [Header; SLOTS] = {
-    let mut table = [Header::Other; SLOTS];
-    let mut i = 0;
-    while i < NAMED {
-        if PACKED[i][0] != u64::MAX {
-            let mut at = packed_slot(PACKED[i]);
-            while table[at % SLOTS] as usize != Header::Other as usize {
+            let mut at = packed_slot(packed);
+            while table[at % SLOTS].1 as usize != Header::Other as usize {
                 at += 1;
             }
-            table[at % SLOTS] = Header::ALL[i];
+            table[at % SLOTS] = (packed, Header::ALL[i]);
         }
         i += 1;
     }
     table
 };
 
-/// Where the search for a packed name begins.
+/// Where the search for a packed name begins; the factor was chosen so that no two names begin at the same place.
 #[inline(always)]
 const fn packed_slot([first, second]: [u64; 2]) -> usize {
-    ((first ^ second.rotate_left(21)).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - 9)) as usize
+    ((first ^ second.rotate_left(21)).wrapping_mul(0xa0c0_b3f9_9ebc_f365) >> (64 - 9)) as usize
 }
 
 /// The lowest bit set marks the first colon in a word; zero if there is none.

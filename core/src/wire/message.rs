@@ -64,6 +64,21 @@ struct Entries {
     many: Vec<Entry>,
 }
 
+impl Entry {
+    #[inline(always)]
+    fn new(start: usize, end: usize, plain: bool, field: &scan::Field) -> Entry {
+        Entry {
+            start: start as u16,
+            name_end: field.name_end as u16,
+            value_start: field.value_start as u16,
+            value_end: field.value_end as u16,
+            end: end as u16,
+            header: field.header,
+            plain,
+        }
+    }
+}
+
 // All zero, so that a table of them is cheap to make.
 const NO_ENTRY: Entry = Entry {
     start: 0,
@@ -86,22 +101,17 @@ impl Entries {
         Entries { len: 0, few: [NO_ENTRY; FEW], many: Vec::new() }
     }
 
-    #[inline(always)]
     fn push(&mut self, entry: Entry) {
         match self.few.get_mut(self.len) {
             Some(slot) => *slot = entry,
-            None => self.push_many(entry),
+            None => {
+                if self.many.is_empty() {
+                    self.many.extend_from_slice(&self.few);
+                }
+                self.many.push(entry);
+            }
         }
         self.len += 1;
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn push_many(&mut self, entry: Entry) {
-        if self.many.is_empty() {
-            self.many.extend_from_slice(&self.few);
-        }
-        self.many.push(entry);
     }
 
     fn clear(&mut self) {
@@ -143,7 +153,6 @@ impl Layout {
     }
 
     /// Adds a header line; false, and nothing is done, if its header stands already and may stand once.
-    #[inline(always)]
     fn push(&mut self, start: usize, end: usize, plain: bool, field: &scan::Field) -> bool {
         let Some(first) = self.first.get_mut(field.header as usize) else { return false };
         if *first == 0 {
@@ -153,15 +162,22 @@ impl Layout {
         } else {
             self.repeated |= 1 << field.header as u32;
         }
-        self.entries.push(Entry {
-            start: start as u16,
-            name_end: field.name_end as u16,
-            value_start: field.value_start as u16,
-            value_end: field.value_end as u16,
-            end: end as u16,
-            header: field.header,
-            plain,
-        });
+        self.entries.push(Entry::new(start, end, plain, field));
+        true
+    }
+
+    /// Like `push` for a plain line, while there is room on the spot; false says only that nothing was done.
+    #[inline(always)]
+    fn push_plain(&mut self, start: usize, end: usize, field: &scan::Field) -> bool {
+        let Some(slot) = self.entries.few.get_mut(self.entries.len) else { return false };
+        let Some(first) = self.first.get_mut(field.header as usize) else { return false };
+        if *first == 0 {
+            *first = self.entries.len as u16 + 1;
+        } else if field.header.is_single() {
+            return false;
+        }
+        *slot = Entry::new(start, end, true, field);
+        self.entries.len += 1;
         true
     }
 }
@@ -261,9 +277,13 @@ fn scan_head(raw: &[u8], layout: &mut Layout, bounds: &Bounds, fault: &mut First
         }
         match scan::plain_line(raw, at) {
             Some((field, end))
-                if layout.entries.len() < bounds.headers && layout.push(at, end, true, &field) =>
+                if layout.entries.len < bounds.headers && layout.push_plain(at, end, &field) =>
             {
                 at = end;
+            }
+            _ if raw.get(at..at + 2) == Some(b"\r\n") => {
+                at += 2;
+                break;
             }
             _ => match odd_line(raw, at, layout, bounds, fault) {
                 Ok(end) => at = end,
@@ -498,6 +518,7 @@ impl<'m> Message<'m> {
             index,
             header: entry.header,
             start: usize::from(entry.start),
+            value: usize::from(entry.value_start)..usize::from(entry.value_end),
             end: usize::from(entry.end),
             plain: entry.plain,
         })
@@ -564,11 +585,11 @@ impl fmt::Debug for Message<'_> {
 }
 
 /// Where a header line lies.
-#[derive(Clone, Copy)]
 pub(super) struct Span {
     index: usize,
     pub(super) header: Header,
     pub(super) start: usize,
+    pub(super) value: Range<usize>,
     pub(super) end: usize,
     pub(super) plain: bool,
 }

@@ -65,25 +65,26 @@ pub(super) fn line(bytes: &[u8], start: usize, folding: Folding) -> Option<Physi
 /// there. Gives its parts and where it ends. `None` says only that [`line`] and [`field`] must look.
 #[inline(always)]
 pub(super) fn plain_line(bytes: &[u8], start: usize) -> Option<(Field, usize)> {
-    let rest = bytes.get(start..)?;
-    let (header, name_len) = Header::before_colon(rest)?;
-    if header == Header::Other && !text::is_token(rest.get(..name_len)?) {
+    let line = bytes.get(start..)?;
+    let (header, name_len) = Header::before_colon(line)?;
+    if header == Header::Other && !text::is_token(line.get(..name_len)?) {
         return None;
     }
     // What is before the value holds no line end.
-    let value_at = name_len + 2;
-    let value_len = low_byte(rest.get(value_at..)?)?;
-    let [b' ', value @ ..] = rest.get(name_len + 1..value_at + value_len)? else { return None };
-    if *value.first()? <= b' ' || *value.last()? <= b' ' {
+    let [b':', b' ', value @ ..] = line.get(name_len..)? else { return None };
+    if *value.first()? <= b' ' {
         return None;
     }
-    let [b'\r', b'\n', next] = rest.get(value_at + value_len..)?.first_chunk::<3>()? else { return None };
-    if matches!(next, b' ' | b'\t') {
+    let value_len = low_byte(value)?;
+    let [last, cr, lf, next] = *value.get(value_len.wrapping_sub(1)..)?.first_chunk()?;
+    let ends = u16::from_le_bytes([cr, lf]) == u16::from_le_bytes(*b"\r\n");
+    if !ends || last == b' ' || next == b' ' || next == b'\t' {
         return None;
     }
-    let value_start = start + value_at;
+    let name_end = start + name_len;
+    let value_start = name_end + 2;
     let value_end = value_start + value_len;
-    Some((Field { header, name_end: start + name_len, value_start, value_end }, value_end + 2))
+    Some((Field { header, name_end, value_start, value_end }, value_end + 2))
 }
 
 /// Position of the first byte that is at most a CR: line ends, NUL, tabs and the controls among them.
@@ -97,22 +98,20 @@ fn low_byte(bytes: &[u8]) -> Option<usize> {
         word.wrapping_sub(EACH * ABOVE as u64) & !word & (EACH * 0x80)
     };
     let (chunks, tail) = bytes.as_chunks::<16>();
-    let mut i = 0;
-    for chunk in chunks {
-        // Without an early end, so that the compiler compares all of them in one step.
-        if chunk.iter().fold(false, |found, &b| found | (b < ABOVE)) {
-            let (halves, _) = chunk.as_chunks::<8>();
-            for half in halves {
-                let marks = marks(half);
-                if marks != 0 {
-                    return Some(i + (marks.trailing_zeros() / 8) as usize);
-                }
-                i += 8;
-            }
+    // Without an early end inside a chunk, so that the compiler compares all of its bytes in one step.
+    let low = |chunk: &[u8; 16]| chunk.iter().fold(false, |found, &b| found | (b < ABOVE));
+    let mut n = 0;
+    while let Some(chunk) = chunks.get(n) {
+        if low(chunk) {
+            let ([first, second], []) = chunk.as_chunks::<8>() else { return None };
+            return Some(match marks(first) {
+                0 => n * 16 + 8 + (marks(second).trailing_zeros() / 8) as usize,
+                marks => n * 16 + (marks.trailing_zeros() / 8) as usize,
+            });
         }
-        i += 16;
+        n += 1;
     }
-    tail.iter().position(|&b| b < ABOVE).map(|n| i + n)
+    tail.iter().position(|&b| b < ABOVE).map(|i| n * 16 + i)
 }
 
 /// Like [`low_byte`], from a position on.
@@ -178,11 +177,11 @@ pub(super) enum Start {
 /// answered; no other faulty line is.
 pub(super) fn start_line(content: &[u8]) -> Result<Start, (ParseError, Option<Start>)> {
     // RFC 3261 s7.1: the version is case-insensitive. A method is a token and has no slash.
-    match content.split_first_chunk::<4>() {
-        Some((prefix, _)) if prefix.eq_ignore_ascii_case(b"SIP/") => {
-            status_line(content).map_err(|e| (e, None))
-        }
-        _ => request_line(content),
+    let is_status = matches!(content.first(), Some(b'S' | b's'))
+        && content.get(..4).is_some_and(|prefix| prefix.eq_ignore_ascii_case(b"SIP/"));
+    match is_status {
+        true => status_line(content).map_err(|e| (e, None)),
+        false => request_line(content),
     }
 }
 
@@ -214,7 +213,7 @@ fn status_line(content: &[u8]) -> Result<Start, ParseError> {
 fn request_line(content: &[u8]) -> Result<Start, (ParseError, Option<Start>)> {
     const WHAT: &str = "Request-Line";
     // RFC 3261 s7.1: Method SP Request-URI SP SIP-Version, one space each and none anywhere else.
-    let parts = content.iter().position(|&b| b == b' ').and_then(|method_end| {
+    let parts = first_space(content).and_then(|method_end| {
         let (name, rest) = content.split_at(method_end);
         let rest = rest.get(1..)?;
         let uri_len = memchr(b' ', rest)?;
@@ -235,6 +234,18 @@ fn request_line(content: &[u8]) -> Result<Start, (ParseError, Option<Start>)> {
     }
     let error = unlike_sip(content);
     Err((error, (error.fault != Fault::NotSip).then_some(start)))
+}
+
+/// Where the first space is. It is near: a method is short.
+#[inline]
+fn first_space(content: &[u8]) -> Option<usize> {
+    const EACH: u64 = u64::MAX / 0xff;
+    let word = u64::from_le_bytes(*content.first_chunk()?) ^ (EACH * b' ' as u64);
+    // The lowest mark is that of the first zero.
+    match word.wrapping_sub(EACH) & !word & (EACH * 0x80) {
+        0 => content.iter().skip(8).position(|&b| b == b' ').map(|n| 8 + n),
+        marks => Some((marks.trailing_zeros() / 8) as usize),
+    }
 }
 
 /// True for `SIP/` and two numbers with a dot between them.

@@ -110,7 +110,7 @@ fn a_tag_in_to_is_kept() {
         assert!(text.contains(&format!("\n{to}\n")) && !text.contains("0tag"), "{text}");
     }
     let text = respond(&REGISTER.replace("To: <sip", "t: <sip"), ok(), Some("0tag"), NAT, |_| {});
-    assert!(text.contains("\nTo: <sip:bob@example.com>;tag=0tag\n"), "{text}");
+    assert!(text.contains("\nt: <sip:bob@example.com>;tag=0tag\n"), "{text}");
     let text = respond(
         &REGISTER.replace("To: <sip:bob@example.com>", "To: sip:bob@example.com;x=1"),
         ok(),
@@ -143,8 +143,8 @@ cseq: 0009
     let text = respond(folded, ok(), Some("0tag"), NAT, |_| {});
     assert_snapshot!(text, @r#"
     SIP/2.0 200 OK
-    Via: SIP  / 2.0  / UDP     10.0.0.5   ; branch  =   z9hG4bK9ikj8;received=192.0.2.1;rport=40001, SIP  /    2.0   / UDP  192.168.255.111   ; branch= z9hG4bK30239
-    To: sip:vivekg@chair-dnrc.example.com ;   x    = 1918181833n;tag=0tag
+    v: SIP  / 2.0  / UDP     10.0.0.5   ; branch  =   z9hG4bK9ikj8  ;received=192.0.2.1;rport=40001, SIP  /    2.0   / UDP  192.168.255.111   ; branch= z9hG4bK30239
+    TO: sip:vivekg@chair-dnrc.example.com ;   x    = 1918181833n;tag=0tag
     from: "J Rosenberg \\\""       <sip:jdrosen@example.com> ; tag = 98asjd8
     Call-ID: wsinv.ndaksdj@192.0.2.1
     cseq: 0009 OPTIONS
@@ -202,6 +202,15 @@ fn the_top_via_tells_the_client_where_it_is_seen() {
     Via: SIP/2.0/UDP 192.0.2.1
     Via: SIP/2.0/UDP 10.0.0.1;x=";rport;";receivedx=1;received=192.0.2.1;rport=9
     "#);
+}
+
+#[test]
+fn an_empty_via_line_is_not_the_top() {
+    let request =
+        "OPTIONS sip:a@b SIP/2.0\nVia:\nVia: , ,\nVia: ,SIP/2.0/UDP h;rport , SIP/2.0/UDP i;rport\n\n";
+    let text = respond(request, ok(), None, NAT, |_| {});
+    let expected = "Via: SIP/2.0/UDP h;received=192.0.2.1;rport=40001, SIP/2.0/UDP i;rport";
+    assert_eq!(text.lines().nth(3), Some(expected));
 }
 
 #[test]
