@@ -176,21 +176,13 @@ impl Header {
         let colon = colon(word);
         if colon != 0 {
             let len = (colon.trailing_zeros() / 8) as usize;
-            let mask = *MASKS.get(len)?;
-            let name = (word | (EACH * 0x20)) & mask;
-            if has_control(word, mask) {
-                return Some((Header::Other, len));
-            }
+            let name = folded(word) & MASKS.get(len)?;
             let header = if len == 1 { BY_LETTER[name as usize & 0xff] } else { Header::packed([name, 0]) };
             return Some((header, len));
         }
         let second = u64::from_le_bytes(*second);
         let len = (self::colon(second).trailing_zeros() / 8) as usize;
-        let mask = *MASKS.get(len)?;
-        let name = [word | (EACH * 0x20), (second | (EACH * 0x20)) & mask];
-        if has_control(word, u64::MAX) || has_control(second, mask) {
-            return Some((Header::Other, 8 + len));
-        }
+        let name = [folded(word), folded(second) & MASKS.get(len)?];
         Some((Header::packed(name), 8 + len))
     }
 
@@ -280,9 +272,10 @@ static BY_PACKED: [([u64; 2], Header); SLOTS] = {
             let mut packed = [0; 2];
             let mut at = 0;
             while at < name.len() {
-                packed[at / 8] |= ((name[at] | 0x20) as u64) << (at % 8 * 8);
+                packed[at / 8] |= (name[at] as u64) << (at % 8 * 8);
                 at += 1;
             }
+            packed = [folded(packed[0]), folded(packed[1])];
             let mut at = packed_slot(packed);
             while table[at % SLOTS].1 as usize != Header::Other as usize {
                 at += 1;
@@ -307,10 +300,10 @@ const fn colon(word: u64) -> u64 {
     others.wrapping_sub(EACH) & !others & (EACH * 0x80)
 }
 
-/// True if one of the bytes under the mask is below 0x20: folded like a letter it would pass for another, CR for a hyphen.
+/// Letters in lower case. Only what is at 0x40 and above changes: a CR must not pass for a hyphen.
 #[inline(always)]
-const fn has_control(word: u64, mask: u64) -> bool {
-    (word >> 5 | word >> 6 | word >> 7) & EACH & mask != EACH & mask
+const fn folded(word: u64) -> u64 {
+    word | ((word & (EACH * 0x40)) >> 1)
 }
 
 static BY_LETTER: [Header; 256] = {
