@@ -286,8 +286,9 @@ impl<'a> ResponseWriter<'a> {
         to_tag: Option<&str>,
         source: Option<(IpAddr, u16)>,
     ) -> ResponseWriter<'a> {
-        // A value that cannot be read has no tag that counts.
-        let to_tag = to_tag.filter(|_| !request.to().is_ok_and(|to| to.tag().is_some()));
+        // A value that ends with its bracket has no parameters; one that cannot be read has no tag that counts.
+        let bare = request.header(Header::To).is_none_or(|to| to.last() == Some(&b'>'));
+        let to_tag = to_tag.filter(|_| bare || !request.to().is_ok_and(|to| to.tag().is_some()));
         let via = source.and_then(|_| request.via().ok());
         ResponseWriter::with(arena, request, status.into(), to_tag, source, via.as_ref())
     }

@@ -154,30 +154,36 @@ impl Layout {
 
     /// Adds a header line; false, and nothing is done, if its header stands already and may stand once.
     fn push(&mut self, start: usize, end: usize, plain: bool, field: &scan::Field) -> bool {
-        let Some(first) = self.first.get_mut(field.header as usize) else { return false };
-        if *first == 0 {
-            *first = self.entries.len() as u16 + 1;
-        } else if field.header.is_single() {
-            return false;
-        } else {
-            self.repeated |= 1 << field.header as u32;
+        let fits = self.note(field.header);
+        if fits {
+            self.entries.push(Entry::new(start, end, plain, field));
         }
-        self.entries.push(Entry::new(start, end, plain, field));
-        true
+        fits
     }
 
     /// Like `push` for a plain line, while there is room on the spot; false says only that nothing was done.
     #[inline(always)]
     fn push_plain(&mut self, start: usize, end: usize, field: &scan::Field) -> bool {
-        let Some(slot) = self.entries.few.get_mut(self.entries.len) else { return false };
-        let Some(first) = self.first.get_mut(field.header as usize) else { return false };
-        if *first == 0 {
-            *first = self.entries.len as u16 + 1;
-        } else if field.header.is_single() {
+        if self.entries.len >= FEW || !self.note(field.header) {
             return false;
         }
+        let Some(slot) = self.entries.few.get_mut(self.entries.len) else { return false };
         *slot = Entry::new(start, end, true, field);
         self.entries.len += 1;
+        true
+    }
+
+    /// Keeps where the first line of a header is and that there are more; false if there may be but one.
+    #[inline(always)]
+    fn note(&mut self, header: Header) -> bool {
+        let Some(first) = self.first.get_mut(header as usize) else { return false };
+        if *first == 0 {
+            *first = self.entries.len as u16 + 1;
+        } else if header.is_single() {
+            return false;
+        } else {
+            self.repeated |= 1 << header as u32;
+        }
         true
     }
 }
@@ -271,10 +277,6 @@ fn scan_head(raw: &[u8], layout: &mut Layout, bounds: &Bounds, fault: &mut First
     layout.head = line.end as u16;
     let mut at = line.end;
     loop {
-        if let Some([b'\r', b'\n', ..]) = raw.get(at..) {
-            at += 2;
-            break;
-        }
         match scan::plain_line(raw, at) {
             Some((field, end))
                 if layout.entries.len < bounds.headers && layout.push_plain(at, end, &field) =>
