@@ -106,8 +106,11 @@ impl Registrar {
     /// A binding's time is up.
     pub(crate) fn on_expiry(&mut self, ctx: &mut Ctx<'_>, bits: u64) {
         let key = BindingKey::from_bits(bits);
-        if let Some(binding) = self.location.get_mut(key) {
-            binding.expiry = TimerKey::NONE;
+        let Some(binding) = self.location.get_mut(key) else { return };
+        binding.expiry = TimerKey::NONE;
+        if binding.is_live(ctx.now) {
+            self.arm_anew(ctx, key);
+        } else {
             self.remove_binding(ctx, key, BindingCause::Expired);
             self.tell_pending(ctx);
         }
@@ -117,6 +120,12 @@ impl Registrar {
     pub(crate) fn on_expiring(&mut self, ctx: &mut Ctx<'_>, bits: u64) {
         let key = BindingKey::from_bits(bits);
         let Some(binding) = self.location.get_mut(key) else { return };
+        binding.expiry = TimerKey::NONE;
+        let notice = ctx.settings.registrar.as_ref().map_or(Duration::ZERO, |config| config.expiring_notice);
+        let due = binding.expires_at - notice;
+        if due > ctx.now || due <= binding.refreshed {
+            return self.arm_anew(ctx, key);
+        }
         binding.expiry = ctx.timers.arm(binding.expires_at, Timer::BindingExpiry(bits));
         self.note(ctx, key, BindingCause::Expiring);
         self.tell_pending(ctx);
@@ -207,7 +216,6 @@ impl Registrar {
     /// Arms what a new or refreshed binding waits for.
     fn arm_timers(&mut self, ctx: &mut Ctx<'_>, config: &RegistrarConfig, key: BindingKey) {
         let Some(binding) = self.location.get_mut(key) else { return };
-        ctx.timers.disarm(binding.expiry);
         let end = binding.expires_at;
         let notice = end - config.expiring_notice;
         let told = ctx.settings.tell.bindings && !config.expiring_notice.is_zero() && notice > ctx.now;
@@ -215,8 +223,21 @@ impl Registrar {
             true => (notice, Timer::BindingExpiring(key.to_bits())),
             false => (end, Timer::BindingExpiry(key.to_bits())),
         };
-        binding.expiry = ctx.timers.arm(deadline, timer);
+        // A timer that is too early stays: it will find that the binding was refreshed. Most are, several times before
+        // their first end.
+        if ctx.timers.deadline(binding.expiry).is_none_or(|armed| armed > deadline) {
+            ctx.timers.disarm(binding.expiry);
+            binding.expiry = ctx.timers.arm(deadline, timer);
+        }
         nat::arm_ping(ctx, config, key, binding);
+    }
+
+    /// The timer of a binding was too early.
+    fn arm_anew(&mut self, ctx: &mut Ctx<'_>, key: BindingKey) {
+        let settings = ctx.settings.clone();
+        if let Some(config) = &settings.registrar {
+            self.arm_timers(ctx, config, key);
+        }
     }
 }
 

@@ -105,6 +105,16 @@ pub(crate) fn is(byte: u8, set: Set) -> bool {
 #[inline(always)]
 pub(crate) fn run(input: &[u8], from: usize, set: Set) -> usize {
     let mut at = from;
+    // Four bytes to a look at the length.
+    while let Some([a, b, c, d]) = input.get(at..).and_then(<[u8]>::first_chunk::<4>) {
+        match () {
+            () if !is(*a, set) => return at,
+            () if !is(*b, set) => return at + 1,
+            () if !is(*c, set) => return at + 2,
+            () if !is(*d, set) => return at + 3,
+            () => at += 4,
+        }
+    }
     while let Some(&byte) = input.get(at)
         && is(byte, set)
     {

@@ -53,6 +53,20 @@ impl<'m> NameAddr<'m> {
         }
     }
 
+    /// Reads a value, where another one has been read: what stands in front of the parameters is often the same in both,
+    /// byte for byte, and is not read twice then. In a REGISTER From and To name the same.
+    pub(crate) fn read_beside(
+        input: &'m [u8],
+        (other_input, other): (&'m [u8], &NameAddr<'m>),
+    ) -> Result<NameAddr<'m>, Fault> {
+        // Without brackets the URI would end where the parameters begin, and so elsewhere in each value.
+        let same = other_input.strip_suffix(other.params.raw()).filter(|same| same.ends_with(b">"));
+        match same.and_then(|same| input.strip_prefix(same)) {
+            Some(params) => NameAddr::with(other.display, other.uri, params),
+            None => NameAddr::read(input),
+        }
+    }
+
     /// The `tag` parameter, if it is there and not empty.
     pub fn tag(&self) -> Option<&'m [u8]> {
         self.tag
@@ -60,6 +74,9 @@ impl<'m> NameAddr<'m> {
 
     #[inline]
     fn with(display: Option<&'m [u8]>, uri: Uri<'m>, params: &'m [u8]) -> Result<NameAddr<'m>, Fault> {
+        if params.is_empty() {
+            return Ok(NameAddr { display, uri, params: Params::EMPTY, tag: None });
+        }
         let (mut tag, mut tags) = (None, 0_u32);
         let params = Params::header(params, |param: Param<'m>, _| {
             if is_name(param.name, b"tag") {

@@ -49,7 +49,11 @@ impl<'m> Params<'m> {
         mut seen: impl FnMut(Param<'m>, usize),
     ) -> Result<Params<'m>, Fault> {
         let (mut at, mut left) = (0, MOST);
-        while let Some((param, end)) = next::<STRICT>(input, at)? {
+        while at < input.len() {
+            let Some((param, end)) = plain(input, at).map_or_else(|| next_odd(input, at), |p| Ok(Some(p)))?
+            else {
+                break;
+            };
             seen(param, end);
             at = end;
             left = left.checked_sub(1).ok_or(Fault::TooMany)?;
@@ -173,6 +177,31 @@ impl<'m> Iterator for ParamsIter<'m> {
 const STRICT: bool = true;
 /// Names are whatever they are: what was validated before, of a header or of a URI.
 const KNOWN: bool = false;
+
+/// What nearly all parameters are: `;name` or `;name=value` at `at`, without white space and quotes. `None` says only
+/// that [`next`] must look.
+#[inline(always)]
+fn plain(input: &[u8], at: usize) -> Option<(Param<'_>, usize)> {
+    if input.get(at) != Some(&b';') {
+        return None;
+    }
+    let name_end = run(input, at + 1, TOKEN);
+    let name = input.get(at + 1..name_end).filter(|name| !name.is_empty())?;
+    match input.get(name_end) {
+        None | Some(b';') => Some((Param { name, raw: None }, name_end)),
+        Some(b'=') => {
+            let end = run(input, name_end + 1, VALUE);
+            let raw = input.get(name_end + 1..end);
+            matches!(input.get(end), None | Some(b';')).then_some((Param { name, raw }, end))
+        }
+        Some(_) => None,
+    }
+}
+
+#[inline(never)]
+fn next_odd(input: &[u8], at: usize) -> Result<Option<(Param<'_>, usize)>, Fault> {
+    next::<STRICT>(input, at)
+}
 
 /// The next parameter at or behind `at`, and where it ends.
 #[inline(always)]

@@ -50,11 +50,13 @@ impl<'m> Message<'m> {
         if via.version != b"2.0" {
             return Err(ParseError::new(Header::Via.name(), Fault::Version));
         }
+        let uri = if self.is_request() { Some(self.request_uri()?) } else { None };
+        let from = self.from()?;
         let essentials = Essentials {
-            uri: if self.is_request() { Some(self.request_uri()?) } else { None },
+            uri,
             via,
-            from: self.from()?,
-            to: self.to()?,
+            from,
+            to: self.to_beside(&from)?,
             call_id: self.call_id()?,
             cseq: self.cseq()?,
             max_forwards: self.max_forwards()?,
@@ -125,6 +127,12 @@ impl<'m> Message<'m> {
     #[inline]
     pub fn to(&self) -> Result<NameAddr<'m>, ParseError> {
         self.address(Header::To)
+    }
+
+    fn to_beside(&self, from: &NameAddr<'m>) -> Result<NameAddr<'m>, ParseError> {
+        let value = self.header(Header::To).ok_or(missing(Header::To))?;
+        let beside = (self.header(Header::From).unwrap_or_default(), from);
+        NameAddr::read_beside(value, beside).map_err(|e| ParseError::new(Header::To.name(), e))
     }
 
     /// The first line of a header that holds one address, such as Refer-To.

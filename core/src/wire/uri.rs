@@ -96,14 +96,9 @@ impl<'m> Uri<'m> {
             port: None,
             address: [0; 4],
         };
-        let end = match input {
-            [b's' | b'S', b'i' | b'I', b'p' | b'P', b':', ..] => uri.read_sip(input, 4)?,
-            [b's' | b'S', b'i' | b'I', b'p' | b'P', b's' | b'S', b':', ..] => {
-                uri.scheme = UriScheme::Sips;
-                uri.read_sip(input, 5)?
-            }
-            [b't' | b'T', b'e' | b'E', b'l' | b'L', b':', ..] => uri.read_tel(input, 4)?,
-            _ => uri.read_opaque(input)?,
+        let end = match input.first_chunk() {
+            Some(b"sip:") => uri.read_sip(input, 4)?,
+            _ => uri.read_other(input)?,
         };
         if end > usize::from(u16::MAX) {
             return Err(Fault::TooLong);
@@ -191,6 +186,20 @@ impl<'m> Uri<'m> {
     #[inline]
     fn part(&self, from: u16, to: u16) -> &'m [u8] {
         self.raw.get(usize::from(from)..usize::from(to)).unwrap_or_default()
+    }
+
+    /// Reads a URI that does not begin with `sip:` in lower case.
+    #[inline(never)]
+    fn read_other(&mut self, input: &[u8]) -> Result<usize, Fault> {
+        match input {
+            [b's' | b'S', b'i' | b'I', b'p' | b'P', b':', ..] => self.read_sip(input, 4),
+            [b's' | b'S', b'i' | b'I', b'p' | b'P', b's' | b'S', b':', ..] => {
+                self.scheme = UriScheme::Sips;
+                self.read_sip(input, 5)
+            }
+            [b't' | b'T', b'e' | b'E', b'l' | b'L', b':', ..] => self.read_tel(input, 4),
+            _ => self.read_opaque(input),
+        }
     }
 
     /// Reads what follows `sip:` or `sips:`, and says where it ends. Places behind 65,535 wrap; the caller refuses them.
