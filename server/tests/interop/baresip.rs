@@ -85,8 +85,8 @@ impl Baresip {
         let mut all = String::new();
         while Instant::now() < end {
             let said = self.command("reginfo");
-            let state =
-                |word: &str| said.contains(&format!("m{word}\\u001b")) || said.contains(&format!("{word} "));
+            // In colour: an escape sequence ends before the word and another one starts behind it.
+            let state = |word: &str| said.contains(&format!("m{word}\\u001"));
             if said.contains("REGISTER_OK") || state("OK") {
                 return true;
             }

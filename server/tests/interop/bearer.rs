@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::net::SocketAddr;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use jsonwebtoken::jwk::Jwk;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
@@ -61,16 +61,14 @@ fn a_token_registers_its_own_user_and_nobody_else() {
 
     let challenge = ask("bob", "");
     assert!(challenge.starts_with("SIP/2.0 401 "), "{challenge}");
-    assert!(
-        challenge.contains(&format!("WWW-Authenticate: Bearer authz_server=\"{ISSUER}/authorize\"")),
-        "{challenge}"
-    );
+    let offer =
+        format!("WWW-Authenticate: Bearer realm=\"example.com\", authz_server=\"{ISSUER}/authorize\"");
+    assert!(challenge.contains(&offer), "{challenge}");
 
     let good = token(|_| {});
-    let end = std::time::Instant::now() + Duration::from_secs(20);
     let answer = ask("bob", &good);
     assert!(answer.starts_with("SIP/2.0 200 "), "{answer}");
-    assert!(answer.contains("Contact: <sip:bob@") && std::time::Instant::now() < end, "{answer}");
+    assert!(answer.contains("Contact: <sip:bob@"), "{answer}");
 
     let foreign = ask("alice", &good);
     assert!(foreign.starts_with("SIP/2.0 403 "), "{foreign}");
