@@ -115,7 +115,9 @@ impl Opening {
             Ok(Ok(socket)) => {
                 settle(&socket);
                 let Opening { flow, listener, .. } = self;
-                Stream { streams, flow, listener, opened: Opened::ByUs, socket, seat: None }.run(out, orders).await;
+                Stream { streams, flow, listener, opened: Opened::ByUs, socket, seat: None }
+                    .run(out, orders)
+                    .await;
             }
             Ok(Err(_)) | Err(_) => {
                 let down = Inbound::Down { flow: self.flow, reason: FlowDownReason::Unreachable };

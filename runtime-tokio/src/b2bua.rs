@@ -2,9 +2,7 @@
 
 use std::fmt;
 
-use strowger_core::config::{
-    AccountConfig, Config, DomainConfig, IssuerConfig, JwtConfig, ListenerConfig, RegistrarConfig,
-};
+use strowger_core::config::{AccountConfig, Config, DomainConfig, IssuerConfig, JwtConfig, ListenerConfig};
 use strowger_core::door::{CredentialsAnswer, CredentialsQuery, Event, Secret};
 use strowger_shell::handle::Handle;
 use strowger_shell::names;
@@ -77,7 +75,11 @@ impl SimpleB2bua {
     /// Adds an account that logs in by Digest and owns `user@domain`.
     pub fn account(mut self, user: impl Into<String>, password: impl Into<String>) -> SimpleB2bua {
         let password = Some(Secret(password.into()));
-        self.config.accounts.push(AccountConfig { username: user.into(), password, ..AccountConfig::default() });
+        self.config.accounts.push(AccountConfig {
+            username: user.into(),
+            password,
+            ..AccountConfig::default()
+        });
         self
     }
 
@@ -190,7 +192,9 @@ pub fn machine_domain() -> DomainConfig {
 /// Scheme and authority of a URL; a file path stays what it is.
 fn origin(url: &str) -> String {
     match url.split_once("://") {
-        Some((scheme, rest)) => format!("{scheme}://{}", rest.split(['/', '?', '#']).next().unwrap_or_default()),
+        Some((scheme, rest)) => {
+            format!("{scheme}://{}", rest.split(['/', '?', '#']).next().unwrap_or_default())
+        }
         None => url.into(),
     }
 }
@@ -221,7 +225,8 @@ mod tests {
     fn the_configuration_of_the_builder_is_valid() {
         let server = SimpleB2bua::new("Lobby", 0).account("alice", "secret").enable_registration();
         server.config.validate().expect("valid");
-        let server = SimpleB2bua::new("Lobby", 0).domain("example.com").enable_auth("https://login.example/keys");
+        let server =
+            SimpleB2bua::new("Lobby", 0).domain("example.com").enable_auth("https://login.example/keys");
         server.config.validate().expect("valid");
     }
 }

@@ -87,7 +87,13 @@ impl Sockets {
         Ok(sockets)
     }
 
-    fn open(&mut self, listener: u16, transport: Transport, addr: SocketAddr, options: &Options) -> io::Result<SocketAddr> {
+    fn open(
+        &mut self,
+        listener: u16,
+        transport: Transport,
+        addr: SocketAddr,
+        options: &Options,
+    ) -> io::Result<SocketAddr> {
         match transport {
             Transport::Udp => {
                 let (socket, granted) = open_udp(addr, options.datagram.socket_buffer)?;

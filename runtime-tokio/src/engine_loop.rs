@@ -12,8 +12,8 @@ use strowger_core::Engine;
 use strowger_core::base::Time;
 use strowger_core::config::ListenerConfig;
 use strowger_core::door::{
-    Answer, CloseReason, Command, CredentialsAnswer, Event, FlowDownReason, FlowId, Input, KeysQuery, Query, SendError,
-    Transmit, Transport,
+    Answer, CloseReason, Command, CredentialsAnswer, Event, FlowDownReason, FlowId, Input, KeysQuery, Query,
+    SendError, Transmit, Transport,
 };
 use strowger_shell::clock::Clock;
 use strowger_shell::connection::Arrival;
@@ -73,7 +73,8 @@ impl EngineLoop {
     /// Runs until it is stopped, or drained.
     pub(crate) async fn run(mut self) {
         let mut buffer = ReceiveBuffer::new();
-        let mut sleep = std::pin::pin!(tokio::time::sleep_until(Instant::from_std(self.clock.instant_of(Time::ZERO))));
+        let mut sleep =
+            std::pin::pin!(tokio::time::sleep_until(Instant::from_std(self.clock.instant_of(Time::ZERO))));
         let mut rounds = 0;
         self.announce();
         while !self.state.stopped {
@@ -101,7 +102,8 @@ impl EngineLoop {
         self.state.clock_due = now + self.options.clock_check;
         for port in &self.udp {
             let (flow, listener, local) = (port.flow, port.listener, port.local);
-            let up = Input::FlowUp { flow, listener, transport: Transport::Udp, local, remote: None, peer: None };
+            let up =
+                Input::FlowUp { flow, listener, transport: Transport::Udp, local, remote: None, peer: None };
             self.engine.handle(now, up);
         }
     }
@@ -111,6 +113,11 @@ impl EngineLoop {
     fn round(&mut self, buffer: &mut ReceiveBuffer) -> bool {
         let mut busy = self.perform();
         let now = self.clock.now();
+        // Few, and before what the network brings: new settings hold for whatever comes after them.
+        while let Some(call) = self.state.called.take().or_else(|| self.calls.try_recv().ok()) {
+            self.serve(now, call);
+            busy = true;
+        }
         for port in &self.udp {
             let flow = port.flow;
             let engine = &mut self.engine;
@@ -123,10 +130,6 @@ impl EngineLoop {
         for _ in 0..BATCHES_PER_ROUND {
             let Some(inbound) = self.state.first.take().or_else(|| self.inbox.try_recv().ok()) else { break };
             self.take(now, inbound);
-            busy = true;
-        }
-        while let Some(call) = self.state.called.take().or_else(|| self.calls.try_recv().ok()) {
-            self.serve(now, call);
             busy = true;
         }
         if self.engine.poll_timeout().is_some_and(|due| due <= now) {
@@ -158,9 +161,9 @@ impl EngineLoop {
                     let now = *now.get_or_insert_with(|| self.clock.now());
                     self.transmit(now, transmit);
                 }
-                Command::Ping { flow, remote } => {
+                Command::Ping { flow, remote, local } => {
                     sends += 1;
-                    self.ping(flow, remote);
+                    self.ping(flow, remote, local);
                 }
                 Command::Open { flow, transport, remote, local, server_name: _ } => {
                     self.open(flow, transport, remote, local);
@@ -200,10 +203,10 @@ impl EngineLoop {
     }
 
     /// RFC 5626 s3.5.1: a double CRLF on a stream. On UDP four zero bytes keep a NAT open and bother no phone.
-    fn ping(&mut self, flow: FlowId, remote: std::net::SocketAddr) {
+    fn ping(&mut self, flow: FlowId, remote: std::net::SocketAddr, local: std::net::SocketAddr) {
         match self.udp.iter_mut().find(|port| port.flow == flow) {
             Some(port) => {
-                let (local, zeros) = (port.local, bytes::Bytes::from_static(&[0; 4]));
+                let zeros = bytes::Bytes::from_static(&[0; 4]);
                 // A lost keep-alive is followed by the next one.
                 let _ = port.send(remote, local, zeros, &mut self.state.stats);
             }
@@ -240,7 +243,8 @@ impl EngineLoop {
         let fits = |listener: &&ListenerConfig| {
             listener.transport == transport && listener.addr.is_ipv4() == remote.is_ipv4()
         };
-        let is_from = |listener: &&ListenerConfig| local.is_some_and(|local| local.ip() == listener.addr.ip());
+        let is_from =
+            |listener: &&ListenerConfig| local.is_some_and(|local| local.ip() == listener.addr.ip());
         let all = || self.listeners.iter();
         let chosen = all().filter(fits).find(is_from).or_else(|| all().find(fits));
         chosen.and_then(|chosen| all().position(|listener| listener == chosen)).unwrap_or(0) as u16
@@ -291,7 +295,8 @@ impl EngineLoop {
                 }
                 self.state.flows.insert(flow, out);
                 let (transport, remote) = (Transport::Tcp, Some(remote));
-                self.engine.handle(now, Input::FlowUp { flow, listener, transport, local, remote, peer: None });
+                self.engine
+                    .handle(now, Input::FlowUp { flow, listener, transport, local, remote, peer: None });
             }
             Inbound::Arrived(batch) => self.arrived(now, &batch),
             Inbound::Idle(flow) => {
@@ -387,10 +392,15 @@ fn down_reason(reason: CloseReason) -> FlowDownReason {
 }
 
 /// Starts the worker that fetches keys; its answers go into the inbox.
-pub(crate) fn key_fetcher(inbox: mpsc::Sender<Inbound>, notices: Arc<dyn Fn(Notice) + Send + Sync>) -> std::io::Result<KeyFetcher> {
+pub(crate) fn key_fetcher(
+    inbox: mpsc::Sender<Inbound>,
+    notices: Arc<dyn Fn(Notice) + Send + Sync>,
+) -> std::io::Result<KeyFetcher> {
     KeyFetcher::start(move |query, answer, error| {
         notices(match error {
-            Some(error) => Notice::KeysUnavailable { source: query.source.clone(), error: error.to_string().into() },
+            Some(error) => {
+                Notice::KeysUnavailable { source: query.source.clone(), error: error.to_string().into() }
+            }
             None => Notice::KeysFetched { source: query.source.clone() },
         });
         let _ = inbox.blocking_send(Inbound::Answer(answer));

@@ -12,13 +12,7 @@ use tokio::sync::mpsc;
 #[derive(Debug)]
 pub(crate) enum Inbound {
     /// A connection is up: accepted, or opened on the engine's order.
-    Up {
-        flow: FlowId,
-        listener: u16,
-        local: SocketAddr,
-        remote: SocketAddr,
-        out: StreamOut,
-    },
+    Up { flow: FlowId, listener: u16, local: SocketAddr, remote: SocketAddr, out: StreamOut },
     /// What one read of a connection brought.
     Arrived(Batch),
     /// A connection was silent for long. It goes on only if the engine has a use for it.

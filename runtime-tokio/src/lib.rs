@@ -31,6 +31,7 @@ mod inbox;
 mod server;
 mod stream;
 mod udp;
+mod watched;
 
 pub use b2bua::{SimpleB2bua, machine_domain};
 pub use bind::{Granted, everywhere};

@@ -1,6 +1,8 @@
 //! From a configuration to a running server: bind everything, then start the engine's thread and the acceptors.
 
+use std::convert::Infallible;
 use std::sync::Arc;
+use std::time::Duration;
 
 use strowger_core::Engine;
 use strowger_core::config::{Config, ListenerConfig};
@@ -21,6 +23,9 @@ use crate::udp::UdpPort;
 
 /// Requests of handles that may wait for the engine.
 const CALLS: usize = 256;
+
+/// How long connections may take to write what the engine said last.
+const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// Where handles send to before there is a server, and after.
 pub(crate) struct Line {
@@ -48,6 +53,7 @@ pub struct Server {
     listeners: Vec<ListenerConfig>,
     granted: Vec<Granted>,
     done: Awaited<()>,
+    gone: mpsc::Receiver<Infallible>,
 }
 
 impl Server {
@@ -57,7 +63,12 @@ impl Server {
         Server::start_on(Line::new(), config, options, hooks)
     }
 
-    pub(crate) fn start_on(line: Line, config: Config, options: Options, hooks: Hooks) -> Result<Server, StartError> {
+    pub(crate) fn start_on(
+        line: Line,
+        config: Config,
+        options: Options,
+        hooks: Hooks,
+    ) -> Result<Server, StartError> {
         let ambient = tokio::runtime::Handle::try_current().map_err(|_| StartError::NoRuntime)?;
         // Faults of the configuration are told before anything is bound.
         config.clone().validate().map_err(StartError::Config)?;
@@ -68,11 +79,13 @@ impl Server {
 
         let clock = Clock::start();
         let (sender, inbox) = mpsc::channel(options.inbox.max(1));
+        let (alive, gone) = mpsc::channel(1);
         let streams = Streams {
             inbox: sender.clone(),
             clock: clock.clone(),
             options: Arc::new(options.stream.clone()),
             message_bytes: settings.limits.message_bytes,
+            alive,
         };
         let ids = FlowIds::new();
         let admission = Admission::new(options.stream.connections, options.stream.connections_per_source);
@@ -106,15 +119,27 @@ impl Server {
             let udp = udp.into_iter().map(|bound| UdpPort::new(ids.next(), bound, pending));
             let udp = udp.collect::<Result<Vec<_>, _>>()?;
             let state = LoopState::default();
-            let run =
-                EngineLoop { engine, clock, udp, listeners, inbox, calls, hooks, keys, ambient, streams, options, state };
+            let run = EngineLoop {
+                engine,
+                clock,
+                udp,
+                listeners,
+                inbox,
+                calls,
+                hooks,
+                keys,
+                ambient,
+                streams,
+                options,
+                state,
+            };
             Ok(run.run())
         };
         spawn(make, promise).map_err(StartError::Thread)?;
         for acceptor in acceptors {
             tokio::spawn(acceptor.run());
         }
-        Ok(Server { handle, listeners: sockets.listeners, granted, done })
+        Ok(Server { handle, listeners: sockets.listeners, granted, done, gone })
     }
 
     /// The listeners with their real ports, in the order of the configuration. A configuration for
@@ -133,9 +158,13 @@ impl Server {
         self.handle.clone()
     }
 
-    /// Waits until the server has ended: drained, or shut down by a handle.
-    pub async fn stopped(self) -> Result<(), StartError> {
-        self.done.await.ok_or(StartError::Ended)
+    /// Waits until the server has ended: drained, or shut down by a handle, and its connections have written what was
+    /// said last.
+    pub async fn stopped(mut self) -> Result<(), StartError> {
+        self.done.await.ok_or(StartError::Ended)?;
+        // A peer that does not read does not hold the end up.
+        let _ = tokio::time::timeout(LAST_WORDS, self.gone.recv()).await;
+        Ok(())
     }
 }
 

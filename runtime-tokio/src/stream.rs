@@ -1,6 +1,7 @@
 //! One task per stream connection: it owns the socket and a [`Connection`], and moves bytes between them.
 
 use std::cell::RefCell;
+use std::convert::Infallible;
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -30,6 +31,9 @@ pub(crate) struct Streams {
     pub(crate) clock: Clock,
     pub(crate) options: Arc<StreamOptions>,
     pub(crate) message_bytes: usize,
+    /// Held by everything that may still write; never sent on.
+    #[allow(dead_code)] // That it is held is its use.
+    pub(crate) alive: mpsc::Sender<Infallible>,
 }
 
 /// The engine's orders to one connection, and the budget they are counted in.

@@ -33,7 +33,11 @@ pub fn text(plan: &Plan, listeners: &[ListenerConfig], http: HttpAddr, audience:
         line(&mut out, if i == 0 { "Listening" } else { "" }, &listening(listener));
     }
     for (i, domain) in plan.config.domains.iter().enumerate() {
-        let also = if domain.aliases.is_empty() { String::new() } else { format!(" (also {})", domain.aliases.join(", ")) };
+        let also = if domain.aliases.is_empty() {
+            String::new()
+        } else {
+            format!(" (also {})", domain.aliases.join(", "))
+        };
         line(&mut out, if i == 0 { "Domain" } else { "" }, &format!("{}{also}", domain.name));
     }
     match (&plan.demo, plan::accounts_file(plan)) {
@@ -42,7 +46,8 @@ pub fn text(plan: &Plan, listeners: &[ListenerConfig], http: HttpAddr, audience:
             line(&mut out, "Accounts", &format!("{}; passwords in {}", names.join(", "), file.display()));
             if audience == Audience::Person {
                 for account in accounts {
-                    let password = account.password.as_ref().map_or("(hashed)", |password| password.0.as_str());
+                    let password =
+                        account.password.as_ref().map_or("(hashed)", |password| password.0.as_str());
                     line(&mut out, "", &format!("{}  {password}", account.username));
                 }
             }

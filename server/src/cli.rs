@@ -116,7 +116,9 @@ impl std::str::FromStr for HttpAddr {
         if text == "off" {
             return Ok(HttpAddr::Off);
         }
-        text.parse().map(HttpAddr::At).map_err(|_| "write an address and a port, such as 127.0.0.1:9060, or \"off\"".into())
+        text.parse()
+            .map(HttpAddr::At)
+            .map_err(|_| "write an address and a port, such as 127.0.0.1:9060, or \"off\"".into())
     }
 }
 
@@ -166,7 +168,9 @@ mod tests {
 
     #[test]
     fn options_of_serve_stand_with_and_without_its_name() {
-        for args in [&["strowger", "serve", "--listen", "udp:[::1]:0"][..], &["strowger", "--listen", "udp:[::1]:0"]] {
+        for args in
+            [&["strowger", "serve", "--listen", "udp:[::1]:0"][..], &["strowger", "--listen", "udp:[::1]:0"]]
+        {
             let cli = Cli::try_parse_from(args).expect("valid");
             let serve = match cli.command {
                 Some(Command::Serve(serve)) => serve,

@@ -99,7 +99,9 @@ fn command_line(plan: &mut Plan, args: &ServeArgs) {
     if !args.listen.is_empty() {
         plan.config.listeners = args.listen.iter().cloned().map(ListenerConfig::from).collect();
     }
-    if let (Some(name), Some(first), true) = (&args.domain, plan.config.domains.first_mut(), args.config.is_some()) {
+    if let (Some(name), Some(first), true) =
+        (&args.domain, plan.config.domains.first_mut(), args.config.is_some())
+    {
         first.name.clone_from(name);
     }
     if let Some(http) = args.http {

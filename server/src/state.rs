@@ -88,14 +88,18 @@ impl StateDir {
     }
 
     fn complain(&self, verb: &str, path: &Path, error: &io::Error) -> Complaint {
-        Complaint(format!("cannot {verb} {}: {error}. Choose another state folder with --state-dir.", path.display()))
+        Complaint(format!(
+            "cannot {verb} {}: {error}. Choose another state folder with --state-dir.",
+            path.display()
+        ))
     }
 }
 
 /// systemd's folder, else the user's, else one here.
 #[allow(clippy::disallowed_methods)] // The environment is where a server's places come from.
 fn default_place() -> PathBuf {
-    let folder = |name: &str| std::env::var(name).ok().filter(|value| value.starts_with('/')).map(PathBuf::from);
+    let folder =
+        |name: &str| std::env::var(name).ok().filter(|value| value.starts_with('/')).map(PathBuf::from);
     folder("STATE_DIRECTORY")
         .or_else(|| folder("XDG_STATE_HOME").map(|home| home.join("strowger")))
         .or_else(|| folder("HOME").map(|home| home.join(".local/state/strowger")))

@@ -104,10 +104,19 @@ pub struct Connection {
 
 impl Connection {
     /// A plain TCP connection. Messages longer than `message_bytes` cannot be framed.
-    pub fn plain(now: Time, opened: Opened, message_bytes: usize, options: &StreamOptions, backlog: Backlog) -> Connection {
+    pub fn plain(
+        now: Time,
+        opened: Opened,
+        message_bytes: usize,
+        options: &StreamOptions,
+        backlog: Backlog,
+    ) -> Connection {
         Connection {
             layer: Layer::Plain,
-            framer: Framer::new(message_bytes),
+            framer: match opened {
+                Opened::ByPeer => Framer::new(message_bytes),
+                Opened::ByUs => Framer::opened(message_bytes),
+            },
             out: WriteQueue::default(),
             backlog,
             reading: true,

@@ -35,4 +35,3 @@ pub fn seed() -> [u8; 32] {
     getrandom::fill(&mut seed).expect("the operating system gives random bytes");
     seed
 }
-

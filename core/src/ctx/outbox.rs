@@ -90,8 +90,8 @@ impl Outbox {
     }
 
     /// Sends a keep-alive.
-    pub(crate) fn ping(&mut self, flow: FlowId, remote: core::net::SocketAddr) {
-        self.queue.push_back(Command::Ping { flow, remote });
+    pub(crate) fn ping(&mut self, flow: FlowId, remote: core::net::SocketAddr, local: core::net::SocketAddr) {
+        self.queue.push_back(Command::Ping { flow, remote, local });
     }
 
     /// Anything else.

@@ -39,6 +39,8 @@ pub enum Command {
         flow: FlowId,
         /// To whom.
         remote: SocketAddr,
+        /// From which of our addresses: a NAT forwards only what comes from where the phone sent to.
+        local: SocketAddr,
     },
     /// Find something out and come back with [`Input::Answer`](super::Input::Answer).
     Ask(Query),

@@ -139,7 +139,7 @@ impl Registrar {
         let Some(config) = ctx.settings.registrar.as_ref() else { return };
         if let Some(flow) = self.sockets.of(ctx, binding) {
             ctx.stats.count(Counter::Pings);
-            ctx.out.ping(flow, binding.received());
+            ctx.out.ping(flow, binding.received(), binding.local());
         }
         arm_ping(ctx, config, key, binding);
     }

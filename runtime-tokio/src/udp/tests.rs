@@ -27,7 +27,8 @@ async fn collect(port: &UdpPort, wanted: usize) -> Vec<(SocketAddr, SocketAddr, 
     let mut seen = Vec::new();
     while seen.len() < wanted {
         std::future::poll_fn(|cx| port.poll_ready(cx)).await;
-        while port.receive(&mut buffer, |remote, local, data| seen.push((remote, local, data.to_vec()))) > 0 {}
+        while port.receive(&mut buffer, |remote, local, data| seen.push((remote, local, data.to_vec()))) > 0 {
+        }
     }
     seen
 }
@@ -40,9 +41,13 @@ async fn a_burst_is_received_whole_and_in_order() {
         client.send_to(&i.to_be_bytes(), port.local).expect("sent");
     }
     let seen = collect(&port, 200).await;
-    let numbers: Vec<u32> = seen.iter().map(|(_, _, data)| u32::from_be_bytes(data[..].try_into().expect("4 bytes"))).collect();
+    let numbers: Vec<u32> =
+        seen.iter().map(|(_, _, data)| u32::from_be_bytes(data[..].try_into().expect("4 bytes"))).collect();
     assert_eq!(numbers, (0..200).collect::<Vec<_>>());
-    assert!(seen.iter().all(|(remote, local, _)| *remote == client.local_addr().expect("bound") && *local == port.local));
+    assert!(
+        seen.iter()
+            .all(|(remote, local, _)| *remote == client.local_addr().expect("bound") && *local == port.local)
+    );
 }
 
 #[tokio::test]
@@ -77,12 +82,18 @@ async fn large_datagrams_pass_both_ways() {
 #[cfg(target_os = "linux")]
 #[tokio::test]
 async fn large_datagrams_are_fragmented_and_not_dropped() {
-    use rustix::net::sockopt::{Ipv4PathMtuDiscovery, Ipv6PathMtuDiscovery, ip_mtu_discover, ipv6_mtu_discover};
-    assert_eq!(ip_mtu_discover(&port("127.0.0.1:0").socket).expect("option"), Ipv4PathMtuDiscovery::DONT);
+    use rustix::net::sockopt::{
+        Ipv4PathMtuDiscovery, Ipv6PathMtuDiscovery, ip_mtu_discover, ipv6_mtu_discover,
+    };
+    assert_eq!(
+        ip_mtu_discover(port("127.0.0.1:0").socket.socket()).expect("option"),
+        Ipv4PathMtuDiscovery::DONT
+    );
     if StdSocket::bind("[::1]:0").is_ok() {
         let port = port("[::1]:0");
-        assert_eq!(ipv6_mtu_discover(&port.socket).expect("option"), Ipv6PathMtuDiscovery::DONT);
-        let dont = nix::sys::socket::getsockopt(&port.socket, nix::sys::socket::sockopt::Ipv6DontFrag);
+        assert_eq!(ipv6_mtu_discover(port.socket.socket()).expect("option"), Ipv6PathMtuDiscovery::DONT);
+        let dont =
+            nix::sys::socket::getsockopt(port.socket.socket(), nix::sys::socket::sockopt::Ipv6DontFrag);
         assert_eq!(dont, Ok(false));
     }
 }

@@ -4,8 +4,8 @@ use std::fmt;
 use std::ops::Range;
 
 use strowger_core::config::ConfigError;
-use toml::de::{DeTable, DeValue};
 use toml::Spanned;
+use toml::de::{DeTable, DeValue};
 
 /// All faults of one file.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -168,7 +168,7 @@ fn find_value(value: &Spanned<DeValue<'_>>, path: &[Step]) -> Option<Range<usize
             Some(find_value(inner, rest).unwrap_or_else(|| found.span()))
         }
         (Step::Index(index), DeValue::Array(array)) => {
-            let inner = array.iter().nth(*index)?;
+            let inner = array.get(*index)?;
             Some(find_value(inner, rest).unwrap_or_else(|| inner.span()))
         }
         _ => None,
@@ -184,7 +184,7 @@ fn place(text: &str, span: Range<usize>) -> Place {
     Place {
         line: text[..start].matches('\n').count() + 1,
         column: text[line_start..start].chars().count() + 1,
-        text: if is_sensitive(text, start) { hide_quoted(line) } else { line.into() },
+        text: if is_sensitive(text, start) { hide_values(line) } else { line.into() },
         width: text[start..end].chars().count(),
     }
 }
@@ -199,24 +199,26 @@ fn floor(text: &str, mut at: usize) -> usize {
 
 /// True in sections where passwords and hashes stand, however their keys are misspelt.
 fn is_sensitive(text: &str, at: usize) -> bool {
-    let header = text[..floor(text, at)].lines().rev().map(str::trim_start).find(|line| line.starts_with('['));
+    let header =
+        text[..floor(text, at)].lines().rev().map(str::trim_start).find(|line| line.starts_with('['));
     header.is_some_and(|header| header.trim_start_matches('[').trim_start().starts_with("acc"))
 }
 
-/// The line with the inside of quotes replaced, character by character, so that columns stay true.
-fn hide_quoted(line: &str) -> String {
-    let mut quote = None;
+/// The line with its values replaced, character by character, so that columns stay true.
+fn hide_values(line: &str) -> String {
+    let (mut quote, mut value) = (None, false);
     line.chars()
         .map(|c| match quote {
-            None => {
-                quote = matches!(c, '"' | '\'').then_some(c);
-                c
-            }
             Some(open) if c == open => {
                 quote = None;
                 c
             }
             Some(_) => '*',
+            None => {
+                quote = matches!(c, '"' | '\'').then_some(c);
+                value |= c == '=';
+                if value && c.is_alphanumeric() { '*' } else { c }
+            }
         })
         .collect()
 }
@@ -286,8 +288,12 @@ mod tests {
 
     #[test]
     fn secrets_are_hidden_and_columns_stay() {
-        assert_eq!(hide_quoted(r#"pasword = "hush" # it's"#), r#"pasword = "****" # it'*"#);
-        assert_eq!(without_value("invalid type: integer `1234`, expected a string"), "invalid type, expected a string");
+        assert_eq!(hide_values(r#"pasword = "hush" # it's"#), r#"pasword = "****" # **'*"#);
+        assert_eq!(hide_values("password = 1234"), "password = ****");
+        assert_eq!(
+            without_value("invalid type: integer `1234`, expected a string"),
+            "invalid type, expected a string"
+        );
     }
 
     #[test]

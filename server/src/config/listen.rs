@@ -73,7 +73,7 @@ impl FromStr for Advertised {
         };
         let host = host.trim_matches(['[', ']']);
         let unusable = host.parse::<IpAddr>().is_ok_and(|ip| ip.is_unspecified());
-        if unusable || port == Some(0) || Host::parse_loose(host.as_bytes()).is_none() {
+        if unusable || port == Some(0) || Host::parse_bare(host.as_bytes()).is_err() {
             return Err(bad());
         }
         Ok(Advertised { host: host.into(), port })
@@ -110,8 +110,19 @@ mod tests {
 
     #[test]
     fn what_is_no_listener_says_how_to_write_one() {
-        for bad in ["", "5060", "udp:5060", "udp:::5060", "sctp:0.0.0.0:5060", "tls:0.0.0.0:5061", "udp:0.0.0.0:99999",
-            "udp:0.0.0.0:5060/", "udp:0.0.0.0:5060/0.0.0.0", "udp:0.0.0.0:5060/host:0", "udp:0.0.0.0:5060/a b"] {
+        for bad in [
+            "",
+            "5060",
+            "udp:5060",
+            "udp:::5060",
+            "sctp:0.0.0.0:5060",
+            "tls:0.0.0.0:5061",
+            "udp:0.0.0.0:99999",
+            "udp:0.0.0.0:5060/",
+            "udp:0.0.0.0:5060/0.0.0.0",
+            "udp:0.0.0.0:5060/host:0",
+            "udp:0.0.0.0:5060/a b",
+        ] {
             let error = bad.parse::<Listen>().expect_err(bad);
             assert!(!error.is_empty());
         }

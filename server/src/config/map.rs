@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use strowger_core::config::{
-    AccountConfig, Config, ConfigError, DigestAlgorithm, DigestConfig, DomainConfig, IssuerConfig, JwtConfig, Limits,
-    ListenerConfig, OutboundMode, PathMode, Policies, RegistrarConfig, Timers,
+    AccountConfig, Config, ConfigError, DigestAlgorithm, DigestConfig, DomainConfig, IssuerConfig, JwtConfig,
+    Limits, ListenerConfig, OutboundMode, PathMode, Policies, RegistrarConfig, Timers,
 };
 use strowger_shell::jwks;
 use strowger_shell::options::Options;
@@ -119,7 +119,9 @@ fn tokens(from: file::Jwt, errors: &mut Vec<ConfigError>) -> JwtConfig {
         if !jwks::is_source(&from.jwks) {
             errors.push(ConfigError {
                 path: format!("jwt.issuers[{i}].jwks"),
-                message: "must be an https URL or the path of a file (http is accepted for this machine only)".into(),
+                message:
+                    "must be an https URL or the path of a file (http is accepted for this machine only)"
+                        .into(),
             });
         }
         let mut issuer = IssuerConfig {
@@ -162,7 +164,10 @@ fn registrar(from: file::Registrar, errors: &mut Vec<ConfigError>) -> Option<Reg
         let Some(Span(span)) = from else { return };
         match u32::try_from(span.as_secs()) {
             Ok(seconds) if span.subsec_nanos() == 0 => *to = seconds,
-            _ => errors.push(ConfigError { path: format!("registrar.{name}"), message: "must be whole seconds".into() }),
+            _ => errors.push(ConfigError {
+                path: format!("registrar.{name}"),
+                message: "must be whole seconds".into(),
+            }),
         }
     };
     seconds(&mut to.default_expires, from.default_expires, "default_expires");

@@ -16,8 +16,8 @@ use strowger_core::config::{AccountConfig, AuthPolicy, Config};
 use strowger_shell::options::Options;
 
 use crate::cli::{Complaint, HttpAddr, LogFormat};
-pub(crate) use map::SIP_PORT;
 pub use faults::{Fault, Faults, Place};
+pub(crate) use map::SIP_PORT;
 
 /// A file, understood.
 #[derive(Clone, Debug)]
@@ -62,7 +62,8 @@ pub fn load(file: &str, text: &str) -> Result<Loaded, Faults> {
 
 /// Understands a file of accounts.
 pub fn load_accounts(file: &str, text: &str) -> Result<Vec<AccountConfig>, Faults> {
-    let parsed: file::AccountsFile = toml::from_str(text).map_err(|error| Faults::of_toml(file, text, &error))?;
+    let parsed: file::AccountsFile =
+        toml::from_str(text).map_err(|error| Faults::of_toml(file, text, &error))?;
     let mut errors = Vec::new();
     let accounts = map::accounts(parsed.account, &mut errors);
     if errors.is_empty() { Ok(accounts) } else { Err(Faults::of_meaning(file, text, &errors)) }
@@ -72,7 +73,9 @@ pub fn load_accounts(file: &str, text: &str) -> Result<Vec<AccountConfig>, Fault
 pub fn warnings(config: &Config) -> Vec<String> {
     let mut warnings = Vec::new();
     let policies = &config.policies;
-    for (method, policy) in [("register", policies.register), ("invite", policies.invite), ("message", policies.message)] {
+    for (method, policy) in
+        [("register", policies.register), ("invite", policies.invite), ("message", policies.message)]
+    {
         if policy == AuthPolicy::Open {
             warnings.push(format!("auth.policy.{method} is \"open\": everybody may, without credentials"));
         }
@@ -84,10 +87,14 @@ pub fn warnings(config: &Config) -> Vec<String> {
         warnings.push("the registrar is off: REGISTER is answered with 405".into());
     }
     if config.jwt.as_ref().is_some_and(|jwt| jwt.allow_cleartext) {
-        warnings.push("auth.jwt.allow_cleartext lets tokens travel unencrypted: whoever listens can use them".into());
+        warnings.push(
+            "auth.jwt.allow_cleartext lets tokens travel unencrypted: whoever listens can use them".into(),
+        );
     }
     if config.jwt.as_ref().is_some_and(|jwt| jwt.authz_server.is_none()) {
-        warnings.push("auth.jwt.authz_server is not set: tokens are accepted, but no challenge offers Bearer".into());
+        warnings.push(
+            "auth.jwt.authz_server is not set: tokens are accepted, but no challenge offers Bearer".into(),
+        );
     }
     if config.digest.allow_no_qop {
         warnings.push("auth.digest.allow_no_qop accepts answers that can be replayed".into());

@@ -185,13 +185,13 @@ impl World {
                 }
                 self.schedule(self.now, Due::Broken { flow, reason: FlowDownReason::Shutdown });
             }
-            Command::Ping { flow, remote } => {
+            Command::Ping { flow, remote, local } => {
                 let payload = if flow == UDP4 || flow == UDP6 { &[0; 4][..] } else { b"\r\n\r\n" };
                 let payload = Bytes::from_static(payload);
                 self.transmit(&Transmit {
                     flow,
                     remote,
-                    local: remote,
+                    local,
                     since: self.now,
                     after: None,
                     payload,

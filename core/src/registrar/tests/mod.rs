@@ -155,7 +155,7 @@ impl World {
                 Command::Save(seq, Change::RemoveBinding { aor, id }) => {
                     format!("Save {} remove {aor} #{id}", seq.0)
                 }
-                Command::Ping { flow, remote } => format!("Ping {} {remote}", flow.0),
+                Command::Ping { flow, remote, .. } => format!("Ping {} {remote}", flow.0),
                 Command::Close { flow, reason } => format!("Close {} {reason:?}", flow.0),
                 other => format!("{other:?}"),
             };

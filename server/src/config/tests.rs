@@ -1,0 +1,223 @@
+use strowger_core::config::{DigestAlgorithm, MaxContacts, OutboundMode, PathMode};
+use strowger_core::door::Transport;
+
+use super::*;
+
+const EXAMPLE: &str = include_str!("../../strowger.example.toml");
+
+fn fault(text: &str) -> String {
+    load("strowger.toml", text).expect_err("a fault").to_string()
+}
+
+#[test]
+fn the_example_file_is_valid_and_says_what_is_default() {
+    let loaded = load("strowger.example.toml", EXAMPLE).expect("valid");
+    assert_eq!(loaded.config.domains[0].name, "example.com");
+    assert_eq!(loaded.config.accounts.len(), 2);
+    assert!(loaded.config.jwt.is_none());
+}
+
+/// Every line of the example that is commented out as `#key = value` is taken in: it must be known and valid too.
+#[test]
+fn what_the_example_only_mentions_exists() {
+    let taken_in: String = EXAMPLE
+        .lines()
+        .map(|line| match line.strip_prefix('#') {
+            Some(rest) if rest.starts_with(|c: char| c.is_ascii_lowercase() || c == '[') => {
+                format!("{rest}\n")
+            }
+            _ => format!("{line}\n"),
+        })
+        .collect();
+    let loaded = load("strowger.example.toml", &taken_in).map_err(|faults| faults.to_string());
+    let loaded = loaded.unwrap_or_else(|faults| panic!("{faults}"));
+    let jwt = loaded.config.jwt.expect("tokens");
+    assert_eq!(jwt.issuers[0].audiences, ["sip.example.com"]);
+    assert!(matches!(loaded.config.registrar.expect("on").path, PathMode::From(_)));
+}
+
+#[test]
+fn an_empty_file_is_a_server_without_accounts() {
+    let loaded = load("strowger.toml", "").expect("valid");
+    assert!(loaded.config.registrar.is_some() && loaded.config.allowed_sources.is_empty());
+    assert!(warnings(&loaded.config).iter().any(|warning| warning.contains("nobody can register")));
+}
+
+#[test]
+fn everything_reaches_the_engines_configuration() {
+    let loaded = load(
+        "strowger.toml",
+        r#"
+        [server]
+        name = "Exchange"
+        drain_timeout = "1m"
+        [[listen]]
+        bind = "udp:0.0.0.0:5060/203.0.113.5"
+        algorithms = ["md5"]
+        [[listen]]
+        bind = "tcp:[::1]:5062"
+        advertised = "sip.example.com:5080"
+        [[domain]]
+        name = "example.com"
+        aliases = ["example.net", "192.0.2.1"]
+        [[account]]
+        username = "alice"
+        password = "hush"
+        aors = ["alice@example.com", "sip:a@example.net"]
+        [[account]]
+        username = "bob"
+        ha1 = { SHA-256 = "0000000000000000000000000000000000000000000000000000000000000000" }
+        algorithms = ["SHA-256"]
+        disabled = true
+        [auth.digest]
+        realm = "exchange"
+        algorithms = ["SHA-512-256", "MD5"]
+        nonce_lifetime = 60
+        [auth.policy]
+        options = "digest"
+        [registrar]
+        default_expires = "10m"
+        max_expires = "20m"
+        max_contacts = 3
+        past_max_contacts = "refuse"
+        outbound = false
+        [limits]
+        message = "32KiB"
+        transactions = "1MiB"
+        [connections]
+        per_source = 7
+        idle = "90s"
+        [timers]
+        t1 = "250ms"
+        [network]
+        trusted = ["10.0.0.0/8"]
+        [http]
+        listen = "off"
+        [log]
+        format = "json"
+        "#,
+    );
+    let Loaded { config, options, drain_timeout, http, log_format, .. } =
+        loaded.unwrap_or_else(|f| panic!("{f}"));
+    assert_eq!((config.server_name.as_str(), drain_timeout), ("Exchange", Duration::from_secs(60)));
+    assert_eq!(config.listeners[0].advertised, Some(("203.0.113.5".into(), None)));
+    assert_eq!(config.listeners[0].algorithms, Some(vec![DigestAlgorithm::Md5]));
+    assert_eq!(config.listeners[1].transport, Transport::Tcp);
+    assert_eq!(config.listeners[1].advertised, Some(("sip.example.com".into(), Some(5080))));
+    assert_eq!(config.accounts[0].aors.len(), 2);
+    assert!(config.accounts[1].disabled && config.accounts[1].ha1.len() == 1);
+    assert_eq!(config.digest.algorithms, [DigestAlgorithm::Sha512_256, DigestAlgorithm::Md5]);
+    assert_eq!(config.digest.nonce_lifetime, Duration::from_secs(60));
+    assert_eq!(config.policies.options, AuthPolicy::Digest);
+    let registrar = config.registrar.expect("on");
+    assert_eq!((registrar.default_expires, registrar.max_expires, registrar.max_contacts), (600, 1200, 3));
+    assert_eq!(registrar.max_contacts_policy, MaxContacts::Refuse);
+    assert_eq!(registrar.outbound, OutboundMode::Off);
+    assert_eq!((config.limits.message_bytes, config.limits.transaction_bytes), (32 << 10, 1 << 20));
+    assert_eq!((options.stream.connections_per_source, options.stream.idle), (7, Duration::from_secs(90)));
+    assert_eq!(config.timers.t1, Duration::from_millis(250));
+    assert_eq!(config.trusted.len(), 1);
+    assert_eq!((http, log_format), (Some(HttpAddr::Off), Some(LogFormat::Json)));
+}
+
+#[test]
+fn a_misspelt_key_is_named_with_what_was_meant() {
+    insta::assert_snapshot!(fault("[registrar]\nmax_contacts = 3\nmin_expire = \"30s\"\n"), @r#"
+strowger.toml, line 3, column 1: unknown key `min_expire`
+    3 | min_expire = "30s"
+      | ^^^^^^^^^^ did you mean `min_expires`?
+"#);
+}
+
+#[test]
+fn a_misspelt_section_is_named_with_what_was_meant() {
+    insta::assert_snapshot!(fault("[registar]\nmax_contacts = 3\n"), @r#"
+strowger.toml, line 1, column 2: unknown key `registar`
+    1 | [registar]
+      |  ^^^^^^^^ did you mean `registrar`?
+"#);
+}
+
+#[test]
+fn a_key_nobody_knows_is_named_with_those_there_are() {
+    insta::assert_snapshot!(fault("[timers]\ncolour = 1\n"), @r#"
+strowger.toml, line 2, column 1: unknown key `colour`
+    2 | colour = 1
+      | ^^^^^^ known here: t1, t2, t4
+"#);
+}
+
+#[test]
+fn a_value_without_its_unit_is_named() {
+    insta::assert_snapshot!(fault("[auth.digest]\nnonce_lifetime = \"5 parsecs\"\n"), @r#"
+strowger.toml, line 2, column 18: invalid value: string "5 parsecs", expected a length of time such as "500ms", "30s", "5m", "2h" or "1d"
+    2 | nonce_lifetime = "5 parsecs"
+      |                  ^^^^^^^^^^^
+"#);
+}
+
+#[test]
+fn a_listener_that_is_none_is_named() {
+    insta::assert_snapshot!(fault("[[listen]]\nbind = \"udp:5060\"\n"), @r#"
+strowger.toml, line 2, column 8: "5060" is not an address and a port: write it as 0.0.0.0:5060, 192.0.2.1:5060 or [::]:5060
+    2 | bind = "udp:5060"
+      |        ^^^^^^^^^^
+"#);
+}
+
+#[test]
+fn broken_toml_is_named() {
+    insta::assert_snapshot!(fault("[registrar\nmin_expires = 3\n"), @r#"
+strowger.toml, line 1, column 11: unclosed table, expected `]`
+    1 | [registrar
+      |           ^
+"#);
+}
+
+#[test]
+fn faults_of_meaning_are_named_by_line_and_all_at_once() {
+    let text = "[[domain]]\nname = \"example.com\"\n\n[registrar]\nmin_expires = \"2h\"\nmax_contacts = 0\n\n\
+                [[account]]\nusername = \"alice\"\npassword = \"hush\"\naors = [\"alice@elsewhere.org\"]\n";
+    insta::assert_snapshot!(fault(text), @r#"
+strowger.toml, line 4, column 1: registrar: min_expires <= default_expires <= max_expires is needed
+    4 | [registrar]
+      | ^^^^^^^^^^^
+strowger.toml, line 4, column 2: registrar.nat_max_expires: must be at least min_expires
+    4 | [registrar]
+      |  ^^^^^^^^^
+strowger.toml, line 5, column 15: registrar.min_expires: must be at most 3600 (RFC 3261 s10.3 step 7)
+    5 | min_expires = "2h"
+      |               ^^^^
+strowger.toml, line 6, column 16: registrar.max_contacts: must be above zero
+    6 | max_contacts = 0
+      |                ^
+strowger.toml, line 11, column 8: account no. 1.aors: "alice@elsewhere.org" is not user@domain of a configured domain
+   11 | aors = ["*******************"]
+      |        ^^^^^^^^^^^^^^^^^^^^^^^
+"#);
+}
+
+#[test]
+fn a_fault_beside_a_password_does_not_show_it() {
+    for text in [
+        "[[account]]\nusername = \"alice\"\npasword = \"hush-hush\"\n",
+        "[[account]]\nusername = \"alice\"\npassword = 8675309\n",
+        "[[account]]\nusername = \"alice\"\nha1 = { MD5 = \"hush-hush\" }\n",
+        "[[acount]]\nusername = \"alice\"\npassword = \"hush-hush\"\n",
+        "[[account]]\nusername = \"alice\" password = \"hush-hush\"\n",
+    ] {
+        let fault = fault(text);
+        assert!(!fault.contains("hush-hush") && !fault.contains("8675309"), "{fault}");
+    }
+}
+
+#[test]
+fn a_key_source_that_cannot_be_fetched_is_named() {
+    let text = "[auth.jwt]\n[[auth.jwt.issuer]]\nissuer = \"https://login.example\"\naudiences = [\"sip\"]\n\
+                jwks = \"http://login.example/keys\"\n";
+    insta::assert_snapshot!(fault(text), @r#"
+strowger.toml, line 5, column 8: auth.jwt.issuer no. 1.jwks: must be an https URL or the path of a file (http is accepted for this machine only)
+    5 | jwks = "http://login.example/keys"
+      |        ^^^^^^^^^^^^^^^^^^^^^^^^^^^
+"#);
+}

@@ -1,0 +1,163 @@
+//! Logs: one line per request's outcome and per change of a binding, as text or JSON, never with a secret in it. Lines
+//! are written by a thread of their own, so that a slow disk or terminal does not slow the engine.
+//!
+//! Everything a peer sent is written escaped: control bytes cannot forge a line or drive a terminal.
+
+use std::io::{self, IsTerminal};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::thread;
+
+use strowger_core::door::{AuthVerdict, BindingCause, BindingEvent, Event, Outcome};
+use strowger_core::stats::{AUTH_LABELS, auth_label};
+use strowger_tokio::{Notice, OnEvent};
+use tracing::Level;
+use tracing_subscriber::EnvFilter;
+
+use crate::cli::{Complaint, LogFormat};
+
+/// Lines that may wait for the writer; what comes beyond is lost and counted.
+const QUEUE: usize = 8192;
+
+/// Starts logging for the whole process, on standard error.
+pub fn start(format: LogFormat, level: &str) -> Result<(), Complaint> {
+    let filter = EnvFilter::try_new(level).map_err(|error| {
+        let hint = "write error, warn, info or debug, or directives such as info,strowger::request=warn";
+        Complaint(format!("{level:?} is not a log level: {error}. {hint}"))
+    })?;
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    let started = match format {
+        LogFormat::Text => builder.with_ansi(io::stderr().is_terminal()).try_init(),
+        LogFormat::Json => builder.json().flatten_event(true).with_current_span(false).try_init(),
+    };
+    // A second start in one process keeps the first one's log.
+    let _ = started;
+    Ok(())
+}
+
+/// Which events the engine shall tell, by what would be written.
+pub fn choose(tell: &mut strowger_core::config::Tell) {
+    tell.outcomes = tracing::enabled!(target: "strowger::request", Level::INFO);
+    tell.bindings = tracing::enabled!(target: "strowger::binding", Level::INFO);
+    tell.drops = tracing::enabled!(target: "strowger::drop", Level::DEBUG);
+}
+
+/// Lines lost because the writer was too slow.
+#[derive(Clone, Debug, Default)]
+pub struct Lost(Arc<AtomicU64>);
+
+impl Lost {
+    /// How many.
+    pub fn count(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// Starts the writer; the closure hands it events and never blocks.
+pub fn event_writer(lost: Lost) -> Result<OnEvent, Complaint> {
+    let (sender, events) = sync_channel(QUEUE);
+    let writer = thread::Builder::new().name("strowger-log".into());
+    writer
+        .spawn(move || write(events))
+        .map_err(|error| Complaint(format!("cannot start a thread: {error}")))?;
+    Ok(Box::new(move |event| {
+        if sender.try_send(event).is_err() {
+            lost.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }))
+}
+
+fn write(events: Receiver<Event>) {
+    for event in events {
+        match event {
+            Event::Outcome(outcome) => request(&outcome),
+            Event::Binding(change) => binding(&change),
+            Event::Dropped { remote, reason } => {
+                tracing::debug!(target: "strowger::drop", %remote, reason = reason.text(), "dropped");
+            }
+            Event::FlowLost { flow, bindings } => {
+                tracing::info!(target: "strowger::binding", flow = flow.0, bindings, "connection lost");
+            }
+            Event::Drained => tracing::info!(target: "strowger", "drained"),
+            _ => {}
+        }
+    }
+}
+
+fn request(outcome: &Outcome) {
+    let Outcome { method, status, call_id, aor, remote, transport, auth, nanos } = outcome;
+    let (method, call_id, aor): (&str, &str, &str) = (method, call_id, aor);
+    let (transport, auth) = (transport.uri_param(), verdict(*auth));
+    let ms = *nanos as f64 / 1e6;
+    tracing::info!(target: "strowger::request", method, status, aor, call_id, %remote, transport, auth, ms, "request");
+}
+
+fn binding(change: &BindingEvent) {
+    let BindingEvent { cause, binding } = change;
+    let (aor, contact): (&str, &str) = (&binding.aor, &binding.contact);
+    let (source, transport) = (binding.received, binding.transport.uri_param());
+    let (expires, reachable) = (binding.expires_at.as_secs(), binding.reachable);
+    let user_agent: &str = &binding.user_agent;
+    let cause = match cause {
+        BindingCause::Registered => "registered",
+        // One line per refresh of every phone would say little: the request's own line has it.
+        BindingCause::Refreshed => {
+            tracing::debug!(target: "strowger::binding", cause = "refreshed", aor, contact, %source, expires, "binding");
+            return;
+        }
+        BindingCause::Moved => "moved",
+        BindingCause::Expired => "expired",
+        BindingCause::Unregistered => "unregistered",
+        BindingCause::Replaced => "replaced",
+        BindingCause::Removed => "removed",
+        BindingCause::Unreachable => "unreachable",
+        BindingCause::Expiring => "expiring",
+    };
+    tracing::info!(
+        target: "strowger::binding", cause, aor, contact, %source, transport, expires, reachable, user_agent, "binding"
+    );
+}
+
+fn verdict(verdict: AuthVerdict) -> &'static str {
+    AUTH_LABELS.get(auth_label(verdict)).copied().unwrap_or("unknown")
+}
+
+/// Logs how the operation goes.
+pub fn notice(notice: Notice) {
+    match notice {
+        Notice::KeysFetched { source } => {
+            tracing::info!(target: "strowger::keys", source = &*source, "keys fetched")
+        }
+        Notice::KeysUnavailable { source, error } => {
+            tracing::warn!(target: "strowger::keys", source = &*source, error = &*error, "keys unavailable, will retry");
+        }
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bad_level_is_named() {
+        let error = start(LogFormat::Text, "strowger=loud").expect_err("no such level");
+        assert!(error.0.contains("loud"), "{error}");
+    }
+
+    #[test]
+    fn a_writer_that_is_gone_loses_lines_and_counts_them() {
+        let lost = Lost::default();
+        let (sender, events) = sync_channel(1);
+        drop(events);
+        let counted = lost.clone();
+        let tell = move |event: Event| {
+            if sender.try_send(event).is_err() {
+                counted.0.fetch_add(1, Ordering::Relaxed);
+            }
+        };
+        tell(Event::Drained);
+        assert_eq!(lost.count(), 1);
+    }
+}

@@ -1,0 +1,223 @@
+//! `strowger serve`: put everything together, say so, and obey signals until the end.
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use strowger_core::config::ListenerConfig;
+use strowger_core::door::Transport;
+use strowger_tokio::{Handle, Hooks, Server, StartError};
+
+use crate::banner::{self, Audience};
+use crate::cli::{Complaint, HttpAddr, ServeArgs};
+use crate::http::{self, Pages};
+use crate::logs::{self, Lost};
+use crate::plan::{self, Occasion, Plan};
+
+/// Runs a server until it is told to end.
+pub fn run(args: ServeArgs) -> Result<ExitCode, Complaint> {
+    let mut plan = plan::make(&args, Occasion::Start)?;
+    logs::start(plan.log_format, &plan.log_level)?;
+    logs::choose(&mut plan.config.tell);
+    raise_file_limit();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| Complaint(format!("cannot start: {error}")))?;
+    runtime.block_on(serve(args, plan))
+}
+
+async fn serve(args: ServeArgs, plan: Plan) -> Result<ExitCode, Complaint> {
+    let mut signals =
+        Signals::new().map_err(|error| Complaint(format!("cannot receive signals: {error}")))?;
+    let lost = Lost::default();
+    let hooks = Hooks {
+        on_event: Some(logs::event_writer(lost.clone())?),
+        on_notice: Some(Arc::new(logs::notice)),
+        credentials: None,
+    };
+    let server = Server::start(plan.config.clone(), plan.options.clone(), hooks).map_err(complaint)?;
+    let (handle, listeners) = (server.handle(), server.listeners().to_vec());
+    let draining = Arc::new(AtomicBool::new(false));
+    let pages = Pages { handle: handle.clone(), draining: draining.clone(), lost };
+    let http = open_http(plan.http, pages).await;
+    warn(&plan, &server);
+    say(&banner::text(&plan, &listeners, http, Audience::of_stdout()));
+
+    let mut stopped = std::pin::pin!(server.stopped());
+    loop {
+        tokio::select! {
+            done = &mut stopped => {
+                done.map_err(complaint)?;
+                tracing::info!(target: "strowger", "stopped");
+                return Ok(ExitCode::SUCCESS);
+            }
+            signal = signals.next() => match signal {
+                Signal::Reload => reload(&args, &plan, &listeners, &handle),
+                // The first asks, the second insists.
+                Signal::End if draining.swap(true, Ordering::Relaxed) => {
+                    tracing::warn!(target: "strowger", "told again to end: ending now");
+                    return Ok(ExitCode::SUCCESS);
+                }
+                Signal::End => {
+                    tracing::info!(target: "strowger", limit = ?plan.drain_timeout, "draining; a second signal ends at once");
+                    if handle.drain(plan.drain_timeout).is_err() {
+                        return Ok(ExitCode::SUCCESS);
+                    }
+                }
+            },
+        }
+    }
+}
+
+/// Reads accounts, keys and policy again. A fault keeps what was.
+fn reload(args: &ServeArgs, running: &Plan, listeners: &[ListenerConfig], handle: &Handle) {
+    let boot = running.config.digest.boot_epoch;
+    let mut plan = match plan::make(args, Occasion::Reload(boot)) {
+        Ok(plan) => plan,
+        Err(Complaint(complaint)) => {
+            // One line, also for faults that show the place in the file.
+            let error = complaint.lines().map(str::trim).collect::<Vec<_>>().join(" ");
+            tracing::error!(target: "strowger", %error, "reload failed, the old settings stay");
+            return;
+        }
+    };
+    if plan.config.listeners != running.config.listeners || plan.options != running.options {
+        tracing::warn!(target: "strowger", "changed listeners and connection limits need a restart; the old ones stay");
+    }
+    plan.config.listeners = listeners.to_vec();
+    logs::choose(&mut plan.config.tell);
+    let accounts = plan.config.accounts.len();
+    match plan.config.validate() {
+        Ok(settings) => match handle.reload(settings) {
+            Ok(()) => tracing::info!(target: "strowger", accounts, "reloaded"),
+            Err(error) => tracing::error!(target: "strowger", %error, "reload failed, the old settings stay"),
+        },
+        Err(faults) => {
+            let faults = faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+            tracing::error!(target: "strowger", error = %faults, "reload failed, the old settings stay");
+        }
+    }
+}
+
+/// Serves metrics; without them the server still serves phones.
+async fn open_http(wanted: HttpAddr, pages: Pages) -> HttpAddr {
+    let HttpAddr::At(addr) = wanted else { return HttpAddr::Off };
+    match http::serve(addr, pages).await {
+        Ok(bound) => HttpAddr::At(bound),
+        Err(error) => {
+            tracing::warn!(target: "strowger", %addr, %error, "no metrics: the address cannot be had; choose another with --http");
+            HttpAddr::Off
+        }
+    }
+}
+
+fn warn(plan: &Plan, server: &Server) {
+    for warning in &plan.warnings {
+        tracing::warn!(target: "strowger", "{warning}");
+    }
+    // The system counts its own overhead: what it grants for a request is twice as much.
+    let wanted = plan.options.datagram.socket_buffer;
+    let receive = server.granted().iter().map(|granted| granted.receive).min().unwrap_or(usize::MAX);
+    if receive < wanted {
+        let hint =
+            "bursts may be lost; as root: sysctl -w net.core.rmem_max=4194304 net.core.wmem_max=4194304";
+        tracing::warn!(target: "strowger", granted = receive, wanted, "small UDP receive buffer: {hint}");
+    }
+}
+
+fn say(text: &str) {
+    // Nobody may be reading.
+    let _ = io::stdout().lock().write_all(text.as_bytes());
+    let _ = io::stdout().lock().flush();
+}
+
+fn complaint(error: StartError) -> Complaint {
+    Complaint(match error {
+        StartError::Bind { transport, addr, source } => {
+            let proto = transport.uri_param();
+            let advice = match (source.kind(), transport) {
+                (io::ErrorKind::AddrInUse, _) => format!(
+                    "another program has this port. End it (ss -lp{} 'sport = :{}' shows it), or choose another: \
+                     --listen {proto}:{}:PORT",
+                    if transport == Transport::Udp { "u" } else { "t" },
+                    addr.port(),
+                    if addr.is_ipv6() { format!("[{}]", addr.ip()) } else { addr.ip().to_string() },
+                ),
+                (io::ErrorKind::PermissionDenied, _) => {
+                    "ports below 1024 need a privilege (CAP_NET_BIND_SERVICE); choose a higher one".into()
+                }
+                (io::ErrorKind::AddrNotAvailable, _) => "this machine does not have that address".into(),
+                _ => "choose another address or port with --listen".into(),
+            };
+            format!("cannot listen on {proto}:{addr}: {source}. {advice}")
+        }
+        StartError::Config(faults) => {
+            let faults = faults.iter().map(ToString::to_string).collect::<Vec<_>>();
+            format!("the settings are not right: {}", faults.join("; "))
+        }
+        other => other.to_string(),
+    })
+}
+
+/// What signals ask for.
+enum Signal {
+    End,
+    Reload,
+}
+
+#[cfg(unix)]
+struct Signals {
+    term: tokio::signal::unix::Signal,
+    int: tokio::signal::unix::Signal,
+    hup: tokio::signal::unix::Signal,
+}
+
+#[cfg(unix)]
+impl Signals {
+    fn new() -> io::Result<Signals> {
+        use tokio::signal::unix::{SignalKind, signal};
+        Ok(Signals {
+            term: signal(SignalKind::terminate())?,
+            int: signal(SignalKind::interrupt())?,
+            hup: signal(SignalKind::hangup())?,
+        })
+    }
+
+    async fn next(&mut self) -> Signal {
+        tokio::select! {
+            _ = self.term.recv() => Signal::End,
+            _ = self.int.recv() => Signal::End,
+            _ = self.hup.recv() => Signal::Reload,
+        }
+    }
+}
+
+#[cfg(not(unix))]
+struct Signals;
+
+#[cfg(not(unix))]
+impl Signals {
+    fn new() -> io::Result<Signals> {
+        Ok(Signals)
+    }
+
+    async fn next(&mut self) -> Signal {
+        match tokio::signal::ctrl_c().await {
+            Ok(()) => Signal::End,
+            Err(_) => std::future::pending().await,
+        }
+    }
+}
+
+/// Thousands of connections need as many file descriptors: the soft limit is raised to the hard one.
+#[cfg(unix)]
+fn raise_file_limit() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    // With the limit as it is, accepting pauses earlier.
+    let _ = setrlimit(Resource::Nofile, limit);
+}
+
+#[cfg(not(unix))]
+fn raise_file_limit() {}
