@@ -9,7 +9,7 @@
 //! - *pollers*: [`poll_arrival`](Connection::poll_arrival) until it is empty, [`output`](Connection::output) while
 //!   there is something to write.
 //!
-//! What lies between the socket and SIP (TLS, WebSocket) is a [`Layer`]; plain TCP has none.
+//! What lies between the socket and SIP (TLS, WebSocket) is a `Layer`; plain TCP has none.
 
 use std::io::IoSlice;
 use std::time::Duration;

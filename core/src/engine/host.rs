@@ -26,14 +26,12 @@ impl Engine {
                 self.rooms.registrar.flow_up(&up);
                 self.house.flows.insert(up);
             }
-            Input::FlowDown { flow, reason } => {
-                if self.house.flows.remove(flow).is_some() {
-                    let mut ctx = self.house.ctx();
-                    // Nothing of ours was asked over it yet: there is no usage to tell.
-                    drop(self.rooms.txn.on_flow_down(&mut ctx, flow));
-                    self.rooms.registrar.flow_down(&mut ctx, flow, reason);
-                    self.rooms.registrar.tell_pending(&mut ctx);
-                }
+            Input::FlowDown { flow, reason } if self.house.flows.remove(flow).is_some() => {
+                let mut ctx = self.house.ctx();
+                // Nothing of ours was asked over it yet: there is no usage to tell.
+                drop(self.rooms.txn.on_flow_down(&mut ctx, flow));
+                self.rooms.registrar.flow_down(&mut ctx, flow, reason);
+                self.rooms.registrar.tell_pending(&mut ctx);
             }
             _ => {}
         }

@@ -56,7 +56,7 @@ impl<'m> Message<'m> {
             uri,
             via,
             from,
-            to: self.to_beside(&from)?,
+            to: self.read_to_beside(&from)?,
             call_id: self.call_id()?,
             cseq: self.cseq()?,
             max_forwards: self.max_forwards()?,
@@ -129,7 +129,7 @@ impl<'m> Message<'m> {
         self.address(Header::To)
     }
 
-    fn to_beside(&self, from: &NameAddr<'m>) -> Result<NameAddr<'m>, ParseError> {
+    fn read_to_beside(&self, from: &NameAddr<'m>) -> Result<NameAddr<'m>, ParseError> {
         let value = self.header(Header::To).ok_or(missing(Header::To))?;
         let beside = (self.header(Header::From).unwrap_or_default(), from);
         NameAddr::read_beside(value, beside).map_err(|e| ParseError::new(Header::To.name(), e))

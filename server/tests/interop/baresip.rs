@@ -85,8 +85,8 @@ impl Baresip {
         let mut all = String::new();
         while Instant::now() < end {
             let said = self.command("reginfo");
-            // In colour: an escape sequence ends before the word and another one starts behind it.
-            let state = |word: &str| said.contains(&format!("m{word}\\u001"));
+            // In colour: an escape sequence ends right before the word, which may be padded.
+            let state = |word: &str| said.contains(&format!("m{word}"));
             if said.contains("REGISTER_OK") || state("OK") {
                 return true;
             }

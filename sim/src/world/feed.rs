@@ -188,14 +188,7 @@ impl World {
             Command::Ping { flow, remote, local } => {
                 let payload = if flow == UDP4 || flow == UDP6 { &[0; 4][..] } else { b"\r\n\r\n" };
                 let payload = Bytes::from_static(payload);
-                self.transmit(&Transmit {
-                    flow,
-                    remote,
-                    local,
-                    since: self.now,
-                    after: None,
-                    payload,
-                });
+                self.transmit(&Transmit { flow, remote, local, since: self.now, after: None, payload });
             }
             Command::Ask(query) => self.ask(query),
             Command::Save(seq, change) => {
