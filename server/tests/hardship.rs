@@ -15,7 +15,7 @@ fn serves(server: &Running, state: &std::path::Path) {
     let password = demo_password(state, "1001");
     let mut phone = Phone::udp(server.addr("udp"), "1001", "127.0.0.1");
     let start = Instant::now();
-    assert!(phone.register(DigestAlgorithm::Sha256, &password).starts_with("SIP/2.0 200 "));
+    assert!(phone.register(DigestAlgorithm::Md5, &password).starts_with("SIP/2.0 200 "));
     // Two round trips; the machine of the test may be busy with other things.
     assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
 }
