@@ -88,11 +88,10 @@ pub struct Wheel<T: Copy> {
 struct Slot {
     head: u32,
     tail: u32,
-    /// The first tick in the list; `UNKNOWN` after the timer that had it was disarmed. Not kept on level 0.
+    /// No timer in the list is before this tick, and one was at it. Not kept on level 0.
     min: u64,
 }
 
-const UNKNOWN: u64 = 0;
 const EMPTY: Slot = Slot { head: NIL, tail: NIL, min: u64::MAX };
 
 /// Where a list is.
@@ -176,9 +175,6 @@ impl<T: Copy> Wheel<T> {
             NIL => slot.tail = prev,
             _ => self.entries[next as usize].prev = prev,
         }
-        if slot.min == tick {
-            slot.min = UNKNOWN;
-        }
         if slot.head == NIL {
             match place {
                 Place::Slot(level, at) => self.vacate(level, at),
@@ -195,14 +191,17 @@ impl<T: Copy> Wheel<T> {
         (entry.generation == key.generation && key.generation != 0).then(|| Time::from_millis(entry.tick))
     }
 
-    /// The tick of the earliest timer, exactly.
+    /// When to look again: the tick of the earliest timer, or of one that was disarmed and would have come before it.
+    ///
+    /// To look at such a tick in vain puts the wheel right, and happens at most once per level. To know the earliest
+    /// timer exactly after each disarming would cost a walk over all timers of its slot.
     pub fn next_deadline(&self) -> Option<Time> {
-        let list = match self.first() {
-            Some((0, at)) => return Some(Time::from_millis(self.position & !SLOT_MASK | at as u64)),
-            Some((level, at)) => &self.slots[level][at],
-            None => self.blocks.first_key_value()?.1,
+        let tick = match self.first() {
+            Some((0, at)) => self.position & !SLOT_MASK | at as u64,
+            Some((level, at)) => self.slots[level][at].min,
+            None => self.blocks.first_key_value()?.1.min,
         };
-        Some(Time::from_millis(if list.min == UNKNOWN { earliest(&self.entries, list) } else { list.min }))
+        Some(Time::from_millis(tick))
     }
 
     /// Takes out the first timer that is due at `now`, with its deadline rounded up to its tick. To be called until it
@@ -211,7 +210,7 @@ impl<T: Copy> Wheel<T> {
         // The last tick is beyond `Time::MAX` by a fraction: it is due there.
         let now = if now == Time::MAX { u64::MAX.div_ceil(NANOS) } else { now.as_millis() };
         loop {
-            let list = match self.first() {
+            match self.first() {
                 Some((0, at)) => {
                     let tick = self.position & !SLOT_MASK | at as u64;
                     if tick > now {
@@ -223,30 +222,20 @@ impl<T: Copy> Wheel<T> {
                 Some((level, at)) => {
                     let shift = BITS * level as u32;
                     let start = (self.position >> shift & !SLOT_MASK | at as u64) << shift;
-                    if start <= now {
-                        self.open(level, at, start);
-                        continue;
+                    if start > now {
+                        break;
                     }
-                    &mut self.slots[level][at]
+                    self.open(level, at, start);
                 }
                 None => {
-                    let Some(mut block) = self.blocks.first_entry() else { break };
-                    let start = block.key() << BLOCK_BITS >> WHEEL_BITS << WHEEL_BITS;
-                    if start <= now {
-                        self.enter(start);
-                        continue;
+                    let Some((block, _)) = self.blocks.first_key_value() else { break };
+                    let start = block << BLOCK_BITS >> WHEEL_BITS << WHEEL_BITS;
+                    if start > now {
+                        break;
                     }
-                    if block.get().min == UNKNOWN {
-                        block.get_mut().min = earliest(&self.entries, block.get());
-                    }
-                    break;
+                    self.enter(start);
                 }
-            };
-            // Nothing is due; find out once when the next one is.
-            if list.min == UNKNOWN {
-                list.min = earliest(&self.entries, list);
             }
-            break;
         }
         self.position = self.position.max(now);
         None
@@ -380,17 +369,6 @@ fn beyond(blocks: &mut BTreeMap<u64, Slot>, block: u64) -> &mut Slot {
 #[inline(never)]
 fn forget(blocks: &mut BTreeMap<u64, Slot>, block: u64) {
     blocks.remove(&block);
-}
-
-/// The first tick in a list.
-fn earliest<T>(entries: &[Entry<T>], list: &Slot) -> u64 {
-    let mut index = list.head;
-    let mut min = u64::MAX;
-    while let Some(entry) = entries.get(index as usize) {
-        min = min.min(entry.tick);
-        index = entry.next;
-    }
-    min
 }
 
 impl<T: Copy> fmt::Debug for Wheel<T> {

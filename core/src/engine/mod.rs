@@ -173,7 +173,8 @@ impl Engine {
         self.house.out.pop()
     }
 
-    /// When `handle` wants to be called again at the latest; `None` if nothing is due ever.
+    /// When `handle` wants to be called again at the latest; `None` if nothing is due ever. It may be the time of a timer
+    /// that is no longer needed: then the call does nothing but tell the next time.
     pub fn poll_timeout(&self) -> Option<Time> {
         self.house.timers.next_deadline()
     }
