@@ -32,10 +32,7 @@ impl<'m> ContactValue<'m> {
         if input == b"*" {
             return Ok(ContactValue::Star);
         }
-        match NameAddr::read(input) {
-            Ok(addr) => Ok(ContactValue::Addr(addr)),
-            Err(fault) => Err(ParseError::new("Contact", fault)),
-        }
+        NameAddr::read("Contact", input).map(ContactValue::Addr)
     }
 
     /// The address; `None` for `*`.

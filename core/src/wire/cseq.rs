@@ -18,18 +18,22 @@ impl<'m> Cseq<'m> {
     /// Reads a value: digits, white space, a token.
     pub fn parse(value: &'m [u8]) -> Result<Cseq<'m>, ParseError> {
         const WHAT: &str = "CSeq";
-        let digits = value.iter().take_while(|b| b.is_ascii_digit()).count();
-        let (number, rest) = value.split_at(digits);
+        let (mut number, mut rest) = (0_u64, value);
+        while let [digit @ b'0'..=b'9', behind @ ..] = rest {
+            // One digit more than fits keeps it out of range.
+            number = (number * 10 + u64::from(digit - b'0')).min(1 << 32);
+            rest = behind;
+        }
         let method_raw = text::trim(rest);
-        let separated = matches!(rest.first(), Some(b' ' | b'\t' | b'\r' | b'\n'));
-        if number.is_empty() || !separated {
+        let separated = matches!(rest, [b' ' | b'\t' | b'\r' | b'\n', ..]);
+        if rest.len() == value.len() || !separated {
             return Err(ParseError::new(WHAT, Fault::Malformed));
         }
         let method = Method::from_bytes(method_raw);
         if method == Method::Other && !text::is_token(method_raw) {
             return Err(ParseError::new(WHAT, Fault::Malformed));
         }
-        let number = text::decimal_u32(number).ok_or(ParseError::new(WHAT, Fault::Range))?;
+        let number = u32::try_from(number).map_err(|_| ParseError::new(WHAT, Fault::Range))?;
         Ok(Cseq { number, method, method_raw })
     }
 

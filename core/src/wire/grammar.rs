@@ -123,36 +123,55 @@ pub(crate) fn run(input: &[u8], from: usize, set: Set) -> usize {
     at
 }
 
-/// The end of the run of this set and of well-formed escapes (`%` HEX HEX) that begins at `from`.
+/// Cuts the input behind the bytes of this set that it begins with.
 #[inline(always)]
-pub(crate) fn run_escaped(input: &[u8], from: usize, set: Set) -> usize {
-    let at = run(input, from, set);
-    if input.get(at) == Some(&b'%') { behind_escapes(input, at, set) } else { at }
+pub(crate) fn cut(input: &[u8], set: Set) -> (&[u8], &[u8]) {
+    input.split_at_checked(run(input, 0, set)).unwrap_or((input, b""))
 }
 
-/// The rest of [`run_escaped`], from the first escape.
+/// Like [`cut`], for bytes of this set and well-formed escapes (`%` HEX HEX).
+#[inline(always)]
+pub(crate) fn cut_escaped(input: &[u8], set: Set) -> (&[u8], &[u8]) {
+    match cut(input, set) {
+        (_, rest @ [b'%', ..]) => behind_escapes(input, rest, set),
+        plain => plain,
+    }
+}
+
+/// The rest of [`cut_escaped`], from the first escape.
 #[inline(never)]
-fn behind_escapes(input: &[u8], mut at: usize, set: Set) -> usize {
-    while let Some([b'%', high, low, ..]) = input.get(at..)
+fn behind_escapes<'m>(input: &'m [u8], mut rest: &'m [u8], set: Set) -> (&'m [u8], &'m [u8]) {
+    while let [b'%', high, low, behind @ ..] = rest
         && high.is_ascii_hexdigit()
         && low.is_ascii_hexdigit()
     {
-        at = run(input, at + 3, set);
+        rest = cut(behind, set).1;
     }
-    at
+    input.split_at(input.len() - rest.len())
+}
+
+/// What is behind the white space that the input begins with.
+#[inline(always)]
+pub(crate) fn skip_space(mut input: &[u8]) -> &[u8] {
+    while let [first, rest @ ..] = input
+        && is(*first, SPACE)
+    {
+        input = rest;
+    }
+    input
 }
 
 /// A non-empty token.
 #[inline(always)]
 pub(crate) fn token(input: &[u8]) -> Parsed<'_, &[u8]> {
-    let (head, rest) = input.split_at(run(input, 0, TOKEN));
+    let (head, rest) = cut(input, TOKEN);
     if head.is_empty() { Err(nom::Err::Error(())) } else { Ok((rest, head)) }
 }
 
 /// Any white space.
 #[inline(always)]
 pub(crate) fn space(input: &[u8]) -> Parsed<'_, ()> {
-    Ok((input.get(run(input, 0, SPACE)..).unwrap_or_default(), ()))
+    Ok((skip_space(input), ()))
 }
 
 /// Some white space.
@@ -167,8 +186,8 @@ pub(crate) fn gap(input: &[u8]) -> Parsed<'_, ()> {
 /// A separator with white space around it: `SLASH`, `EQUAL`, `COMMA` of RFC 3261 s25.1.
 #[inline(always)]
 pub(crate) fn mark<'m>(byte: u8) -> impl Fn(&'m [u8]) -> Parsed<'m, ()> {
-    move |input| match input.get(run(input, 0, SPACE)..) {
-        Some([first, rest @ ..]) if *first == byte => space(rest),
+    move |input| match skip_space(input) {
+        [first, rest @ ..] if *first == byte => space(rest),
         _ => Err(nom::Err::Error(())),
     }
 }

@@ -3,7 +3,7 @@
 use core::fmt;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::grammar::{HOST, LABEL, is, run};
+use super::grammar::{HOST, LABEL, cut, is};
 use super::{Fault, ParseError};
 use crate::base::text::Push;
 
@@ -25,7 +25,7 @@ impl<'m> Host<'m> {
     /// Reads a whole host; IPv6 in brackets. No port, no white space.
     pub fn parse(input: &'m [u8]) -> Result<Host<'m>, ParseError> {
         match Host::prefix(input) {
-            Ok((host, end)) if end == input.len() => Ok(host),
+            Ok((host, [])) => Ok(host),
             Ok(_) => Err(ParseError::new("host", Fault::Malformed)),
             Err(fault) => Err(ParseError::new("host", fault)),
         }
@@ -40,39 +40,36 @@ impl<'m> Host<'m> {
         }
     }
 
-    /// Reads the host the input begins with, and says where it ends.
+    /// Reads the host the input begins with, and gives what is behind it.
     #[inline(always)]
-    pub(crate) fn prefix(input: &'m [u8]) -> Result<(Host<'m>, usize), Fault> {
-        match input.first() {
-            Some(b'[') => {
-                let end = memchr::memchr(b']', input).ok_or(Fault::Malformed)?;
-                let address = input.get(1..end).and_then(ipv6).ok_or(Fault::Malformed)?;
-                return Ok((Host::V6(address), end + 1));
-            }
-            Some(b'0'..=b'9') => {
-                if let Some((address, end)) = ipv4(input)
-                    && !input.get(end).is_some_and(|byte| is(*byte, HOST))
+    pub(crate) fn prefix(input: &'m [u8]) -> Result<(Host<'m>, &'m [u8]), Fault> {
+        match input {
+            [b'[', behind @ ..] => return reference(behind),
+            [b'0'..=b'9', ..] => {
+                if let Some((address, rest)) = ipv4(input)
+                    && !matches!(rest, [byte, ..] if is(*byte, HOST))
                 {
-                    return Ok((Host::V4(address), end));
+                    return Ok((Host::V4(address), rest));
                 }
             }
             _ => {}
         }
-        let mut end = run(input, 0, LABEL);
-        while input.get(end) == Some(&b'.') {
-            let label = run(input, end + 1, LABEL);
-            if label == end + 1 && input.get(label) == Some(&b'.') {
+        let (_, mut rest) = cut(input, LABEL);
+        while let [b'.', behind @ ..] = rest {
+            if let [b'.', ..] = behind {
                 return Err(Fault::Malformed);
             }
-            end = label;
+            (_, rest) = cut(behind, LABEL);
         }
-        let name = input.get(..end).unwrap_or_default();
+        let Some((name, rest)) = input.split_at_checked(input.len() - rest.len()) else {
+            return Err(Fault::Malformed);
+        };
         match name {
             [] | [b'-' | b'.', ..] => Err(Fault::Malformed),
-            _ if end > NAME_BYTES => Err(Fault::TooLong),
-            [.., last] if last.is_ascii_alphabetic() => Ok((Host::Name(name), end)),
+            _ if name.len() > NAME_BYTES => Err(Fault::TooLong),
+            [.., last] if last.is_ascii_alphabetic() => Ok((Host::Name(name), rest)),
             _ if ends_in_number(name) => Err(Fault::Malformed),
-            _ => Ok((Host::Name(name), end)),
+            _ => Ok((Host::Name(name), rest)),
         }
     }
 
@@ -131,22 +128,28 @@ impl fmt::Display for Host<'_> {
     }
 }
 
-/// Reads the port that begins at `from`, and says where it ends.
-#[inline]
-pub(crate) fn port(input: &[u8], from: usize) -> Result<(u16, usize), Fault> {
+/// Reads the port the input begins with, and gives what is behind it.
+#[inline(always)]
+pub(crate) fn port(input: &[u8]) -> Result<(u16, &[u8]), Fault> {
     let mut value = 0_u32;
-    let mut at = from;
-    while let Some(byte) = input.get(at)
-        && byte.is_ascii_digit()
-    {
-        value = (value * 10 + u32::from(byte - b'0')).min(1 << 16);
-        at += 1;
+    let mut rest = input;
+    while let [byte @ b'0'..=b'9', behind @ ..] = rest {
+        value = value * 10 + u32::from(byte - b'0');
+        if value > u32::from(u16::MAX) {
+            return Err(Fault::Range);
+        }
+        rest = behind;
     }
-    match u16::try_from(value) {
-        Ok(_) if at == from => Err(Fault::Malformed),
-        Ok(port) => Ok((port, at)),
-        Err(_) => Err(Fault::Range),
-    }
+    if rest.len() == input.len() { Err(Fault::Malformed) } else { Ok((value as u16, rest)) }
+}
+
+/// An IPv6 address behind its opening bracket.
+#[inline(never)]
+fn reference(input: &[u8]) -> Result<(Host<'_>, &[u8]), Fault> {
+    let end = memchr::memchr(b']', input).ok_or(Fault::Malformed)?;
+    let (address, rest) = input.split_at_checked(end).ok_or(Fault::Malformed)?;
+    let address = ipv6(address).ok_or(Fault::Malformed)?;
+    Ok((Host::V6(address), rest.get(1..).unwrap_or_default()))
 }
 
 /// An IPv6 address without brackets and without a zone.
@@ -184,36 +187,33 @@ fn ends_in_number(name: &[u8]) -> bool {
     name.rsplit(|byte| *byte == b'.').next().is_some_and(|top| top.iter().all(u8::is_ascii_digit))
 }
 
-/// The IPv4 address the input begins with, and where it ends.
-fn ipv4(input: &[u8]) -> Option<(Ipv4Addr, usize)> {
-    let mut octets = [0_u8; 4];
-    let mut at = 0;
-    for (index, octet) in octets.iter_mut().enumerate() {
-        if index > 0 {
-            if input.get(at) != Some(&b'.') {
-                return None;
-            }
-            at += 1;
-        }
-        let first = input.get(at)?.wrapping_sub(b'0');
-        if first > 9 {
-            return None;
-        }
-        at += 1;
-        let mut value = u32::from(first);
-        while let Some(byte) = input.get(at)
-            && byte.is_ascii_digit()
-        {
-            value = value * 10 + u32::from(byte - b'0');
-            // A leading zero reads as octal elsewhere; such a host is not taken.
-            if first == 0 || value > 255 {
-                return None;
-            }
-            at += 1;
-        }
-        *octet = value as u8;
+/// The IPv4 address the input begins with, and what is behind it.
+#[inline(never)]
+fn ipv4(input: &[u8]) -> Option<(Ipv4Addr, &[u8])> {
+    let (a, rest) = octet(input)?;
+    let [b'.', rest @ ..] = rest else { return None };
+    let (b, rest) = octet(rest)?;
+    let [b'.', rest @ ..] = rest else { return None };
+    let (c, rest) = octet(rest)?;
+    let [b'.', rest @ ..] = rest else { return None };
+    let (d, rest) = octet(rest)?;
+    Some((Ipv4Addr::new(a, b, c, d), rest))
+}
+
+/// A number of up to 255 and what is behind it, which is no digit.
+#[inline(always)]
+fn octet(input: &[u8]) -> Option<(u8, &[u8])> {
+    let [first @ b'0'..=b'9', rest @ ..] = input else { return None };
+    let value = u32::from(first - b'0');
+    let [second @ b'0'..=b'9', rest @ ..] = rest else { return Some((value as u8, rest)) };
+    // A leading zero reads as octal elsewhere; such a host is not taken.
+    if value == 0 {
+        return None;
     }
-    Some((Ipv4Addr::from(octets), at))
+    let value = value * 10 + u32::from(second - b'0');
+    let [third @ b'0'..=b'9', rest @ ..] = rest else { return Some((value as u8, rest)) };
+    let value = value * 10 + u32::from(third - b'0');
+    if value > 255 || matches!(rest, [b'0'..=b'9', ..]) { None } else { Some((value as u8, rest)) }
 }
 
 fn write_address(out: &mut impl Push, address: &impl fmt::Display) {

@@ -8,7 +8,7 @@ use core::fmt;
 use core::ops::{Deref, Range};
 
 use bytes::Bytes;
-use memchr::memchr2;
+use memchr::{memchr, memchr2};
 
 use super::scan::{self, Folding, Start};
 use super::split::{self, Split};
@@ -612,7 +612,9 @@ impl<'m> Iterator for Values<'m> {
     #[inline]
     fn next(&mut self) -> Option<&'m [u8]> {
         loop {
-            if let Some(value) = self.current.next() {
+            if !self.current.is_empty()
+                && let Some(value) = self.current.next()
+            {
                 return Some(value);
             }
             if self.next == self.end {
@@ -624,9 +626,10 @@ impl<'m> Iterator for Values<'m> {
                 continue;
             }
             let value = self.message.value(entry);
-            if self.header.is_list() {
+            if self.header.is_list() && memchr(b',', value).is_some() {
                 self.current = split::commas(value);
             } else if !value.is_empty() {
+                // Trimmed when the line was read.
                 return Some(value);
             }
         }

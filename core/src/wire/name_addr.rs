@@ -1,6 +1,6 @@
 //! `name-addr` and `addr-spec`: From, To, Contact, Route, Refer-To and their kind. RFC 3261 s20.10, s25.1.
 
-use super::grammar::{DISPLAY, SPACE, is, run};
+use super::grammar::{DISPLAY, SPACE, VALUE, cut, is, run, skip_space};
 use super::params::{Param, is_name};
 use super::split::quoted_end;
 use super::{Fault, Params, ParseError, Uri};
@@ -25,24 +25,30 @@ impl<'m> NameAddr<'m> {
     /// is [`Fault::Repeated`].
     #[inline]
     pub fn parse(input: &'m [u8]) -> Result<NameAddr<'m>, ParseError> {
-        NameAddr::read(input).map_err(|fault| ParseError::new("address", fault))
+        NameAddr::read("address", trim(input))
     }
 
-    #[inline]
-    pub(crate) fn read(input: &'m [u8]) -> Result<NameAddr<'m>, Fault> {
-        let input = trim(input);
+    /// Reads an element without white space around it; `what` is named in a fault.
+    #[inline(never)]
+    pub(crate) fn read(what: &'static str, input: &'m [u8]) -> Result<NameAddr<'m>, ParseError> {
+        NameAddr::read_trimmed(input).map_err(|fault| ParseError::new(what, fault))
+    }
+
+    #[inline(always)]
+    fn read_trimmed(input: &'m [u8]) -> Result<NameAddr<'m>, Fault> {
         let (display, rest) = match input {
             [b'<', rest @ ..] => (None, rest),
             [b'"', ..] => {
                 let end = quoted_end(input).ok_or(Fault::Malformed)?;
-                let display = input.get(1..end - 1).filter(|display| !display.is_empty());
-                match trim(input.get(end..).unwrap_or_default()) {
-                    [b'<', rest @ ..] => (display, rest),
+                let (quoted, rest) = input.split_at_checked(end).ok_or(Fault::Malformed)?;
+                let [b'"', display @ .., b'"'] = quoted else { return Err(Fault::Malformed) };
+                match skip_space(rest) {
+                    [b'<', rest @ ..] => (Some(display).filter(|display| !display.is_empty()), rest),
                     _ => return Err(Fault::Malformed),
                 }
             }
-            _ => match input.split_at_checked(run(input, 0, DISPLAY)) {
-                Some((display, [b'<', rest @ ..])) => (Some(trim(display)), rest),
+            _ => match cut(input, DISPLAY) {
+                (display, [b'<', rest @ ..]) => (Some(trim(display)), rest),
                 _ => return read_bare(input),
             },
         };
@@ -57,13 +63,16 @@ impl<'m> NameAddr<'m> {
     /// byte for byte, and is not read twice then. In a REGISTER From and To name the same.
     pub(crate) fn read_beside(
         input: &'m [u8],
+        what: &'static str,
         (other_input, other): (&'m [u8], &NameAddr<'m>),
-    ) -> Result<NameAddr<'m>, Fault> {
+    ) -> Result<NameAddr<'m>, ParseError> {
         // Without brackets the URI would end where the parameters begin, and so elsewhere in each value.
         let same = other_input.strip_suffix(other.params.raw()).filter(|same| same.ends_with(b">"));
         match same.and_then(|same| input.strip_prefix(same)) {
-            Some(params) => NameAddr::with(other.display, other.uri, params),
-            None => NameAddr::read(input),
+            Some(params) => {
+                NameAddr::with(other.display, other.uri, params).map_err(|fault| ParseError::new(what, fault))
+            }
+            None => NameAddr::read(what, input),
         }
     }
 
@@ -72,21 +81,36 @@ impl<'m> NameAddr<'m> {
         self.tag
     }
 
-    #[inline]
+    #[inline(always)]
     fn with(display: Option<&'m [u8]>, uri: Uri<'m>, params: &'m [u8]) -> Result<NameAddr<'m>, Fault> {
-        if params.is_empty() {
-            return Ok(NameAddr { display, uri, params: Params::EMPTY, tag: None });
-        }
-        let (mut tag, mut tags) = (None, 0_u32);
-        let params = Params::header(params, |param: Param<'m>, _| {
-            if is_name(param.name, b"tag") {
-                tag = param.value().filter(|tag| !tag.is_empty());
-                tags += 1;
-            }
-        })?;
-        // RFC 3261 s7.3.1: a parameter stands at most once. Two tags would be two dialogs.
-        if tags > 1 { Err(Fault::Repeated) } else { Ok(NameAddr { display, uri, params, tag }) }
+        let tag = match params {
+            [] => None,
+            // What nearly all have, if they have something.
+            [b';', b't', b'a', b'g', b'=', tag @ ..] if is_value(tag) => Some(tag),
+            _ => tag(params)?,
+        };
+        Ok(NameAddr { display, uri, params: Params::known(params), tag })
     }
+}
+
+/// Whether it is a value that needs no quotes.
+#[inline(always)]
+fn is_value(text: &[u8]) -> bool {
+    !text.is_empty() && run(text, 0, VALUE) == text.len()
+}
+
+/// Checks parameters, and finds the tag among them.
+#[inline(never)]
+fn tag(params: &[u8]) -> Result<Option<&[u8]>, Fault> {
+    let (mut tag, mut tags) = (None, 0_u32);
+    Params::header(params, |param: Param<'_>, _| {
+        if is_name(param.name, b"tag") {
+            tag = param.value().filter(|tag| !tag.is_empty());
+            tags += 1;
+        }
+    })?;
+    // RFC 3261 s7.3.1: a parameter stands at most once. Two tags would be two dialogs.
+    if tags > 1 { Err(Fault::Repeated) } else { Ok(tag) }
 }
 
 /// `addr-spec`.

@@ -1,6 +1,6 @@
 //! Parameters behind a semicolon: those of headers (`generic-param`) and those of URIs. RFC 3261 s25.1.
 
-use super::grammar::{NAME, PARAM, SPACE, TOKEN, VALUE, is, run, run_escaped};
+use super::grammar::{NAME, PARAM, SPACE, TOKEN, VALUE, cut, cut_escaped, is, run};
 use super::split::quoted_end;
 use super::{Fault, ParseError};
 
@@ -48,39 +48,42 @@ impl<'m> Params<'m> {
         input: &'m [u8],
         mut seen: impl FnMut(Param<'m>, usize),
     ) -> Result<Params<'m>, Fault> {
-        let (mut at, mut left) = (0, MOST);
-        while at < input.len() {
-            let Some((param, end)) = plain(input, at).map_or_else(|| next_odd(input, at), |p| Ok(Some(p)))?
-            else {
-                break;
+        let (mut rest, mut left) = (input, MOST);
+        while !rest.is_empty() {
+            let (param, behind) = match plain(rest) {
+                Some(found) => found,
+                None => match next_odd(rest)? {
+                    Some(found) => found,
+                    None => break,
+                },
             };
-            seen(param, end);
-            at = end;
+            seen(param, input.len() - behind.len());
+            rest = behind;
             left = left.checked_sub(1).ok_or(Fault::TooMany)?;
         }
         Ok(Params { raw: input })
     }
 
-    /// The end of the parameters of a URI that begin at `from`: the end of the input, or what no URI parameter has.
-    #[inline]
-    pub(crate) fn uri_end(input: &[u8], from: usize) -> Result<usize, Fault> {
-        let mut at = from;
+    /// What is behind the URI parameters that the input begins with: what no URI parameter has, or nothing.
+    #[inline(always)]
+    pub(crate) fn behind_uri_params(input: &[u8]) -> Result<&[u8], Fault> {
+        let mut rest = input;
         for _ in 0..MOST {
-            while input.get(at) == Some(&b';') {
-                at += 1;
+            while let [b';', behind @ ..] = rest {
+                rest = behind;
             }
-            let name = run_escaped(input, at, PARAM);
-            if name == at {
+            let (name, mut behind) = cut_escaped(rest, PARAM);
+            if name.is_empty() {
                 // Nothing, or no parameter: an empty one at the end is tolerated.
-                return Ok(at);
+                return Ok(rest);
             }
-            at = name;
             // RFC 3261 s25.1 has no second `=`; base64 padding stands in values all the same.
-            while input.get(at) == Some(&b'=') {
-                at = run_escaped(input, at + 1, PARAM);
+            while let [b'=', value @ ..] = behind {
+                (_, behind) = cut_escaped(value, PARAM);
             }
-            if input.get(at) != Some(&b';') {
-                return Ok(at);
+            rest = behind;
+            if !matches!(rest, [b';', ..]) {
+                return Ok(rest);
             }
         }
         Err(Fault::TooMany)
@@ -178,29 +181,30 @@ const STRICT: bool = true;
 /// Names are whatever they are: what was validated before, of a header or of a URI.
 const KNOWN: bool = false;
 
-/// What nearly all parameters are: `;name` or `;name=value` at `at`, without white space and quotes. `None` says only
-/// that [`next`] must look.
+/// What nearly all parameters are: `;name` or `;name=value`, without white space and quotes. `None` says only that
+/// [`next`] must look.
 #[inline(always)]
-fn plain(input: &[u8], at: usize) -> Option<(Param<'_>, usize)> {
-    if input.get(at) != Some(&b';') {
+fn plain(input: &[u8]) -> Option<(Param<'_>, &[u8])> {
+    let [b';', input @ ..] = input else { return None };
+    let (name, behind) = cut(input, TOKEN);
+    if name.is_empty() {
         return None;
     }
-    let name_end = run(input, at + 1, TOKEN);
-    let name = input.get(at + 1..name_end).filter(|name| !name.is_empty())?;
-    match input.get(name_end) {
-        None | Some(b';') => Some((Param { name, raw: None }, name_end)),
-        Some(b'=') => {
-            let end = run(input, name_end + 1, VALUE);
-            let raw = input.get(name_end + 1..end);
-            matches!(input.get(end), None | Some(b';')).then_some((Param { name, raw }, end))
+    match behind {
+        [] | [b';', ..] => Some((Param { name, raw: None }, behind)),
+        [b'=', behind @ ..] => {
+            let (value, behind) = cut(behind, VALUE);
+            let ends = matches!(behind, [] | [b';', ..]);
+            ends.then_some((Param { name, raw: Some(value) }, behind))
         }
-        Some(_) => None,
+        _ => None,
     }
 }
 
 #[inline(never)]
-fn next_odd(input: &[u8], at: usize) -> Result<Option<(Param<'_>, usize)>, Fault> {
-    next::<STRICT>(input, at)
+fn next_odd(input: &[u8]) -> Result<Option<(Param<'_>, &[u8])>, Fault> {
+    let next = next::<STRICT>(input, 0)?;
+    Ok(next.map(|(param, end)| (param, input.get(end..).unwrap_or_default())))
 }
 
 /// The next parameter at or behind `at`, and where it ends.

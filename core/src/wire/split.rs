@@ -28,10 +28,17 @@ pub struct Split<'m> {
     at: u8,
 }
 
+impl Split<'_> {
+    /// Nothing is left.
+    #[inline(always)]
+    pub(super) fn is_empty(&self) -> bool {
+        self.rest.is_empty()
+    }
+}
+
 impl<'m> Iterator for Split<'m> {
     type Item = &'m [u8];
 
-    #[inline]
     fn next(&mut self) -> Option<&'m [u8]> {
         while !self.rest.is_empty() {
             let part = match find(self.rest, self.at) {

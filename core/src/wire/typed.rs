@@ -132,14 +132,14 @@ impl<'m> Message<'m> {
     fn read_to_beside(&self, from: &NameAddr<'m>) -> Result<NameAddr<'m>, ParseError> {
         let value = self.header(Header::To).ok_or(missing(Header::To))?;
         let beside = (self.header(Header::From).unwrap_or_default(), from);
-        NameAddr::read_beside(value, beside).map_err(|e| ParseError::new(Header::To.name(), e))
+        NameAddr::read_beside(value, Header::To.name(), beside)
     }
 
     /// The first line of a header that holds one address, such as Refer-To.
     #[inline]
     pub fn address(&self, header: Header) -> Result<NameAddr<'m>, ParseError> {
         let value = self.header(header).ok_or(missing(header))?;
-        NameAddr::parse(value).map_err(|e| ParseError::new(header.name(), e.fault))
+        NameAddr::read(header.name(), value)
     }
 
     /// The addresses of a header that is a list, such as Route, Record-Route and Path, in order.
@@ -148,7 +148,7 @@ impl<'m> Message<'m> {
         header: Header,
     ) -> impl Iterator<Item = Result<NameAddr<'m>, ParseError>> + use<'m> {
         let what = header.name();
-        self.values(header).map(move |v| NameAddr::parse(v).map_err(|e| ParseError::new(what, e.fault)))
+        self.values(header).map(move |v| NameAddr::read(what, v))
     }
 
     /// The Contact elements, in order.

@@ -2,7 +2,7 @@
 //!
 //! Equality of bytes is not equality of URIs; see [`Uri::equivalent`].
 
-use super::grammar::{PASSWORD, URI_HEADER, USER, run_escaped};
+use super::grammar::{PASSWORD, URI_HEADER, USER, cut_escaped};
 use super::host::port;
 use super::{Fault, Host, Params, ParseError};
 
@@ -81,31 +81,12 @@ impl<'m> Uri<'m> {
     }
 
     /// Reads the URI the input begins with, up to what no URI can have, such as `>`; gives the rest back.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn prefix(input: &'m [u8]) -> Result<(Uri<'m>, &'m [u8]), Fault> {
-        let mut uri = Uri {
-            raw: b"",
-            scheme: UriScheme::Sip,
-            host_kind: HostKind::None,
-            user: 0,
-            user_end: 0,
-            host: 0,
-            host_end: 0,
-            params: 0,
-            params_end: 0,
-            port: None,
-            address: [0; 4],
-        };
-        let end = match input.first_chunk() {
-            Some(b"sip:") => uri.read_sip(input, 4)?,
-            _ => uri.read_other(input)?,
-        };
-        if end > usize::from(u16::MAX) {
-            return Err(Fault::TooLong);
+        match input {
+            [b's', b'i', b'p', b':', behind @ ..] => Uri::sip(UriScheme::Sip, input, behind),
+            _ => Uri::other(input),
         }
-        let (raw, rest) = input.split_at_checked(end).ok_or(Fault::Malformed)?;
-        uri.raw = raw;
-        Ok((uri, rest))
     }
 
     /// All of it as it came.
@@ -190,91 +171,107 @@ impl<'m> Uri<'m> {
 
     /// Reads a URI that does not begin with `sip:` in lower case.
     #[inline(never)]
-    fn read_other(&mut self, input: &[u8]) -> Result<usize, Fault> {
+    fn other(input: &'m [u8]) -> Result<(Uri<'m>, &'m [u8]), Fault> {
         match input {
-            [b's' | b'S', b'i' | b'I', b'p' | b'P', b':', ..] => self.read_sip(input, 4),
-            [b's' | b'S', b'i' | b'I', b'p' | b'P', b's' | b'S', b':', ..] => {
-                self.scheme = UriScheme::Sips;
-                self.read_sip(input, 5)
+            [b's' | b'S', b'i' | b'I', b'p' | b'P', b':', behind @ ..] => {
+                Uri::sip(UriScheme::Sip, input, behind)
             }
-            [b't' | b'T', b'e' | b'E', b'l' | b'L', b':', ..] => self.read_tel(input, 4),
-            _ => self.read_opaque(input),
+            [b's' | b'S', b'i' | b'I', b'p' | b'P', b's' | b'S', b':', behind @ ..] => {
+                Uri::sip(UriScheme::Sips, input, behind)
+            }
+            [b't' | b'T', b'e' | b'E', b'l' | b'L', b':', behind @ ..] => Uri::tel(input, behind),
+            _ => Uri::opaque(input),
         }
     }
 
-    /// Reads what follows `sip:` or `sips:`, and says where it ends. Places behind 65,535 wrap; the caller refuses them.
+    /// Reads what follows `sip:` or `sips:`.
     #[inline(always)]
-    fn read_sip(&mut self, input: &[u8], from: usize) -> Result<usize, Fault> {
+    fn sip(scheme: UriScheme, input: &'m [u8], from: &'m [u8]) -> Result<(Uri<'m>, &'m [u8]), Fault> {
+        let place = |rest: &[u8]| (input.len() - rest.len()) as u16;
         // RFC 3261 s25.1: a user and a password have no `@` that is not escaped, and what follows them has none at all.
-        let user_end = run_escaped(input, from, USER);
-        let host = match input.get(user_end) {
-            Some(b'@') => user_end + 1,
-            Some(b':') => match run_escaped(input, user_end + 1, PASSWORD) {
-                end if input.get(end) == Some(&b'@') => end + 1,
-                _ => from,
+        let (user, behind) = cut_escaped(from, USER);
+        let (user_end, host) = match behind {
+            [b'@', host @ ..] => (behind, host),
+            [b':', password @ ..] => match cut_escaped(password, PASSWORD) {
+                (_, [b'@', host @ ..]) => (behind, host),
+                _ => (from, from),
             },
-            _ => from,
+            _ => (from, from),
         };
-        let user_end = if host == from { from } else { user_end };
-        if host != from && user_end == from {
+        if user.is_empty() && host.len() != from.len() {
             return Err(Fault::Malformed);
         }
-        let (parsed, length) = Host::prefix(input.get(host..).unwrap_or_default())?;
-        self.host_kind = match parsed {
-            Host::Name(_) => HostKind::Name,
-            Host::V4(address) => {
-                self.address = address.octets();
-                HostKind::V4
-            }
-            Host::V6(_) => HostKind::V6,
+        let (parsed, host_end) = Host::prefix(host)?;
+        let (host_kind, address) = match parsed {
+            Host::Name(_) => (HostKind::Name, [0; 4]),
+            Host::V4(address) => (HostKind::V4, address.octets()),
+            Host::V6(_) => (HostKind::V6, [0; 4]),
         };
-        let host_end = host + length;
-        let mut at = host_end;
-        if input.get(at) == Some(&b':') {
-            let (number, end) = port(input, at + 1)?;
-            self.port = Some(number);
-            at = end;
-        }
-        self.params = at as u16;
-        if input.get(at) == Some(&b';') {
-            at = Params::uri_end(input, at)?;
-        }
-        self.params_end = at as u16;
-        (self.user, self.user_end) = (from as u16, user_end as u16);
-        (self.host, self.host_end) = (host as u16, host_end as u16);
-        if input.get(at) == Some(&b'?') { headers_end(input, at + 1) } else { Ok(at) }
+        let (port, params) = match host_end {
+            [b':', digits @ ..] => {
+                let (number, behind) = port(digits)?;
+                (Some(number), behind)
+            }
+            _ => (None, host_end),
+        };
+        let params_end = if let [b';', ..] = params { Params::behind_uri_params(params)? } else { params };
+        let rest = if let [b'?', headers @ ..] = params_end { behind_headers(headers)? } else { params_end };
+        let raw = head(input, rest)?;
+        let uri = Uri {
+            raw,
+            scheme,
+            host_kind,
+            user: place(from),
+            user_end: place(user_end),
+            host: place(host),
+            host_end: place(host_end),
+            params: place(params),
+            params_end: place(params_end),
+            port,
+            address,
+        };
+        Ok((uri, rest))
     }
 
     #[inline(never)]
-    fn read_tel(&mut self, input: &[u8], from: usize) -> Result<usize, Fault> {
-        self.scheme = UriScheme::Tel;
+    fn tel(input: &'m [u8], from: &'m [u8]) -> Result<(Uri<'m>, &'m [u8]), Fault> {
         // RFC 3966 s3: a global number is a plus sign and digits; a local one may have `*`, `#` and hexadecimal digits.
         // It should have a phone-context, and emergency numbers are dialled without.
-        let global = input.get(from) == Some(&b'+');
-        let mut at = from + usize::from(global);
+        let place = |rest: &[u8]| (input.len() - rest.len()) as u16;
+        let (global, mut rest) = match from {
+            [b'+', rest @ ..] => (true, rest),
+            _ => (false, from),
+        };
         let mut meant = 0;
-        while let Some(byte) = input.get(at) {
+        while let [byte, behind @ ..] = rest {
             match byte {
                 b'0'..=b'9' => meant += 1,
                 b'a'..=b'f' | b'A'..=b'F' | b'*' | b'#' if !global => meant += 1,
                 b'-' | b'.' | b'(' | b')' => {}
                 _ => break,
             }
-            at += 1;
+            rest = behind;
         }
         if meant == 0 {
             return Err(Fault::Malformed);
         }
-        (self.user, self.user_end, self.host, self.params) = (from as u16, at as u16, at as u16, at as u16);
-        if input.get(at) == Some(&b';') {
-            at = Params::uri_end(input, at)?;
+        let number_end = rest;
+        if let [b';', ..] = rest {
+            rest = Params::behind_uri_params(rest)?;
         }
-        self.params_end = at as u16;
-        Ok(at)
+        let uri = Uri {
+            user: place(from),
+            user_end: place(number_end),
+            host: place(number_end),
+            params: place(number_end),
+            params_end: place(rest),
+            ..Uri::bare(UriScheme::Tel, head(input, rest)?)
+        };
+        Ok((uri, rest))
     }
 
     #[inline(never)]
-    fn read_opaque(&mut self, input: &[u8]) -> Result<usize, Fault> {
+    fn opaque(input: &'m [u8]) -> Result<(Uri<'m>, &'m [u8]), Fault> {
         let colon = memchr::memchr(b':', input).ok_or(Fault::Scheme)?;
         let scheme = input.get(..colon).unwrap_or_default();
         // RFC 3986 s3.1: a scheme is a letter, then letters, digits, `+`, `-`, `.`.
@@ -283,29 +280,59 @@ impl<'m> Uri<'m> {
         if !named {
             return Err(Fault::Scheme);
         }
-        self.scheme = if scheme.eq_ignore_ascii_case(b"urn") { UriScheme::Urn } else { UriScheme::Other };
+        let scheme = if scheme.eq_ignore_ascii_case(b"urn") { UriScheme::Urn } else { UriScheme::Other };
         let rest = input.get(colon + 1..).unwrap_or_default();
         let length = rest
             .iter()
             .take_while(|byte| byte.is_ascii_graphic() && !matches!(byte, b'<' | b'>' | b'"'))
             .count();
-        if length == 0 { Err(Fault::Malformed) } else { Ok(colon + 1 + length) }
+        if length == 0 {
+            return Err(Fault::Malformed);
+        }
+        let rest = rest.get(length..).unwrap_or_default();
+        Ok((Uri::bare(scheme, head(input, rest)?), rest))
+    }
+
+    /// One without parts.
+    fn bare(scheme: UriScheme, raw: &'m [u8]) -> Uri<'m> {
+        Uri {
+            raw,
+            scheme,
+            host_kind: HostKind::None,
+            user: 0,
+            user_end: 0,
+            host: 0,
+            host_end: 0,
+            params: 0,
+            params_end: 0,
+            port: None,
+            address: [0; 4],
+        }
     }
 }
 
-/// The end of the headers of a URI that begin at `from`, behind the question mark.
+/// What of the input is in front of its rest: a URI, which is not longer than its places can count.
+#[inline(always)]
+fn head<'m>(input: &'m [u8], rest: &[u8]) -> Result<&'m [u8], Fault> {
+    match input.get(..input.len() - rest.len()) {
+        Some(raw) if raw.len() <= usize::from(u16::MAX) => Ok(raw),
+        _ => Err(Fault::TooLong),
+    }
+}
+
+/// What is behind the headers of a URI; they begin behind its question mark.
 #[inline(never)]
-fn headers_end(input: &[u8], from: usize) -> Result<usize, Fault> {
-    let end = run_escaped(input, from, URI_HEADER);
+fn behind_headers(input: &[u8]) -> Result<&[u8], Fault> {
+    let (headers, rest) = cut_escaped(input, URI_HEADER);
     let mut count = 0;
-    for header in input.get(from..end).unwrap_or_default().split(|byte| *byte == b'&') {
+    for header in headers.split(|byte| *byte == b'&') {
         // RFC 3261 s25.1: header = hname "=" hvalue, and the name is not empty.
         if !header.contains(&b'=') || header.first() == Some(&b'=') {
             return Err(Fault::Malformed);
         }
         count += 1;
     }
-    if count > MOST_HEADERS { Err(Fault::TooMany) } else { Ok(end) }
+    if count > MOST_HEADERS { Err(Fault::TooMany) } else { Ok(rest) }
 }
 
 #[cfg(test)]

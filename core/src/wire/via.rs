@@ -5,7 +5,7 @@ use core::net::IpAddr;
 use nom::Parser;
 use nom::sequence::{separated_pair, terminated};
 
-use super::grammar::{SPACE, gap, is, mark, run, token};
+use super::grammar::{Parsed, TOKEN, VALUE, cut, gap, mark, skip_space, token};
 use super::host::port;
 use super::params::{Param, is_name};
 use super::{Fault, Host, Params, ParseError};
@@ -26,6 +26,12 @@ pub struct Via<'m> {
     pub port: Option<u16>,
     /// The parameters.
     pub params: Params<'m>,
+    known: Known<'m>,
+}
+
+/// What is kept of the parameters.
+#[derive(Clone, Copy, Debug)]
+struct Known<'m> {
     branch: Option<&'m [u8]>,
     rport: Rport,
     has_maddr: bool,
@@ -60,89 +66,48 @@ impl<'m> Via<'m> {
     /// White space may stand around `/`, `:` and `;`. A repeated branch is [`Fault::Repeated`].
     #[inline]
     pub fn parse(input: &'m [u8]) -> Result<Via<'m>, ParseError> {
-        Via::read(input).map_err(|fault| ParseError::new("Via", fault))
+        Via::read(trim(input)).map_err(|fault| ParseError::new("Via", fault))
     }
 
-    #[inline]
-    pub(crate) fn read(input: &'m [u8]) -> Result<Via<'m>, Fault> {
-        let raw = trim(input);
-        let (rest, (version, transport)) = match raw.strip_prefix(b"SIP/2.0/") {
-            Some(rest) if !rest.first().is_some_and(|byte| is(*byte, SPACE)) => {
-                terminated(token, gap).parse(rest).map(|(rest, transport)| (rest, (&b"2.0"[..], transport)))
-            }
-            _ => protocol(raw),
-        }
-        .map_err(|_| Fault::Malformed)?;
-        let (host, end) = Host::prefix(rest)?;
-        let mut at = end;
-        let mut number = None;
-        if rest.get(at).is_some_and(|byte| is(*byte, SPACE)) {
-            at = run(rest, at, SPACE);
-        }
-        if rest.get(at) == Some(&b':') {
-            let (port, end) = port(rest, run(rest, at + 1, SPACE))?;
-            number = Some(port);
-            at = end;
-        }
-        let mut via = Via {
-            raw,
-            version,
-            transport,
-            host,
-            port: number,
-            params: Params::EMPTY,
-            branch: None,
-            rport: Rport::Absent,
-            has_maddr: false,
-            source: SourceParams::None,
+    #[inline(always)]
+    fn read(raw: &'m [u8]) -> Result<Via<'m>, Fault> {
+        let usual = match raw {
+            [b'S', b'I', b'P', b'/', b'2', b'.', b'0', b'/', rest @ ..] => Some(cut(rest, TOKEN)),
+            _ => None,
         };
-        let mut branches = 0_u32;
-        let params = rest.get(at..).unwrap_or_default();
-        via.params = Params::header(params, |param: Param<'m>, end| match param.name.len() {
-            6 if is_name(param.name, b"branch") => {
-                via.branch = param.value().filter(|value| !value.is_empty());
-                branches += 1;
-            }
-            5 if is_name(param.name, b"rport") => {
-                if via.rport == Rport::Absent {
-                    via.rport = param.raw.and_then(self::number).map_or(Rport::Empty, Rport::Value);
-                }
-                via.note_source_param(params, &param, end);
-            }
-            8 if is_name(param.name, b"received") => via.note_source_param(params, &param, end),
-            5 if is_name(param.name, b"maddr") => via.has_maddr = true,
-            _ => {}
-        })?;
-        if branches > 1 {
-            return Err(Fault::Repeated);
-        }
-        Ok(via)
-    }
-
-    /// Keeps where a parameter about the source stands among the parameters, which end the element.
-    fn note_source_param(&mut self, params: &[u8], param: &Param<'_>, end: usize) {
-        let len = param.name.len() + param.raw.map_or(0, |value| 1 + value.len());
-        let semicolon = end.saturating_sub(len + 1);
-        let bare = params.get(semicolon) == Some(&b';') && matches!(params.get(end), None | Some(b';'));
-        let before = self.raw.len() - params.len();
-        self.source = match (u16::try_from(before + semicolon), u16::try_from(before + end)) {
-            (Ok(from), Ok(to)) if bare && self.source == SourceParams::None => SourceParams::At(from, to),
-            _ => SourceParams::Scattered,
+        let (rest, (version, transport)) = match usual {
+            Some((transport @ [_, ..], [b' ', host @ ..])) => (skip_space(host), (&b"2.0"[..], transport)),
+            _ => protocol(raw).map_err(|_| Fault::Malformed)?,
         };
+        let (host, rest) = Host::prefix(rest)?;
+        let rest = skip_space(rest);
+        let (port, params) = match rest {
+            [b':', digits @ ..] => {
+                let (number, behind) = port(skip_space(digits))?;
+                (Some(number), behind)
+            }
+            _ => (None, rest),
+        };
+        let before = raw.len() - params.len();
+        let known = match Known::usual(before, params) {
+            Some(known) => known,
+            None => Known::any(before, params)?,
+        };
+        Ok(Via { raw, version, transport, host, port, params: Params::known(params), known })
     }
 
     pub(super) fn source_params(&self) -> SourceParams {
-        self.source
+        self.known.source
     }
 
     /// The branch, if it is there and not empty.
     pub fn branch(&self) -> Option<&'m [u8]> {
-        self.branch
+        self.known.branch
     }
 
     /// The `rport` parameter.
     pub fn rport(&self) -> Rport {
-        self.rport
+        self.known.rport
     }
 
     /// The `received` address, in brackets or not; `None` also if it is no address.
@@ -155,7 +120,7 @@ impl<'m> Via<'m> {
 
     /// The `maddr` host; `None` also if it is none.
     pub fn maddr(&self) -> Option<Host<'m>> {
-        if !self.has_maddr {
+        if !self.known.has_maddr {
             return None;
         }
         self.params.value(b"maddr").and_then(|value| Host::parse_bare(value).ok())
@@ -167,14 +132,90 @@ impl<'m> Via<'m> {
     }
 }
 
+impl<'m> Known<'m> {
+    const NONE: Known<'static> =
+        Known { branch: None, rport: Rport::Absent, has_maddr: false, source: SourceParams::None };
+
+    /// What nearly all clients send: a branch, and `rport` without a value in front of it or behind it. `None` says only
+    /// that [`Known::any`] must look. The parameters begin at `before` in the element.
+    #[inline(always)]
+    fn usual(before: usize, params: &'m [u8]) -> Option<Known<'m>> {
+        let mut known = Known::NONE;
+        let mut rest = params;
+        if let [b';', b'r', b'p', b'o', b'r', b't', behind @ ..] = rest
+            && let [b';', ..] = behind
+        {
+            known.asked_for_port(before)?;
+            rest = behind;
+        }
+        let [b';', b'b', b'r', b'a', b'n', b'c', b'h', b'=', behind @ ..] = rest else { return None };
+        let (branch, behind) = cut(behind, VALUE);
+        if branch.is_empty() {
+            return None;
+        }
+        known.branch = Some(branch);
+        match behind {
+            [] => {}
+            b";rport" if known.rport == Rport::Absent => {
+                known.asked_for_port(before + params.len() - behind.len())?;
+            }
+            _ => return None,
+        }
+        Some(known)
+    }
+
+    /// Notes an `rport` without a value, whose semicolon is at `at`.
+    #[inline(always)]
+    fn asked_for_port(&mut self, at: usize) -> Option<()> {
+        let end = u16::try_from(at + b";rport".len()).ok()?;
+        self.rport = Rport::Empty;
+        self.source = SourceParams::At(at as u16, end);
+        Some(())
+    }
+
+    /// Reads any parameters, which begin at `before` in the element.
+    #[inline(never)]
+    fn any(before: usize, params: &'m [u8]) -> Result<Known<'m>, Fault> {
+        let mut known = Known::NONE;
+        let mut branches = 0_u32;
+        Params::header(params, |param: Param<'m>, end| match param.name.len() {
+            6 if is_name(param.name, b"branch") => {
+                known.branch = param.value().filter(|value| !value.is_empty());
+                branches += 1;
+            }
+            5 if is_name(param.name, b"rport") => {
+                if known.rport == Rport::Absent {
+                    known.rport = param.raw.and_then(number).map_or(Rport::Empty, Rport::Value);
+                }
+                known.note_source_param(before, params, &param, end);
+            }
+            8 if is_name(param.name, b"received") => known.note_source_param(before, params, &param, end),
+            5 if is_name(param.name, b"maddr") => known.has_maddr = true,
+            _ => {}
+        })?;
+        if branches > 1 { Err(Fault::Repeated) } else { Ok(known) }
+    }
+
+    /// Keeps where a parameter about the source stands among the parameters, which end the element.
+    fn note_source_param(&mut self, before: usize, params: &[u8], param: &Param<'_>, end: usize) {
+        let len = param.name.len() + param.raw.map_or(0, |value| 1 + value.len());
+        let semicolon = end.saturating_sub(len + 1);
+        let bare = params.get(semicolon) == Some(&b';') && matches!(params.get(end), None | Some(b';'));
+        self.source = match (u16::try_from(before + semicolon), u16::try_from(before + end)) {
+            (Ok(from), Ok(to)) if bare && self.source == SourceParams::None => SourceParams::At(from, to),
+            _ => SourceParams::Scattered,
+        };
+    }
+}
+
 /// A number of 16 bits.
 fn number(text: &[u8]) -> Option<u16> {
-    port(text, 0).ok().filter(|(_, end)| *end == text.len()).map(|(number, _)| number)
+    port(text).ok().filter(|(_, rest)| rest.is_empty()).map(|(number, _)| number)
 }
 
 /// `SIP / version / transport`, with white space anywhere, and of any version.
 #[inline(never)]
-fn protocol(input: &[u8]) -> super::grammar::Parsed<'_, (&[u8], &[u8])> {
+fn protocol(input: &[u8]) -> Parsed<'_, (&[u8], &[u8])> {
     let (rest, name) = terminated(token, mark(b'/')).parse(input)?;
     if !name.eq_ignore_ascii_case(b"SIP") {
         return Err(nom::Err::Error(()));
