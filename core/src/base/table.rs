@@ -9,7 +9,7 @@ use core::hash::Hasher;
 
 use hashbrown::HashTable;
 use siphasher::sip::SipHasher13;
-use siphasher::sip128::{Hasher128, SipHasher24};
+use siphasher::sip128::{Hasher128, SipHasher13 as SipHasher13Wide, SipHasher24};
 
 /// Capacity kept when the table becomes empty; more than that is given back.
 const FLOOR: usize = 64;
@@ -41,8 +41,14 @@ impl HashKey {
         state.finish()
     }
 
-    /// SipHash-2-4 with 128 bits of several parts, each preceded by its length: for tables that trust the hash and do
-    /// not keep the bytes.
+    /// SipHash-1-3 with 128 bits of some bytes: for tables that trust the hash and do not keep the bytes.
+    #[inline]
+    pub fn hash_wide(&self, bytes: &[u8]) -> u128 {
+        SipHasher13Wide::new_with_keys(self.0[0], self.0[1]).hash(bytes).as_u128()
+    }
+
+    /// SipHash-2-4 with 128 bits of several parts, each preceded by its length: for seals and tokens that a peer gets to
+    /// see.
     pub fn hash128(&self, parts: &[&[u8]]) -> u128 {
         let mut state = SipHasher24::new_with_keys(self.0[0], self.0[1]);
         let mut room = [0; ROOM];

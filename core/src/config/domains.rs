@@ -53,13 +53,17 @@ impl Domains {
 
     /// The canonical name of the domain a host means; `None` if it is not ours.
     pub fn canonical(&self, host: Host<'_>) -> Option<&str> {
-        let domain = match host {
+        self.names.get(usize::from(self.index(host)?)).map(|name| &**name)
+    }
+
+    /// The place in [`names`](Self::names) of the domain a host means.
+    #[inline]
+    pub(crate) fn index(&self, host: Host<'_>) -> Option<u16> {
+        Some(match host {
             Host::Name(name) => {
                 // Nearly every request names the default domain, and in its own spelling.
-                if let Some(first) = self.names.first()
-                    && first.as_bytes() == name
-                {
-                    return Some(first);
+                if self.names.first().is_some_and(|first| first.as_bytes() == name) {
+                    return Some(0);
                 }
                 let at = self.hosts.binary_search_by(|(own, _)| compare(own, name)).ok()?;
                 self.hosts.get(at)?.1
@@ -69,8 +73,7 @@ impl Domains {
                 let at = self.addresses.binary_search_by(|(own, _)| own.cmp(&address)).ok()?;
                 self.addresses.get(at)?.1
             }
-        };
-        self.names.get(usize::from(domain)).map(|name| &**name)
+        })
     }
 
     /// Canonical names, the default first.
@@ -82,16 +85,20 @@ impl Domains {
     /// need not be escaped, host folded and aliases resolved (RFC 3261 s10.3 step 5). False if the URI has no user
     /// or its domain is not ours; `out` is then empty.
     pub fn aor(&self, uri: &Uri<'_>, out: &mut AorBuf) -> bool {
+        self.aor_in(uri, out).is_some()
+    }
+
+    /// The same; the place in [`names`](Self::names) of its domain.
+    pub(crate) fn aor_in(&self, uri: &Uri<'_>, out: &mut AorBuf) -> Option<u16> {
         out.clear();
-        let (Some(user), Some(host)) = (uri.user(), uri.host()) else { return false };
-        let Some(domain) = self.canonical(host) else { return false };
+        let (user, domain) = (uri.user()?, self.index(uri.host()?)?);
         if user.is_empty() {
-            return false;
+            return None;
         }
         text::canonical_user(user, out);
         out.push(b'@');
-        out.extend_from_slice(domain.as_bytes());
-        true
+        out.extend_from_slice(self.names.get(usize::from(domain))?.as_bytes());
+        Some(domain)
     }
 }
 

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::base::text::AorBuf;
 use crate::door::{Identity, Scheme};
-use crate::wire::{Host, Uri};
+use crate::wire::{Header, Host, PreparedLine, Uri};
 
 /// An engine as a host describes it. Start from `Config::new` and set what differs.
 #[derive(Clone, Debug)]
@@ -97,7 +97,7 @@ impl Config {
         digest.algorithms.sort_by(|a, b| b.cmp(a));
         digest.algorithms.dedup();
         Ok(Arc::new(Settings {
-            server_name: self.server_name.into(),
+            server_line: PreparedLine::new(Header::Server, self.server_name.as_bytes()),
             accounts: Accounts::new(accounts, &digest.realm),
             domains,
             listeners: self.listeners,
@@ -378,7 +378,8 @@ pub struct ConfigError {
 #[non_exhaustive]
 #[allow(missing_docs)]
 pub struct Settings {
-    pub server_name: Box<str>,
+    /// The Server header, ready to be sent.
+    pub server_line: PreparedLine,
     pub domains: Domains,
     pub listeners: Vec<ListenerConfig>,
     pub local_nets: Vec<IpNet>,

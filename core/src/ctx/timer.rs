@@ -40,6 +40,8 @@ pub(crate) enum ServerTimer {
     I,
     /// Request retransmissions are over.
     J,
+    /// J of the oldest in the queue of finished transactions that need no timer of their own.
+    Finished,
     /// RFC 6026: INVITE retransmissions after a 2xx are over.
     L,
     /// RFC 3261 s17.2.1: no response within 200 ms, send 100. RFC 4320: likewise for non-INVITE, much later.

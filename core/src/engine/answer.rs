@@ -17,19 +17,19 @@ use crate::wire::{Essentials, Header, Message, ResponseWriter, Status, StatusLin
 /// A response rarely exceeds this; the arena grows for one that does.
 const EXPECTED: usize = 1024;
 
-/// Writes a response into the arena. `more` adds headers after those copied from the request. The To-tag is a keyed
-/// function of `tag_of`, which names the request: a response without state and its repetition carry the same one
-/// (RFC 3261 s8.2.7).
+/// Writes a response into the arena. `more` adds headers after those copied from the request. `tag` is for a To without
+/// one; it is a keyed function of what names the request: a response without state and its repetition carry the same
+/// one (RFC 3261 s8.2.7).
 fn write(
     house: &mut House,
     origin: &Origin,
     msg: Message<'_>,
     ess: Option<&Essentials<'_>>,
-    tag_of: &[u8],
+    tag: u64,
     status: StatusLine<'_>,
     more: impl FnOnce(&mut Ctx<'_>, &mut ResponseWriter<'_>),
 ) -> Bytes {
-    let tag = ids::write(house.ids.keyed(IdKind::Tag, &[tag_of]));
+    let tag = ids::write(tag);
     let mut ctx = house.ctx();
     let mut arena = ctx.out.lend(EXPECTED);
     let source = (origin.remote.ip(), origin.remote.port());
@@ -37,9 +37,7 @@ fn write(
         Some(ess) => ResponseWriter::answering(&mut arena, msg, ess, status, &tag, source),
         None => ResponseWriter::new(&mut arena, msg, status, Some(&tag), Some(source)),
     };
-    if !ctx.settings.server_name.is_empty() {
-        writer.header(Header::Server, ctx.settings.server_name.as_bytes());
-    }
+    writer.prepared(&ctx.settings.server_line);
     more(&mut ctx, &mut writer);
     let payload = writer.finish();
     ctx.out.restore(arena);
@@ -51,9 +49,7 @@ pub(super) fn write_again(house: &mut House, response: Message<'_>, status: Stat
     let ctx = house.ctx();
     let mut arena = ctx.out.lend(EXPECTED);
     let mut writer = ResponseWriter::new(&mut arena, response, status, None, None);
-    if !ctx.settings.server_name.is_empty() {
-        writer.header(Header::Server, ctx.settings.server_name.as_bytes());
-    }
+    writer.prepared(&ctx.settings.server_line);
     let payload = writer.finish();
     ctx.out.restore(arena);
     payload
@@ -66,7 +62,8 @@ fn write_for(
     status: StatusLine<'_>,
     more: impl FnOnce(&mut Ctx<'_>, &mut ResponseWriter<'_>),
 ) -> Bytes {
-    write(house, &pass.origin, pass.msg, Some(pass.ess), &pass.id.to_bytes(), status, more)
+    let tag = house.ids.keyed_by(IdKind::Tag, pass.id.to_bits());
+    write(house, &pass.origin, pass.msg, Some(pass.ess), tag, status, more)
 }
 
 impl Engine {
@@ -163,7 +160,8 @@ impl Engine {
         let Ok(via) = msg.via() else {
             return self.drop_input(origin.remote, DropReason::NotSip);
         };
-        let payload = write(&mut self.house, origin, msg, None, msg.head(), line, |_, _| {});
+        let tag = self.house.ids.keyed(IdKind::Tag, &[msg.head()]);
+        let payload = write(&mut self.house, origin, msg, None, tag, line, |_, _| {});
         self.house.stats.response(msg.method(), line.status().0);
         let mut ctx = self.house.ctx();
         txn::respond_stateless(&mut ctx, origin, &via, payload);

@@ -92,7 +92,15 @@ impl Location {
         keys.iter().filter_map(|key| Some((*key, self.bindings.get(*key)?)))
     }
 
-    /// The same for a record that may not be.
+    /// The binding of a record that has one and no more.
+    pub(super) fn only(&self, record: RecordKey) -> Option<(BindingKey, &Binding)> {
+        match self.records.get(record)?.bindings.as_slice() {
+            &[key] => Some((key, self.bindings.get(key)?)),
+            _ => None,
+        }
+    }
+
+    /// The bindings of a record that may not be.
     pub(super) fn of_any(
         &self,
         record: Option<RecordKey>,

@@ -8,6 +8,7 @@ use core::fmt::Debug;
 use smallvec::SmallVec;
 
 use super::binding::{Binding, BindingKey, Flags, NO_Q, Text};
+use super::location::{Location, RecordKey};
 use super::{nat, outbound};
 use crate::base::Time;
 use crate::base::text::{self, eq_ignore_case};
@@ -74,7 +75,7 @@ pub(super) struct Wanted<'m> {
     pub(super) reg_id: u32,
     pub(super) flags: Flags,
     /// A binding that has this Contact URI byte for byte.
-    known: Option<BindingKey>,
+    pub(super) known: Option<BindingKey>,
     /// The binding it is about.
     pub(super) hit: Option<BindingKey>,
 }
@@ -243,17 +244,11 @@ pub(super) fn canonical_aor<'b>(
     if !ess.to.uri.is_sip() {
         return Err(bad("To Needs a SIP URI"));
     }
-    if !settings.domains.aor(&ess.to.uri, out) {
-        return Err(FOREIGN);
-    }
+    let domain = settings.domains.aor_in(&ess.to.uri, out).ok_or(FOREIGN)?;
     let aor = core::str::from_utf8(out).map_err(|_| FOREIGN)?;
     // RFC 3261 s10.3 step 5: the AoR must be one of the domain asked. An address of ours may stand for all of them.
     let host = ess.uri.and_then(|uri| uri.host()).filter(|host| host.ip().is_none());
-    let fits = host.is_none_or(|host| {
-        let domain = settings.domains.canonical(host);
-        let user = domain.and_then(|domain| aor.strip_suffix(domain));
-        user.is_some_and(|user| user.ends_with('@'))
-    });
+    let fits = host.is_none_or(|host| settings.domains.index(host) == Some(domain));
     if fits { Ok(aor) } else { Err(FOREIGN) }
 }
 
@@ -320,12 +315,13 @@ fn read_path(
     Ok(())
 }
 
-/// Reads all Contact values into the plan and checks them. `present` are the bindings of the AoR.
-pub(super) fn read_contacts<'b, 'm>(
+/// Reads all Contact values into the plan and checks them. `record` is the AoR, if it has bindings.
+pub(super) fn read_contacts<'m>(
     settings: &Settings,
     config: &RegistrarConfig,
     request: &Request<'_, 'm>,
-    present: impl Iterator<Item = (BindingKey, &'b Binding)> + Clone,
+    location: &Location,
+    record: Option<RecordKey>,
     plan: &mut Plan<'m>,
 ) -> Result<Asked, Refusal> {
     let (mut star, mut count) = (false, 0);
@@ -334,7 +330,7 @@ pub(super) fn read_contacts<'b, 'm>(
         if count > settings.limits.contacts_per_request {
             return Err(bad("Too Many Contacts"));
         }
-        match read_contact(value, request, present.clone())? {
+        match read_contact(value, request, location.of_any(record))? {
             None => star = true,
             Some(wanted) if wanted.q_is_bad => return Err(bad("Malformed q")),
             // The same contact twice: the later one says how it shall be.
@@ -364,8 +360,8 @@ pub(super) fn read_contacts<'b, 'm>(
     outbound::apply(config, request, plan)?;
     let mut secure = false;
     for wanted in plan.iter_mut().filter(|wanted| !wanted.is_removal()) {
-        let known = wanted.known.and_then(|known| present.clone().find(|(key, _)| *key == known));
-        check_contact(settings, config, request, known.map(|(_, binding)| binding), wanted)?;
+        let known = wanted.known.and_then(|known| location.get(known));
+        check_contact(settings, config, request, known, wanted)?;
         secure |= wanted.is_secure();
     }
     if secure {

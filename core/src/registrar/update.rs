@@ -51,7 +51,7 @@ impl Registrar {
         let request = read_request(settings, config, ctx.now, (origin, msg, ess), may_be_foreign)?;
         let record = self.location.find(aor.as_bytes());
         let mut plan = Plan::new();
-        let asked = read_contacts(settings, config, &request, self.location.of_any(record), &mut plan)?;
+        let asked = read_contacts(settings, config, &request, &self.location, record, &mut plan)?;
         self.undo.begin(settings.tell.changes);
         let record = record.filter(|record| self.purge(ctx, *record));
         match asked {
@@ -80,10 +80,8 @@ impl Registrar {
         let record = self.location.find(aor.as_bytes())?;
         let request = read_request(settings, config, ctx.now, (origin, msg, ess), false).ok()?;
         let mut plan = Plan::new();
-        let present = self.location.of(record);
-        let Ok(Asked::Contacts) = read_contacts(settings, config, &request, present, &mut plan) else {
-            return None;
-        };
+        let asked = read_contacts(settings, config, &request, &self.location, Some(record), &mut plan);
+        let Ok(Asked::Contacts) = asked else { return None };
         self.match_bindings(record, ctx.now, &mut plan);
         self.is_repetition(&request, &plan).then(|| {
             let save = self.undo.last_save(aor);
@@ -159,6 +157,16 @@ impl Registrar {
 
     /// Finds the binding each contact is about; no binding is found twice.
     fn match_bindings(&self, record: RecordKey, now: Time, plan: &mut Plan<'_>) {
+        // Nearly always there is one contact and one binding, and they are each other's.
+        if let [wanted] = plan.as_mut_slice()
+            && let Some((key, binding)) = self.location.only(record)
+            && wanted.known == Some(key)
+            && binding.is_live(now)
+            && wanted.is_exactly(binding)
+        {
+            wanted.hit = Some(key);
+            return;
+        }
         for exact in [true, false] {
             for i in 0..plan.len() {
                 let Some(wanted) = plan.get(i).filter(|wanted| wanted.hit.is_none()) else { continue };

@@ -24,7 +24,7 @@ impl Registrar {
         }
         // RFC 3261 s10.3 step 8: SHOULD; a phone without a clock sets it by this.
         let wall = ctx.wall();
-        writer.header(Header::Date, ctx.out.date(wall).as_bytes());
+        writer.date(&ctx.out.date(wall));
         if msg.header(Header::Path).is_some() && msg.has_token(Header::Supported, b"path") {
             // RFC 3327 s5.3: so that the client sees who put itself on the path.
             writer.list(Header::Path, msg.values(Header::Path));
@@ -42,26 +42,26 @@ impl Registrar {
     }
 
     fn write_contact(&self, ctx: &Ctx<'_>, value: &mut Value<'_>, binding: &Binding, msg: Message<'_>) {
-        value.text(b"<");
+        value.literal("<");
         value.text(binding.contact());
-        value.text(b">");
+        value.literal(">");
         if !binding.params().is_empty() {
             value.text(binding.params());
         }
         if binding.q != NO_Q {
             write_q(value, binding.q);
         }
-        value.text(b";expires=");
+        value.literal(";expires=");
         value.number(u64::from(seconds_left(binding, ctx.now)));
         let instance = binding.instance();
         if instance.is_empty() {
             return;
         }
-        value.text(b";+sip.instance=\"<");
+        value.literal(";+sip.instance=\"<");
         value.text(instance);
-        value.text(b">\"");
+        value.literal(">\"");
         if binding.reg_id != 0 {
-            value.text(b";reg-id=");
+            value.literal(";reg-id=");
             value.number(u64::from(binding.reg_id));
         }
         let minted = ctx.settings.registrar.as_ref().is_some_and(|config| config.gruu);
@@ -77,25 +77,25 @@ impl Registrar {
         let aor = self.location.name(binding);
         let mut gruu = SmallVec::<[u8; 128]>::new();
         write_public(&mut gruu, secure, aor, binding.instance());
-        value.text(b";pub-gruu=\"");
+        value.literal(";pub-gruu=\"");
         value.text(&gruu);
         gruu.clear();
         if self.write_temporary(&mut gruu, secure, aor, binding) {
-            value.text(b"\";temp-gruu=\"");
+            value.literal("\";temp-gruu=\"");
             value.text(&gruu);
         }
-        value.text(b"\"");
+        value.literal("\"");
     }
 }
 
 /// `;q=0.7`: at most three digits behind the point (RFC 3261 s25.1).
 fn write_q(value: &mut Value<'_>, q: u16) {
     if q >= 1000 {
-        return value.text(b";q=1.0");
+        return value.literal(";q=1.0");
     }
     let digits = [q / 100, q / 10 % 10, q % 10].map(|digit| b'0' + digit as u8);
     let len = digits.iter().rposition(|digit| *digit != b'0').unwrap_or(0) + 1;
-    value.text(b";q=0.");
+    value.literal(";q=0.");
     value.text(digits.get(..len).unwrap_or_default());
 }
 

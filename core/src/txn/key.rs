@@ -28,14 +28,10 @@ pub(crate) struct TxnId {
 }
 
 impl TxnId {
-    /// Bytes that name the request: the same for its repetitions and, by RFC 3261 s9.2, its CANCEL; different for all
+    /// A number that names the request: the same for its repetitions and, by RFC 3261 s9.2, its CANCEL; different for all
     /// others. Not to be shown to a peer.
-    pub(crate) fn to_bytes(self) -> [u8; 16] {
-        let mut bytes = [0; 16];
-        let (hash, rest) = bytes.split_at_mut(8);
-        hash.copy_from_slice(&self.name.hash.to_le_bytes());
-        rest.copy_from_slice(&(self.name.rest & !METHOD).to_le_bytes());
-        bytes
+    pub(crate) fn to_bits(self) -> u128 {
+        u128::from(self.name.hash) << 64 | u128::from(self.name.rest & !METHOD)
     }
 }
 
@@ -103,7 +99,7 @@ impl Name {
         if let Some(branch) = branch {
             bytes.extend_from_slice(branch);
             sent_by(via, &mut bytes);
-            return (Name::new(key.hash128(&[&bytes]), method), Rules::Branch);
+            return (Name::new(key.hash_wide(&bytes), method), Rules::Branch);
         }
         let uri = match msg.kind() {
             Kind::Request { uri, .. } => uri,

@@ -42,6 +42,9 @@ pub(crate) type ServerKey = Key<Server>;
 /// and the queue.
 pub(super) const SERVER_BYTES: usize = size_of::<Server>() + 96;
 
+/// Finished transactions ended by one timer at once: one step of the engine stays short.
+const ENDED_AT_ONCE: usize = 64;
+
 /// Queue places kept when the last finished transaction is gone.
 const FLOOR: usize = 64;
 
@@ -149,8 +152,11 @@ pub(super) struct Servers {
     names: Index<ServerKey>,
     /// By what merged requests share; likewise.
     merges: Index<ServerKey>,
-    /// Finished transactions that may be forgotten, oldest first; some may be gone already.
+    /// Finished transactions that may be forgotten, oldest first; some may be gone already. They come by the thousands
+    /// and all last as long: instead of a timer each, one timer runs for the oldest.
     finished: VecDeque<ServerKey>,
+    /// Timer J of the oldest, or of one that was the oldest.
+    finishing: TimerKey,
     bytes: usize,
 }
 
@@ -377,10 +383,15 @@ impl Servers {
                 }
                 server.state = State::Completed;
                 server.since = ctx.now;
-                let deadline = ctx.now + j;
-                server.arm(ctx, key, deadline, ServerTimer::J);
                 if is_forgettable(server.method) {
+                    server.disarm(ctx);
                     self.finished.push_back(key);
+                    if self.finishing.is_none() {
+                        self.finishing = ctx.timers.arm(ctx.now + j, Timer::Server(0, ServerTimer::Finished));
+                    }
+                } else {
+                    let deadline = ctx.now + j;
+                    server.arm(ctx, key, deadline, ServerTimer::J);
                 }
                 if silent {
                     self.drop_payload(key);
@@ -413,6 +424,10 @@ impl Servers {
         key: ServerKey,
         timer: ServerTimer,
     ) -> Option<ServerEvent> {
+        if timer == ServerTimer::Finished {
+            self.end_finished(ctx);
+            return None;
+        }
         let server = self.slab.get_mut(key)?;
         server.timer = TimerKey::NONE;
         match (timer, server.state) {
@@ -445,8 +460,30 @@ impl Servers {
                 self.remove(ctx, key);
                 None
             }
-            (ServerTimer::Trying | ServerTimer::G | ServerTimer::H, _) => None,
+            (ServerTimer::Trying | ServerTimer::G | ServerTimer::H | ServerTimer::Finished, _) => None,
         }
+    }
+
+    /// Ends what was finished long enough ago, some at a time.
+    fn end_finished(&mut self, ctx: &mut Ctx<'_>) {
+        self.finishing = TimerKey::NONE;
+        for _ in 0..ENDED_AT_ONCE {
+            let Some((key, server)) = self.oldest_finished() else { return };
+            if server.since + server.timing(ctx).j() > ctx.now {
+                break;
+            }
+            self.remove(ctx, key);
+        }
+        if let Some((_, server)) = self.oldest_finished() {
+            let deadline = server.since + server.timing(ctx).j();
+            self.finishing = ctx.timers.arm(deadline, Timer::Server(0, ServerTimer::Finished));
+        }
+    }
+
+    /// The front of the queue, which [`remove`](Self::remove) keeps alive.
+    fn oldest_finished(&self) -> Option<(ServerKey, &Server)> {
+        let &key = self.finished.front()?;
+        Some((key, self.slab.get(key)?))
     }
 
     /// Forgets the oldest finished transaction that may be forgotten (DECISIONS 16). False if there is none.
@@ -469,12 +506,15 @@ impl Servers {
         if server.merge != 0 {
             self.merges.remove(server.merge, |other| other == key);
         }
-        // Timer J ends transactions in the order of the queue, so that what is gone is in front.
+        // They end in the order of the queue, so that what is gone is in front.
         while self.finished.front().is_some_and(|&key| !self.slab.contains(key)) {
             self.finished.pop_front();
         }
-        if self.finished.is_empty() && self.finished.capacity() > FLOOR {
-            self.finished = VecDeque::new();
+        if self.finished.is_empty() {
+            ctx.timers.disarm(core::mem::take(&mut self.finishing));
+            if self.finished.capacity() > FLOOR {
+                self.finished = VecDeque::new();
+            }
         }
     }
 
@@ -508,8 +548,10 @@ impl Servers {
         for (key, server) in self.slab.iter() {
             assert_eq!(self.find(server.name), Some(key), "no two bear one name");
             let waits_for_tu = matches!(server.state, State::Trying | State::Proceeding);
-            assert!(waits_for_tu || !server.timer.is_none(), "what is answered ends by its timer");
+            let in_queue = !self.finishing.is_none() && self.finished.contains(&key);
+            assert!(waits_for_tu || !server.timer.is_none() || in_queue, "what is answered ends by a timer");
         }
+        assert_eq!(self.finishing.is_none(), self.finished.is_empty());
         assert!(
             self.finished.iter().filter(|&&key| !self.slab.contains(key)).count()
                 <= self.finished.len() / 2 + 1

@@ -207,6 +207,7 @@ impl World {
 
 fn letter(timer: Timer) -> String {
     match timer {
+        Timer::Server(_, ServerTimer::Finished) => "J".into(),
         Timer::Server(_, timer) => format!("{timer:?}"),
         Timer::Client(_, timer) => format!("{timer:?}"),
         other => panic!("not a timer of transactions: {other:?}"),

@@ -11,7 +11,7 @@ use core::ops::{Deref, DerefMut, Range};
 use bytes::{Bytes, BytesMut};
 
 use super::via::SourceParams;
-use super::{Essentials, Header, Line, Message, Method, ParseError, Rport, Status, Via, split};
+use super::{Date, Essentials, Header, Line, Message, Method, ParseError, Rport, Status, Via, split};
 use crate::base::text::{self, Push};
 
 /// Status and phrase of a response.
@@ -137,6 +137,19 @@ impl<'a> Writer<'a> {
         self
     }
 
+    /// A line made before.
+    #[inline]
+    pub fn prepared(&mut self, line: &PreparedLine) -> &mut Self {
+        self.out.extend_from_slice(&line.0);
+        self
+    }
+
+    /// Date (RFC 3261 s20.17).
+    #[inline]
+    pub fn date(&mut self, date: &Date) -> &mut Self {
+        self.value(Header::Date, |v| v.raw(date.as_bytes()))
+    }
+
     /// A body and its type. Content-Length is written when the message is finished, also without a body.
     pub fn body(&mut self, content_type: &[u8], body: &'a [u8]) -> &mut Self {
         self.body = body;
@@ -164,6 +177,21 @@ impl<'a> Writer<'a> {
     }
 }
 
+/// A line that is the same in many messages, for [`Writer::prepared`].
+#[derive(Clone, Default, Debug)]
+pub struct PreparedLine(Box<[u8]>);
+
+impl PreparedLine {
+    /// The line of a header with this value; no line at all if the value is empty.
+    pub fn new(header: Header, value: &[u8]) -> PreparedLine {
+        let mut out = BytesMut::new();
+        if !value.is_empty() {
+            Writer { out: &mut out, body: &[] }.header(header, value);
+        }
+        PreparedLine(out.as_ref().into())
+    }
+}
+
 /// A value being written. Formatting (`write!`) works on it too.
 #[derive(Debug)]
 pub struct Value<'a> {
@@ -180,6 +208,13 @@ impl Value<'_> {
             let written = self.out.get_mut(start..).unwrap_or_default();
             written.iter_mut().filter(|b| is_control(**b)).for_each(|b| *b = b' ');
         }
+    }
+
+    /// Text of ours, without control characters.
+    #[inline]
+    pub fn literal(&mut self, text: &'static str) {
+        debug_assert!(!has_controls(text.as_bytes()));
+        self.raw(text.as_bytes());
     }
 
     /// A decimal number.

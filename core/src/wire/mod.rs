@@ -24,7 +24,7 @@ mod typed;
 mod uri;
 mod via;
 
-pub use build::{RequestWriter, ResponseWriter, StatusLine, Value, Writer};
+pub use build::{PreparedLine, RequestWriter, ResponseWriter, StatusLine, Value, Writer};
 pub use contact::{ContactValue, ExpiresParam, qvalue};
 pub use credentials::{
     AuthValue, BearerChallenge, Challenge, Credentials, DigestChallenge, DigestCredentials,
