@@ -48,6 +48,7 @@
 //!
 //! - [`base`]: no SIP: time, ids, generational slab, keyed hash table, timer wheel, hashes, text.
 //! - [`wire`]: bytes to views and back, without state: one scan, lazy typed views, writers, stream framing.
+//! - [`documents`]: event documents without state: presence and its kin, the safe XML reader and writer.
 //! - [`config`]: [`Config`](config::Config) as a host writes it, [`Settings`](config::Settings) as the engine reads it.
 //! - [`door`]: plain data that enters and leaves: inputs, commands, queries, answers, events.
 //! - [`stats`]: counters and sizes.
@@ -66,6 +67,7 @@
 
 pub mod base;
 pub mod config;
+pub mod documents;
 pub mod door;
 pub mod stats;
 pub mod wire;

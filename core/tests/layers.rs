@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 const FLOORS: &[&[&str]] = &[
     &["base"],
     &["wire"],
+    &["documents"],
     &["config", "door", "stats"],
     &["ctx"],
     &["txn"],
