@@ -196,6 +196,13 @@ fn tune(socket: &std::net::UdpSocket, local: SocketAddr) -> io::Result<()> {
     // Where the kernel does not know them they were never on.
     let _ = setsockopt(socket, sockopt::UdpGroSegment, &false);
     let _ = setsockopt(socket, sockopt::ReceiveTimestampns, &false);
+    if !local.ip().is_unspecified() {
+        // Whatever arrives was sent to the one address the socket is bound to.
+        let _ = match local {
+            SocketAddr::V4(_) => setsockopt(socket, sockopt::Ipv4PacketInfo, &false),
+            SocketAddr::V6(_) => setsockopt(socket, sockopt::Ipv6RecvPacketInfo, &false),
+        };
+    }
     Ok(())
 }
 
