@@ -11,6 +11,7 @@ use std::thread;
 
 use strowger_core::door::{AuthVerdict, BindingCause, BindingEvent, Event, Outcome};
 use strowger_core::stats::{AUTH_LABELS, auth_label};
+use strowger_tokio::shell::promise::{Awaited, promise};
 use strowger_tokio::{Notice, OnEvent};
 use tracing::Level;
 use tracing_subscriber::EnvFilter;
@@ -54,18 +55,23 @@ impl Lost {
     }
 }
 
-/// Starts the writer; the closure hands it events and never blocks.
-pub fn event_writer(lost: Lost) -> Result<OnEvent, Complaint> {
+/// Starts the writer. The closure hands it events and never blocks; the promise is kept when the closure is gone and
+/// the last event is written.
+pub fn event_writer(lost: Lost) -> Result<(OnEvent, Awaited<()>), Complaint> {
     let (sender, events) = sync_channel(QUEUE);
+    let (promise, written) = promise();
     let writer = thread::Builder::new().name("strowger-log".into());
-    writer
-        .spawn(move || write(events))
-        .map_err(|error| Complaint(format!("cannot start a thread: {error}")))?;
-    Ok(Box::new(move |event| {
+    let run = move || {
+        write(events);
+        promise.keep(());
+    };
+    writer.spawn(run).map_err(|error| Complaint(format!("cannot start a thread: {error}")))?;
+    let tell = move |event| {
         if sender.try_send(event).is_err() {
             lost.0.fetch_add(1, Ordering::Relaxed);
         }
-    }))
+    };
+    Ok((Box::new(tell), written))
 }
 
 fn write(events: Receiver<Event>) {

@@ -4,6 +4,7 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use strowger_core::config::ListenerConfig;
 use strowger_core::door::Transport;
@@ -14,6 +15,9 @@ use crate::cli::{Complaint, HttpAddr, ServeArgs};
 use crate::http::{self, Pages};
 use crate::logs::{self, Lost};
 use crate::plan::{self, Occasion, Plan};
+
+/// How long the end of the program waits for a log that is slow to take its last lines.
+const WRITE_OUT: Duration = Duration::from_secs(10);
 
 /// Runs a server until it is told to end.
 pub fn run(args: ServeArgs) -> Result<ExitCode, Complaint> {
@@ -30,11 +34,9 @@ async fn serve(args: ServeArgs, plan: Plan) -> Result<ExitCode, Complaint> {
     let mut signals =
         Signals::new().map_err(|error| Complaint(format!("cannot receive signals: {error}")))?;
     let lost = Lost::default();
-    let hooks = Hooks {
-        on_event: Some(logs::event_writer(lost.clone())?),
-        on_notice: Some(Arc::new(logs::notice)),
-        credentials: None,
-    };
+    let (on_event, mut written) = logs::event_writer(lost.clone())?;
+    let hooks =
+        Hooks { on_event: Some(on_event), on_notice: Some(Arc::new(logs::notice)), credentials: None };
     let server = Server::start(plan.config.clone(), plan.options.clone(), hooks).map_err(complaint)?;
     let (handle, listeners) = (server.handle(), server.listeners().to_vec());
     let draining = Arc::new(AtomicBool::new(false));
@@ -47,6 +49,8 @@ async fn serve(args: ServeArgs, plan: Plan) -> Result<ExitCode, Complaint> {
     loop {
         tokio::select! {
             done = &mut stopped => {
+                // The engine is gone, and its last events may still wait for the writer.
+                let _ = tokio::time::timeout(WRITE_OUT, &mut written).await;
                 done.map_err(complaint)?;
                 tracing::info!(target: "strowger", "stopped");
                 return Ok(ExitCode::SUCCESS);
