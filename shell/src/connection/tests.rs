@@ -56,6 +56,14 @@ fn messages_and_keepalives_come_out_in_order() {
     assert_eq!(arrivals(&mut conn, at(2)), [whole]);
 }
 
+/// RFC 5626 s4.4.1: who opened the connection sends the pings, so two line ends in a row are two pongs there.
+#[test]
+fn every_line_end_on_a_connection_we_opened_is_a_pong() {
+    let (mut conn, _) = connection(Opened::ByUs);
+    conn.received(at(1), b"\r\n\r\n");
+    assert_eq!(arrivals(&mut conn, at(1)), ["Pong", "Pong"]);
+}
+
 #[test]
 fn nothing_is_read_after_a_bad_frame() {
     let (mut conn, _) = connection(Opened::ByPeer);
