@@ -32,7 +32,7 @@ impl<'m> ContactValue<'m> {
         if input == b"*" {
             return Ok(ContactValue::Star);
         }
-        NameAddr::read("Contact", input).map(ContactValue::Addr)
+        NameAddr::named("Contact", input).map(ContactValue::Addr)
     }
 
     /// The address; `None` for `*`.

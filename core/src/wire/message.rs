@@ -548,8 +548,13 @@ impl<'m> Message<'m> {
     #[inline]
     fn lines_with(&self, header: Header) -> Range<usize> {
         let (first, all) = (self.first_index(header), self.layout.entries.len());
-        let several = self.layout.repeated >> header as u32 & 1 != 0;
-        first..if several { all } else { all.min(first + 1) }
+        first..if self.has_several(header) { all } else { all.min(first + 1) }
+    }
+
+    /// Whether a header has more than one line.
+    #[inline]
+    pub(super) fn has_several(&self, header: Header) -> bool {
+        self.layout.repeated >> header as u32 & 1 != 0
     }
 
     #[inline]

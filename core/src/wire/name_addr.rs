@@ -25,37 +25,39 @@ impl<'m> NameAddr<'m> {
     /// is [`Fault::Repeated`].
     #[inline]
     pub fn parse(input: &'m [u8]) -> Result<NameAddr<'m>, ParseError> {
-        NameAddr::read("address", trim(input))
+        NameAddr::named("address", trim(input))
     }
 
     /// Reads an element without white space around it; `what` is named in a fault.
     #[inline(never)]
-    pub(crate) fn read(what: &'static str, input: &'m [u8]) -> Result<NameAddr<'m>, ParseError> {
-        NameAddr::read_trimmed(input).map_err(|fault| ParseError::new(what, fault))
+    pub(crate) fn named(what: &'static str, input: &'m [u8]) -> Result<NameAddr<'m>, ParseError> {
+        NameAddr::read(what, input)
     }
 
+    /// Like [`NameAddr::named`], on the spot.
     #[inline(always)]
-    fn read_trimmed(input: &'m [u8]) -> Result<NameAddr<'m>, Fault> {
+    pub(super) fn read(what: &'static str, input: &'m [u8]) -> Result<NameAddr<'m>, ParseError> {
+        let malformed = ParseError::new(what, Fault::Malformed);
         let (display, rest) = match input {
             [b'<', rest @ ..] => (None, rest),
             [b'"', ..] => {
-                let end = quoted_end(input).ok_or(Fault::Malformed)?;
-                let (quoted, rest) = input.split_at_checked(end).ok_or(Fault::Malformed)?;
-                let [b'"', display @ .., b'"'] = quoted else { return Err(Fault::Malformed) };
+                let end = quoted_end(input).ok_or(malformed)?;
+                let (quoted, rest) = input.split_at_checked(end).ok_or(malformed)?;
+                let [b'"', display @ .., b'"'] = quoted else { return Err(malformed) };
                 match skip_space(rest) {
                     [b'<', rest @ ..] => (Some(display).filter(|display| !display.is_empty()), rest),
-                    _ => return Err(Fault::Malformed),
+                    _ => return Err(malformed),
                 }
             }
             _ => match cut(input, DISPLAY) {
                 (display, [b'<', rest @ ..]) => (Some(trim(display)), rest),
-                _ => return read_bare(input),
+                _ => return bare(what, input),
             },
         };
-        let (uri, behind) = Uri::prefix(rest).map_err(inside)?;
+        let (uri, behind) = Uri::prefix(rest).map_err(|fault| ParseError::new(what, inside(fault)))?;
         match behind {
-            [b'>', params @ ..] => NameAddr::with(display, uri, params),
-            _ => Err(Fault::Malformed),
+            [b'>', params @ ..] => NameAddr::with(what, display, uri, params),
+            _ => Err(malformed),
         }
     }
 
@@ -69,10 +71,8 @@ impl<'m> NameAddr<'m> {
         // Without brackets the URI would end where the parameters begin, and so elsewhere in each value.
         let same = other_input.strip_suffix(other.params.raw()).filter(|same| same.ends_with(b">"));
         match same.and_then(|same| input.strip_prefix(same)) {
-            Some(params) => {
-                NameAddr::with(other.display, other.uri, params).map_err(|fault| ParseError::new(what, fault))
-            }
-            None => NameAddr::read(what, input),
+            Some(params) => NameAddr::with(what, other.display, other.uri, params),
+            None => NameAddr::named(what, input),
         }
     }
 
@@ -82,12 +82,17 @@ impl<'m> NameAddr<'m> {
     }
 
     #[inline(always)]
-    fn with(display: Option<&'m [u8]>, uri: Uri<'m>, params: &'m [u8]) -> Result<NameAddr<'m>, Fault> {
+    fn with(
+        what: &'static str,
+        display: Option<&'m [u8]>,
+        uri: Uri<'m>,
+        params: &'m [u8],
+    ) -> Result<NameAddr<'m>, ParseError> {
         let tag = match params {
             [] => None,
             // What nearly all have, if they have something.
             [b';', b't', b'a', b'g', b'=', tag @ ..] if is_value(tag) => Some(tag),
-            _ => tag(params)?,
+            _ => tag(params).map_err(|fault| ParseError::new(what, fault))?,
         };
         Ok(NameAddr { display, uri, params: Params::known(params), tag })
     }
@@ -115,15 +120,16 @@ fn tag(params: &[u8]) -> Result<Option<&[u8]>, Fault> {
 
 /// `addr-spec`.
 #[inline(never)]
-fn read_bare(input: &[u8]) -> Result<NameAddr<'_>, Fault> {
+fn bare<'m>(what: &'static str, input: &'m [u8]) -> Result<NameAddr<'m>, ParseError> {
     let end = input.iter().position(|byte| *byte == b';' || is(*byte, SPACE)).unwrap_or(input.len());
-    let (uri, params) = input.split_at_checked(end).ok_or(Fault::Malformed)?;
+    let (uri, params) = input.split_at(end);
     // RFC 3261 s20: without brackets a semicolon begins the parameters of the header, and a question mark or a comma
     // cannot be in the URI.
     if uri.iter().any(|byte| matches!(byte, b'?' | b',')) {
-        return Err(Fault::Malformed);
+        return Err(ParseError::new(what, Fault::Malformed));
     }
-    NameAddr::with(None, Uri::read(uri).map_err(inside)?, params)
+    let uri = Uri::parse(uri).map_err(|error| ParseError::new(what, inside(error.fault)))?;
+    NameAddr::with(what, None, uri, params)
 }
 
 /// A URI in a header that has no scheme is malformed, and not of a scheme that is not supported.

@@ -181,8 +181,8 @@ const STRICT: bool = true;
 /// Names are whatever they are: what was validated before, of a header or of a URI.
 const KNOWN: bool = false;
 
-/// What nearly all parameters are: `;name` or `;name=value`, without white space and quotes. `None` says only that
-/// [`next`] must look.
+/// What nearly all parameters are: `;name` or `;name=value`, without white space. `None` says only that [`next`]
+/// must look.
 #[inline(always)]
 fn plain(input: &[u8]) -> Option<(Param<'_>, &[u8])> {
     let [b';', input @ ..] = input else { return None };
@@ -193,7 +193,10 @@ fn plain(input: &[u8]) -> Option<(Param<'_>, &[u8])> {
     match behind {
         [] | [b';', ..] => Some((Param { name, raw: None }, behind)),
         [b'=', behind @ ..] => {
-            let (value, behind) = cut(behind, VALUE);
+            let (value, behind) = match behind {
+                [b'"', ..] => behind.split_at_checked(quoted_end(behind)?)?,
+                _ => cut(behind, VALUE),
+            };
             let ends = matches!(behind, [] | [b';', ..]);
             ends.then_some((Param { name, raw: Some(value) }, behind))
         }

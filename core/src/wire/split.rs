@@ -80,17 +80,40 @@ pub fn find(bytes: &[u8], needle: u8) -> Option<usize> {
 /// or has no end. RFC 3261 s25.1: a backslash takes the meaning of the byte behind it.
 #[inline]
 pub fn quoted_end(bytes: &[u8]) -> Option<usize> {
-    if bytes.first() != Some(&b'"') {
-        return None;
-    }
-    let mut at = 1;
+    let [b'"', inside @ ..] = bytes else { return None };
+    let i = quote_or_backslash(inside)?;
+    if inside.get(i) == Some(&b'"') { Some(i + 2) } else { behind_backslash(bytes, i + 1) }
+}
+
+/// The rest of [`quoted_end`], from the first backslash.
+#[inline(never)]
+fn behind_backslash(bytes: &[u8], backslash: usize) -> Option<usize> {
+    let mut at = backslash + 2;
     loop {
-        let i = at + memchr2(b'"', b'\\', bytes.get(at..)?)?;
+        let i = at + quote_or_backslash(bytes.get(at..)?)?;
         match bytes.get(i)? {
             b'"' => return Some(i + 1),
             _ => at = i + 2,
         }
     }
+}
+
+/// Position of the first quote or backslash. It is near: a call of `memchr2` would cost more than it saves.
+#[inline(always)]
+fn quote_or_backslash(bytes: &[u8]) -> Option<usize> {
+    const EACH: u64 = u64::MAX / 0xff;
+    // The lowest mark is that of the first zero byte.
+    let marks = |word: u64| word.wrapping_sub(EACH) & !word & (EACH * 0x80);
+    let (words, tail) = bytes.as_chunks::<8>();
+    for (n, word) in words.iter().enumerate() {
+        let word = u64::from_le_bytes(*word);
+        let found = marks(word ^ (EACH * b'"' as u64)) | marks(word ^ (EACH * b'\\' as u64));
+        if found != 0 {
+            return Some(n * 8 + (found.trailing_zeros() / 8) as usize);
+        }
+    }
+    let i = tail.iter().position(|byte| matches!(byte, b'"' | b'\\'))?;
+    Some(words.len() * 8 + i)
 }
 
 /// The value on one line. RFC 3261 s7.3.1: a line end with the white space behind it means one space. Allocates only if

@@ -41,17 +41,16 @@ impl<'m> Message<'m> {
     /// Reads and checks what every message must have. That nothing of it is there twice was checked by
     /// [`parse`](super::parse). Unknown URI schemes are not refused here, see [`Message::request_uri`].
     pub fn essentials(&self) -> Result<Essentials<'m>, ParseError> {
-        let mut vias = self.vias();
-        let via = vias.next().ok_or(missing(Header::Via))??;
-        // RFC 3261 s18.1.2: what is below the top is somebody's return path; one that cannot be read is refused now.
-        for below in vias {
-            below?;
-        }
+        let via = match self.only_via() {
+            Some(via) => via,
+            None => self.first_of_vias()?,
+        };
         if via.version != b"2.0" {
             return Err(ParseError::new(Header::Via.name(), Fault::Version));
         }
         let uri = if self.is_request() { Some(self.request_uri()?) } else { None };
-        let from = self.from()?;
+        let from = self.header(Header::From).ok_or(missing(Header::From))?;
+        let from = NameAddr::read(Header::From.name(), from)?;
         let essentials = Essentials {
             uri,
             via,
@@ -108,7 +107,28 @@ impl<'m> Message<'m> {
     /// The topmost Via.
     #[inline]
     pub fn via(&self) -> Result<Via<'m>, ParseError> {
-        self.vias().next().ok_or(missing(Header::Via))?
+        match self.header(Header::Via).and_then(Via::usual) {
+            Some(via) => Ok(via),
+            None => self.vias().next().ok_or(missing(Header::Via))?,
+        }
+    }
+
+    /// The Via, if there is one and it is as nearly all are.
+    #[inline(always)]
+    fn only_via(&self) -> Option<Via<'m>> {
+        if self.has_several(Header::Via) { None } else { Via::usual(self.header(Header::Via)?) }
+    }
+
+    /// The topmost Via; all below it have been read too.
+    #[inline(never)]
+    fn first_of_vias(&self) -> Result<Via<'m>, ParseError> {
+        let mut vias = self.vias();
+        let via = vias.next().ok_or(missing(Header::Via))??;
+        // RFC 3261 s18.1.2: what is below the top is somebody's return path; one that cannot be read is refused now.
+        for below in vias {
+            below?;
+        }
+        Ok(via)
     }
 
     /// All Via elements, the topmost first.
@@ -139,7 +159,7 @@ impl<'m> Message<'m> {
     #[inline]
     pub fn address(&self, header: Header) -> Result<NameAddr<'m>, ParseError> {
         let value = self.header(header).ok_or(missing(header))?;
-        NameAddr::read(header.name(), value)
+        NameAddr::named(header.name(), value)
     }
 
     /// The addresses of a header that is a list, such as Route, Record-Route and Path, in order.
@@ -148,7 +168,7 @@ impl<'m> Message<'m> {
         header: Header,
     ) -> impl Iterator<Item = Result<NameAddr<'m>, ParseError>> + use<'m> {
         let what = header.name();
-        self.values(header).map(move |v| NameAddr::read(what, v))
+        self.values(header).map(move |v| NameAddr::named(what, v))
     }
 
     /// The Contact elements, in order.

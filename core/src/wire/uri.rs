@@ -72,14 +72,6 @@ impl<'m> Uri<'m> {
         }
     }
 
-    #[inline]
-    pub(crate) fn read(raw: &'m [u8]) -> Result<Uri<'m>, Fault> {
-        match Uri::prefix(raw)? {
-            (uri, []) => Ok(uri),
-            _ => Err(Fault::Malformed),
-        }
-    }
-
     /// Reads the URI the input begins with, up to what no URI can have, such as `>`; gives the rest back.
     #[inline(always)]
     pub(crate) fn prefix(input: &'m [u8]) -> Result<(Uri<'m>, &'m [u8]), Fault> {

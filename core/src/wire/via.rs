@@ -66,33 +66,47 @@ impl<'m> Via<'m> {
     /// White space may stand around `/`, `:` and `;`. A repeated branch is [`Fault::Repeated`].
     #[inline]
     pub fn parse(input: &'m [u8]) -> Result<Via<'m>, ParseError> {
-        Via::read(trim(input)).map_err(|fault| ParseError::new("Via", fault))
+        let raw = trim(input);
+        match Via::usual(raw) {
+            Some(via) => Ok(via),
+            None => Via::any(raw),
+        }
     }
 
+    /// Reads what nearly all clients send. `None` says only that [`Via::any`] must look. It has no comma, so that a line
+    /// that is one is one element.
     #[inline(always)]
-    fn read(raw: &'m [u8]) -> Result<Via<'m>, Fault> {
-        let usual = match raw {
-            [b'S', b'I', b'P', b'/', b'2', b'.', b'0', b'/', rest @ ..] => Some(cut(rest, TOKEN)),
-            _ => None,
-        };
-        let (rest, (version, transport)) = match usual {
-            Some((transport @ [_, ..], [b' ', host @ ..])) => (skip_space(host), (&b"2.0"[..], transport)),
-            _ => protocol(raw).map_err(|_| Fault::Malformed)?,
-        };
-        let (host, rest) = Host::prefix(rest)?;
-        let rest = skip_space(rest);
+    pub(super) fn usual(raw: &'m [u8]) -> Option<Via<'m>> {
+        let [b'S', b'I', b'P', b'/', b'2', b'.', b'0', b'/', rest @ ..] = raw else { return None };
+        let (transport @ [_, ..], [b' ', rest @ ..]) = cut(rest, TOKEN) else { return None };
+        let (host, rest) = Host::prefix(rest).ok()?;
         let (port, params) = match rest {
             [b':', digits @ ..] => {
-                let (number, behind) = port(skip_space(digits))?;
+                let (number, behind) = port(digits).ok()?;
                 (Some(number), behind)
             }
             _ => (None, rest),
         };
-        let before = raw.len() - params.len();
-        let known = match Known::usual(before, params) {
-            Some(known) => known,
-            None => Known::any(before, params)?,
+        let known = Known::usual(raw.len() - params.len(), params)?;
+        Some(Via { raw, version: b"2.0", transport, host, port, params: Params::known(params), known })
+    }
+
+    #[inline(never)]
+    fn any(raw: &'m [u8]) -> Result<Via<'m>, ParseError> {
+        const fn fault(fault: Fault) -> ParseError {
+            ParseError::new("Via", fault)
+        }
+        let (rest, (version, transport)) = protocol(raw).map_err(|_| fault(Fault::Malformed))?;
+        let (host, rest) = Host::prefix(rest).map_err(fault)?;
+        let rest = skip_space(rest);
+        let (port, params) = match rest {
+            [b':', digits @ ..] => {
+                let (number, behind) = port(skip_space(digits)).map_err(fault)?;
+                (Some(number), behind)
+            }
+            _ => (None, rest),
         };
+        let known = Known::any(raw.len() - params.len(), params).map_err(fault)?;
         Ok(Via { raw, version, transport, host, port, params: Params::known(params), known })
     }
 
@@ -214,7 +228,6 @@ fn number(text: &[u8]) -> Option<u16> {
 }
 
 /// `SIP / version / transport`, with white space anywhere, and of any version.
-#[inline(never)]
 fn protocol(input: &[u8]) -> Parsed<'_, (&[u8], &[u8])> {
     let (rest, name) = terminated(token, mark(b'/')).parse(input)?;
     if !name.eq_ignore_ascii_case(b"SIP") {
