@@ -5,7 +5,7 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::grammar::{HOST, LABEL, cut, is};
 use super::{Fault, ParseError};
-use crate::base::text::Push;
+use crate::base::text::{Push, decimal_u32};
 
 /// The longest host name taken (RFC 1035 s2.3.4).
 const NAME_BYTES: usize = 255;
@@ -134,13 +134,25 @@ pub(crate) fn port(input: &[u8]) -> Result<(u16, &[u8]), Fault> {
     let mut value = 0_u32;
     let mut rest = input;
     while let [byte @ b'0'..=b'9', behind @ ..] = rest {
-        value = value * 10 + u32::from(byte - b'0');
-        if value > u32::from(u16::MAX) {
-            return Err(Fault::Range);
-        }
+        value = value.wrapping_mul(10).wrapping_add(u32::from(byte - b'0'));
         rest = behind;
     }
-    if rest.len() == input.len() { Err(Fault::Malformed) } else { Ok((value as u16, rest)) }
+    match (input.len() - rest.len(), u16::try_from(value)) {
+        (0, _) => Err(Fault::Malformed),
+        (1..=9, Ok(port)) => Ok((port, rest)),
+        (1..=9, Err(_)) => Err(Fault::Range),
+        _ => long_port(input, rest),
+    }
+}
+
+/// A port of ten digits or more, which may begin with zeros.
+#[inline(never)]
+fn long_port<'m>(input: &[u8], rest: &'m [u8]) -> Result<(u16, &'m [u8]), Fault> {
+    let digits = input.get(..input.len() - rest.len()).unwrap_or_default();
+    match decimal_u32(digits).map(u16::try_from) {
+        Some(Ok(port)) => Ok((port, rest)),
+        _ => Err(Fault::Range),
+    }
 }
 
 /// An IPv6 address behind its opening bracket.
@@ -188,32 +200,64 @@ fn ends_in_number(name: &[u8]) -> bool {
 }
 
 /// The IPv4 address the input begins with, and what is behind it.
-#[inline(never)]
+#[inline(always)]
 fn ipv4(input: &[u8]) -> Option<(Ipv4Addr, &[u8])> {
-    let (a, rest) = octet(input)?;
-    let [b'.', rest @ ..] = rest else { return None };
-    let (b, rest) = octet(rest)?;
-    let [b'.', rest @ ..] = rest else { return None };
-    let (c, rest) = octet(rest)?;
-    let [b'.', rest @ ..] = rest else { return None };
-    let (d, rest) = octet(rest)?;
-    Some((Ipv4Addr::new(a, b, c, d), rest))
+    let (address, end) = match input.first_chunk() {
+        Some(window) => ipv4_in(window)?,
+        None => short_ipv4(input)?,
+    };
+    Some((address, input.get(end..)?))
 }
 
-/// A number of up to 255 and what is behind it, which is no digit.
+#[inline(never)]
+fn short_ipv4(input: &[u8]) -> Option<(Ipv4Addr, usize)> {
+    let mut window = [0; 16];
+    window.iter_mut().zip(input).for_each(|(to, byte)| *to = *byte);
+    ipv4_in(&window)
+}
+
+/// The IPv4 address a text begins with, and its length, which is 15 at most.
+#[inline(never)]
+fn ipv4_in(text: &[u8; 16]) -> Option<(Ipv4Addr, usize)> {
+    // Two numbers with a dot fit into a word.
+    let (a, b, half) = octets(u64::from_le_bytes(*text.first_chunk()?))?;
+    let Some(([b'.'], second)) = text.get(half..)?.split_first_chunk() else { return None };
+    let (c, d, end) = octets(u64::from_le_bytes(*second.first_chunk()?))?;
+    Some((Ipv4Addr::new(a, b, c, d), half + 1 + end))
+}
+
+/// The two numbers that a text begins with, with a dot between them, and their length.
 #[inline(always)]
-fn octet(input: &[u8]) -> Option<(u8, &[u8])> {
-    let [first @ b'0'..=b'9', rest @ ..] = input else { return None };
-    let value = u32::from(first - b'0');
-    let [second @ b'0'..=b'9', rest @ ..] = rest else { return Some((value as u8, rest)) };
-    // A leading zero reads as octal elsewhere; such a host is not taken.
-    if value == 0 {
+fn octets(text: u64) -> Option<(u8, u8, usize)> {
+    let (first, len, rest) = octet(text)?;
+    if rest as u8 != b'.' {
         return None;
     }
-    let value = value * 10 + u32::from(second - b'0');
-    let [third @ b'0'..=b'9', rest @ ..] = rest else { return Some((value as u8, rest)) };
-    let value = value * 10 + u32::from(third - b'0');
-    if value > 255 || matches!(rest, [b'0'..=b'9', ..]) { None } else { Some((value as u8, rest)) }
+    let (second, more, _) = octet(rest >> 8)?;
+    Some((first, second, len + 1 + more))
+}
+
+/// The number of up to 255 that a text begins with, its length, and what is behind it, which is no digit.
+#[inline(always)]
+fn octet(text: u64) -> Option<(u8, usize, u64)> {
+    let digit = |n: u32| ((text >> (8 * n)) as u8).wrapping_sub(b'0');
+    let (first, second) = (digit(0), digit(1));
+    if first > 9 {
+        return None;
+    }
+    if second > 9 {
+        return Some((first, 1, text >> 8));
+    }
+    // A leading zero reads as octal elsewhere; such a host is not taken.
+    if first == 0 {
+        return None;
+    }
+    let (value, third) = (first * 10 + second, digit(2));
+    if third > 9 {
+        return Some((value, 2, text >> 16));
+    }
+    let value = u32::from(value) * 10 + u32::from(third);
+    if value > 255 || digit(3) <= 9 { None } else { Some((value as u8, 3, text >> 24)) }
 }
 
 fn write_address(out: &mut impl Push, address: &impl fmt::Display) {

@@ -10,6 +10,7 @@ use core::ops::{Deref, Range};
 use bytes::Bytes;
 use memchr::{memchr, memchr2};
 
+use super::grammar::nothing;
 use super::scan::{self, Folding, Start};
 use super::split::{self, Split};
 use super::{Fault, Header, Method, ParseError};
@@ -114,6 +115,15 @@ impl Entries {
         self.len += 1;
     }
 
+    /// One that was pushed: the first ones stay on the spot.
+    #[inline(always)]
+    fn at(&self, index: usize) -> Option<&Entry> {
+        match self.few.get(index) {
+            Some(entry) => Some(entry),
+            None => self.many.get(index),
+        }
+    }
+
     fn clear(&mut self) {
         self.len = 0;
         self.many = Vec::new();
@@ -161,10 +171,10 @@ impl Layout {
         fits
     }
 
-    /// Like `push` for a plain line, while there is room on the spot; false says only that nothing was done.
+    /// Like `push` for a plain line, while there is room: at most that on the spot; false says only that nothing was done.
     #[inline(always)]
-    fn push_plain(&mut self, start: usize, end: usize, field: &scan::Field) -> bool {
-        if self.entries.len >= FEW || !self.note(field.header) {
+    fn push_plain(&mut self, start: usize, end: usize, field: &scan::Field, room: usize) -> bool {
+        if self.entries.len >= room || !self.note(field.header) {
             return false;
         }
         let Some(slot) = self.entries.few.get_mut(self.entries.len) else { return false };
@@ -276,13 +286,10 @@ fn scan_head(raw: &[u8], layout: &mut Layout, bounds: &Bounds, fault: &mut First
     };
     layout.head = line.end as u16;
     let mut at = line.end;
+    let room = bounds.headers.min(FEW);
     loop {
         match scan::plain_line(raw, at) {
-            Some((field, end))
-                if layout.entries.len < bounds.headers && layout.push_plain(at, end, &field) =>
-            {
-                at = end;
-            }
+            Some((field, end)) if layout.push_plain(at, end, &field, room) => at = end,
             _ if raw.get(at..at + 2) == Some(b"\r\n") => {
                 at += 2;
                 break;
@@ -399,11 +406,11 @@ impl<'m> Message<'m> {
         match self.layout.start {
             Start::Request { method, method_end, uri_end } => Kind::Request {
                 method,
-                method_raw: self.raw.get(..method_end).unwrap_or_default(),
-                uri: self.raw.get(method_end + 1..uri_end).unwrap_or_default(),
+                method_raw: self.part(0, method_end),
+                uri: self.part(method_end + 1, uri_end),
             },
             Start::Response { status, reason_start, reason_end } => {
-                Kind::Response { status, reason: self.raw.get(reason_start..reason_end).unwrap_or_default() }
+                Kind::Response { status, reason: self.part(reason_start, reason_end) }
             }
         }
     }
@@ -541,7 +548,8 @@ impl<'m> Message<'m> {
 
     #[inline]
     fn first(&self, header: Header) -> Option<&'m Entry> {
-        self.layout.entries.get(self.first_index(header))
+        let n = usize::from(*self.layout.first.get(header as usize)?);
+        self.layout.entries.at(n.checked_sub(1)?)
     }
 
     /// The lines from the first to the last of a header; others are among them if there are several.
@@ -581,7 +589,15 @@ impl<'m> Message<'m> {
 
     #[inline]
     fn span(&self, from: u16, to: u16) -> &'m [u8] {
-        self.raw.get(usize::from(from)..usize::from(to)).unwrap_or_default()
+        self.part(usize::from(from), usize::from(to))
+    }
+
+    #[inline(always)]
+    fn part(&self, from: usize, to: usize) -> &'m [u8] {
+        match self.raw.get(from..to) {
+            Some(part) => part,
+            None => nothing(),
+        }
     }
 }
 
@@ -625,7 +641,7 @@ impl<'m> Iterator for Values<'m> {
             if self.next == self.end {
                 return None;
             }
-            let entry = self.message.layout.entries.get(self.next)?;
+            let entry = self.message.layout.entries.at(self.next)?;
             self.next += 1;
             if entry.header != self.header {
                 continue;

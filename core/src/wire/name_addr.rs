@@ -63,7 +63,7 @@ impl<'m> NameAddr<'m> {
 
     /// Reads a value, where another one has been read: what stands in front of the parameters is often the same in both,
     /// byte for byte, and is not read twice then. In a REGISTER From and To name the same.
-    pub(crate) fn read_beside(
+    pub(super) fn read_beside(
         input: &'m [u8],
         what: &'static str,
         (other_input, other): (&'m [u8], &NameAddr<'m>),
@@ -88,10 +88,10 @@ impl<'m> NameAddr<'m> {
         uri: Uri<'m>,
         params: &'m [u8],
     ) -> Result<NameAddr<'m>, ParseError> {
-        let tag = match params {
-            [] => None,
+        let tag = match params.strip_prefix(b";tag=") {
+            _ if params.is_empty() => None,
             // What nearly all have, if they have something.
-            [b';', b't', b'a', b'g', b'=', tag @ ..] if is_value(tag) => Some(tag),
+            Some(tag) if is_value(tag) => Some(tag),
             _ => tag(params).map_err(|fault| ParseError::new(what, fault))?,
         };
         Ok(NameAddr { display, uri, params: Params::known(params), tag })

@@ -51,22 +51,17 @@ impl<'m> Message<'m> {
         let uri = if self.is_request() { Some(self.request_uri()?) } else { None };
         let from = self.header(Header::From).ok_or(missing(Header::From))?;
         let from = NameAddr::read(Header::From.name(), from)?;
-        let essentials = Essentials {
-            uri,
-            via,
-            from,
-            to: self.read_to_beside(&from)?,
-            call_id: self.call_id()?,
-            cseq: self.cseq()?,
-            max_forwards: self.max_forwards()?,
-        };
+        let to = self.read_to_beside(&from)?;
+        let call_id = self.call_id()?;
+        let cseq = self.cseq()?;
+        let max_forwards = self.max_forwards()?;
         if let Kind::Request { method, method_raw, .. } = self.kind() {
             // RFC 3261 s8.1.1.5: the method of CSeq must match that of the request.
-            if !essentials.cseq.is_for(method, method_raw) {
+            if !cseq.is_for(method, method_raw) {
                 return Err(ParseError::new(Header::Cseq.name(), Fault::Mismatch));
             }
         }
-        Ok(essentials)
+        Ok(Essentials { uri, via, from, to, call_id, cseq, max_forwards })
     }
 
     /// The method of a request; for a response that of its CSeq, and [`Method::Other`] if that cannot be read.
@@ -85,13 +80,10 @@ impl<'m> Message<'m> {
         const WHAT: &str = "Request-URI";
         let raw = self.uri_raw().ok_or(ParseError::new(WHAT, Fault::Missing))?;
         // RFC 4475 s3.1.2.7: something without any scheme is malformed, not of an unsupported scheme.
-        let uri = Uri::parse(raw).map_err(|e| match e.fault {
-            Fault::Scheme => ParseError::new(WHAT, Fault::Malformed),
-            fault => ParseError::new(WHAT, fault),
-        })?;
-        match uri.headers().is_empty() {
-            true => Ok(uri),
-            false => Err(ParseError::new(WHAT, Fault::Malformed)),
+        match Uri::prefix(raw) {
+            Ok((uri, [])) if uri.headers().is_empty() => Ok(uri),
+            Ok(_) | Err(Fault::Scheme) => Err(ParseError::new(WHAT, Fault::Malformed)),
+            Err(fault) => Err(ParseError::new(WHAT, fault)),
         }
     }
 

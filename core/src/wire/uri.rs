@@ -75,9 +75,9 @@ impl<'m> Uri<'m> {
     /// Reads the URI the input begins with, up to what no URI can have, such as `>`; gives the rest back.
     #[inline(always)]
     pub(crate) fn prefix(input: &'m [u8]) -> Result<(Uri<'m>, &'m [u8]), Fault> {
-        match input {
-            [b's', b'i', b'p', b':', behind @ ..] => Uri::sip(UriScheme::Sip, input, behind),
-            _ => Uri::other(input),
+        match input.strip_prefix(b"sip:") {
+            Some(behind) => Uri::sip(UriScheme::Sip, input, behind),
+            None => Uri::other(input),
         }
     }
 

@@ -77,7 +77,7 @@ impl<'m> Via<'m> {
     /// that is one is one element.
     #[inline(always)]
     pub(super) fn usual(raw: &'m [u8]) -> Option<Via<'m>> {
-        let [b'S', b'I', b'P', b'/', b'2', b'.', b'0', b'/', rest @ ..] = raw else { return None };
+        let rest = raw.strip_prefix(b"SIP/2.0/")?;
         let (transport @ [_, ..], [b' ', rest @ ..]) = cut(rest, TOKEN) else { return None };
         let (host, rest) = Host::prefix(rest).ok()?;
         let (port, params) = match rest {
@@ -156,14 +156,11 @@ impl<'m> Known<'m> {
     fn usual(before: usize, params: &'m [u8]) -> Option<Known<'m>> {
         let mut known = Known::NONE;
         let mut rest = params;
-        if let [b';', b'r', b'p', b'o', b'r', b't', behind @ ..] = rest
-            && let [b';', ..] = behind
-        {
+        if let Some(behind @ [b';', ..]) = rest.strip_prefix(b";rport") {
             known.asked_for_port(before)?;
             rest = behind;
         }
-        let [b';', b'b', b'r', b'a', b'n', b'c', b'h', b'=', behind @ ..] = rest else { return None };
-        let (branch, behind) = cut(behind, VALUE);
+        let (branch, behind) = cut(rest.strip_prefix(b";branch=")?, VALUE);
         if branch.is_empty() {
             return None;
         }
