@@ -78,8 +78,7 @@ pub(super) fn plain_line(bytes: &[u8], start: usize) -> Option<(Field, usize)> {
     let value_len = low_byte(value)?;
     let [last, cr, lf, next] = *value.get(value_len.wrapping_sub(1)..)?.first_chunk()?;
     let ends = u16::from_le_bytes([cr, lf]) == u16::from_le_bytes(*b"\r\n");
-    // A control can be but the line end behind the head.
-    if !ends || last == b' ' || (next <= b' ' && next != b'\r') {
+    if !ends || last == b' ' || next == b' ' || next == b'\t' {
         return None;
     }
     let name_end = start + name_len;
