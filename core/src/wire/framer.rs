@@ -17,7 +17,7 @@
 use memchr::memchr;
 
 use super::Header;
-use super::message::declared_length;
+use super::parse::declared_length;
 use super::scan::{self, Folding};
 use crate::base::text;
 

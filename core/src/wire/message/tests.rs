@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::wire::{Bounds, Fault, ParseError, parse};
 
 /// A message written with `\n` for line ends, on the wire.
 fn wire(text: &str) -> Vec<u8> {
