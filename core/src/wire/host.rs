@@ -54,22 +54,19 @@ impl<'m> Host<'m> {
             }
             _ => {}
         }
-        let (_, mut rest) = cut(input, LABEL);
-        while let [b'.', behind @ ..] = rest {
-            if let [b'.', ..] = behind {
-                return Err(Fault::Malformed);
-            }
-            (_, rest) = cut(behind, LABEL);
-        }
-        let Some((name, rest)) = input.split_at_checked(input.len() - rest.len()) else {
-            return Err(Fault::Malformed);
-        };
+        let (name, rest) = labels(input, cut(input, LABEL).1).ok_or(Fault::Malformed)?;
+        Ok((Host::named(name)?, rest))
+    }
+
+    /// A name out of [`labels`].
+    #[inline(always)]
+    pub(super) fn named(name: &'m [u8]) -> Result<Host<'m>, Fault> {
         match name {
             [] | [b'-' | b'.', ..] => Err(Fault::Malformed),
             _ if name.len() > NAME_BYTES => Err(Fault::TooLong),
-            [.., last] if last.is_ascii_alphabetic() => Ok((Host::Name(name), rest)),
+            [.., last] if last.is_ascii_alphabetic() => Ok(Host::Name(name)),
             _ if ends_in_number(name) => Err(Fault::Malformed),
-            _ => Ok((Host::Name(name), rest)),
+            _ => Ok(Host::Name(name)),
         }
     }
 
@@ -126,6 +123,19 @@ impl fmt::Display for Host<'_> {
             Host::V6(address) => write!(f, "[{address}]"),
         }
     }
+}
+
+/// Cuts the input behind the labels that it begins with, and the dots between them; `rest` is what is behind the first
+/// one. `None` if a label in the middle is empty.
+#[inline(always)]
+pub(super) fn labels<'m>(input: &'m [u8], mut rest: &'m [u8]) -> Option<(&'m [u8], &'m [u8])> {
+    while let [b'.', behind @ ..] = rest {
+        if let [b'.', ..] = behind {
+            return None;
+        }
+        (_, rest) = cut(behind, LABEL);
+    }
+    input.split_at_checked(input.len() - rest.len())
 }
 
 /// Reads the port the input begins with, and gives what is behind it.

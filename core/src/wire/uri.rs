@@ -2,8 +2,8 @@
 //!
 //! Equality of bytes is not equality of URIs; see [`Uri::equivalent`].
 
-use super::grammar::{PASSWORD, URI_HEADER, USER, cut_escaped};
-use super::host::port;
+use super::grammar::{LABEL, PASSWORD, URI_HEADER, USER, cut, cut_escaped};
+use super::host::{labels, port};
 use super::{Fault, Host, Params, ParseError};
 
 mod compare;
@@ -180,20 +180,17 @@ impl<'m> Uri<'m> {
     #[inline(always)]
     fn sip(scheme: UriScheme, input: &'m [u8], from: &'m [u8]) -> Result<(Uri<'m>, &'m [u8]), Fault> {
         let place = |rest: &[u8]| (input.len() - rest.len()) as u16;
-        // RFC 3261 s25.1: a user and a password have no `@` that is not escaped, and what follows them has none at all.
-        let (user, behind) = cut_escaped(from, USER);
-        let (user_end, host) = match behind {
-            [b'@', host @ ..] => (behind, host),
-            [b':', password @ ..] => match cut_escaped(password, PASSWORD) {
-                (_, [b'@', host @ ..]) => (behind, host),
-                _ => (from, from),
+        let with_user =
+            |from| behind_user(from).and_then(|(user_end, host)| Ok((user_end, host, Host::prefix(host)?)));
+        // A user is made of more than a host name is; most are made of the same, and then one look finds either.
+        let (user_end, host, (parsed, host_end)) = match cut(from, LABEL) {
+            ([_, ..], behind @ [b'@', host @ ..]) => (behind, host, Host::prefix(host)?),
+            ([b'A'..=b'z', ..], behind) => match labels(from, behind) {
+                Some((name, behind @ ([] | [b'>', ..]))) => (from, from, (Host::named(name)?, behind)),
+                _ => with_user(from)?,
             },
-            _ => (from, from),
+            _ => with_user(from)?,
         };
-        if user.is_empty() && host.len() != from.len() {
-            return Err(Fault::Malformed);
-        }
-        let (parsed, host_end) = Host::prefix(host)?;
         let (host_kind, address) = match parsed {
             Host::Name(_) => (HostKind::Name, [0; 4]),
             Host::V4(address) => (HostKind::V4, address.octets()),
@@ -301,6 +298,22 @@ impl<'m> Uri<'m> {
             address: [0; 4],
         }
     }
+}
+
+/// What is behind the user, and behind the `@`; all, if there is no user.
+#[inline(never)]
+fn behind_user(input: &[u8]) -> Result<(&[u8], &[u8]), Fault> {
+    // RFC 3261 s25.1: a user and a password have no `@` that is not escaped, and what follows them has none at all.
+    let (user, behind) = cut_escaped(input, USER);
+    let host = match behind {
+        [b'@', host @ ..] => host,
+        [b':', password @ ..] => match cut_escaped(password, PASSWORD) {
+            (_, [b'@', host @ ..]) => host,
+            _ => return Ok((input, input)),
+        },
+        _ => return Ok((input, input)),
+    };
+    if user.is_empty() { Err(Fault::Malformed) } else { Ok((behind, host)) }
 }
 
 /// What of the input is in front of its rest: a URI, which is not longer than its places can count.
