@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::config::listen::Listen;
-use crate::{check, serve};
+use crate::{check, logs, serve};
 
 /// Exit code for what the operator can put right: a taken port, an unreadable file, a bad value.
 const OPERATOR: u8 = 2;
@@ -16,22 +16,25 @@ const OPERATOR: u8 = 2;
 const EXAMPLES: &str = "\
 Examples:
   strowger
-      Start with nothing configured: UDP and TCP on port 5060, three demo accounts, phones of this machine and of
-      private networks only.
+      Start with nothing configured: UDP and TCP on port 5060, three demo
+      accounts, phones of this machine and of private networks only.
 
-  strowger serve --listen udp:127.0.0.1:5070 --listen tcp:127.0.0.1:5070 --domain example.com
-      Listen on these sockets only and serve example.com.
+  strowger serve --listen udp:127.0.0.1:5070 --listen tcp:127.0.0.1:5070
+      Listen on these sockets only.
 
-  strowger serve --listen udp:0.0.0.0:5060/203.0.113.5
-      Listen on all addresses, and call ourselves 203.0.113.5 towards phones on the Internet.
+  strowger serve --listen udp:0.0.0.0:5060/203.0.113.5 --domain example.com
+      Listen on all addresses, call ourselves 203.0.113.5 towards phones on
+      the Internet, and serve example.com.
 
   strowger serve -c /etc/strowger.toml --log-format json
       Everything from a file. server/strowger.example.toml shows every setting.
 
-  strowger check -c /etc/strowger.toml
-      Look at a file without starting: exit code 0 when it is good, 2 when it is not.
+  strowger check /etc/strowger.toml
+      Look at a file without starting: exit code 0 when it is good, 2 when not.
 
-Signals: TERM and INT drain and end the server, a second one ends it at once. HUP reads accounts, keys and policy again.";
+Signals:
+  TERM and INT drain and end the server, a second one ends it at once.
+  HUP reads accounts, keys and policy again.";
 
 /// A SIP server: phones register, with passwords (Digest) or tokens (Bearer).
 #[derive(Parser, Debug)]
@@ -72,7 +75,7 @@ pub struct ServeArgs {
     #[arg(long, value_name = "FORMAT")]
     pub log_format: Option<LogFormat>,
     /// What to log: error, warn, info, debug, or directives such as "info,strowger::request=warn".
-    #[arg(long, value_name = "LEVEL", env = "STROWGER_LOG")]
+    #[arg(long, value_name = "LEVEL", env = "STROWGER_LOG", value_parser = log_level)]
     pub log_level: Option<String>,
     /// Serve phones from everywhere, not only from this machine and private networks. A file implies it.
     #[arg(long)]
@@ -85,8 +88,11 @@ pub struct ServeArgs {
 #[derive(Args, Debug)]
 struct CheckArgs {
     /// The configuration file (TOML).
-    #[arg(short, long, value_name = "FILE")]
-    config: PathBuf,
+    #[arg(short, long, value_name = "FILE", env = "STROWGER_CONFIG", required_unless_present = "file")]
+    config: Option<PathBuf>,
+    /// The same, without the option's name.
+    #[arg(value_name = "FILE")]
+    file: Option<PathBuf>,
 }
 
 /// How logs are written.
@@ -122,6 +128,10 @@ impl std::str::FromStr for HttpAddr {
     }
 }
 
+fn log_level(text: &str) -> Result<String, String> {
+    logs::filter(text).map(|_| text.into())
+}
+
 /// Something the operator must put right, said in one message.
 #[derive(Debug)]
 pub struct Complaint(pub String);
@@ -138,7 +148,7 @@ pub fn main() -> ExitCode {
     let done = match command {
         None => serve::run(serve),
         Some(Command::Serve(args)) => serve::run(args),
-        Some(Command::Check(args)) => check::run(&args.config),
+        Some(Command::Check(CheckArgs { config, file })) => check::run(&file.or(config).unwrap_or_default()),
     };
     match done {
         Ok(code) => code,

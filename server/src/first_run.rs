@@ -2,6 +2,7 @@
 //! name of the machine means, and nobody served from outside.
 
 use strowger_core::config::{AccountConfig, Config, DigestAlgorithm, DomainConfig, IpNet, RegistrarConfig};
+use strowger_shell::names;
 use strowger_tokio::{everywhere, machine_domain};
 
 use crate::cli::Complaint;
@@ -45,7 +46,10 @@ pub fn config(domain: Option<&str>, public: bool) -> Config {
     // they do not know, baresip 1.0 among them (DECISIONS 7). The passwords are random and the network is near.
     config.digest.algorithms = vec![DigestAlgorithm::Md5];
     if !public {
-        config.allowed_sources = NEAR.iter().filter_map(|net| IpNet::parse(net)).collect();
+        // What this machine sends to an address of its own comes from there, and that may be a public one.
+        let own = names::addresses().into_iter().map(|addr| addr.to_string());
+        let near = NEAR.into_iter().map(String::from);
+        config.allowed_sources = near.chain(own).filter_map(|net| IpNet::parse(&net)).collect();
     }
     config
 }
@@ -98,6 +102,9 @@ mod tests {
     fn strangers_are_not_served_unless_asked_for() {
         let near = config(None, false).allowed_sources;
         let served = |ip: &str| near.iter().any(|net| net.contains(ip.parse().expect("an address")));
+        for ip in names::addresses() {
+            assert!(near.iter().any(|net| net.contains(ip)), "{ip} is this machine");
+        }
         for ip in ["127.0.0.1", "192.168.1.9", "10.2.3.4", "fe80::1", "fd12::1", "::1", "::ffff:10.0.0.1"] {
             assert!(served(ip), "{ip}");
         }

@@ -15,6 +15,7 @@ use strowger_tokio::shell::promise::{Awaited, promise};
 use strowger_tokio::{Notice, OnEvent};
 use tracing::Level;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 
 use crate::cli::{Complaint, LogFormat};
 
@@ -23,10 +24,7 @@ const QUEUE: usize = 8192;
 
 /// Starts logging for the whole process, on standard error.
 pub fn start(format: LogFormat, level: &str) -> Result<(), Complaint> {
-    let filter = EnvFilter::try_new(level).map_err(|error| {
-        let hint = "write error, warn, info or debug, or directives such as info,strowger::request=warn";
-        Complaint(format!("{level:?} is not a log level: {error}. {hint}"))
-    })?;
+    let filter = filter(level).map_err(Complaint)?;
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
     let started = match format {
         LogFormat::Text => builder.with_ansi(io::stderr().is_terminal()).try_init(),
@@ -35,6 +33,20 @@ pub fn start(format: LogFormat, level: &str) -> Result<(), Complaint> {
     // A second start in one process keeps the first one's log.
     let _ = started;
     Ok(())
+}
+
+/// Understands a log level, or says what is wrong with it.
+pub fn filter(level: &str) -> Result<EnvFilter, String> {
+    const HINT: &str = "write error, warn, info or debug, or directives such as info,strowger::request=warn";
+    // A word that is no level would be taken for a part of the program, and nothing else were logged.
+    let is_known = |word: &str| {
+        word.contains(['=', ':', '[']) || word == "strowger" || word.parse::<LevelFilter>().is_ok()
+    };
+    match level.split(',').map(str::trim).find(|word| !is_known(word)) {
+        Some(word) => Err(format!("{word:?} is not a log level: {HINT}")),
+        None => EnvFilter::try_new(level)
+            .map_err(|error| format!("{level:?} is not a log level: {error}; {HINT}")),
+    }
 }
 
 /// Which events the engine shall tell, by what would be written.
@@ -148,8 +160,15 @@ mod tests {
 
     #[test]
     fn a_bad_level_is_named() {
-        let error = start(LogFormat::Text, "strowger=loud").expect_err("no such level");
-        assert!(error.0.contains("loud"), "{error}");
+        for level in ["strowger=loud", "loud", "info,loud"] {
+            let error = filter(level).expect_err("no such level");
+            assert!(error.contains("loud"), "{error}");
+        }
+        for level in
+            ["info", "WARN", "off", "info,strowger::request=warn", "strowger::keys", "debug, hyper=error"]
+        {
+            filter(level).expect(level);
+        }
     }
 
     #[test]

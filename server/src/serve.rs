@@ -139,21 +139,26 @@ fn complaint(error: StartError) -> Complaint {
     Complaint(match error {
         StartError::Bind { transport, addr, source } => {
             let proto = transport.uri_param();
-            let advice = match (source.kind(), transport) {
-                (io::ErrorKind::AddrInUse, _) => format!(
-                    "another program has this port. End it (ss -lp{} 'sport = :{}' shows it), or choose another: \
-                     --listen {proto}:{}:PORT",
+            let ip = if addr.is_ipv6() { format!("[{}]", addr.ip()) } else { addr.ip().to_string() };
+            match source.kind() {
+                io::ErrorKind::AddrInUse => format!(
+                    "cannot listen on {proto}:{addr}: another program has this port. End it (ss -lp{} 'sport = :{}' \
+                     shows it), or choose other ports, such as --listen udp:{ip}:5070 --listen tcp:{ip}:5070",
                     if transport == Transport::Udp { "u" } else { "t" },
                     addr.port(),
-                    if addr.is_ipv6() { format!("[{}]", addr.ip()) } else { addr.ip().to_string() },
                 ),
-                (io::ErrorKind::PermissionDenied, _) => {
-                    "ports below 1024 need a privilege (CAP_NET_BIND_SERVICE); choose a higher one".into()
-                }
-                (io::ErrorKind::AddrNotAvailable, _) => "this machine does not have that address".into(),
-                _ => "choose another address or port with --listen".into(),
-            };
-            format!("cannot listen on {proto}:{addr}: {source}. {advice}")
+                io::ErrorKind::PermissionDenied if addr.port() < 1024 => format!(
+                    "cannot listen on {proto}:{addr}: ports below 1024 need a privilege (CAP_NET_BIND_SERVICE). \
+                     Choose a higher one with --listen",
+                ),
+                io::ErrorKind::AddrNotAvailable => format!(
+                    "cannot listen on {proto}:{addr}: this machine does not have that address. Choose one that \
+                     `ip address` shows, or 0.0.0.0 or [::] for all",
+                ),
+                _ => format!(
+                    "cannot listen on {proto}:{addr}: {source}. Choose another address or port with --listen"
+                ),
+            }
         }
         StartError::Config(faults) => {
             let faults = faults.iter().map(ToString::to_string).collect::<Vec<_>>();

@@ -48,8 +48,8 @@ fn a_misspelt_key_is_named_by_line() {
     let folder = Folder::new();
     let file = folder.write("strowger.toml", "[registrar]\nmax_contact = 3\n");
     let file = file.to_str().expect("utf-8");
-    for command in ["serve", "check"] {
-        let said = refused(&[command, "-c", file]);
+    for args in [&["serve", "-c", file][..], &["check", "-c", file], &["check", file]] {
+        let said = refused(args);
         assert!(said.contains("line 2, column 1") && said.contains("did you mean `max_contacts`?"), "{said}");
     }
 }
@@ -65,6 +65,12 @@ fn a_bad_value_on_the_command_line() {
     let said =
         refused(&["serve", "--log-level", "strowger=loud", "--state-dir", state.to_str().expect("utf-8")]);
     assert!(said.contains("loud"), "{said}");
+    // A lone word is no level either, on the command line as in a file.
+    let said = refused(&["serve", "--log-level", "loud"]);
+    assert!(said.contains("\"loud\" is not a log level") && said.contains("error, warn, info"), "{said}");
+    let file = folder.write("strowger.toml", "[log]\nlevel = \"loud\"\n");
+    let said = refused(&["check", file.to_str().expect("utf-8")]);
+    assert!(said.contains("line 2, column 9") && said.contains("is not a log level"), "{said}");
 }
 
 #[test]

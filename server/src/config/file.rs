@@ -220,5 +220,18 @@ impl<'de> Deserialize<'de> for HttpListen {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Log {
     pub(super) format: Option<LogFormat>,
-    pub(super) level: Option<String>,
+    pub(super) level: Option<LogLevel>,
+}
+
+/// What to log.
+pub(super) struct LogLevel(pub(super) String);
+
+impl<'de> Deserialize<'de> for LogLevel {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<LogLevel, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        match crate::logs::filter(&text) {
+            Ok(_) => Ok(LogLevel(text)),
+            Err(fault) => Err(serde::de::Error::custom(fault)),
+        }
+    }
 }

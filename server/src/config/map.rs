@@ -64,6 +64,7 @@ pub(super) fn map(file: file::File) -> (Loaded, Vec<ConfigError>) {
     let options = options(file.connections);
     let http = file.http.listen.map(|listen| listen.0);
     let file::Log { format: log_format, level: log_level } = file.log;
+    let log_level = log_level.map(|level| level.0);
     (Loaded { config, options, state_dir, drain_timeout, http, log_format, log_level }, errors)
 }
 
