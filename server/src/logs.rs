@@ -42,11 +42,12 @@ pub fn filter(level: &str) -> Result<EnvFilter, String> {
     let is_known = |word: &str| {
         word.contains(['=', ':', '[']) || word == "strowger" || word.parse::<LevelFilter>().is_ok()
     };
-    match level.split(',').map(str::trim).find(|word| !is_known(word)) {
-        Some(word) => Err(format!("{word:?} is not a log level: {HINT}")),
-        None => EnvFilter::try_new(level)
-            .map_err(|error| format!("{level:?} is not a log level: {error}; {HINT}")),
+    let words: Vec<&str> = level.split(',').map(str::trim).collect();
+    if let Some(word) = words.iter().find(|word| !is_known(word)) {
+        return Err(format!("{word:?} is not a log level: {HINT}"));
     }
+    EnvFilter::try_new(words.join(","))
+        .map_err(|error| format!("{level:?} is not a log level: {error}; {HINT}"))
 }
 
 /// Which events the engine shall tell, by what would be written.
