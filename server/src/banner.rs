@@ -90,10 +90,29 @@ fn phone(out: &mut String, plan: &Plan, listeners: &[ListenerConfig]) {
         None if listener.addr.ip().is_unspecified() => reachable().to_string(),
         None => listener.addr.ip().to_string(),
     };
-    let port = listener.addr.port();
+    let port = match &listener.advertised {
+        Some((_, Some(port))) => *port,
+        _ => listener.addr.port(),
+    };
+    // Where the server's address is no name of the domain, a phone must be told both.
+    let is_name = |name: &str| {
+        plan.config
+            .domains
+            .iter()
+            .any(|domain| domain.name == name || domain.aliases.iter().any(|a| a == name))
+    };
+    let address = match plan.config.domains.first() {
+        Some(domain) if !is_name(&server) => format!("domain {}, server or proxy {server}", domain.name),
+        _ => format!("domain {server}"),
+    };
+    let mut transports: Vec<String> =
+        listeners.iter().map(|listener| listener.transport.uri_param().to_ascii_uppercase()).collect();
+    transports.sort_unstable_by(|a, b| b.cmp(a));
+    transports.dedup();
+    let transports = transports.join(" or ");
     let _ = write!(
         out,
-        "\nTo register a softphone: user {user} with its password, domain {server}, port {port}, transport UDP or TCP.\n"
+        "\nTo register a softphone: user {user} with its password, {address}, port {port}, transport {transports}.\n"
     );
     if let Some(file) = plan::accounts_file(plan) {
         let _ = writeln!(out, "Show the passwords: cat {}", file.display());

@@ -37,7 +37,8 @@ async fn serve(args: ServeArgs, plan: Plan) -> Result<ExitCode, Complaint> {
     let (on_event, mut written) = logs::event_writer(lost.clone())?;
     let hooks =
         Hooks { on_event: Some(on_event), on_notice: Some(Arc::new(logs::notice)), credentials: None };
-    let server = Server::start(plan.config.clone(), plan.options.clone(), hooks).map_err(complaint)?;
+    let server = Server::start(plan.config.clone(), plan.options.clone(), hooks)
+        .map_err(|error| unstarted(&plan, error))?;
     let (handle, listeners) = (server.handle(), server.listeners().to_vec());
     let draining = Arc::new(AtomicBool::new(false));
     let pages = Pages { handle: handle.clone(), draining: draining.clone(), lost };
@@ -133,6 +134,20 @@ fn say(text: &str) {
     // Nobody may be reading.
     let _ = io::stdout().lock().write_all(text.as_bytes());
     let _ = io::stdout().lock().flush();
+}
+
+/// Why it did not start.
+fn unstarted(plan: &Plan, error: StartError) -> Complaint {
+    if let StartError::Bind { transport, addr, source } = &error {
+        let is_same = |listener: &&ListenerConfig| (&listener.transport, &listener.addr) == (transport, addr);
+        if source.kind() == io::ErrorKind::AddrInUse
+            && plan.config.listeners.iter().filter(is_same).count() > 1
+        {
+            let proto = transport.uri_param();
+            return Complaint(format!("cannot listen on {proto}:{addr} twice: give every listener once"));
+        }
+    }
+    complaint(error)
 }
 
 fn complaint(error: StartError) -> Complaint {

@@ -36,6 +36,17 @@ fn a_taken_port() {
 }
 
 #[test]
+fn a_listener_given_twice() {
+    let folder = Folder::new();
+    let state = folder.path("state");
+    let free = UdpSocket::bind("127.0.0.1:0").expect("a port").local_addr().expect("bound");
+    let listen = format!("udp:{free}");
+    let state = state.to_str().expect("utf-8");
+    let said = refused(&["serve", "-l", &listen, "-l", &listen, "--state-dir", state, "--http", "off"]);
+    assert!(said.contains("twice") && said.contains(&listen), "{said}");
+}
+
+#[test]
 fn a_file_that_is_not_there() {
     for command in ["serve", "check"] {
         let said = refused(&[command, "-c", "/nowhere/strowger.toml"]);

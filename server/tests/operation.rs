@@ -153,6 +153,20 @@ fn metrics_and_health_tell_what_happened() {
 }
 
 #[test]
+fn a_phone_is_told_the_domain_and_the_address_where_they_differ() {
+    let folder = Folder::new();
+    let server = start(&folder, ACCOUNTS, &[]);
+    let port = server.addr("udp").port();
+    let wanted = format!(
+        "user alice with its password, domain example.com, server or proxy 127.0.0.1, port {port}, transport UDP or TCP."
+    );
+    assert!(server.banner.contains(&wanted), "{}", server.banner);
+    let alias = ACCOUNTS.replace("\n[[account]]", "\naliases = [\"127.0.0.1\"]\n[[account]]");
+    let server = start(&folder, &alias, &[]);
+    assert!(server.banner.contains("domain 127.0.0.1, port "), "{}", server.banner);
+}
+
+#[test]
 fn an_advertised_address_and_a_service_route_reach_the_phone() {
     let folder = Folder::new();
     let config = format!("{ACCOUNTS}[registrar]\nservice_route = [\"<sip:edge.example.com;lr>\"]\n");
