@@ -133,7 +133,7 @@ impl Ids {
     /// The same for a request that is known by a hash already.
     pub fn keyed_by(&self, kind: IdKind, name: u128) -> u64 {
         let [a, b] = self.kinds[kind as usize].keyed;
-        SipHasher24::new_with_keys(a, b).hash(&name.to_le_bytes())
+        HashKey::new([a, b]).hash(&name.to_le_bytes())
     }
 
     /// The key of the hash tables.

@@ -2,21 +2,18 @@
 
 use std::collections::VecDeque;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 
 use super::Origin;
 use crate::base::Time;
 use crate::door::{Change, Command, Event, FlowId, Query, Reply, ReplyBody, SaveSeq, Transmit};
-use crate::wire::Date;
-
-/// Size of a fresh arena chunk: about sixty responses. A chunk lives as long as the last message kept out of it.
-const CHUNK: usize = 32 << 10;
+use crate::wire::{Arena, Date};
 
 /// Commands in the order of cause, and the arena.
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
     queue: VecDeque<Command>,
-    arena: BytesMut,
+    arena: Arena,
     last_save: u64,
     /// The date of the second in which one was last asked for.
     date: Option<(u64, Date)>,
@@ -25,28 +22,19 @@ pub(crate) struct Outbox {
 impl Clone for Outbox {
     /// The copy starts a chunk of its own: what stands in the arena is always empty between writes.
     fn clone(&self) -> Outbox {
-        Outbox {
-            queue: self.queue.clone(),
-            arena: BytesMut::new(),
-            last_save: self.last_save,
-            date: self.date,
-        }
+        Outbox { queue: self.queue.clone(), arena: Arena::new(), last_save: self.last_save, date: self.date }
     }
 }
 
 impl Outbox {
-    /// Lends the arena, with room for `expected` bytes. A writer appends to it, splits its message off, and gives it
-    /// back with [`restore`](Outbox::restore); meanwhile the outbox can be used for everything else.
-    pub(crate) fn lend(&mut self, expected: usize) -> BytesMut {
-        let mut arena = core::mem::take(&mut self.arena);
-        if arena.capacity() < expected {
-            arena.reserve(expected.max(CHUNK));
-        }
-        arena
+    /// Lends the arena. A writer writes its message there and takes it out; then it is given back with
+    /// [`restore`](Outbox::restore), and meanwhile the outbox can be used for everything else.
+    pub(crate) fn lend(&mut self) -> Arena {
+        core::mem::take(&mut self.arena)
     }
 
     /// Takes the arena back.
-    pub(crate) fn restore(&mut self, arena: BytesMut) {
+    pub(crate) fn restore(&mut self, arena: Arena) {
         self.arena = arena;
     }
 

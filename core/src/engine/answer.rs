@@ -14,9 +14,6 @@ use crate::stats::DropReason;
 use crate::txn;
 use crate::wire::{Essentials, Header, Message, ResponseWriter, Status, StatusLine};
 
-/// A response rarely exceeds this; the arena grows for one that does.
-const EXPECTED: usize = 1024;
-
 /// Writes a response into the arena. `more` adds headers after those copied from the request. `tag` is for a To without
 /// one; it is a keyed function of what names the request: a response without state and its repetition carry the same
 /// one (RFC 3261 s8.2.7).
@@ -31,7 +28,7 @@ fn write(
 ) -> Bytes {
     let tag = ids::write(tag);
     let mut ctx = house.ctx();
-    let mut arena = ctx.out.lend(EXPECTED);
+    let mut arena = ctx.out.lend();
     let source = (origin.remote.ip(), origin.remote.port());
     let mut writer = match ess {
         Some(ess) => ResponseWriter::answering(&mut arena, msg, ess, status, &tag, source),
@@ -47,7 +44,7 @@ fn write(
 /// Another response to the request that this response of ours answered.
 pub(super) fn write_again(house: &mut House, response: Message<'_>, status: Status) -> Bytes {
     let ctx = house.ctx();
-    let mut arena = ctx.out.lend(EXPECTED);
+    let mut arena = ctx.out.lend();
     let mut writer = ResponseWriter::new(&mut arena, response, status, None, None);
     writer.prepared(&ctx.settings.server_line);
     let payload = writer.finish();

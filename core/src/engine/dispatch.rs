@@ -61,8 +61,8 @@ impl Engine {
         // RFC 5626 s8: the first two bits tell STUN from SIP.
         if data.first().is_some_and(|b| b & 0xc0 == 0) && wire::stun::is_stun(data) {
             let house = &mut self.house;
-            let mut arena = house.out.lend(128);
-            let answer = wire::stun::answer(data, origin.remote, &mut arena);
+            let mut arena = house.out.lend();
+            let answer = wire::stun::answer(data, origin.remote, arena.chunk());
             house.out.restore(arena);
             match answer {
                 Some(payload) => {
@@ -330,6 +330,7 @@ impl Engine {
 
     /// RFC 3261 s8.2.2.3: option tags in Require that we do not have.
     pub(super) fn unsupported(&self, pass: &Pass<'_>) -> Option<Refusal> {
+        pass.msg.header(Header::Require)?;
         let mut missing = String::new();
         for tag in pass.msg.values(Header::Require).take(self.house.settings.limits.values) {
             if !super::answer::options(&self.house.settings)

@@ -5,8 +5,6 @@ mod program;
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use bytes::BytesMut;
-
 pub use program::{Op, Program, engine_ops};
 
 use crate::base::HashKey;
@@ -61,7 +59,7 @@ fn look_at(msg: Message<'_>) {
 
 /// RFC 3261 s7: whatever was copied from the request, the answer has whole lines and no other line ends.
 fn answer_is_readable(msg: Message<'_>) {
-    let mut arena = BytesMut::new();
+    let mut arena = wire::Arena::new();
     let source = (IpAddr::V4(Ipv4Addr::LOCALHOST), 5060);
     let mut writer = ResponseWriter::new(&mut arena, msg, Status::BAD_REQUEST, Some("tag"), Some(source));
     writer.header(Header::Server, msg.header(Header::UserAgent).unwrap_or_default());

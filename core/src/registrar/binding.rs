@@ -186,10 +186,9 @@ impl Binding {
         read_addr(behind).0
     }
 
-    /// True if the text is this already, and there is no Path.
+    /// True if the text but for the contact is this already, and there is no Path.
     pub(super) fn says(&self, text: &Text<'_>) -> bool {
-        self.contact() == text.contact
-            && self.call_id() == text.call_id
+        self.call_id() == text.call_id
             && self.user_agent() == text.agent()
             && self.params() == text.params
             && self.instance() == text.instance

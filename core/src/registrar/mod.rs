@@ -95,6 +95,9 @@ impl Registrar {
 
     /// Tells the events that waited for the response, in the order they happened.
     pub(crate) fn tell_pending(&mut self, ctx: &mut Ctx<'_>) {
+        if self.pending.is_empty() {
+            return;
+        }
         for command in self.pending.drain(..) {
             ctx.out.push(command);
         }

@@ -265,7 +265,7 @@ pub(super) fn read_request<'r, 'm>(
         origin,
         ess,
         msg,
-        direct: has_one_via(msg),
+        direct: ess.is_direct,
         may_be_foreign,
         has_path: false,
         path_has_ob: false,
@@ -276,14 +276,6 @@ pub(super) fn read_request<'r, 'm>(
         read_path(settings, config, &mut request)?;
     }
     Ok(request)
-}
-
-fn has_one_via(msg: Message<'_>) -> bool {
-    let mut lines = msg.headers(Header::Via);
-    let first = lines.next().unwrap_or_default();
-    // A comma may also stand in a quoted parameter.
-    lines.next().is_none()
-        && (memchr::memchr(b',', first).is_none() || msg.values(Header::Via).nth(1).is_none())
 }
 
 /// RFC 3327 s5.3, DECISIONS 8: a Path makes us send requests to whoever it names, so only configured edges may add one.

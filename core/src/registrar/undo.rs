@@ -63,6 +63,9 @@ impl Undo {
 
     /// The number under which the change is saved.
     pub(super) fn saved_as(&mut self, save: Option<SaveSeq>) {
+        if self.open.is_none() {
+            return;
+        }
         let (Some(mut entry), Some(seq)) = (self.open.take(), save) else { return };
         entry.seq = seq.0;
         if self.log.len() == LIMIT {

@@ -294,12 +294,14 @@ impl Registrar {
                 (key, BindingCause::Registered)
             }
             Some((key, old)) => {
-                let moved = old.contact() != text.contact
+                // What was found by its bytes has them.
+                let same_contact = wanted.known == Some(key) || old.contact() == text.contact;
+                let moved = !same_contact
                     || old.received() != origin.remote
                     || (old.transport.is_reliable() && old.own_flow() != Some(origin.flow));
                 retired = (moved && wanted.same_instance(old)).then(|| old.own_flow()).flatten();
                 self.undo.note(aor, old.id, || Some(Box::new(old.clone())));
-                let unchanged = !request.has_path && old.says(&text);
+                let unchanged = !request.has_path && same_contact && old.says(&text);
                 if !unchanged {
                     let same_instance = wanted.same_instance(old);
                     let same_call = (!old.instance().is_empty()).then(|| old.call_id() == text.call_id);

@@ -108,7 +108,7 @@ mod tests {
     fn q_is_written_as_short_as_it_can_be() {
         for (q, text) in [(0, ";q=0.0"), (5, ";q=0.005"), (700, ";q=0.7"), (750, ";q=0.75"), (1000, ";q=1.0")]
         {
-            let mut arena = bytes::BytesMut::new();
+            let mut arena = crate::wire::Arena::new();
             let mut writer = RequestWriter::new(&mut arena, Method::Options, b"sip:x");
             writer.value(Header::Subject, |value| write_q(value, q));
             let message = writer.finish();

@@ -12,7 +12,7 @@ pub(super) fn build(ctx: &mut Ctx<'_>, invite: &[u8], response: Message<'_>) -> 
     let invite = wire::parse(invite, &mut layout, &Bounds::default()).ok()?;
     let Kind::Request { uri, .. } = invite.kind() else { return None };
     let number = invite.cseq().ok()?.number;
-    let mut arena = ctx.out.lend(invite.raw().len());
+    let mut arena = ctx.out.lend();
     let mut ack = RequestWriter::new(&mut arena, Method::Ack, uri);
     // One Via, equal to the top one of the INVITE.
     if let Some(via) = invite.values(Header::Via).next() {

@@ -8,10 +8,10 @@ use core::fmt;
 use core::net::IpAddr;
 use core::ops::{Deref, DerefMut, Range};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 
 use super::via::SourceParams;
-use super::{Date, Essentials, Header, Line, Message, Method, ParseError, Rport, Status, Via, split};
+use super::{Arena, Date, Essentials, Header, Line, Message, Method, ParseError, Rport, Status, Via, split};
 use crate::base::text::{self, Push};
 
 /// Status and phrase of a response.
@@ -56,16 +56,21 @@ impl From<ParseError> for StatusLine<'_> {
 /// Header lines and body of a message being written; what [`ResponseWriter`] and [`RequestWriter`] share.
 #[derive(Debug)]
 pub struct Writer<'a> {
-    out: &'a mut BytesMut,
+    arena: &'a mut Arena,
     body: &'a [u8],
 }
 
 impl<'a> Writer<'a> {
-    fn new(arena: &'a mut BytesMut, room: usize) -> Writer<'a> {
+    fn new(arena: &'a mut Arena) -> Writer<'a> {
         // What an unfinished message left behind does not belong to this one.
-        arena.clear();
-        arena.reserve(room);
-        Writer { out: arena, body: &[] }
+        arena.text.clear();
+        Writer { arena, body: &[] }
+    }
+
+    /// What is written here is as the caller wants it.
+    #[inline]
+    fn out(&mut self) -> Value<'_> {
+        Value { out: &mut self.arena.text }
     }
 
     /// A line with this value. [`Header::Other`] has no name, and nothing is written for it; see [`Writer::other`].
@@ -112,9 +117,10 @@ impl<'a> Writer<'a> {
     #[inline]
     pub fn value(&mut self, header: Header, write: impl FnOnce(&mut Value<'_>)) -> &mut Self {
         if header != Header::Other {
-            self.out.extend_from_slice(header.line_start().as_bytes());
-            write(&mut Value { out: self.out });
-            self.out.extend_from_slice(b"\r\n");
+            let mut out = self.out();
+            out.raw(header.line_start().as_bytes());
+            write(&mut out);
+            out.raw(b"\r\n");
         }
         self
     }
@@ -130,7 +136,7 @@ impl<'a> Writer<'a> {
     /// A line of a parsed message as it came; folding is undone, and a bare LF becomes CRLF.
     pub fn raw_line(&mut self, line: Line<'_>) -> &mut Self {
         if line.is_plain() {
-            self.out.extend_from_slice(line.raw());
+            self.out().raw(line.raw());
         } else {
             self.line(line.name, |v| split::unfold_into(line.value, |part| v.text(part)));
         }
@@ -140,7 +146,7 @@ impl<'a> Writer<'a> {
     /// A line made before.
     #[inline]
     pub fn prepared(&mut self, line: &PreparedLine) -> &mut Self {
-        self.out.extend_from_slice(&line.0);
+        self.out().raw(&line.0);
         self
     }
 
@@ -158,22 +164,25 @@ impl<'a> Writer<'a> {
 
     #[inline]
     fn line(&mut self, name: &[u8], write: impl FnOnce(&mut Value<'_>)) {
-        self.out.extend_from_slice(name);
-        self.out.extend_from_slice(b": ");
-        write(&mut Value { out: self.out });
-        self.out.extend_from_slice(b"\r\n");
+        let mut out = self.out();
+        out.raw(name);
+        out.raw(b": ");
+        write(&mut out);
+        out.raw(b"\r\n");
     }
 
-    fn finish(self) -> Bytes {
-        if self.body.is_empty() {
-            self.out.extend_from_slice(b"Content-Length: 0\r\n\r\n");
+    fn finish(mut self) -> Bytes {
+        let body = self.body;
+        let mut out = self.out();
+        if body.is_empty() {
+            out.raw(b"Content-Length: 0\r\n\r\n");
         } else {
-            self.out.extend_from_slice(b"Content-Length: ");
-            self.out.extend_from_slice(itoa::Buffer::new().format(self.body.len()).as_bytes());
-            self.out.extend_from_slice(b"\r\n\r\n");
-            self.out.extend_from_slice(self.body);
+            out.raw(b"Content-Length: ");
+            out.number(body.len() as u64);
+            out.raw(b"\r\n\r\n");
+            out.raw(body);
         }
-        self.out.split().freeze()
+        self.arena.finish()
     }
 }
 
@@ -184,18 +193,18 @@ pub struct PreparedLine(Box<[u8]>);
 impl PreparedLine {
     /// The line of a header with this value; no line at all if the value is empty.
     pub fn new(header: Header, value: &[u8]) -> PreparedLine {
-        let mut out = BytesMut::new();
+        let mut arena = Arena::new();
         if !value.is_empty() {
-            Writer { out: &mut out, body: &[] }.header(header, value);
+            Writer::new(&mut arena).header(header, value);
         }
-        PreparedLine(out.as_ref().into())
+        PreparedLine(arena.text.into())
     }
 }
 
 /// A value being written. Formatting (`write!`) works on it too.
 #[derive(Debug)]
 pub struct Value<'a> {
-    out: &'a mut BytesMut,
+    out: &'a mut Vec<u8>,
 }
 
 impl Value<'_> {
@@ -264,8 +273,9 @@ impl Value<'_> {
         }
     }
 
+    /// Bytes that are known to hold no control bytes.
     #[inline]
-    fn raw(&mut self, bytes: &[u8]) {
+    pub(crate) fn raw(&mut self, bytes: &[u8]) {
         self.out.extend_from_slice(bytes);
     }
 }
@@ -315,7 +325,7 @@ impl<'a> ResponseWriter<'a> {
     /// the request came from, the topmost Via gets `received` and `rport` by RFC 3261 s18.2.1 and RFC 3581 s4; what the
     /// client wrote there itself is replaced. Of a header that a faulty request repeats the first line is taken.
     pub fn new<'s>(
-        arena: &'a mut BytesMut,
+        arena: &'a mut Arena,
         request: Message<'a>,
         status: impl Into<StatusLine<'s>>,
         to_tag: Option<&str>,
@@ -330,7 +340,7 @@ impl<'a> ResponseWriter<'a> {
 
     /// Like [`ResponseWriter::new`], for a request whose essentials were read before.
     pub(crate) fn answering<'s>(
-        arena: &'a mut BytesMut,
+        arena: &'a mut Arena,
         request: Message<'a>,
         essentials: &Essentials<'_>,
         status: impl Into<StatusLine<'s>>,
@@ -343,14 +353,14 @@ impl<'a> ResponseWriter<'a> {
 
     /// `to_tag` is for a To without one; `via` is the topmost one, if it can be read.
     fn with(
-        arena: &'a mut BytesMut,
+        arena: &'a mut Arena,
         request: Message<'a>,
         status: StatusLine<'_>,
         to_tag: Option<&str>,
         source: Option<(IpAddr, u16)>,
         via: Option<&Via<'_>>,
     ) -> ResponseWriter<'a> {
-        let mut lines = Writer::new(arena, request.head().len() + 512);
+        let mut lines = Writer::new(arena);
         lines.status_line(status);
         let to_tag = to_tag.filter(|_| status.status() != Status::TRYING);
         lines.copy_request(request, to_tag, source, via);
@@ -398,13 +408,12 @@ impl Writer<'_> {
     fn status_line(&mut self, line: StatusLine<'_>) {
         let status = line.status();
         if let StatusLine::Plain(Status::OK) = line {
-            self.out.extend_from_slice(b"SIP/2.0 200 OK\r\n");
-            return;
+            return self.out().raw(b"SIP/2.0 200 OK\r\n");
         }
-        self.out.extend_from_slice(b"SIP/2.0 ");
-        self.out.extend_from_slice(itoa::Buffer::new().format(status.0).as_bytes());
-        self.out.extend_from_slice(b" ");
-        let mut value = Value { out: self.out };
+        let mut value = self.out();
+        value.raw(b"SIP/2.0 ");
+        value.number(u64::from(status.0));
+        value.raw(b" ");
         match line {
             StatusLine::Plain(_) => value.raw(status.reason().as_bytes()),
             StatusLine::Phrase(_, phrase) => value.text(phrase.as_bytes()),
@@ -415,7 +424,7 @@ impl Writer<'_> {
                 _ = fmt::Write::write_fmt(&mut value, format_args!("Bad Request ({error})"))
             }
         }
-        self.out.extend_from_slice(b"\r\n");
+        value.raw(b"\r\n");
     }
 
     /// Copies what a response has from its request, in the order of the request, in as few pieces as can be: lines that
@@ -431,16 +440,18 @@ impl Writer<'_> {
         let piece = |range: Range<usize>| raw.get(range).unwrap_or_default();
         let mut run: Range<usize> = 0..0;
         let mut source = source;
-        for span in request.spans() {
+        let copied = |header| {
+            matches!(header, Header::Via | Header::From | Header::To | Header::CallId | Header::Cseq)
+        };
+        for span in request.spans_of(copied) {
             let adds = match span.header {
                 // The topmost Via is the first with something in it.
                 Header::Via => source.is_some() && has_element(piece(span.value.clone())),
                 Header::To => to_tag.is_some(),
-                Header::From | Header::CallId | Header::Cseq => false,
-                _ => continue,
+                _ => false,
             };
             if !span.plain {
-                self.out.extend_from_slice(piece(core::mem::take(&mut run)));
+                self.out().raw(piece(core::mem::take(&mut run)));
                 let Some(line) = request.line_at(&span) else { continue };
                 let value = split::unfold(line.value);
                 self.line(line.name, |v| match (span.header, to_tag) {
@@ -451,11 +462,11 @@ impl Writer<'_> {
                 continue;
             }
             if span.start != run.end {
-                self.out.extend_from_slice(piece(run));
+                self.out().raw(piece(run));
                 run = span.start..span.start;
             }
             if adds {
-                let mut v = Value { out: self.out };
+                let mut v = self.out();
                 match (span.header, to_tag) {
                     (Header::To, Some(tag)) => v.with_tag(piece(run.start..span.value.end), tag),
                     _ => {
@@ -467,7 +478,7 @@ impl Writer<'_> {
             }
             run.end = span.end;
         }
-        self.out.extend_from_slice(piece(run));
+        self.out().raw(piece(run));
     }
 }
 
@@ -563,29 +574,30 @@ pub struct RequestWriter<'a> {
 
 impl<'a> RequestWriter<'a> {
     /// Begins a request. [`Method::Other`] has no name; see [`RequestWriter::named`].
-    pub fn new(arena: &'a mut BytesMut, method: Method, uri: &[u8]) -> RequestWriter<'a> {
+    pub fn new(arena: &'a mut Arena, method: Method, uri: &[u8]) -> RequestWriter<'a> {
         RequestWriter::named(arena, method.as_str().as_bytes(), uri)
     }
 
     /// Begins a request with a method of that name; one that is no token becomes `UNKNOWN`.
-    pub fn named(arena: &'a mut BytesMut, method: &[u8], uri: &[u8]) -> RequestWriter<'a> {
-        let lines = Writer::new(arena, uri.len() + 512);
-        lines.out.extend_from_slice(if text::is_token(method) { method } else { b"UNKNOWN" });
-        lines.out.extend_from_slice(b" ");
+    pub fn named(arena: &'a mut Arena, method: &[u8], uri: &[u8]) -> RequestWriter<'a> {
+        let mut lines = Writer::new(arena);
+        let mut out = lines.out();
+        out.raw(if text::is_token(method) { method } else { b"UNKNOWN" });
+        out.raw(b" ");
         if uri.iter().any(|&b| b <= b' ' || b == 0x7f) {
             for &b in uri {
                 match b <= b' ' || b == 0x7f {
                     true => {
-                        lines.out.extend_from_slice(b"%");
-                        text::push_hex(&[b], lines.out);
+                        out.raw(b"%");
+                        text::push_hex(&[b], out.out);
                     }
-                    false => lines.out.extend_from_slice(&[b]),
+                    false => out.raw(&[b]),
                 }
             }
         } else {
-            lines.out.extend_from_slice(uri);
+            out.raw(uri);
         }
-        lines.out.extend_from_slice(b" SIP/2.0\r\n");
+        out.raw(b" SIP/2.0\r\n");
         RequestWriter { lines }
     }
 

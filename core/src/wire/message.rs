@@ -165,10 +165,14 @@ impl<'m> Message<'m> {
         self.entries_of(header).map(move |entry| message.line(entry))
     }
 
-    /// Where the header lines lie, in order.
+    /// Where the lines of some headers lie, in order.
     #[inline]
-    pub(super) fn spans(&self) -> impl Iterator<Item = Span> + use<'m> {
-        self.layout.entries.iter().enumerate().map(|(index, entry)| Span {
+    pub(super) fn spans_of<F: Fn(Header) -> bool>(
+        &self,
+        wanted: F,
+    ) -> impl Iterator<Item = Span> + use<'m, F> {
+        let entries = self.layout.entries.iter().enumerate();
+        entries.filter(move |(_, entry)| wanted(entry.header)).map(|(index, entry)| Span {
             index,
             header: entry.header,
             start: usize::from(entry.start),

@@ -1,6 +1,7 @@
 //! Bytes to views and back; no state. One scan finds the lines of a message; typed views read a value when it is asked
 //! for and borrow from the message; writers append to an arena and cannot emit CR or LF from a value.
 
+mod arena;
 mod build;
 mod contact;
 mod credentials;
@@ -26,6 +27,7 @@ mod typed;
 mod uri;
 mod via;
 
+pub use arena::Arena;
 pub use build::{PreparedLine, RequestWriter, ResponseWriter, StatusLine, Value, Writer};
 pub use contact::{ContactValue, ExpiresParam, qvalue};
 pub use credentials::{

@@ -21,6 +21,8 @@ pub struct Essentials<'m> {
     pub call_id: &'m [u8],
     /// CSeq; in a request it names the method of the start line.
     pub cseq: Cseq<'m>,
+    /// There is no Via below the topmost one: the sender is the client itself.
+    pub is_direct: bool,
     /// Max-Forwards, where there is one.
     pub max_forwards: Option<u8>,
 }
@@ -41,8 +43,8 @@ impl<'m> Message<'m> {
     /// Reads and checks what every message must have. That nothing of it is there twice was checked by
     /// [`parse`](super::parse). Unknown URI schemes are not refused here, see [`Message::request_uri`].
     pub fn essentials(&self) -> Result<Essentials<'m>, ParseError> {
-        let via = match self.only_via() {
-            Some(via) => via,
+        let (via, is_direct) = match self.only_via() {
+            Some(via) => (via, true),
             None => self.first_of_vias()?,
         };
         if via.version != b"2.0" {
@@ -61,7 +63,7 @@ impl<'m> Message<'m> {
                 return Err(ParseError::new(Header::Cseq.name(), Fault::Mismatch));
             }
         }
-        Ok(Essentials { uri, via, from, to, call_id, cseq, max_forwards })
+        Ok(Essentials { uri, via, from, to, call_id, cseq, is_direct, max_forwards })
     }
 
     /// The method of a request; for a response that of its CSeq, and [`Method::Other`] if that cannot be read.
@@ -111,16 +113,18 @@ impl<'m> Message<'m> {
         if self.has_several(Header::Via) { None } else { Via::usual(self.header(Header::Via)?) }
     }
 
-    /// The topmost Via; all below it have been read too.
+    /// The topmost Via, and whether it is the only one; all below it have been read too.
     #[inline(never)]
-    fn first_of_vias(&self) -> Result<Via<'m>, ParseError> {
+    fn first_of_vias(&self) -> Result<(Via<'m>, bool), ParseError> {
         let mut vias = self.vias();
         let via = vias.next().ok_or(missing(Header::Via))??;
         // RFC 3261 s18.1.2: what is below the top is somebody's return path; one that cannot be read is refused now.
+        let mut alone = true;
         for below in vias {
             below?;
+            alone = false;
         }
-        Ok(via)
+        Ok((via, alone))
     }
 
     /// All Via elements, the topmost first.

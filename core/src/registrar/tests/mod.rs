@@ -99,7 +99,7 @@ impl World {
     }
 
     fn write(&mut self, registered: &Registered, msg: Message<'_>) -> String {
-        let mut arena = bytes::BytesMut::new();
+        let mut arena = crate::wire::Arena::new();
         let mut writer = ResponseWriter::new(&mut arena, msg, Status::OK, Some("1"), None);
         self.registrar.write_ok(&mut self.fixture.ctx(), &mut writer, registered, msg);
         let text = String::from_utf8(writer.finish().to_vec()).expect("text");

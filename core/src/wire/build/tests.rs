@@ -36,7 +36,7 @@ fn respond(
         Ok(message) => message,
         Err(reject) => reject.partial.expect("has a Via"),
     };
-    let mut arena = BytesMut::new();
+    let mut arena = Arena::new();
     let mut writer = ResponseWriter::new(&mut arena, message, status, to_tag, source);
     more(&mut writer);
     shown(&writer.finish())
@@ -158,7 +158,7 @@ cseq: 0009
 fn bare_line_feeds_do_not_leave() {
     let mut layout = Layout::new();
     let message = parse(REGISTER.as_bytes(), &mut layout, &Bounds::default()).expect("tolerated");
-    let mut arena = BytesMut::new();
+    let mut arena = Arena::new();
     let mut writer = ResponseWriter::new(&mut arena, message, Status::OK, Some("0tag"), NAT);
     writer.record_route();
     let text = shown(&writer.finish());
@@ -240,7 +240,7 @@ CSeq: 1 OPTIONS
 
 #[test]
 fn a_request_is_written_with_its_body() {
-    let mut arena = BytesMut::new();
+    let mut arena = Arena::new();
     let mut writer =
         RequestWriter::new(&mut arena, Method::Message, b"sip:bob@[2001:db8::1]:5062;transport=tcp");
     writer.via("UDP", "192.0.2.9", 5060, "z9hG4bKabc");
@@ -276,7 +276,7 @@ fn lines_cross_as_they_came() {
     let raw = b"OPTIONS sip:a@b SIP/2.0\r\nX-One:  kept\t, so \r\nX-Two : un\r\n\t folded\nX-Three: lf\n\r\n";
     let mut layout = Layout::new();
     let message = parse(raw, &mut layout, &Bounds::default()).expect("well-formed");
-    let mut arena = BytesMut::new();
+    let mut arena = Arena::new();
     let mut writer = RequestWriter::new(&mut arena, Method::Options, b"sip:c@d");
     for line in message.lines() {
         writer.raw_line(line);
@@ -289,7 +289,7 @@ fn lines_cross_as_they_came() {
 
 #[test]
 fn an_unfinished_message_leaves_nothing_behind() {
-    let mut arena = BytesMut::new();
+    let mut arena = Arena::new();
     RequestWriter::new(&mut arena, Method::Options, b"sip:a@b").number(Header::MaxForwards, 1);
     let bytes = RequestWriter::new(&mut arena, Method::Bye, b"sip:a@b").finish();
     assert_eq!(&*bytes, b"BYE sip:a@b SIP/2.0\r\nContent-Length: 0\r\n\r\n");
@@ -304,7 +304,7 @@ proptest! {
         let raw = REGISTER.replace('\n', "\r\n").into_bytes();
         let mut layout = Layout::new();
         let message = parse(&raw, &mut layout, &Bounds::default()).expect("well-formed");
-        let mut arena = BytesMut::new();
+        let mut arena = Arena::new();
         let mut w = ResponseWriter::new(&mut arena, message, (Status::OK, text.as_str()), Some(&text), NAT);
         w.header(Header::Subject, &evil);
         w.other(&evil, b"x").other(b"X-Own", &evil);
