@@ -41,6 +41,7 @@ targets! {
     uri,
     header_values,
     framer,
+    pidf,
     digest_credentials,
     bearer_credentials,
     engine_ops,

@@ -1,10 +1,12 @@
 //! Entry points for the fuzz targets in `fuzz/`, each a function of bytes that panics when something that must hold does
 //! not. They live here so that clippy sees them and tests replay the committed corpora.
 
+mod documents;
 mod program;
 
 use std::net::{IpAddr, Ipv4Addr};
 
+pub use documents::pidf;
 pub use program::{Op, Program, engine_ops};
 
 use crate::base::HashKey;

@@ -16,6 +16,7 @@ mod tests;
 mod time;
 mod write;
 
+pub(crate) use read::thousandths;
 pub use rpid::{Icon, Input, ListKind, Listed, Offset, Rich, Span, UserInput, Value};
 pub use state::PresenceState;
 pub(crate) use time::format_time;

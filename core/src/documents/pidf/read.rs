@@ -209,7 +209,7 @@ fn contact(element: &Element) -> Option<Contact> {
 }
 
 /// A decimal number from 0 to 1, in thousandths; further digits are cut off.
-fn thousandths(text: &str) -> Option<u16> {
+pub(crate) fn thousandths(text: &str) -> Option<u16> {
     let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
     let digits = |text: &str| text.bytes().all(|b| b.is_ascii_digit());
     if !digits(whole) || !digits(fraction) || (whole.is_empty() && fraction.is_empty()) {

@@ -3,7 +3,7 @@
 use core::fmt;
 
 use super::write::Writer;
-use super::{Bounds, DocumentError, Element, Name, Namespace, Node, ns, read};
+use super::{Attribute, Bounds, DocumentError, Element, Name, Namespace, Node, ns, read};
 
 /// One element as canonical text: all namespaces are declared on it, in the order of their first use, under their
 /// customary prefixes or `n1`, `n2`; attributes are in the order of their names; text is as it came.
@@ -122,6 +122,36 @@ fn write(element: &Element, scope: &Scope, inside: Inside, writer: &mut Writer) 
     for child in &element.children {
         match child {
             Node::Element(child) => write(child, scope, inside, writer),
+            Node::Text(text) => writer.text(text),
+        }
+    }
+    writer.close();
+}
+
+/// Writes an element into a document whose default namespace is PIDF and that declares `dm` and `rpid`: those keep the
+/// prefixes of the document, everything else becomes a fragment.
+pub(crate) fn write_in_document(element: &Element, writer: &mut Writer) {
+    let prefix = match &*element.name.namespace {
+        ns::PIDF => "",
+        ns::DATA_MODEL => "dm",
+        ns::RPID => "rpid",
+        _ => return writer.fragment(&Fragment::of(element)),
+    };
+    let plain = |namespace: &str| namespace.is_empty() || *namespace == *ns::XML;
+    if !element.attributes.iter().all(|a| plain(&a.name.namespace)) {
+        return writer.fragment(&Fragment::of(element));
+    }
+    let mut tag = writer.tag_named(prefix, &element.name.local);
+    for Attribute { name, value } in &element.attributes {
+        tag = tag.attr_in(if name.namespace.is_empty() { "" } else { "xml" }, &name.local, value);
+    }
+    if element.children.is_empty() {
+        return tag.empty();
+    }
+    tag.open();
+    for child in &element.children {
+        match child {
+            Node::Element(child) => write_in_document(child, writer),
             Node::Text(text) => writer.text(text),
         }
     }

@@ -13,6 +13,7 @@ mod write;
 
 pub use error::{DocumentError, Fault};
 pub use fragment::Fragment;
+pub(crate) use fragment::write_in_document;
 pub use name::{Name, Namespace, NcName, ns};
 pub use read::{Bounds, read};
 pub use write::{Tag, Versioned, Writer};
@@ -24,6 +25,8 @@ pub struct Element {
     pub name: Name,
     /// Attributes in the order they came, namespace declarations left out.
     pub attributes: Vec<Attribute>,
+    /// Prefixes declared on this element, empty for the default: selectors of patches use them in their text.
+    pub declared: Vec<(Box<str>, Namespace)>,
     /// Content in order; text that runs together is one node.
     pub children: Vec<Node>,
     /// Where the start tag begins in the document, in bytes.

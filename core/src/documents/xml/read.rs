@@ -45,6 +45,21 @@ impl Default for Bounds {
     }
 }
 
+impl Bounds {
+    /// For what we printed ourselves: a document within the default bounds may pass them when it is printed our way.
+    pub(crate) fn ours() -> Bounds {
+        let default = Bounds::default();
+        Bounds {
+            bytes: usize::MAX,
+            elements: 4 * default.elements,
+            attributes: default.attributes + default.namespaces + 8,
+            value_bytes: usize::MAX,
+            namespaces: usize::MAX,
+            ..default
+        }
+    }
+}
+
 /// Reads a whole document. White space before the declaration and a byte order mark are forgiven.
 ///
 /// # Errors
@@ -164,6 +179,7 @@ impl Reading<'_> {
         let (namespace, _) = reader.resolver().resolve_element(start.name());
         let name = self.name("element", start.name(), namespace)?;
         let mut attributes: Vec<Attribute> = Vec::new();
+        let mut declared = Vec::new();
         // Repeated ones are looked for below, with namespaces resolved.
         for (count, attribute) in start.attributes().with_checks(false).enumerate() {
             if count >= self.bounds.attributes {
@@ -185,6 +201,8 @@ impl Reading<'_> {
                 if others.filter(|other| other.key == attribute.key).count() > 0 {
                     return Err(Broken("attribute", Fault::Repeated));
                 }
+                let prefix = if prefix.is_some() { local.into_inner() } else { "" };
+                declared.push((prefix.into(), Namespace::new(&value)));
                 continue;
             }
             let (namespace, _) = reader.resolver().resolve_attribute(attribute.key);
@@ -194,7 +212,7 @@ impl Reading<'_> {
             }
             attributes.push(Attribute { name, value: value.into() });
         }
-        Ok(Element { name, attributes, children: Vec::new(), at: self.at })
+        Ok(Element { name, attributes, declared, children: Vec::new(), at: self.at })
     }
 
     fn name(

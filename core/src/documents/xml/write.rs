@@ -19,7 +19,8 @@ impl Writer {
         Writer::continuing("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n".to_owned())
     }
 
-    pub(super) fn continuing(out: String) -> Writer {
+    /// Goes on behind what was written elsewhere; for parts that [`Writer::append`] puts in their place.
+    pub(crate) fn continuing(out: String) -> Writer {
         Writer { out, open: Vec::new(), slot: None }
     }
 
@@ -57,6 +58,11 @@ impl Writer {
     /// A fragment as it is: it declares all that it uses.
     pub fn fragment(&mut self, fragment: &Fragment) {
         self.out.push_str(fragment.as_str());
+    }
+
+    /// What another writer wrote, all its elements closed.
+    pub(crate) fn append(&mut self, part: Writer) {
+        self.out.push_str(&part.finish());
     }
 
     /// Closes the innermost open element; nothing if none is open.
