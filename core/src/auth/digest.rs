@@ -2,14 +2,15 @@
 //!
 //! `-sess` is checked against the nonce and cnonce of the request itself: a server without memory has no others.
 
+use core::fmt;
+
 use smallvec::SmallVec;
 use subtle::ConstantTimeEq;
 
 use super::info::Qop;
-use crate::base::HashKey;
 use crate::base::hash::{self, Running};
 use crate::base::text::{self, AorBuf};
-use crate::config::{Account, Accounts, DigestAlgorithm, Settings};
+use crate::config::{Account, Accounts, DigestAlgorithm, HashedCredential, Settings};
 use crate::wire::{AuthValue, DigestCredentials, Uri};
 
 /// Why credentials are not checked.
@@ -23,14 +24,16 @@ pub(super) enum Unusable {
 
 /// The user that credentials name.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) enum User {
-    /// By name.
-    Named(SmallVec<[u8; 48]>),
+pub(super) enum User<'m> {
+    /// By name, as it stands in the message.
+    Named(&'m [u8]),
+    /// By name, with quoted pairs or escapes resolved.
+    Unquoted(SmallVec<[u8; 48]>),
     /// By the hash of name and realm (RFC 7616 s3.4.4).
-    Hashed(SmallVec<[u8; 48]>),
+    Hashed(SmallVec<[u8; 32]>),
 }
 
-impl User {
+impl User<'_> {
     pub(super) fn account<'s>(
         &self,
         accounts: &'s Accounts,
@@ -38,6 +41,7 @@ impl User {
     ) -> Option<&'s Account> {
         match self {
             User::Named(name) => accounts.by_username(name),
+            User::Unquoted(name) => accounts.by_username(name),
             User::Hashed(hash) => accounts.by_userhash(algorithm, hash),
         }
     }
@@ -46,13 +50,8 @@ impl User {
     pub(super) fn name(&self) -> Option<&str> {
         match self {
             User::Named(name) => core::str::from_utf8(name).ok(),
+            User::Unquoted(name) => core::str::from_utf8(name).ok(),
             User::Hashed(_) => None,
-        }
-    }
-
-    fn bytes(&self) -> &[u8] {
-        match self {
-            User::Named(bytes) | User::Hashed(bytes) => bytes,
         }
     }
 }
@@ -60,7 +59,7 @@ impl User {
 /// Digest credentials, complete and typed. What is hashed stands here as it came, without quotes.
 #[derive(Clone)]
 pub(super) struct Answer<'m> {
-    pub(super) user: User,
+    pub(super) user: User<'m>,
     pub(super) algorithm: DigestAlgorithm,
     session: bool,
     pub(super) nonce: &'m [u8],
@@ -131,7 +130,18 @@ impl<'m> Answer<'m> {
     }
 
     /// Starts the computation from `HA1`, the secret: all that the response and `rspauth` have in common.
-    pub(super) fn proof(&self, ha1: &[u8]) -> Proof {
+    pub(super) fn proof(&self, ha1: &HashedCredential) -> Proof {
+        let qop = self.qop.token();
+        let parts: [&[u8]; 9] =
+            [b":", self.nonce, b":", &self.count_text, b":", self.cnonce, b":", qop, b":"];
+        let parts = if self.qop == Qop::None { &parts[..3] } else { &parts };
+        match ha1.start() {
+            Some(start) if !self.session => Proof(Running::after(start, parts)),
+            _ => self.slow_proof(ha1.bytes(), parts),
+        }
+    }
+
+    fn slow_proof(&self, ha1: &[u8], parts: &[&[u8]]) -> Proof {
         let mut hex = [0; 64];
         let mut a1 = text::hex_into(ha1, &mut hex);
         let session;
@@ -141,23 +151,43 @@ impl<'m> Answer<'m> {
             session = self.digest(&[a1, b":", self.nonce, b":", self.cnonce]);
             a1 = self.hex(&session, &mut session_hex);
         }
-        let qop = self.qop.token();
-        let parts: [&[u8]; 10] =
-            [a1, b":", self.nonce, b":", &self.count_text, b":", self.cnonce, b":", qop, b":"];
-        let parts = if self.qop == Qop::None { &parts[..4] } else { &parts };
-        Proof(Running::new(self.algorithm, parts))
+        let all: SmallVec<[&[u8]; 10]> = core::iter::once(a1).chain(parts.iter().copied()).collect();
+        Proof(Running::new(self.algorithm, &all))
     }
 
-    /// RFC 7616 s3.4.1: what the response must be for this method; s3.5: with an empty one, what `rspauth` is.
-    pub(super) fn expected(&self, proof: Proof, method: &[u8], body: &[u8]) -> [u8; 32] {
-        let (mut body_hex, mut a2_hex) = ([0; 64], [0; 64]);
-        let a2 = if self.qop == Qop::AuthInt {
-            let body = self.digest(&[body]);
-            self.digest(&[method, b":", self.uri, b":", self.hex(&body, &mut body_hex)])
-        } else {
-            self.digest(&[method, b":", self.uri])
+    /// RFC 7616 s3.4.3, s3.5: `H(A2)` of a request by this method and with this body, and of its answer without one.
+    pub(super) fn a2(&self, known: &mut KnownA2, method: &[u8], body: &[u8]) -> A2 {
+        if self.qop == Qop::AuthInt {
+            let of = |method: &[u8], body: &[u8]| {
+                let (mut body_hex, mut a2) = ([0; 64], [0; 64]);
+                let body = self.digest(&[body]);
+                let hash = self.digest(&[method, b":", self.uri, b":", self.hex(&body, &mut body_hex)]);
+                self.hex(&hash, &mut a2);
+                a2
+            };
+            return A2 { request: of(method, body), response: of(b"", b"") };
+        }
+        if let Some(a2) = known.find(self.algorithm, method, self.uri) {
+            return a2;
+        }
+        let of = |method: &[u8]| {
+            let mut a2 = [0; 64];
+            self.hex(&self.digest(&[method, b":", self.uri]), &mut a2);
+            a2
         };
-        proof.0.finish(&[self.hex(&a2, &mut a2_hex)])
+        let a2 = A2 { request: of(method), response: of(b"") };
+        known.keep(self.algorithm, method, self.uri, a2);
+        a2
+    }
+
+    /// RFC 7616 s3.4.1: what the response must be, or what `rspauth` is.
+    pub(super) fn expected(&self, proof: &Proof, a2: &[u8; 64]) -> [u8; 32] {
+        // Of all bytes with the algorithms of 32: a length that is known costs less.
+        if self.algorithm == DigestAlgorithm::Md5 {
+            proof.0.finish(&[&a2[..32]])
+        } else {
+            proof.0.finish(&[a2])
+        }
     }
 
     fn digest(&self, parts: &[&[u8]]) -> [u8; 32] {
@@ -177,16 +207,54 @@ impl<'m> Answer<'m> {
         }
         differ.ct_eq(&0).into()
     }
+}
 
-    /// A secret nobody has, the same each time for one name: an unknown user costs what a wrong password costs.
-    pub(super) fn dummy(&self, key: &HashKey) -> [u8; 32] {
-        // 128 bits that cannot be guessed, in the length of a hash.
-        let half = key.hash128(&[&[self.algorithm as u8], self.user.bytes()]).to_le_bytes();
-        let mut dummy = [0; 32];
-        for (to, from) in dummy.iter_mut().zip(half.iter().chain(&half)) {
-            *to = *from;
+/// `H(A2)` in hexadecimal.
+#[derive(Clone, Copy)]
+pub(super) struct A2 {
+    /// For the response of the client.
+    pub(super) request: [u8; 64],
+    /// For `rspauth`.
+    pub(super) response: [u8; 64],
+}
+
+/// The last `H(A2)` of each algorithm: it depends on method and URI only, which all phones of a domain share. What is
+/// kept makes nothing true or false, so that it is no part of the state that [`fmt::Debug`] shows.
+#[derive(Clone, Default)]
+pub(super) struct KnownA2([Option<Known>; 3]);
+
+#[derive(Clone)]
+struct Known {
+    method: SmallVec<[u8; Known::METHOD]>,
+    uri: SmallVec<[u8; Known::URI]>,
+    a2: A2,
+}
+
+impl Known {
+    // Longer ones are not kept: a peer chooses them.
+    const METHOD: usize = 16;
+    const URI: usize = 64;
+}
+
+impl KnownA2 {
+    fn find(&self, algorithm: DigestAlgorithm, method: &[u8], uri: &[u8]) -> Option<A2> {
+        let known = self.0.get(algorithm as usize)?.as_ref()?;
+        (known.method[..] == *method && known.uri[..] == *uri).then_some(known.a2)
+    }
+
+    fn keep(&mut self, algorithm: DigestAlgorithm, method: &[u8], uri: &[u8], a2: A2) {
+        if method.len() <= Known::METHOD
+            && uri.len() <= Known::URI
+            && let Some(slot) = self.0.get_mut(algorithm as usize)
+        {
+            *slot = Some(Known { method: method.into(), uri: uri.into(), a2 });
         }
-        dummy
+    }
+}
+
+impl fmt::Debug for KnownA2 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("KnownA2")
     }
 }
 
@@ -202,7 +270,7 @@ fn text(value: Option<AuthValue<'_>>) -> Result<&[u8], Unusable> {
     if bad { Err(Unusable::Malformed) } else { Ok(raw) }
 }
 
-fn user(credentials: &DigestCredentials<'_>, algorithm: DigestAlgorithm) -> Option<User> {
+fn user<'m>(credentials: &DigestCredentials<'m>, algorithm: DigestAlgorithm) -> Option<User<'m>> {
     let hashed = credentials.userhash.is_some_and(|value| value.is_ignore_case(b"true"));
     match (credentials.username, credentials.username_star) {
         (Some(name), None) if hashed => {
@@ -210,13 +278,12 @@ fn user(credentials: &DigestCredentials<'_>, algorithm: DigestAlgorithm) -> Opti
             let out = bytes.get_mut(..algorithm.len())?;
             text::unhex(name.raw(), out).then(|| User::Hashed(SmallVec::from_slice(out)))
         }
-        (Some(name), None) => {
-            let mut bytes = SmallVec::new();
-            name.unquote_into(&mut bytes);
-            Some(User::Named(bytes))
-        }
+        (Some(name), None) => Some(match name.plain() {
+            Some(name) => User::Named(name),
+            None => User::Unquoted(name.bytes().collect()),
+        }),
         // RFC 7616 s3.4: username* only without userhash, and never beside username.
-        (None, Some(name)) if !hashed => extended(name.raw()).map(User::Named),
+        (None, Some(name)) if !hashed => extended(name.raw()).map(User::Unquoted),
         _ => None,
     }
 }

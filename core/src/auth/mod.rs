@@ -42,15 +42,15 @@ use core::net::IpAddr;
 use core::time::Duration;
 use std::sync::Arc;
 
-use crate::base::hash::{HmacSha256, sha256};
-use crate::base::{HashKey, IdKind, Ids, TimerKey};
+use crate::base::hash::{DigestAlgorithm, sha256};
+use crate::base::{HashKey, IdKind, Ids, TimerKey, text};
 use crate::config::{DigestConfig, HashedCredential, Settings};
 use crate::ctx::{Ctx, Origin, Refusal, Timer};
 use crate::door::{AuthVerdict, CredentialsAnswer, Identity, KeysAnswer, Scheme};
 use crate::wire::{DigestCredentials, Kind, Message, Method, Status};
 
 use challenge::{BearerChallenge, BearerError, DigestChallenge};
-use digest::{Answer, Proof, Unusable};
+use digest::{Answer, KnownA2, Unusable};
 use info::Qop;
 use nonce::{Count, Nonce, NonceKey, NonceText, Nonces};
 use policy::Asked;
@@ -73,6 +73,7 @@ pub(crate) struct Auth {
     drawn: Secrets,
     nonces: Nonces,
     nonces_timer: TimerKey,
+    known_a2: KnownA2,
     nobody: Arc<Identity>,
     trusted: Arc<Identity>,
     #[cfg(feature = "jwt")]
@@ -81,18 +82,21 @@ pub(crate) struct Auth {
 
 #[derive(Clone, Debug)]
 struct Secrets {
-    nonce: HmacSha256,
-    dummy: HashKey,
+    nonce: HashKey,
+    /// For each algorithm the `HA1` of a password nobody has: an unknown user costs what a wrong password costs.
+    dummies: [HashedCredential; 3],
 }
 
 impl Auth {
     /// For an engine with these settings.
     pub(crate) fn new(ids: &mut Ids, settings: &Settings) -> Auth {
         let secret = ids.secret(IdKind::Nonce);
-        let derive = |purpose: &[u8]| sha256(&[purpose, &secret]);
-        let word = |purpose| derive(purpose).iter().fold(0, |word, &byte| word << 8 ^ u64::from(byte));
-        let dummy = HashKey::new([word(b"dummy 1"), word(b"dummy 2")]);
-        let drawn = Secrets { nonce: HmacSha256::new(&derive(b"nonce")), dummy };
+        let mut hex = [0; 64];
+        let password = text::hex_into(&sha256(&[b"dummy", &secret]), &mut hex);
+        let password = core::str::from_utf8(password).expect("invariant: hexadecimal is ASCII");
+        let dummies = [DigestAlgorithm::Md5, DigestAlgorithm::Sha256, DigestAlgorithm::Sha512_256]
+            .map(|algorithm| HashedCredential::of(algorithm, "", "", password));
+        let drawn = Secrets { nonce: derived(b"nonce", &secret), dummies };
         let whoever = |scheme| {
             Arc::new(Identity {
                 scheme,
@@ -105,6 +109,7 @@ impl Auth {
         Auth {
             nonces: Nonces::new(nonce_key(&settings.digest, &drawn), settings.digest.boot_epoch),
             nonces_timer: TimerKey::NONE,
+            known_a2: KnownA2::default(),
             nobody: whoever(Scheme::None),
             trusted: whoever(Scheme::Trusted),
             #[cfg(feature = "jwt")]
@@ -243,8 +248,7 @@ impl Auth {
             return Verdict::Refuse(refusal, AuthVerdict::Refused);
         }
 
-        // Known and unknown users take the same path from here on: both secrets are made, and one is used.
-        let dummy = answer.dummy(&self.drawn.dummy);
+        // Known and unknown users take the same path from here on: only the secret differs.
         let local = answer.user.account(&settings.accounts, answer.algorithm);
         let foreign = match (local, answer.user.name()) {
             (None, Some(name)) if config.foreign_store => match foreign(&answer, name, settings, waiting) {
@@ -260,9 +264,15 @@ impl Auth {
             Some((credential, _)) => Some(credential),
             None => usable.and_then(|account| account.credential(answer.algorithm)),
         };
-        let dummy = dummy.get(..answer.algorithm.len()).unwrap_or_default();
-        let proof = answer.proof(credential.map_or(dummy, HashedCredential::bytes));
-        let expected = answer.expected(proof.clone(), method_raw, msg.body());
+        let [md5, sha256, sha512_256] = &self.drawn.dummies;
+        let dummy = match answer.algorithm {
+            DigestAlgorithm::Md5 => md5,
+            DigestAlgorithm::Sha256 => sha256,
+            DigestAlgorithm::Sha512_256 => sha512_256,
+        };
+        let proof = answer.proof(credential.unwrap_or(dummy));
+        let a2 = answer.a2(&mut self.known_a2, method_raw, msg.body());
+        let expected = answer.expected(&proof, &a2.request);
         // A right answer to a dummy cannot be: it would take the key.
         if !answer.matches(&expected) || credential.is_none() {
             let known = local.is_some() || foreign.is_some();
@@ -287,7 +297,12 @@ impl Auth {
             }
             return verdict;
         }
-        let info = self.info(ctx, request, &answer, proof, age);
+        // RFC 7616 s3.5: as the response, but with an empty method and the body of our response.
+        let rspauth = match answer.qop {
+            Qop::None => [0; 32],
+            Qop::Auth | Qop::AuthInt => answer.expected(&proof, &a2.response),
+        };
+        let info = self.info(ctx, request, &answer, rspauth, age);
         Verdict::Allow(Allowed { identity, verdict: AuthVerdict::Ok(Scheme::Digest), info })
     }
 
@@ -310,7 +325,7 @@ impl Auth {
         ctx: &mut Ctx<'_>,
         request: &Request<'_>,
         answer: &Answer<'_>,
-        proof: Proof,
+        rspauth: [u8; 32],
         age: Duration,
     ) -> Option<AuthInfo> {
         let config = &request.settings.digest;
@@ -320,8 +335,7 @@ impl Auth {
         (answer.qop != Qop::None || next.is_some()).then(|| AuthInfo {
             algorithm: answer.algorithm,
             qop: answer.qop,
-            // RFC 7616 s3.5: as the response, but with an empty method and the body of our response.
-            rspauth: if answer.qop == Qop::None { [0; 32] } else { answer.expected(proof, b"", b"") },
+            rspauth,
             cnonce: answer.cnonce.into(),
             count: answer.count_text,
             next,
@@ -429,11 +443,14 @@ fn foreign(answer: &Answer<'_>, name: &str, settings: &Settings, waiting: Wait) 
     }
 }
 
-fn nonce_key(config: &DigestConfig, drawn: &Secrets) -> HmacSha256 {
-    if config.secret.0 == [0; 32] {
-        return drawn.nonce.clone();
-    }
-    HmacSha256::new(&sha256(&[b"nonce", &config.secret.0]))
+fn nonce_key(config: &DigestConfig, drawn: &Secrets) -> HashKey {
+    if config.secret.0 == [0; 32] { drawn.nonce } else { derived(b"nonce", &config.secret.0) }
+}
+
+fn derived(purpose: &[u8], secret: &[u8; 32]) -> HashKey {
+    let hash = sha256(&[purpose, secret]);
+    let mut words = hash.as_chunks().0.iter().map(|word| u64::from_le_bytes(*word));
+    HashKey::new([words.next().unwrap_or_default(), words.next().unwrap_or_default()])
 }
 
 fn bound_source(config: &DigestConfig, origin: &Origin) -> Option<IpAddr> {

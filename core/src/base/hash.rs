@@ -3,6 +3,7 @@
 use core::fmt;
 
 use md5::Md5;
+use sha2::block_api::compress256;
 use sha2::{Digest, Sha256, Sha512_256};
 
 /// Digest algorithms of RFC 7616 and RFC 8760, without the `-sess` suffix, weakest first.
@@ -62,7 +63,7 @@ pub struct Running(State);
 #[allow(clippy::large_enum_variant)] // lives on the stack for two hashes
 enum State {
     Md5(Md5),
-    Sha256(Sha256),
+    Sha256(Blocks),
     Sha512_256(Sha512_256),
 }
 
@@ -71,17 +72,25 @@ impl Running {
     pub fn new(algorithm: DigestAlgorithm, parts: &[&[u8]]) -> Running {
         Running(match algorithm {
             DigestAlgorithm::Md5 => State::Md5(absorb(Md5::new(), parts)),
-            DigestAlgorithm::Sha256 => State::Sha256(absorb(Sha256::new(), parts)),
+            DigestAlgorithm::Sha256 => State::Sha256(Blocks::START.with(parts)),
             DigestAlgorithm::Sha512_256 => State::Sha512_256(absorb(Sha512_256::new(), parts)),
         })
     }
 
+    /// SHA-256 with that block and the concatenated parts taken in.
+    #[inline]
+    pub fn after(block: &FirstBlock, parts: &[&[u8]]) -> Running {
+        let blocks = Blocks { state: block.0, length: BLOCK as u64, rest: [0; BLOCK] };
+        Running(State::Sha256(blocks.with(parts)))
+    }
+
     /// The hash of all parts; in the form of [`digest`].
-    pub fn finish(self, parts: &[&[u8]]) -> [u8; 32] {
-        match self.0 {
-            State::Md5(state) => md5(state, parts),
-            State::Sha256(state) => absorb(state, parts).finalize().into(),
-            State::Sha512_256(state) => absorb(state, parts).finalize().into(),
+    #[inline]
+    pub fn finish(&self, parts: &[&[u8]]) -> [u8; 32] {
+        match &self.0 {
+            State::Md5(state) => md5(state.clone(), parts),
+            State::Sha256(blocks) => blocks.clone().with(parts).finish(),
+            State::Sha512_256(state) => absorb(state.clone(), parts).finalize().into(),
         }
     }
 }
@@ -106,6 +115,105 @@ fn absorb<D: Digest>(mut state: D, parts: &[&[u8]]) -> D {
     state
 }
 
+/// The bytes SHA-256 takes in at once.
+const BLOCK: usize = 64;
+
+/// SHA-256 after one block, for a text that always begins with that block: the block is hashed once and for all. As
+/// secret as the block.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct FirstBlock([u32; 8]);
+
+impl FirstBlock {
+    /// Takes in the block.
+    pub fn new(block: &[u8; BLOCK]) -> FirstBlock {
+        let mut state = Blocks::START.state;
+        compress256(&mut state, &[*block]);
+        FirstBlock(state)
+    }
+}
+
+impl fmt::Debug for FirstBlock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("FirstBlock(<secret>)")
+    }
+}
+
+/// SHA-256 under way. The one of `sha2` is three times the size and cannot begin behind a block.
+#[derive(Clone)]
+struct Blocks {
+    state: [u32; 8],
+    /// Of all that was taken in, in bytes.
+    length: u64,
+    /// What does not fill a block yet.
+    rest: [u8; BLOCK],
+}
+
+impl Blocks {
+    // FIPS 180-4 s5.3.3.
+    const START: Blocks = Blocks {
+        state: [
+            0x6a09_e667,
+            0xbb67_ae85,
+            0x3c6e_f372,
+            0xa54f_f53a,
+            0x510e_527f,
+            0x9b05_688c,
+            0x1f83_d9ab,
+            0x5be0_cd19,
+        ],
+        length: 0,
+        rest: [0; BLOCK],
+    };
+
+    #[inline]
+    fn with(mut self, parts: &[&[u8]]) -> Blocks {
+        for part in parts {
+            self.take(part);
+        }
+        self
+    }
+
+    #[inline]
+    fn take(&mut self, part: &[u8]) {
+        let (_, room) = self.rest.split_at_mut(self.length as usize % BLOCK);
+        self.length += part.len() as u64;
+        let Some((head, part)) = part.split_at_checked(room.len()) else {
+            room[..part.len()].copy_from_slice(part);
+            return;
+        };
+        room.copy_from_slice(head);
+        compress256(&mut self.state, &[self.rest]);
+        let (blocks, tail) = part.as_chunks();
+        if !blocks.is_empty() {
+            compress256(&mut self.state, blocks);
+        }
+        self.rest[..tail.len()].copy_from_slice(tail);
+    }
+
+    // FIPS 180-4 s5.1.1: a bit, zeros, and the length in bits at the end of a block.
+    #[inline]
+    fn finish(mut self) -> [u8; 32] {
+        let (_, room) = self.rest.split_at_mut(self.length as usize % BLOCK);
+        room.fill(0);
+        let fits = room.len() > 8;
+        if let Some(first) = room.first_mut() {
+            *first = 0x80;
+        }
+        if !fits {
+            compress256(&mut self.state, &[self.rest]);
+            self.rest = [0; BLOCK];
+        }
+        let (_, end) = self.rest.split_at_mut(BLOCK - 8);
+        end.copy_from_slice(&(self.length * 8).to_be_bytes());
+        compress256(&mut self.state, &[self.rest]);
+        let mut hash = [0; 32];
+        for (bytes, word) in hash.as_chunks_mut().0.iter_mut().zip(self.state) {
+            *bytes = word.to_be_bytes();
+        }
+        hash
+    }
+}
+
 /// HMAC-SHA-256 with one key: the two key blocks are hashed once, so that a short message costs two compressions.
 #[derive(Clone)]
 pub struct HmacSha256 {
@@ -114,12 +222,10 @@ pub struct HmacSha256 {
 }
 
 impl HmacSha256 {
-    const BLOCK: usize = 64;
-
     /// For a key of any length; one longer than 64 bytes is hashed first (RFC 2104 s2).
     pub fn new(key: &[u8]) -> HmacSha256 {
-        let mut block = [0; Self::BLOCK];
-        if key.len() > Self::BLOCK {
+        let mut block = [0; BLOCK];
+        if key.len() > BLOCK {
             block[..32].copy_from_slice(&sha256(&[key]));
         } else {
             block[..key.len()].copy_from_slice(key);

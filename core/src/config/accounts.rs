@@ -8,7 +8,8 @@ use std::sync::Arc;
 
 use hashbrown::HashTable;
 
-use crate::base::hash::{self, DigestAlgorithm};
+use crate::base::hash::{self, DigestAlgorithm, FirstBlock};
+use crate::base::text;
 use crate::door::{Identity, Secret};
 
 /// `HA1 = H(username ":" realm ":" password)` for one algorithm. As good as the password: kept secret.
@@ -17,20 +18,36 @@ pub struct HashedCredential {
     /// Which hash.
     pub algorithm: DigestAlgorithm,
     hash: [u8; 32],
+    // Behind HA1 in hexadecimal, with which each response begins and which is one block of SHA-256.
+    start: Option<FirstBlock>,
 }
 
 impl HashedCredential {
     /// Hashes a password.
     pub fn of(algorithm: DigestAlgorithm, username: &str, realm: &str, password: &str) -> HashedCredential {
         let parts: [&[u8]; 5] = [username.as_bytes(), b":", realm.as_bytes(), b":", password.as_bytes()];
-        HashedCredential { algorithm, hash: hash::digest(algorithm, &parts) }
+        HashedCredential::new(algorithm, hash::digest(algorithm, &parts))
     }
 
     /// From the hexadecimal HA1 that other servers store; `None` unless it has exactly the right length.
     pub fn from_hex(algorithm: DigestAlgorithm, hex: &str) -> Option<HashedCredential> {
         let mut hash = [0; 32];
         let out = hash.get_mut(..algorithm.len())?;
-        crate::base::text::unhex(hex.as_bytes(), out).then_some(HashedCredential { algorithm, hash })
+        text::unhex(hex.as_bytes(), out).then(|| HashedCredential::new(algorithm, hash))
+    }
+
+    fn new(algorithm: DigestAlgorithm, hash: [u8; 32]) -> HashedCredential {
+        let start = (algorithm == DigestAlgorithm::Sha256).then(|| {
+            let mut hex = [0; 64];
+            text::hex_into(&hash, &mut hex);
+            FirstBlock::new(&hex)
+        });
+        HashedCredential { algorithm, hash, start }
+    }
+
+    /// SHA-256 behind the hexadecimal HA1; `None` with the other algorithms, of which it is not a whole block.
+    pub fn start(&self) -> Option<&FirstBlock> {
+        self.start.as_ref()
     }
 
     /// The raw hash: 16 bytes for MD5, 32 else.

@@ -1,7 +1,7 @@
 //! Digest: the vectors of the standards, and phones that answer challenges.
 
 use super::*;
-use crate::auth::digest::{Answer, uri_agrees};
+use crate::auth::digest::{Answer, KnownA2, uri_agrees};
 use crate::config::{HashedCredential, PathMode, RegistrarConfig};
 
 const WRONG: &str = "wrong password";
@@ -100,7 +100,8 @@ fn right(line: &str, method: &str, user: &str, realm: &str, password: &str) -> b
     let Ok(Credentials::Digest(shown)) = Credentials::parse(line.as_bytes()) else { panic!("{line}") };
     let answer = Answer::read(&shown, true).expect("complete credentials");
     let ha1 = HashedCredential::of(answer.algorithm, user, realm, password);
-    answer.matches(&answer.expected(answer.proof(ha1.bytes()), method.as_bytes(), b""))
+    let a2 = answer.a2(&mut KnownA2::default(), method.as_bytes(), b"");
+    answer.matches(&answer.expected(&answer.proof(&ha1), &a2.request))
 }
 
 #[test]
@@ -655,4 +656,27 @@ fn every_authentication_info() {
     show("without qop", 0, Phone { qop: "", ..phone(RIGHT) });
     show("without qop, with the next nonce", 150, Phone { qop: "", ..phone(RIGHT) });
     insta::assert_snapshot!(all);
+}
+
+#[test]
+fn what_is_remembered_of_one_request_never_serves_another() {
+    let mut world = world(|config| config.digest.allow_no_qop = true);
+    let long = format!("sip:example.com;x={}", "y".repeat(100));
+    let register = phone(RIGHT);
+    let invite = Phone { method: "INVITE", ..phone(RIGHT) };
+    let md5 = Phone { algorithm: DigestAlgorithm::Md5, ..phone(RIGHT) };
+    let sealed = Phone { qop: "auth-int", body: "v=0", ..phone(RIGHT) };
+    let other = Phone { uri: "sip:192.0.2.1".into(), ..phone(RIGHT) };
+    let long = Phone { uri: long, ..phone(RIGHT) };
+    let bare = Phone { qop: "", ..phone(RIGHT) };
+    for _ in 0..2 {
+        for phone in [&register, &invite, &md5, &sealed, &other, &long, &bare, &register] {
+            assert_eq!(verdict_of(&mut world, phone), OK, "{} {} {}", phone.method, phone.uri, phone.qop);
+        }
+    }
+    // The bytes of method and URI together are the same here.
+    let nonce = world.nonce();
+    let swapped = Phone { method: "REGISTERsip:", uri: "example.com".into(), ..phone(RIGHT) };
+    let line = swapped.answer(&nonce).replace("uri=\"example.com\"", "uri=\"sip:example.com\"");
+    assert_eq!(why(&world.check(&super::register().with(line))), AuthVerdict::Wrong);
 }

@@ -53,6 +53,26 @@ fn parts_are_concatenated_and_md5_leaves_the_rest_zero() {
 }
 
 #[test]
+fn a_hash_under_way_is_that_of_the_whole_wherever_it_is_cut() {
+    let text: Vec<u8> = (0..=255).collect();
+    for algorithm in DigestAlgorithm::STRONGEST_FIRST {
+        for length in 0..=text.len() {
+            let text = &text[..length];
+            for cut in [0, 1, 55, 56, 63, 64, 65, 128, 200, length].map(|cut| cut.min(length)) {
+                let (a, b) = text.split_at(cut);
+                let running = Running::new(algorithm, &[a]);
+                assert_eq!(running.finish(&[b]), digest(algorithm, &[text]), "{algorithm:?} {length} {cut}");
+                assert_eq!(running.finish(&[b]), Running::new(algorithm, &[a, b]).finish(&[]));
+            }
+            if let Some((first, rest)) = text.split_first_chunk() {
+                let (a, b) = rest.split_at(rest.len() / 2);
+                assert_eq!(Running::after(&FirstBlock::new(first), &[a]).finish(&[b]), sha256(&[text]));
+            }
+        }
+    }
+}
+
+#[test]
 fn hmac_gives_the_codes_of_rfc_4231() {
     type Case<'a> = (&'a [u8], &'a [&'a [u8]], &'a str);
     let cases: [Case<'_>; 6] = [
@@ -103,4 +123,5 @@ fn a_key_of_one_block_is_used_as_it_is() {
 #[test]
 fn debug_shows_no_key() {
     assert_eq!(format!("{:?}", HmacSha256::new(b"key")), "HmacSha256(<secret>)");
+    assert_eq!(format!("{:?}", FirstBlock::new(&[7; 64])), "FirstBlock(<secret>)");
 }
