@@ -1,0 +1,273 @@
+//! A dialog as the one who was asked into it: its identifier, where it leads and in which order. RFC 3261 s12.
+//!
+//! All text of a dialog is one boxed blob; spans say where each part lies.
+
+use core::net::IpAddr;
+
+use smallvec::SmallVec;
+
+use crate::base::HashKey;
+use crate::base::ids::{IdKind, IdText};
+use crate::config::Settings;
+use crate::ctx::{Ctx, Origin, Refusal};
+use crate::door::Transport;
+use crate::wire::{
+    Arena, ContactValue, Essentials, Header, Host, Message, Method, NameAddr, RequestWriter, Status, Uri,
+};
+
+/// More than this of names, tags and routes is not kept of a dialog.
+const LONGEST: usize = 4096;
+/// RFC 3261 s8.1.1.6.
+const MAX_FORWARDS: u32 = 70;
+
+/// A dialog that a request from a peer made.
+#[derive(Clone, Debug)]
+pub(crate) struct Dialog {
+    text: Box<[u8]>,
+    /// Ends of the Call-ID, our tag, their tag, our URI, their URI, their target; the route set is the rest.
+    ends: [u16; 6],
+    /// The number of the last request we sent.
+    cseq: u32,
+    /// The number of the last request they sent.
+    their_cseq: u32,
+    /// Where their last request came from.
+    origin: Origin,
+}
+
+/// What a request within a dialog needs to be sent.
+pub(crate) struct Addressed {
+    /// Where it goes.
+    pub(crate) to: Origin,
+    /// The branch of its Via.
+    pub(crate) branch: SmallVec<[u8; 32]>,
+}
+
+impl Dialog {
+    /// The dialog that our answer with this tag makes of a request (RFC 3261 s12.1.1).
+    pub(crate) fn new(
+        ctx: &mut Ctx<'_>,
+        origin: &Origin,
+        msg: Message<'_>,
+        ess: &Essentials<'_>,
+        tag: &IdText,
+    ) -> Result<Dialog, Refusal> {
+        let target = target_of(msg)?.ok_or(bad("Missing Contact"))?;
+        let mut routes: SmallVec<[u8; 256]> = SmallVec::new();
+        for value in msg.values(Header::RecordRoute) {
+            NameAddr::parse(value).map_err(|_| bad("Malformed Record-Route"))?;
+            if !routes.is_empty() {
+                routes.extend_from_slice(b", ");
+            }
+            routes.extend_from_slice(value);
+        }
+        let parts: [&[u8]; 7] = [
+            ess.call_id,
+            tag.as_bytes(),
+            ess.from.tag().unwrap_or_default(),
+            ess.to.uri.raw(),
+            ess.from.uri.raw(),
+            target,
+            &routes,
+        ];
+        let mut dialog = Dialog {
+            text: Box::default(),
+            ends: [0; 6],
+            // RFC 3261 s12.2.1.1: any number below 2^31; ours leaves room to count for the life of a phone.
+            cseq: (ctx.ids.next(IdKind::Cseq) >> 36) as u32,
+            their_cseq: ess.cseq.number,
+            origin: *origin,
+        };
+        dialog.write(&parts)?;
+        Ok(dialog)
+    }
+
+    fn write(&mut self, parts: &[&[u8]; 7]) -> Result<(), Refusal> {
+        if parts.iter().map(|part| part.len()).sum::<usize>() > LONGEST {
+            return Err(Refusal::plain(Status::MESSAGE_TOO_LARGE));
+        }
+        let mut text = Vec::new();
+        for (i, part) in parts.iter().enumerate() {
+            text.extend_from_slice(part);
+            if let Some(end) = self.ends.get_mut(i) {
+                *end = text.len() as u16;
+            }
+        }
+        // What a fold leaves is a space (RFC 3261 s7.3.1).
+        text.iter_mut().filter(|b| matches!(b, b'\r' | b'\n')).for_each(|b| *b = b' ');
+        self.text = text.into();
+        Ok(())
+    }
+
+    fn part(&self, number: usize) -> &[u8] {
+        let start = number.checked_sub(1).and_then(|before| self.ends.get(before)).copied().unwrap_or(0);
+        let end = self.ends.get(number).map_or(self.text.len(), |end| usize::from(*end));
+        self.text.get(usize::from(start)..end).unwrap_or_default()
+    }
+
+    fn parts(&self) -> [&[u8]; 7] {
+        core::array::from_fn(|i| self.part(i))
+    }
+
+    /// The hash a dialog is found by: that of its Call-ID and both tags (RFC 3261 s12).
+    pub(crate) fn hash(&self, key: &HashKey) -> u64 {
+        key.hash_parts(&[self.part(0), self.part(1), self.part(2)])
+    }
+
+    /// The same of the dialog a request says it is in.
+    pub(crate) fn hash_of(key: &HashKey, ess: &Essentials<'_>) -> u64 {
+        let (ours, theirs) = (ess.to.tag().unwrap_or_default(), ess.from.tag().unwrap_or_default());
+        key.hash_parts(&[ess.call_id, ours, theirs])
+    }
+
+    /// Is the request in this dialog?
+    pub(crate) fn has(&self, ess: &Essentials<'_>) -> bool {
+        self.part(0) == ess.call_id
+            && self.part(1) == ess.to.tag().unwrap_or_default()
+            && self.part(2) == ess.from.tag().unwrap_or_default()
+    }
+
+    /// Takes a request of the peer into account: its number, its target, where it came from. Nothing is changed if it is
+    /// refused.
+    pub(crate) fn accept(
+        &mut self,
+        origin: &Origin,
+        msg: Message<'_>,
+        ess: &Essentials<'_>,
+    ) -> Result<(), Refusal> {
+        // RFC 3261 s12.2.2: what is out of order is 500.
+        if ess.cseq.number <= self.their_cseq {
+            return Err(Refusal::because(Status::SERVER_ERROR, "CSeq Out of Order"));
+        }
+        // RFC 6665 s4.4.1: SUBSCRIBE refreshes the target.
+        if let Some(target) = target_of(msg)?
+            && target != self.part(5)
+        {
+            let old = self.text.clone();
+            let mut parts = Dialog { text: old, ..self.clone() };
+            core::mem::swap(&mut parts.text, &mut self.text);
+            let all = parts.parts();
+            let mut now = all;
+            now[5] = target;
+            if let Err(refusal) = self.write(&now) {
+                self.text = parts.text;
+                return Err(refusal);
+            }
+        }
+        self.their_cseq = ess.cseq.number;
+        self.origin = *origin;
+        Ok(())
+    }
+
+    /// How the peer is reached (DECISIONS 10): over the flow its last request came by. Over UDP a contact at the address
+    /// of the source names the port; behind a proxy, and behind a NAT, the source itself is the way.
+    fn hop(&self) -> Origin {
+        let mut to = self.origin;
+        if to.transport != Transport::Udp || !self.part(6).is_empty() {
+            return to;
+        }
+        if let Ok(uri) = Uri::parse(self.part(5))
+            && uri.host().and_then(|host| host.ip()).is_some_and(|ip| ip == to.remote.ip().to_canonical())
+        {
+            to.remote.set_port(uri.port().unwrap_or(5060));
+        }
+        to
+    }
+
+    /// Begins the next request of ours: Via, Max-Forwards, From, To, Call-ID, CSeq, Route and Contact are written.
+    pub(crate) fn request<'a>(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        arena: &'a mut Arena,
+        method: Method,
+    ) -> (RequestWriter<'a>, Addressed) {
+        self.cseq += 1;
+        let to = self.hop();
+        let mut branch: SmallVec<[u8; 32]> = SmallVec::from_slice(b"z9hG4bK");
+        branch.extend_from_slice(ctx.ids.next_text(IdKind::Branch).as_bytes());
+        let own = OwnAddress::towards(ctx.settings, &to);
+        let mut writer = RequestWriter::new(arena, method, self.part(5));
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        writer.via(to.transport.via_token(), &own.host, own.port, &text(&branch));
+        writer.number(Header::MaxForwards, MAX_FORWARDS);
+        for (header, uri, tag) in [(Header::From, 3, 1), (Header::To, 4, 2)] {
+            writer.value(header, |value| {
+                value.literal("<");
+                value.text(self.part(uri));
+                value.literal(">");
+                if !self.part(tag).is_empty() {
+                    value.literal(";tag=");
+                    value.text(self.part(tag));
+                }
+            });
+        }
+        writer.header(Header::CallId, self.part(0));
+        writer.cseq(self.cseq, method.as_str().as_bytes());
+        if !self.part(6).is_empty() {
+            writer.header(Header::Route, self.part(6));
+        }
+        own.write_contact(&mut writer, &to);
+        (writer, Addressed { to, branch })
+    }
+}
+
+fn bad(reason: &'static str) -> Refusal {
+    Refusal::because(Status::BAD_REQUEST, reason)
+}
+
+/// The one Contact of a request that makes or refreshes a dialog (RFC 3261 s8.1.1.8).
+fn target_of(msg: Message<'_>) -> Result<Option<&[u8]>, Refusal> {
+    const MALFORMED: Refusal = Refusal::because(Status::BAD_REQUEST, "Malformed Contact");
+    let mut values = msg.values(Header::Contact);
+    let Some(value) = values.next() else { return Ok(None) };
+    let Ok(ContactValue::Addr(addr)) = ContactValue::parse(value) else { return Err(MALFORMED) };
+    if values.next().is_some() || !addr.uri.is_sip() {
+        return Err(MALFORMED);
+    }
+    Ok(Some(addr.uri.raw()))
+}
+
+/// What we call ourselves towards a peer: never a wildcard.
+#[derive(Clone, Debug)]
+pub(crate) struct OwnAddress {
+    /// A host as it stands in a Via: an IPv6 address has its brackets.
+    host: String,
+    port: u16,
+}
+
+impl OwnAddress {
+    /// The advertised address of the listener for peers outside our networks, else the address the peer sent to.
+    pub(crate) fn towards(settings: &Settings, peer: &Origin) -> OwnAddress {
+        let listener = settings.listeners.get(usize::from(peer.listener));
+        let near = settings.local_nets.iter().any(|net| net.contains(peer.remote.ip()));
+        let advertised = listener.and_then(|listener| listener.advertised.as_ref()).filter(|_| !near);
+        let bracketed = |ip: IpAddr| match ip.to_canonical() {
+            IpAddr::V4(ip) => ip.to_string(),
+            IpAddr::V6(ip) => format!("[{ip}]"),
+        };
+        match advertised {
+            Some((name, port)) => OwnAddress {
+                host: match Host::parse_bare(name.as_bytes()).ok().and_then(|host| host.ip()) {
+                    Some(ip) => bracketed(ip),
+                    None => name.clone(),
+                },
+                port: port.unwrap_or(peer.local.port()),
+            },
+            None => OwnAddress { host: bracketed(peer.local.ip()), port: peer.local.port() },
+        }
+    }
+
+    /// Our Contact.
+    pub(crate) fn write_contact(&self, writer: &mut crate::wire::Writer<'_>, peer: &Origin) {
+        writer.value(Header::Contact, |value| {
+            value.literal(if peer.transport.is_secure() { "<sips:" } else { "<sip:" });
+            value.text(self.host.as_bytes());
+            value.literal(":");
+            value.number(u64::from(self.port));
+            if peer.transport != Transport::Udp && !peer.transport.is_secure() {
+                value.literal(";transport=");
+                value.text(peer.transport.uri_param().as_bytes());
+            }
+            value.literal(">");
+        });
+    }
+}

@@ -1,0 +1,401 @@
+//! The notifier of RFC 6665, shared by all event packages: subscriptions, their dialogs and their NOTIFY requests.
+//!
+//! - A subscription has at most one NOTIFY in flight. What changes meanwhile is remembered as one bit: when the answer is
+//!   in, the newest state follows.
+//! - Whoever has to be notified stands in one queue, which the engine empties some at a time: a change that ten thousand
+//!   watch is no storm.
+//! - What is notified is the business of the package; a body is made when its turn comes.
+//!
+//! | NOTIFY answered with | subscription |
+//! |---|---|
+//! | 2xx | goes on; if something changed meanwhile, again |
+//! | 404, 405, 410, 416, 480 to 485, 489, 501, 604 | removed (RFC 6665 s4.2.2) |
+//! | any other error | goes on; this state is not repeated |
+//! | nothing in time | removed, or goes on ([`EventsConfig::keep_silent`](crate::config::EventsConfig)) |
+
+mod store;
+
+use core::time::Duration;
+use std::collections::VecDeque;
+
+use crate::base::ids::IdText;
+use crate::base::{HashKey, Ids, Key, Time, TimerKey};
+use crate::ctx::{Ctx, Extra, Origin, Refusal, Timer};
+use crate::dialog::Dialog;
+use crate::stats::Counter;
+use crate::txn::{ClientFailure, Transactions, Usage};
+use crate::wire::{Essentials, Event, Header, Message, Method, Status};
+
+use store::Store;
+
+/// Names a subscription while it lives.
+pub(crate) type SubscriptionKey = Key<Subscription>;
+
+/// RFC 6665 s4.2.1.1: only what is shorter than an hour may be refused as too brief.
+const HOUR: u32 = 3600;
+
+/// An event package.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) enum Package {
+    /// RFC 3856.
+    Presence,
+}
+
+impl Package {
+    /// All of them.
+    pub(crate) const ALL: [Package; 1] = [Package::Presence];
+
+    /// Its name in Event.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Package::Presence => "presence",
+        }
+    }
+
+    /// The package an Event header names. 489 without one, and for one we do not have (RFC 6665 s4.2.1.1).
+    pub(crate) fn of(msg: Message<'_>) -> Result<(Package, Event<'_>), Refusal> {
+        const BAD_EVENT: Refusal = Refusal::with(Status::BAD_EVENT, Extra::AllowEvents);
+        let event = msg.header(Header::Event).ok_or(BAD_EVENT)?;
+        let event =
+            Event::parse(event).map_err(|_| Refusal::because(Status::BAD_REQUEST, "Malformed Event"))?;
+        let package = Package::ALL.into_iter().find(|package| package.name().as_bytes() == event.package);
+        Ok((package.ok_or(BAD_EVENT)?, event))
+    }
+}
+
+/// May the watcher be told?
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Standing {
+    /// The state itself.
+    Active,
+    /// Nothing yet: somebody has to decide (RFC 6665 s4.1.3 `pending`).
+    Pending,
+    /// Always the same: nothing is known. The watcher cannot tell that it is not told.
+    Blocked,
+}
+
+/// One subscription.
+#[derive(Clone, Debug)]
+pub(crate) struct Subscription {
+    dialog: Dialog,
+    /// Event of our NOTIFY requests: the package, and the id of the subscriber.
+    event: Box<[u8]>,
+    package: Package,
+    resource: store::ResourceKey,
+    standing: Standing,
+    expires_at: Time,
+    timer: TimerKey,
+    /// A NOTIFY waits for its answer.
+    in_flight: bool,
+    /// It stands in the queue, or will when the NOTIFY in flight is answered.
+    due: bool,
+}
+
+/// What the engine has to notify.
+#[derive(Clone, Debug)]
+pub(crate) struct Due {
+    /// Whom.
+    pub(crate) key: SubscriptionKey,
+    /// Of which package.
+    pub(crate) package: Package,
+    /// Of what: a canonical AoR.
+    pub(crate) resource: Box<str>,
+    /// What of it may be told.
+    pub(crate) standing: Standing,
+}
+
+/// Why a subscription ends, as a `reason` of Subscription-State (RFC 6665 s4.1.3).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum End {
+    /// It expired, or the subscriber ended it.
+    Timeout,
+    /// We go away; the subscriber shall come back after so many seconds.
+    Probation(u32),
+}
+
+/// What a NOTIFY carries.
+pub(crate) struct Body<'b> {
+    /// Its Content-Type.
+    pub(crate) kind: &'static str,
+    /// The document.
+    pub(crate) bytes: &'b [u8],
+}
+
+/// Who subscribes to what.
+pub(crate) struct Wanted<'w> {
+    /// The package.
+    pub(crate) package: Package,
+    /// The parsed Event.
+    pub(crate) event: Event<'w>,
+    /// A canonical AoR.
+    pub(crate) resource: &'w str,
+    /// What it may be told.
+    pub(crate) standing: Standing,
+    /// Seconds granted; 0 is a fetch.
+    pub(crate) granted: u32,
+    /// Our tag.
+    pub(crate) tag: IdText,
+}
+
+/// All subscriptions.
+#[derive(Clone, Debug)]
+pub(crate) struct Events {
+    hash: HashKey,
+    store: Store,
+    queue: VecDeque<SubscriptionKey>,
+    pump: TimerKey,
+}
+
+impl Events {
+    /// Without subscriptions.
+    pub(crate) fn new(ids: &Ids) -> Events {
+        Events {
+            hash: ids.hash_key(),
+            store: Store::default(),
+            queue: VecDeque::new(),
+            pump: TimerKey::NONE,
+        }
+    }
+
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.store.len()
+    }
+
+    /// True if somebody watches this resource.
+    pub(crate) fn is_watched(&self, package: Package, resource: &str) -> bool {
+        !self.store.of(&self.hash, package, resource).is_empty()
+    }
+
+    /// How long a subscription is granted: never longer than asked (RFC 6665 s4.2.1.1).
+    pub(crate) fn grant(ctx: &Ctx<'_>, msg: Message<'_>) -> Result<u32, Refusal> {
+        let config = &ctx.settings.events;
+        let asked = msg.expires().unwrap_or(config.default_expires);
+        if asked > 0 && asked < config.min_expires.min(HOUR) {
+            return Err(Refusal::with(Status::INTERVAL_TOO_BRIEF, Extra::MinExpires(config.min_expires)));
+        }
+        Ok(asked.min(config.max_expires))
+    }
+
+    /// Adds a subscription; it is due to be notified at once (RFC 6665 s4.2.1.2).
+    pub(crate) fn subscribe(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        origin: &Origin,
+        msg: Message<'_>,
+        ess: &Essentials<'_>,
+        wanted: &Wanted<'_>,
+    ) -> Result<(), Refusal> {
+        if self.store.len() >= ctx.settings.limits.subscriptions {
+            ctx.stats.count(Counter::Overload);
+            return Err(Refusal::with(Status::SERVICE_UNAVAILABLE, Extra::RetryAfter(30)));
+        }
+        let dialog = Dialog::new(ctx, origin, msg, ess, &wanted.tag)?;
+        let mut event = wanted.package.name().as_bytes().to_vec();
+        if let Some(id) = wanted.event.id() {
+            event.extend_from_slice(b";id=");
+            event.extend_from_slice(id);
+        }
+        let resource = self.store.resource(&self.hash, wanted.package, wanted.resource);
+        let key = self.store.add(
+            &self.hash,
+            Subscription {
+                dialog,
+                event: event.into(),
+                package: wanted.package,
+                resource,
+                standing: wanted.standing,
+                expires_at: ctx.now + Duration::from_secs(u64::from(wanted.granted)),
+                timer: TimerKey::NONE,
+                in_flight: false,
+                due: false,
+            },
+        );
+        ctx.stats.count(Counter::Subscribed);
+        self.arm(ctx, key);
+        self.mark(ctx, key);
+        Ok(())
+    }
+
+    /// The subscription a request is for; its Event must be that of the subscription.
+    pub(crate) fn find(&self, ess: &Essentials<'_>, event: &Event<'_>) -> Option<SubscriptionKey> {
+        let found = self.store.find(Dialog::hash_of(&self.hash, ess), |sub| {
+            sub.dialog.has(ess) && Event::parse(&sub.event).is_ok_and(|own| own.matches(event))
+        });
+        found
+    }
+
+    /// A SUBSCRIBE within the dialog: refresh, or the end with `granted` 0. Its state is due.
+    pub(crate) fn refresh(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        key: SubscriptionKey,
+        origin: &Origin,
+        (msg, ess): (Message<'_>, &Essentials<'_>),
+        granted: u32,
+    ) -> Result<(), Refusal> {
+        let Some(sub) = self.store.get_mut(key) else { return Err(Refusal::plain(Status::NO_TRANSACTION)) };
+        sub.dialog.accept(origin, msg, ess)?;
+        sub.expires_at = ctx.now + Duration::from_secs(u64::from(granted));
+        self.arm(ctx, key);
+        self.mark(ctx, key);
+        Ok(())
+    }
+
+    /// Everybody who watches a resource is due.
+    pub(crate) fn changed(&mut self, ctx: &mut Ctx<'_>, package: Package, resource: &str) {
+        let keys: Vec<SubscriptionKey> = self.store.of(&self.hash, package, resource).to_vec();
+        for key in keys {
+            self.mark(ctx, key);
+        }
+    }
+
+    /// One more is due.
+    fn mark(&mut self, ctx: &mut Ctx<'_>, key: SubscriptionKey) {
+        let Some(sub) = self.store.get_mut(key) else { return };
+        if core::mem::replace(&mut sub.due, true) || sub.in_flight {
+            return;
+        }
+        self.queue.push_back(key);
+        self.arm_pump(ctx);
+    }
+
+    fn arm_pump(&mut self, ctx: &mut Ctx<'_>) {
+        if self.pump.is_none() && !self.queue.is_empty() {
+            self.pump = ctx.timers.arm(ctx.now, Timer::Notifies);
+        }
+    }
+
+    /// The timer of the queue has run.
+    pub(crate) fn on_pump(&mut self) {
+        self.pump = TimerKey::NONE;
+    }
+
+    /// The next one to be notified.
+    pub(crate) fn next_due(&mut self, ctx: &mut Ctx<'_>) -> Option<Due> {
+        while let Some(key) = self.queue.pop_front() {
+            let Some(sub) = self.store.get(key) else { continue };
+            let resource = self.store.name(sub.resource).into();
+            return Some(Due { key, package: sub.package, resource, standing: sub.standing });
+        }
+        ctx.timers.disarm(core::mem::take(&mut self.pump));
+        self.queue.shrink_to(1024);
+        None
+    }
+
+    /// So many were notified, and more wait.
+    pub(crate) fn pause(&mut self, ctx: &mut Ctx<'_>) {
+        self.arm_pump(ctx);
+    }
+
+    /// Sends the NOTIFY that is due. A subscription whose time is over ends with it (RFC 6665 s4.4.1).
+    pub(crate) fn notify(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        txn: &mut Transactions,
+        key: SubscriptionKey,
+        end: Option<End>,
+        body: Option<&Body<'_>>,
+    ) {
+        let Some(sub) = self.store.get_mut(key) else { return };
+        sub.due = false;
+        let left = sub.expires_at.since(ctx.now);
+        let end = end.or(left.is_zero().then_some(End::Timeout));
+        let mut arena = ctx.out.lend();
+        let (mut writer, addressed) = sub.dialog.request(ctx, &mut arena, Method::Notify);
+        writer.prepared(&ctx.settings.server_line);
+        writer.header(Header::Event, &sub.event);
+        let pending = sub.standing == Standing::Pending;
+        writer.value(Header::SubscriptionState, |value| match end {
+            Some(End::Timeout) => value.literal("terminated;reason=timeout"),
+            Some(End::Probation(seconds)) => {
+                value.literal("terminated;reason=probation;retry-after=");
+                value.number(u64::from(seconds));
+            }
+            None => {
+                value.literal(if pending { "pending;expires=" } else { "active;expires=" });
+                value.number(left.as_secs() + u64::from(left.subsec_nanos() > 0));
+            }
+        });
+        if let Some(body) = body {
+            writer.body(body.kind.as_bytes(), body.bytes);
+        }
+        let payload = writer.finish();
+        ctx.out.restore(arena);
+        ctx.stats.count(Counter::Notified);
+        let usage = Usage::Notify(key.to_bits());
+        let sent = txn.send(ctx, &addressed.to, Method::Notify, usage, &addressed.branch, payload);
+        match (sent, end) {
+            (_, Some(_)) => self.remove(ctx, key),
+            (Ok(_), None) => {
+                if let Some(sub) = self.store.get_mut(key) {
+                    sub.in_flight = true;
+                }
+            }
+            // No room for one more transaction: this state is lost, and the next one is not.
+            (Err(_), None) => ctx.stats.count(Counter::Overload),
+        }
+    }
+
+    /// Our NOTIFY was answered.
+    pub(crate) fn on_response(&mut self, ctx: &mut Ctx<'_>, bits: u64, status: u16) {
+        let key = SubscriptionKey::from_bits(bits);
+        // RFC 6665 s4.2.2.
+        let fatal = matches!(status, 404 | 405 | 410 | 416 | 480..=485 | 489 | 501 | 604);
+        if status >= 200 {
+            self.answered(ctx, key, fatal);
+        }
+    }
+
+    /// Our NOTIFY was not answered, or cannot be sent.
+    pub(crate) fn on_failure(&mut self, ctx: &mut Ctx<'_>, bits: u64, _what: ClientFailure) {
+        // RFC 6665 s4.2.2 says SHOULD: one lost packet can cost a phone its lamps until it subscribes anew.
+        let fatal = !ctx.settings.events.keep_silent;
+        self.answered(ctx, SubscriptionKey::from_bits(bits), fatal);
+    }
+
+    fn answered(&mut self, ctx: &mut Ctx<'_>, key: SubscriptionKey, fatal: bool) {
+        let Some(sub) = self.store.get_mut(key) else { return };
+        sub.in_flight = false;
+        if fatal {
+            ctx.stats.count(Counter::SubscriptionsLost);
+            return self.remove(ctx, key);
+        }
+        if core::mem::take(&mut sub.due) {
+            self.mark(ctx, key);
+        }
+    }
+
+    /// A subscription's time is up: its last NOTIFY is due.
+    pub(crate) fn on_expiry(&mut self, ctx: &mut Ctx<'_>, bits: u64) {
+        let key = SubscriptionKey::from_bits(bits);
+        let Some(sub) = self.store.get_mut(key) else { return };
+        sub.timer = TimerKey::NONE;
+        // What is in flight is overtaken: nothing may follow the end.
+        sub.in_flight = false;
+        sub.due = false;
+        self.mark(ctx, key);
+    }
+
+    /// All subscriptions, to end them at a drain.
+    pub(crate) fn all(&self) -> Vec<SubscriptionKey> {
+        self.store.all()
+    }
+
+    fn arm(&mut self, ctx: &mut Ctx<'_>, key: SubscriptionKey) {
+        let Some(sub) = self.store.get_mut(key) else { return };
+        ctx.timers.disarm(sub.timer);
+        // The end that a fetch or an unsubscription brings is told by the NOTIFY that is due anyway.
+        sub.timer = match sub.expires_at > ctx.now {
+            true => ctx.timers.arm(sub.expires_at, Timer::Subscription(key.to_bits())),
+            false => TimerKey::NONE,
+        };
+    }
+
+    fn remove(&mut self, ctx: &mut Ctx<'_>, key: SubscriptionKey) {
+        if let Some(sub) = self.store.remove(&self.hash, key) {
+            ctx.timers.disarm(sub.timer);
+            ctx.stats.count(Counter::Unsubscribed);
+        }
+    }
+}

@@ -1,0 +1,273 @@
+//! Presence: RFC 3856 on the notifier of `events`, fed by the event state compositor of RFC 3903 and by the registrar.
+//!
+//! - `publish`: PUBLISH, its entity tags and its soft state.
+//! - `watch`: who may see what.
+//! - this file: presentities, what they are all in all, and when a change may be told.
+//!
+//! A presentity is there while it is published for, registered or watched. What it is all in all is composed when
+//! somebody is to be told, once per version, and printed once for all its watchers.
+//!
+//! Pacing (RFC 3856 s6.10, DECISIONS 28): the first change is told at once; what changes within the interval after it is
+//! told at its end, in one.
+
+mod publish;
+mod watch;
+
+use bytes::Bytes;
+
+use crate::base::ids::IdKind;
+use crate::base::{HashKey, Ids, Index, Key, Slab, Time, TimerKey};
+use crate::config::PresenceConfig;
+use crate::ctx::{Ctx, Timer};
+use crate::documents::compose::{ByRule, Compose, Inputs, Registration};
+use crate::documents::pidf::{Note, Pidf, PresenceState};
+use crate::door::{PresenceDevice, PresenceSource, PresenceView};
+
+pub(crate) use publish::Published;
+pub(crate) use watch::standing;
+
+use publish::{Publication, PublicationKey};
+
+/// Content-Type of PIDF (RFC 3863 s5).
+pub(crate) const PIDF: &str = "application/pidf+xml";
+
+/// Names a presentity while it is there.
+pub(crate) type PresentityKey = Key<Presentity>;
+
+/// One address of record whose presence somebody publishes or watches.
+#[derive(Clone, Debug)]
+pub(crate) struct Presentity {
+    aor: Box<str>,
+    publications: Vec<PublicationKey>,
+    /// The newest composition, printed; `None` after a change.
+    body: Option<Bytes>,
+    /// When a change was told last.
+    told: Time,
+    /// A change waits for the end of the interval.
+    paced: TimerKey,
+}
+
+/// All presentities.
+#[derive(Clone, Debug)]
+pub(crate) struct Presence {
+    hash: HashKey,
+    presentities: Slab<Presentity>,
+    publications: Slab<Publication>,
+    by_aor: Index<PresentityKey>,
+    /// Ids of tuples and persons are keyed by the seed.
+    ids: Ids,
+}
+
+impl Presence {
+    /// Without presentities.
+    pub(crate) fn new(ids: &Ids) -> Presence {
+        Presence {
+            hash: ids.hash_key(),
+            presentities: Slab::new(),
+            publications: Slab::new(),
+            by_aor: Index::new(),
+            ids: ids.clone(),
+        }
+    }
+
+    /// How many presentities are kept.
+    pub(crate) fn len(&self) -> usize {
+        self.presentities.len()
+    }
+
+    /// How many publications there are.
+    pub(crate) fn publications(&self) -> usize {
+        self.publications.len()
+    }
+
+    fn find(&self, aor: &str) -> Option<PresentityKey> {
+        self.by_aor.find(self.hash.hash(aor.as_bytes()), |key| {
+            self.presentities.get(key).is_some_and(|presentity| *presentity.aor == *aor)
+        })
+    }
+
+    fn find_or_add(&mut self, aor: &str) -> PresentityKey {
+        if let Some(key) = self.find(aor) {
+            return key;
+        }
+        let key = self.presentities.insert(Presentity {
+            aor: aor.into(),
+            publications: Vec::new(),
+            body: None,
+            told: Time::ZERO,
+            paced: TimerKey::NONE,
+        });
+        self.by_aor.insert(self.hash.hash(aor.as_bytes()), key);
+        key
+    }
+
+    /// The name of a presentity that is there.
+    pub(crate) fn name(&self, key: PresentityKey) -> Option<&str> {
+        self.presentities.get(key).map(|presentity| &*presentity.aor)
+    }
+
+    /// Something of a presentity changed. True if those who watch it are to be told now; else they are told when the
+    /// interval is over.
+    pub(crate) fn changed(&mut self, ctx: &mut Ctx<'_>, config: &PresenceConfig, aor: &str) -> bool {
+        let key = self.find_or_add(aor);
+        let Some(presentity) = self.presentities.get_mut(key) else { return false };
+        presentity.body = None;
+        let next = presentity.told + config.pacing;
+        if ctx.now >= next || config.pacing.is_zero() {
+            ctx.timers.disarm(core::mem::take(&mut presentity.paced));
+            presentity.told = ctx.now;
+            return true;
+        }
+        if presentity.paced.is_none() {
+            presentity.paced = ctx.timers.arm(next, Timer::Paced(key.to_bits()));
+        }
+        false
+    }
+
+    /// The interval of a presentity is over: the name of the one whose watchers are to be told.
+    pub(crate) fn on_paced(&mut self, ctx: &mut Ctx<'_>, bits: u64) -> Option<Box<str>> {
+        let presentity = self.presentities.get_mut(PresentityKey::from_bits(bits))?;
+        presentity.paced = TimerKey::NONE;
+        presentity.told = ctx.now;
+        Some(presentity.aor.clone())
+    }
+
+    /// Forgets a presentity about which there is nothing to know: not published, not watched.
+    pub(crate) fn tidy(&mut self, ctx: &mut Ctx<'_>, aor: &str, watched: bool) {
+        let Some(key) = self.find(aor) else { return };
+        let idle = |presentity: &Presentity| presentity.publications.is_empty() && !watched;
+        if self.presentities.get(key).is_some_and(idle)
+            && let Some(presentity) = self.presentities.remove(key)
+        {
+            ctx.timers.disarm(presentity.paced);
+            self.by_aor.remove(self.hash.hash(aor.as_bytes()), |other| other == key);
+        }
+    }
+
+    /// The document for those who may see it. `registered` is asked for the bindings only if the document has to be made
+    /// anew.
+    pub(crate) fn document<'r>(
+        &mut self,
+        aor: &str,
+        registered: impl FnOnce() -> Vec<Registered>,
+    ) -> Bytes {
+        let key = self.find_or_add(aor);
+        if let Some(body) = self.presentities.get(key).and_then(|presentity| presentity.body.clone()) {
+            return body;
+        }
+        let body = Bytes::from(self.compose(aor, &registered()).document.print());
+        if let Some(presentity) = self.presentities.get_mut(key) {
+            presentity.body = Some(body.clone());
+        }
+        body
+    }
+
+    /// What somebody gets who may know nothing: the same as of a presentity about which nothing is known.
+    pub(crate) fn neutral(&self, aor: &str) -> Bytes {
+        let inputs = Inputs {
+            entity: &entity(aor),
+            publications: &[],
+            registrations: &[],
+            in_call: None,
+            ids: &self.ids,
+        };
+        Bytes::from(ByRule::default().compose(&inputs).document.print())
+    }
+
+    fn compose(&self, aor: &str, registered: &[Registered]) -> crate::documents::compose::Composed {
+        let presentity = self.find(aor).and_then(|key| self.presentities.get(key));
+        let keys = presentity.map_or(&[][..], |presentity| &presentity.publications);
+        let publications: Vec<_> = keys
+            .iter()
+            .filter_map(|key| self.publications.get(*key))
+            .map(|publication| crate::documents::compose::Publication {
+                lineage: publication.lineage,
+                received: publication.received,
+                document: &publication.document,
+                binding: registered.iter().find(|r| r.source == publication.source).map(|r| r.lineage),
+            })
+            .collect();
+        let shown = entity(aor);
+        let registrations: Vec<_> = registered
+            .iter()
+            .map(|r| Registration {
+                lineage: r.lineage,
+                contact: &r.contact,
+                shown: &shown,
+                instance: &r.instance,
+                q: r.q,
+                since: r.since,
+                reachable: r.reachable,
+            })
+            .collect();
+        let inputs = Inputs {
+            entity: &shown,
+            publications: &publications,
+            registrations: &registrations,
+            in_call: None,
+            ids: &self.ids,
+        };
+        ByRule::default().compose(&inputs)
+    }
+
+    /// What a presentity is now, with its sources, for the host.
+    pub(crate) fn view(&self, aor: &str, registered: &[Registered]) -> PresenceView {
+        use crate::documents::compose::Origin;
+        let composed = self.compose(aor, registered);
+        let devices = composed.document.tuples.iter().zip(&composed.origins).map(|(tuple, origin)| {
+            let source = match origin {
+                Origin::Publication(_) => PresenceSource::Published,
+                Origin::Registration(_) => PresenceSource::Registered,
+                Origin::Nobody => PresenceSource::Nobody,
+            };
+            PresenceDevice {
+                id: tuple.id.clone(),
+                contact: tuple.contact.as_ref().map(|contact| contact.uri.clone()),
+                state: tuple.state(),
+                note: tuple.notes.first().map(|note| note.text.clone()),
+                source,
+            }
+        });
+        PresenceView {
+            aor: aor.into(),
+            state: composed.state(),
+            note: composed.note().map(|note: &Note| note.text.clone()),
+            devices: devices.collect(),
+            document: composed.document.print(),
+        }
+    }
+
+    /// A document that says this state, for a publication by the host.
+    pub(crate) fn document_of(aor: &str, state: PresenceState, note: &str) -> Pidf {
+        Pidf::of_state(&entity(aor), None, state, note)
+    }
+
+    /// Ids of a lineage, drawn.
+    fn lineage(ctx: &mut Ctx<'_>) -> u64 {
+        ctx.ids.next(IdKind::Etag)
+    }
+}
+
+/// What the registrar knows of a phone of a presentity.
+#[derive(Clone, Debug)]
+pub(crate) struct Registered {
+    /// Names the binding over all its refreshes.
+    pub(crate) lineage: u64,
+    /// The Contact.
+    pub(crate) contact: Box<str>,
+    /// The URN of the instance, or empty.
+    pub(crate) instance: Box<str>,
+    /// Thousandths.
+    pub(crate) q: Option<u16>,
+    /// Since when it is there.
+    pub(crate) since: Time,
+    /// Can it be reached?
+    pub(crate) reachable: bool,
+    /// Where it registered from.
+    pub(crate) source: core::net::SocketAddr,
+}
+
+/// The URI watchers know a presentity by.
+fn entity(aor: &str) -> String {
+    format!("sip:{aor}")
+}

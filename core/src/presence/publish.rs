@@ -1,0 +1,236 @@
+//! PUBLISH: the event state compositor of RFC 3903, and the same for what the host publishes.
+//!
+//! The checks stand in the order of RFC 3903 s6. An entity tag is drawn anew for each 200 and never again.
+
+use core::net::SocketAddr;
+use core::time::Duration;
+
+use super::{PIDF, Presence, PresentityKey};
+use crate::base::ids::{self, IdKind, IdText};
+use crate::base::{Key, Time, TimerKey};
+use crate::config::PresenceConfig;
+use crate::ctx::{Ctx, Extra, Origin, Refusal, Timer};
+use crate::documents::Bounds;
+use crate::documents::pidf::Pidf;
+use crate::stats::Counter;
+use crate::wire::{Essentials, Header, Message, Status};
+
+/// Names a publication while it lives.
+pub(super) type PublicationKey = Key<Publication>;
+
+/// RFC 3261 s10.3 step 7 in the words of RFC 3903 s6 step 4: only what is shorter than an hour may be too brief.
+const HOUR: u32 = 3600;
+
+/// One publication.
+#[derive(Clone, Debug)]
+pub(super) struct Publication {
+    presentity: PresentityKey,
+    /// The entity tag of the newest 200.
+    etag: u64,
+    /// The same over all refreshes.
+    pub(super) lineage: u64,
+    /// When its body came.
+    pub(super) received: Time,
+    pub(super) document: Pidf,
+    /// Where the publisher is.
+    pub(super) source: SocketAddr,
+    timer: TimerKey,
+}
+
+/// What the 200 says.
+pub(crate) struct Published {
+    /// The new entity tag.
+    pub(crate) etag: IdText,
+    /// Seconds granted.
+    pub(crate) expires: u32,
+    /// True if what the presentity is may have changed.
+    pub(crate) changed: bool,
+}
+
+impl Presence {
+    /// Serves a PUBLISH for a presentity that its sender owns.
+    pub(crate) fn publish(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        config: &PresenceConfig,
+        origin: &Origin,
+        msg: Message<'_>,
+        ess: &Essentials<'_>,
+        aor: &str,
+    ) -> Result<Published, Refusal> {
+        // RFC 3903 s6 step 3: one entity tag at most, and it must be known.
+        let known = match msg.header(Header::SipIfMatch) {
+            None => None,
+            Some(etag) => Some(self.with_etag(aor, etag).ok_or(PRECONDITION_FAILED)?),
+        };
+        // Step 4.
+        let asked = msg.expires().unwrap_or(config.publish_default_expires);
+        if asked > 0 && asked < config.publish_min_expires.min(HOUR) {
+            return Err(Refusal::with(
+                Status::INTERVAL_TOO_BRIEF,
+                Extra::MinExpires(config.publish_min_expires),
+            ));
+        }
+        let expires = asked.min(config.publish_max_expires);
+        // Step 5.
+        let document = match msg.body() {
+            [] => None,
+            body => Some(read_body(config, msg, ess, body)?),
+        };
+        match (known, document) {
+            (None, None) => Err(Refusal::because(Status::BAD_REQUEST, "Missing Body")),
+            (None, Some(document)) => self.open(ctx, aor, expires, document, origin.remote),
+            (Some(key), document) => Ok(self.modify(ctx, key, expires, document, origin.remote)),
+        }
+    }
+
+    fn with_etag(&self, aor: &str, etag: &[u8]) -> Option<PublicationKey> {
+        let etag = ids::read(etag)?;
+        let presentity = self.presentities.get(self.find(aor)?)?;
+        let is_it = |key: &&PublicationKey| self.publications.get(**key).is_some_and(|p| p.etag == etag);
+        presentity.publications.iter().find(is_it).copied()
+    }
+
+    fn open(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        aor: &str,
+        expires: u32,
+        document: Pidf,
+        source: SocketAddr,
+    ) -> Result<Published, Refusal> {
+        let etag = ctx.ids.next(IdKind::Etag);
+        if expires == 0 {
+            // Published and gone: nobody could have seen it.
+            return Ok(Published { etag: ids::write(etag), expires, changed: false });
+        }
+        let limits = &ctx.settings.limits;
+        let own = self.find(aor).and_then(|key| self.presentities.get(key)).map_or(0, |p| p.publications.len());
+        if self.publications.len() >= limits.publications || own >= limits.publications_per_presentity {
+            ctx.stats.count(Counter::Overload);
+            return Err(Refusal::with(Status::SERVICE_UNAVAILABLE, Extra::RetryAfter(30)));
+        }
+        let presentity = self.find_or_add(aor);
+        let lineage = Presence::lineage(ctx);
+        let key = self.publications.insert(Publication {
+            presentity,
+            etag,
+            lineage,
+            received: ctx.now,
+            document,
+            source,
+            timer: TimerKey::NONE,
+        });
+        if let Some(presentity) = self.presentities.get_mut(presentity) {
+            presentity.publications.push(key);
+        }
+        self.arm(ctx, key, expires);
+        ctx.stats.count(Counter::Published);
+        Ok(Published { etag: ids::write(etag), expires, changed: true })
+    }
+
+    fn modify(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        key: PublicationKey,
+        expires: u32,
+        document: Option<Pidf>,
+        source: SocketAddr,
+    ) -> Published {
+        let etag = ctx.ids.next(IdKind::Etag);
+        if expires == 0 {
+            self.close(ctx, key);
+            return Published { etag: ids::write(etag), expires, changed: true };
+        }
+        let mut changed = false;
+        if let Some(publication) = self.publications.get_mut(key) {
+            publication.etag = etag;
+            publication.source = source;
+            if let Some(document) = document {
+                changed = publication.document != document;
+                publication.document = document;
+                publication.received = ctx.now;
+            }
+        }
+        self.arm(ctx, key, expires);
+        Published { etag: ids::write(etag), expires, changed }
+    }
+
+    fn arm(&mut self, ctx: &mut Ctx<'_>, key: PublicationKey, expires: u32) {
+        let Some(publication) = self.publications.get_mut(key) else { return };
+        ctx.timers.disarm(publication.timer);
+        let deadline = ctx.now + Duration::from_secs(u64::from(expires));
+        publication.timer = ctx.timers.arm(deadline, Timer::Publication(key.to_bits()));
+    }
+
+    /// A publication was not refreshed in time; the presentity it was of.
+    pub(crate) fn on_publication_expiry(&mut self, ctx: &mut Ctx<'_>, bits: u64) -> Option<Box<str>> {
+        let key = PublicationKey::from_bits(bits);
+        self.publications.get_mut(key)?.timer = TimerKey::NONE;
+        let presentity = self.close(ctx, key)?;
+        Some(self.presentities.get(presentity)?.aor.clone())
+    }
+
+    fn close(&mut self, ctx: &mut Ctx<'_>, key: PublicationKey) -> Option<PresentityKey> {
+        let publication = self.publications.remove(key)?;
+        ctx.timers.disarm(publication.timer);
+        ctx.stats.count(Counter::PublicationsEnded);
+        if let Some(presentity) = self.presentities.get_mut(publication.presentity) {
+            presentity.publications.retain(|other| *other != key);
+        }
+        Some(publication.presentity)
+    }
+
+    /// What the host says about a presentity, in place of what it said before. An empty state takes it back.
+    pub(crate) fn publish_own(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        aor: &str,
+        document: Option<Pidf>,
+        expires: u32,
+    ) -> bool {
+        let key = self.find(aor).and_then(|key| self.presentities.get(key)).and_then(|presentity| {
+            let own = |key: &&PublicationKey| self.publications.get(**key).is_some_and(|p| p.source == HOST);
+            presentity.publications.iter().find(own).copied()
+        });
+        match (key, document) {
+            (Some(key), Some(document)) => self.modify(ctx, key, expires, Some(document), HOST).changed,
+            (Some(key), None) => self.close(ctx, key).is_some(),
+            (None, Some(document)) => self.open(ctx, aor, expires, document, HOST).is_ok_and(|p| p.changed),
+            (None, None) => false,
+        }
+    }
+}
+
+/// The source of what the host publishes: no phone has it.
+const HOST: SocketAddr = SocketAddr::new(core::net::IpAddr::V4(core::net::Ipv4Addr::UNSPECIFIED), 0);
+
+const PRECONDITION_FAILED: Refusal = Refusal::plain(Status::CONDITIONAL_REQUEST_FAILED);
+
+/// RFC 3903 s6 step 5: a type we know, not too large, and well-formed.
+fn read_body(
+    config: &PresenceConfig,
+    msg: Message<'_>,
+    ess: &Essentials<'_>,
+    body: &[u8],
+) -> Result<Pidf, Refusal> {
+    let kind = msg.header(Header::ContentType).unwrap_or_default();
+    let kind = kind.split(|b| *b == b';').next().unwrap_or_default().trim_ascii();
+    let plain = |encoding: &[u8]| encoding.is_empty() || encoding.eq_ignore_ascii_case(b"identity");
+    if !kind.eq_ignore_ascii_case(PIDF.as_bytes())
+        || !plain(msg.header(Header::ContentEncoding).unwrap_or_default())
+    {
+        return Err(Refusal::with(Status::UNSUPPORTED_MEDIA_TYPE, Extra::AcceptPidf));
+    }
+    if body.len() > config.max_document_bytes {
+        return Err(Refusal::plain(Status::ENTITY_TOO_LARGE));
+    }
+    let document = Pidf::parse(body, &Bounds::default())
+        .map_err(|_| Refusal::because(Status::BAD_REQUEST, "Malformed Presence Document"))?;
+    // RFC 3903 s6: what is published is about whom it is sent to.
+    let about = ess.uri.is_some_and(|uri| document.is_about(&uri)) || document.is_about(&ess.to.uri);
+    match about {
+        true => Ok(document),
+        false => Err(Refusal::because(Status::BAD_REQUEST, "Document of Another Entity")),
+    }
+}

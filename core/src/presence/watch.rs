@@ -1,0 +1,83 @@
+//! Who may see what of whom (DECISIONS 1 and 4): rules first, in their order, then the policy.
+
+use crate::config::{PresenceConfig, WatchAction, WatchPolicy};
+use crate::door::Identity;
+use crate::events::Standing;
+
+/// What a watcher may be told of a presentity. Nobody learns from it that he is refused.
+pub(crate) fn standing(config: &PresenceConfig, who: &Identity, watcher: &str, presentity: &str) -> Standing {
+    if who.owns(presentity) {
+        return Standing::Active;
+    }
+    let rule = config.rules.iter().find(|rule| {
+        matches(&rule.presentity, presentity) && matches(&rule.watcher, watcher)
+    });
+    match rule.map(|rule| rule.action) {
+        Some(WatchAction::Allow) => return Standing::Active,
+        Some(WatchAction::Block) => return Standing::Blocked,
+        Some(WatchAction::Confirm) => return Standing::Pending,
+        None => {}
+    }
+    let domain = |aor: &str| aor.rsplit_once('@').map(|(_, domain)| domain.to_owned());
+    let allowed = match config.watchers {
+        WatchPolicy::Everyone => true,
+        WatchPolicy::SameDomain => !watcher.is_empty() && domain(watcher) == domain(presentity),
+        WatchPolicy::Nobody => false,
+    };
+    if allowed { Standing::Active } else { Standing::Blocked }
+}
+
+/// A pattern is an AoR, `*@domain`, or `*`.
+fn matches(pattern: &str, aor: &str) -> bool {
+    match pattern.strip_prefix('*') {
+        Some("") => true,
+        Some(domain) => aor.ends_with(domain),
+        None => pattern == aor,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::WatchRule;
+    use crate::door::Scheme;
+
+    fn who(aors: &[&str]) -> Identity {
+        Identity {
+            scheme: Scheme::Digest,
+            account: "x".into(),
+            aors: aors.iter().map(|aor| (*aor).into()).collect(),
+            scopes: Vec::new(),
+            foreign_contacts: false,
+        }
+    }
+
+    #[test]
+    fn rules_go_before_the_policy_and_the_first_that_fits_decides() {
+        let rule = |presentity: &str, watcher: &str, action| WatchRule {
+            presentity: presentity.into(),
+            watcher: watcher.into(),
+            action,
+        };
+        let config = PresenceConfig {
+            rules: vec![
+                rule("boss@a.example", "bob@a.example", WatchAction::Allow),
+                rule("boss@a.example", "*@a.example", WatchAction::Confirm),
+                rule("boss@a.example", "*", WatchAction::Block),
+                rule("*", "ann@b.example", WatchAction::Allow),
+            ],
+            ..PresenceConfig::default()
+        };
+        for (watcher, presentity, expected) in [
+            ("bob@a.example", "boss@a.example", Standing::Active),
+            ("carol@a.example", "boss@a.example", Standing::Pending),
+            ("ann@b.example", "boss@a.example", Standing::Blocked),
+            ("boss@a.example", "boss@a.example", Standing::Active),
+            ("ann@b.example", "bob@a.example", Standing::Active),
+            ("dan@b.example", "bob@a.example", Standing::Blocked),
+            ("carol@a.example", "bob@a.example", Standing::Active),
+        ] {
+            assert_eq!(standing(&config, &who(&[watcher]), watcher, presentity), expected, "{watcher} {presentity}");
+        }
+    }
+}
