@@ -54,8 +54,10 @@
 //! - [`stats`]: counters and sizes.
 //! - `ctx`: what each room is handed for one pass; every reason to wake.
 //! - `txn`: transactions (RFC 3261 s17, RFC 6026), response routing (s18.2, RFC 3581).
+//! - `dialog`: a dialog with a peer (RFC 3261 s12). `events`: subscriptions and their NOTIFY requests (RFC 6665).
 //! - `auth`: one pure decision: Digest (RFC 7616, RFC 8760) and Bearer (RFC 8898).
 //! - `registrar`: REGISTER (RFC 3261 s10), Path, outbound, GRUU, the location store, the next hop to a phone.
+//! - `presence`: PUBLISH (RFC 3903), who may watch, what a presentity is all in all (RFC 3856).
 //! - [`Engine`]: the doors, and the three files where the rooms meet.
 //!
 //! # Features
@@ -75,6 +77,9 @@ pub mod wire;
 mod ctx;
 
 mod auth;
+mod dialog;
+mod events;
+mod presence;
 mod registrar;
 mod txn;
 

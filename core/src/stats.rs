@@ -101,6 +101,18 @@ counted! {
         Pongs = "pongs",
         /// Keep-alives sent.
         Pings = "pings",
+        /// Subscriptions made.
+        Subscribed = "subscribed",
+        /// Subscriptions that ended.
+        Unsubscribed = "unsubscribed",
+        /// Of them those whose subscriber refused or did not answer a NOTIFY.
+        SubscriptionsLost = "subscriptions_lost",
+        /// NOTIFY requests sent.
+        Notified = "notified",
+        /// Publications made.
+        Published = "published",
+        /// Publications that ended.
+        PublicationsEnded = "publications_ended",
         /// Saves that failed.
         SaveFailures = "save_failures",
     }
@@ -237,6 +249,12 @@ pub struct Sizes {
     pub flows: usize,
     /// Parked requests.
     pub parked: usize,
+    /// Subscriptions.
+    pub subscriptions: usize,
+    /// Publications.
+    pub publications: usize,
+    /// Presentities that are published for or watched.
+    pub presentities: usize,
     /// Nonces remembered.
     pub nonces: usize,
     /// Tokens remembered.

@@ -11,13 +11,16 @@ const FLOORS: &[&[&str]] = &[
     &["config", "door", "stats"],
     &["ctx"],
     &["txn"],
+    &["dialog"],
+    &["events"],
     &["auth"],
     &["registrar"],
+    &["presence"],
     &["engine"],
 ];
 
 /// Features stand side by side: none imports another, though each has a floor of its own in the list.
-const FEATURES: &[&str] = &["auth", "registrar"];
+const FEATURES: &[&str] = &["auth", "registrar", "presence"];
 
 fn floor(room: &str) -> Option<usize> {
     FLOORS.iter().position(|rooms| rooms.contains(&room))

@@ -32,6 +32,14 @@ pub struct Limits {
     pub tokens: usize,
     /// Largest token accepted, in bytes.
     pub token_bytes: usize,
+    /// Most subscriptions; a SUBSCRIBE past it gets 503.
+    pub subscriptions: usize,
+    /// Most publications; a PUBLISH past it gets 503.
+    pub publications: usize,
+    /// Most publications of one presentity; one past it gets 503.
+    pub publications_per_presentity: usize,
+    /// Most NOTIFY requests sent by one `handle`; the others follow at once.
+    pub notifies_per_call: usize,
     /// Most timers run by one `handle`.
     pub timers_per_call: usize,
     /// Longest a parked non-INVITE request waits for an answer before 503 (RFC 4320, DECISIONS 17).
@@ -54,6 +62,10 @@ impl Default for Limits {
             nonces: 200_000,
             tokens: 10_000,
             token_bytes: 8_192,
+            subscriptions: 500_000,
+            publications: 200_000,
+            publications_per_presentity: 16,
+            notifies_per_call: 256,
             timers_per_call: 1_024,
             park_timeout: Duration::from_secs(5),
         }

@@ -7,6 +7,7 @@ mod accounts;
 mod domains;
 mod limits;
 mod policy;
+mod presence;
 mod settings;
 
 pub use crate::base::hash::DigestAlgorithm;
@@ -18,4 +19,5 @@ pub use policy::{
     AuthPolicy, DigestConfig, IpNet, IssuerConfig, JwtAlgorithm, JwtConfig, ListenerConfig, MaxContacts,
     OutboundMode, PathMode, Policies, RegistrarConfig, Tell,
 };
+pub use presence::{EventsConfig, PresenceConfig, WatchAction, WatchPolicy, WatchRule};
 pub use settings::{Config, ConfigError, Settings};

@@ -6,7 +6,8 @@ use thiserror::Error;
 
 use super::{
     Account, AccountConfig, Accounts, AuthPolicy, DigestAlgorithm, DigestConfig, DomainConfig, Domains,
-    HashedCredential, IpNet, JwtConfig, Limits, ListenerConfig, Policies, RegistrarConfig, Tell, Timers,
+    EventsConfig, HashedCredential, IpNet, JwtConfig, Limits, ListenerConfig, Policies, PresenceConfig,
+    RegistrarConfig, Tell, Timers,
 };
 use crate::base::text::AorBuf;
 use crate::door::{Identity, Scheme};
@@ -38,6 +39,10 @@ pub struct Config {
     pub policies: Policies,
     /// The registrar; `None` answers REGISTER with 405.
     pub registrar: Option<RegistrarConfig>,
+    /// Subscriptions, of whatever package.
+    pub events: EventsConfig,
+    /// Presence; `None` answers PUBLISH and SUBSCRIBE with 405.
+    pub presence: Option<PresenceConfig>,
     /// Bounds.
     pub limits: Limits,
     /// T1, T2, T4.
@@ -62,6 +67,8 @@ impl Config {
             jwt: None,
             policies: Policies::default(),
             registrar: None,
+            events: EventsConfig::default(),
+            presence: None,
             limits: Limits::default(),
             timers: Timers::default(),
             tell: Tell::default(),
@@ -108,6 +115,8 @@ impl Config {
             jwt: self.jwt,
             policies: self.policies,
             registrar: self.registrar,
+            events: self.events,
+            presence: self.presence,
             limits: self.limits,
             timers: self.timers,
             tell: self.tell,
@@ -166,6 +175,26 @@ impl Config {
             || "timers",
             "T1 and T4 must be above zero, and T1 at most T2",
         );
+        let e = &self.events;
+        faults.unless(
+            e.min_expires <= e.default_expires && e.default_expires <= e.max_expires && e.min_expires <= 3600,
+            || "events",
+            "min_expires <= default_expires <= max_expires is needed, and min_expires at most 3600 (RFC 6665 s4.2.1.1)",
+        );
+        if let Some(p) = &self.presence {
+            let (min, max) = (p.publish_min_expires, p.publish_max_expires);
+            faults.unless(
+                min <= p.publish_default_expires && p.publish_default_expires <= max && min <= 3600,
+                || "presence",
+                "publish_min_expires <= publish_default_expires <= publish_max_expires is needed, and \
+                 publish_min_expires at most 3600 (RFC 3903 s6)",
+            );
+            faults.unless(
+                (1_000..=60_000).contains(&p.max_document_bytes),
+                || "presence.max_document_bytes",
+                "must be 1,000 to 60,000",
+            );
+        }
         if let Some(r) = &self.registrar {
             faults.unless(
                 r.min_expires <= r.default_expires && r.default_expires <= r.max_expires,
@@ -391,6 +420,8 @@ pub struct Settings {
     pub jwt: Option<JwtConfig>,
     pub policies: Policies,
     pub registrar: Option<RegistrarConfig>,
+    pub events: EventsConfig,
+    pub presence: Option<PresenceConfig>,
     pub limits: Limits,
     pub timers: Timers,
     pub tell: Tell,

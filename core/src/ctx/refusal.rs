@@ -24,6 +24,10 @@ pub(crate) enum Extra {
     Unsupported(Box<str>),
     /// 405: `Allow` (RFC 3261 s8.2.1).
     Allow,
+    /// 489: `Allow-Events` (RFC 6665 s8.2.2).
+    AllowEvents,
+    /// 415: `Accept` (RFC 3261 s8.2.3).
+    AcceptPidf,
     /// 503: `Retry-After`, in seconds.
     RetryAfter(u32),
 }

@@ -25,6 +25,14 @@ pub(crate) enum Timer {
     Tokens,
     /// The key set of an issuer wants a refresh (index of the issuer).
     Keys(u16),
+    /// A subscription ends (`events::SubscriptionKey`).
+    Subscription(u64),
+    /// NOTIFY requests are due.
+    Notifies,
+    /// A publication ends (`presence::PublicationKey`).
+    Publication(u64),
+    /// The pacing interval of a presentity is over (`presence::PresentityKey`).
+    Paced(u64),
     /// Draining has taken long enough.
     Drain,
 }

@@ -111,6 +111,8 @@ pub enum ReplyBody {
     Bindings(Vec<BindingView>),
     /// How many bindings were removed.
     Removed(usize),
+    /// What a presentity is.
+    Presence(Box<super::PresenceView>),
     /// It was done.
     Done,
     /// The request could not be understood: what was wrong.

@@ -165,6 +165,18 @@ pub enum Request {
         /// The Contact URI; `None` for all.
         contact: Option<Box<str>>,
     },
+    /// What a presentity is now, with its sources.
+    Presence {
+        /// The address of record.
+        aor: Box<str>,
+    },
+    /// Publish for a presentity, in place of what the host published before; `None` takes it back.
+    Publish {
+        /// The address of record.
+        aor: Box<str>,
+        /// What it is.
+        presence: Option<super::OwnPresence>,
+    },
     /// A stored change from an earlier life. Send all before the first `FlowUp`.
     Restore(Box<Change>),
     /// Stop taking new work (DECISIONS 20). The engine tells `Event::Drained` when nothing is left, or at the limit.

@@ -9,6 +9,8 @@ use crate::base::ids::{self, IdKind};
 use crate::config::{OutboundMode, PathMode, Settings};
 use crate::ctx::{Ctx, Extra, Origin, Refusal};
 use crate::door::{AuthVerdict, Event, Outcome, SaveSeq};
+use crate::events::Package;
+use crate::presence::PIDF;
 use crate::registrar::Registered;
 use crate::stats::DropReason;
 use crate::txn;
@@ -64,7 +66,7 @@ fn write_for(
 }
 
 impl Engine {
-    fn respond(
+    pub(super) fn respond(
         &mut self,
         pass: &Pass<'_>,
         status: Status,
@@ -103,6 +105,8 @@ impl Engine {
                 Extra::None => writer,
                 Extra::MinExpires(seconds) => writer.number(Header::MinExpires, *seconds),
                 Extra::Unsupported(tags) => writer.header(Header::Unsupported, tags.as_bytes()),
+                Extra::AllowEvents => writer.list(Header::AllowEvents, packages()),
+                Extra::AcceptPidf => writer.header(Header::Accept, PIDF.as_bytes()),
                 Extra::Allow => writer.header(Header::Allow, methods(ctx.settings).as_bytes()),
                 Extra::RetryAfter(seconds) => writer.number(Header::RetryAfter, *seconds),
             };
@@ -148,6 +152,9 @@ impl Engine {
             writer.header(Header::AcceptEncoding, b"identity");
             writer.header(Header::AcceptLanguage, b"en");
             writer.list(Header::Supported, options(ctx.settings));
+            if ctx.settings.presence.is_some() {
+                writer.list(Header::AllowEvents, packages());
+            }
         });
         self.tell_outcome(pass, Status::OK, AuthVerdict::NotAsked);
     }
@@ -172,7 +179,7 @@ impl Engine {
         self.rooms.txn.trying(&mut ctx, key, payload);
     }
 
-    fn tell_outcome(&mut self, pass: &Pass<'_>, status: Status, auth: AuthVerdict) {
+    pub(super) fn tell_outcome(&mut self, pass: &Pass<'_>, status: Status, auth: AuthVerdict) {
         let house = &mut self.house;
         if !house.settings.tell.outcomes {
             return;
@@ -195,7 +202,17 @@ impl Engine {
 
 /// Value of Allow: what is switched on.
 fn methods(settings: &Settings) -> &'static str {
-    if settings.registrar.is_some() { "OPTIONS, REGISTER" } else { "OPTIONS" }
+    match (settings.registrar.is_some(), settings.presence.is_some()) {
+        (true, true) => "OPTIONS, REGISTER, SUBSCRIBE, PUBLISH",
+        (true, false) => "OPTIONS, REGISTER",
+        (false, true) => "OPTIONS, SUBSCRIBE, PUBLISH",
+        (false, false) => "OPTIONS",
+    }
+}
+
+/// Value of Allow-Events.
+pub(super) fn packages() -> impl Iterator<Item = &'static str> {
+    Package::ALL.into_iter().map(Package::name)
 }
 
 /// Option tags we support (RFC 3327, RFC 5626, RFC 5627).

@@ -12,9 +12,9 @@ use crate::config::{AorBuf, AuthPolicy, Settings};
 use crate::ctx::{Extra, Origin, Refusal, Timer};
 use crate::door::{AuthVerdict, CloseReason, Command, FlowId, Identity, KeepAlive, Transport};
 use crate::stats::{Counter, DropReason};
-use crate::txn::{RequestMatch, ResponseMatch, ServerKey, TxnId};
+use crate::txn::{RequestMatch, ResponseMatch, ServerKey, TxnId, Usage};
 use crate::wire::{
-    self, Bounds, Essentials, Fault, Header, Layout, Message, Method, Reject, Status, UriScheme,
+    self, Bounds, Essentials, Fault, Header, Kind, Layout, Message, Method, Reject, Status, UriScheme,
 };
 
 /// Everything known about the request of this pass.
@@ -139,7 +139,12 @@ impl Engine {
         let mut ctx = self.house.ctx();
         match self.rooms.txn.receive_response(&mut ctx, &origin, msg) {
             ResponseMatch::Stray => self.drop_input(origin.remote, DropReason::StrayResponse),
-            ResponseMatch::Absorbed | ResponseMatch::Deliver { .. } => {}
+            ResponseMatch::Deliver { usage: Usage::Notify(bits), .. } => {
+                if let Kind::Response { status, .. } = msg.kind() {
+                    self.rooms.events.on_response(&mut ctx, bits, status);
+                }
+            }
+            ResponseMatch::Absorbed | ResponseMatch::Deliver { usage: Usage::Probe, .. } => {}
         }
     }
 
@@ -172,6 +177,9 @@ impl Engine {
                 return self.refuse(&pass(id), &Refusal::plain(Status::LOOP_DETECTED));
             }
         };
+        if method == Method::Subscribe && ess.to.tag().is_some() && self.house.settings.presence.is_some() {
+            return self.refresh_subscription(&mut pass);
+        }
         if let Err(refusal) = self.inspect(&pass) {
             return self.refuse(&pass, &refusal);
         }
@@ -187,6 +195,7 @@ impl Engine {
             Method::Other => return Err(Refusal::plain(Status::NOT_IMPLEMENTED)),
             Method::Register if settings.registrar.is_some() => {}
             Method::Options if !in_dialog => {}
+            Method::Subscribe | Method::Publish if settings.presence.is_some() && !in_dialog => {}
             // RFC 3261 s12.2.2: there is no such dialog.
             _ if in_dialog && pass.method != Method::Register => {
                 return Err(Refusal::plain(Status::NO_TRANSACTION));
@@ -284,6 +293,11 @@ impl Engine {
         }
         if let Some(refusal) = self.unsupported(pass) {
             return self.refuse_as(pass, &refusal, allowed.verdict);
+        }
+        match pass.method {
+            Method::Subscribe => return self.serve_subscribe(pass, allowed),
+            Method::Publish => return self.serve_publish(pass, allowed),
+            _ => {}
         }
         let mut ctx = self.house.ctx();
         match self.rooms.registrar.register(&mut ctx, &pass.origin, pass.msg, pass.ess, &allowed.identity) {

@@ -28,10 +28,10 @@ impl Engine {
             }
             Input::FlowDown { flow, reason } if self.house.flows.remove(flow).is_some() => {
                 let mut ctx = self.house.ctx();
-                // Nothing of ours was asked over it yet: there is no usage to tell.
-                drop(self.rooms.txn.on_flow_down(&mut ctx, flow));
+                let failed = self.rooms.txn.on_flow_down(&mut ctx, flow);
                 self.rooms.registrar.flow_down(&mut ctx, flow, reason);
                 self.rooms.registrar.tell_pending(&mut ctx);
+                failed.into_iter().for_each(|event| self.on_client_failure(event));
             }
             _ => {}
         }
@@ -39,7 +39,8 @@ impl Engine {
 
     pub(super) fn on_send_failed(&mut self, flow: FlowId, remote: SocketAddr, _reason: SendError) {
         let mut ctx = self.house.ctx();
-        self.rooms.txn.on_send_failed(&mut ctx, flow, remote);
+        let failed = self.rooms.txn.on_send_failed(&mut ctx, flow, remote);
+        failed.into_iter().for_each(|event| self.on_client_failure(event));
     }
 
     pub(super) fn on_saved(&mut self, seq: SaveSeq) {
@@ -67,6 +68,20 @@ impl Engine {
     }
 
     pub(super) fn on_host(&mut self, reply: Option<u64>, request: Request) {
+        match request {
+            Request::Presence { aor } => {
+                let body = self.view_presence(&aor);
+                self.house.out.reply(reply, body);
+            }
+            Request::Publish { aor, presence } => {
+                let body = self.publish_own(&aor, presence);
+                self.house.out.reply(reply, body);
+            }
+            request => self.on_location(reply, request),
+        }
+    }
+
+    fn on_location(&mut self, reply: Option<u64>, request: Request) {
         let mut ctx = self.house.ctx();
         let registrar = &mut self.rooms.registrar;
         let body = match request {
@@ -89,6 +104,7 @@ impl Engine {
                     }
                 }
             }
+            Request::Presence { .. } | Request::Publish { .. } => return,
             Request::Restore(change) => {
                 registrar.restore(&mut ctx, *change);
                 ReplyBody::Done
@@ -109,7 +125,9 @@ impl Engine {
             return;
         }
         self.rooms.draining = true;
-        if self.rooms.pending.len() == 0 {
+        let mut ctx = self.house.ctx();
+        self.rooms.events.end_all(&mut ctx);
+        if self.rooms.pending.len() == 0 && self.rooms.events.len() == 0 {
             self.house.out.tell(Event::Drained);
             return;
         }

@@ -6,6 +6,7 @@ mod answer;
 mod dispatch;
 mod host;
 mod pending;
+mod presence;
 mod resume;
 mod standing;
 #[cfg(test)]
@@ -23,6 +24,8 @@ use crate::base::{Ids, Time, Wheel};
 use crate::config::Settings;
 use crate::ctx::{Ctx, Flows, Outbox, Timer};
 use crate::door::{Command, FlowId, Input};
+use crate::events::Events;
+use crate::presence::Presence;
 use crate::registrar::Registrar;
 use crate::stats::{Counter, Sizes, Stats};
 use crate::txn::Transactions;
@@ -77,6 +80,8 @@ struct Rooms {
     txn: Transactions,
     auth: Auth,
     registrar: Registrar,
+    events: Events,
+    presence: Presence,
     pending: Pending,
     standing: Standing,
     draining: bool,
@@ -125,6 +130,8 @@ impl Engine {
             txn: Transactions::new(&ids),
             auth: Auth::new(&mut ids, &settings),
             registrar: Registrar::new(&mut ids),
+            events: Events::new(&ids),
+            presence: Presence::new(&ids),
             pending: Pending::default(),
             standing: Standing::default(),
             draining: false,
@@ -166,6 +173,9 @@ impl Engine {
             Input::Clock { wall_offset } => self.house.wall_offset = wall_offset,
             Input::Reload(settings) => self.on_reload(settings),
         }
+        if self.house.settings.presence.is_some() {
+            self.settle_presence();
+        }
     }
 
     /// The next command, oldest first. `None` until another input is handled.
@@ -186,7 +196,7 @@ impl Engine {
 
     /// How large the tables are now.
     pub fn sizes(&self) -> Sizes {
-        let Rooms { txn, auth, registrar, pending, .. } = &self.rooms;
+        let Rooms { txn, auth, registrar, events, presence, pending, .. } = &self.rooms;
         Sizes {
             aors: registrar.aors(),
             bindings: registrar.bindings(),
@@ -194,6 +204,9 @@ impl Engine {
             transaction_bytes: txn.bytes(),
             flows: self.house.flows.len(),
             parked: pending.len(),
+            subscriptions: events.len(),
+            publications: presence.publications(),
+            presentities: presence.len(),
             nonces: auth.nonces(),
             tokens: auth.tokens(),
             timers: self.house.timers.len(),

@@ -20,10 +20,21 @@ impl Engine {
         let rooms = &mut self.rooms;
         let mut ctx = self.house.ctx();
         match timer {
-            // No room listens for the end of a transaction yet: REGISTER and OPTIONS are answered in the pass that
-            // brought them, and nothing is sent as a client.
+            // No room listens for the end of a server transaction yet: what comes in is answered in its pass.
             Timer::Server(key, timer) => drop(rooms.txn.on_server_timer(&mut ctx, key, timer)),
-            Timer::Client(key, timer) => drop(rooms.txn.on_client_timer(&mut ctx, key, timer)),
+            Timer::Client(key, timer) => {
+                if let Some(event) = rooms.txn.on_client_timer(&mut ctx, key, timer) {
+                    self.on_client_failure(event);
+                }
+            }
+            Timer::Subscription(key) => rooms.events.on_expiry(&mut ctx, key),
+            Timer::Notifies => rooms.events.on_pump(),
+            Timer::Publication(key) => {
+                if let Some(aor) = rooms.presence.on_publication_expiry(&mut ctx, key) {
+                    self.presence_changed(&aor);
+                }
+            }
+            Timer::Paced(key) => self.on_paced(key),
             Timer::BindingExpiry(key) => rooms.registrar.on_expiry(&mut ctx, key),
             Timer::BindingExpiring(key) => rooms.registrar.on_expiring(&mut ctx, key),
             Timer::BindingPing(key) => rooms.registrar.on_ping(&mut ctx, key),

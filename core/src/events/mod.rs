@@ -18,7 +18,7 @@ mod store;
 use core::time::Duration;
 use std::collections::VecDeque;
 
-use crate::base::ids::IdText;
+use crate::base::ids::{IdKind, IdText};
 use crate::base::{HashKey, Ids, Key, Time, TimerKey};
 use crate::ctx::{Ctx, Extra, Origin, Refusal, Timer};
 use crate::dialog::Dialog;
@@ -89,6 +89,8 @@ pub(crate) struct Subscription {
     in_flight: bool,
     /// It stands in the queue, or will when the NOTIFY in flight is answered.
     due: bool,
+    /// It ends with the next NOTIFY.
+    end: Option<End>,
 }
 
 /// What the engine has to notify.
@@ -144,6 +146,8 @@ pub(crate) struct Events {
     store: Store,
     queue: VecDeque<SubscriptionKey>,
     pump: TimerKey,
+    /// Resources that lost their last watcher.
+    unwatched: Vec<Box<str>>,
 }
 
 impl Events {
@@ -154,6 +158,7 @@ impl Events {
             store: Store::default(),
             queue: VecDeque::new(),
             pump: TimerKey::NONE,
+            unwatched: Vec::new(),
         }
     }
 
@@ -209,6 +214,7 @@ impl Events {
                 timer: TimerKey::NONE,
                 in_flight: false,
                 due: false,
+                end: None,
             },
         );
         ctx.stats.count(Counter::Subscribed);
@@ -294,13 +300,12 @@ impl Events {
         ctx: &mut Ctx<'_>,
         txn: &mut Transactions,
         key: SubscriptionKey,
-        end: Option<End>,
         body: Option<&Body<'_>>,
     ) {
         let Some(sub) = self.store.get_mut(key) else { return };
         sub.due = false;
         let left = sub.expires_at.since(ctx.now);
-        let end = end.or(left.is_zero().then_some(End::Timeout));
+        let end = sub.end.or(left.is_zero().then_some(End::Timeout));
         let mut arena = ctx.out.lend();
         let (mut writer, addressed) = sub.dialog.request(ctx, &mut arena, Method::Notify);
         writer.prepared(&ctx.settings.server_line);
@@ -377,9 +382,22 @@ impl Events {
         self.mark(ctx, key);
     }
 
-    /// All subscriptions, to end them at a drain.
-    pub(crate) fn all(&self) -> Vec<SubscriptionKey> {
-        self.store.all()
+    /// Resources that lost their last watcher since the last call.
+    pub(crate) fn take_unwatched(&mut self) -> Vec<Box<str>> {
+        core::mem::take(&mut self.unwatched)
+    }
+
+    /// We go away: every subscription ends, and its subscriber shall come back after a while (DECISIONS 20).
+    pub(crate) fn end_all(&mut self, ctx: &mut Ctx<'_>) {
+        for key in self.store.all() {
+            let spread = ctx.ids.below(IdKind::Jitter, 90) as u32;
+            if let Some(sub) = self.store.get_mut(key) {
+                sub.end = Some(End::Probation(30 + spread));
+                sub.in_flight = false;
+                sub.due = false;
+            }
+            self.mark(ctx, key);
+        }
     }
 
     fn arm(&mut self, ctx: &mut Ctx<'_>, key: SubscriptionKey) {
@@ -393,9 +411,10 @@ impl Events {
     }
 
     fn remove(&mut self, ctx: &mut Ctx<'_>, key: SubscriptionKey) {
-        if let Some(sub) = self.store.remove(&self.hash, key) {
+        if let Some((sub, unwatched)) = self.store.remove(&self.hash, key) {
             ctx.timers.disarm(sub.timer);
             ctx.stats.count(Counter::Unsubscribed);
+            self.unwatched.extend(unwatched);
         }
     }
 }

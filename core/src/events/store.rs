@@ -89,7 +89,12 @@ impl Store {
         key
     }
 
-    pub(super) fn remove(&mut self, hash: &HashKey, key: SubscriptionKey) -> Option<Subscription> {
+    /// Takes a subscription out; and the name of its resource, if it was the last one.
+    pub(super) fn remove(
+        &mut self,
+        hash: &HashKey,
+        key: SubscriptionKey,
+    ) -> Option<(Subscription, Option<Box<str>>)> {
         let sub = self.subscriptions.remove(key)?;
         self.by_dialog.remove(sub.dialog.hash(hash), |other| other == key);
         let resource = self.resources.get_mut(sub.resource)?;
@@ -99,8 +104,9 @@ impl Store {
         if resource.watchers.is_empty() {
             let hashed = hash_name(hash, resource.package, &resource.name);
             self.by_name.remove(hashed, |other| other == sub.resource);
-            self.resources.remove(sub.resource);
+            let gone = self.resources.remove(sub.resource);
+            return Some((sub, gone.map(|resource| resource.name)));
         }
-        Some(sub)
+        Some((sub, None))
     }
 }

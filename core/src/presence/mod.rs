@@ -18,9 +18,9 @@ use bytes::Bytes;
 use crate::base::ids::IdKind;
 use crate::base::{HashKey, Ids, Index, Key, Slab, Time, TimerKey};
 use crate::config::PresenceConfig;
-use crate::ctx::{Ctx, Timer};
+use crate::ctx::{Ctx, Phone, Timer};
 use crate::documents::compose::{ByRule, Compose, Inputs, Registration};
-use crate::documents::pidf::{Note, Pidf, PresenceState};
+use crate::documents::pidf::{Basic, Note, Pidf, PresenceState};
 use crate::door::{PresenceDevice, PresenceSource, PresenceView};
 
 pub(crate) use publish::Published;
@@ -101,16 +101,12 @@ impl Presence {
         key
     }
 
-    /// The name of a presentity that is there.
-    pub(crate) fn name(&self, key: PresentityKey) -> Option<&str> {
-        self.presentities.get(key).map(|presentity| &*presentity.aor)
-    }
-
     /// Something of a presentity changed. True if those who watch it are to be told now; else they are told when the
     /// interval is over.
     pub(crate) fn changed(&mut self, ctx: &mut Ctx<'_>, config: &PresenceConfig, aor: &str) -> bool {
-        let key = self.find_or_add(aor);
-        let Some(presentity) = self.presentities.get_mut(key) else { return false };
+        // Nobody has been told anything yet.
+        let Some(key) = self.find(aor) else { return true };
+        let Some(presentity) = self.presentities.get_mut(key) else { return true };
         presentity.body = None;
         let next = presentity.told + config.pacing;
         if ctx.now >= next || config.pacing.is_zero() {
@@ -146,11 +142,7 @@ impl Presence {
 
     /// The document for those who may see it. `registered` is asked for the bindings only if the document has to be made
     /// anew.
-    pub(crate) fn document<'r>(
-        &mut self,
-        aor: &str,
-        registered: impl FnOnce() -> Vec<Registered>,
-    ) -> Bytes {
+    pub(crate) fn document(&mut self, aor: &str, registered: impl FnOnce() -> Vec<Phone>) -> Bytes {
         let key = self.find_or_add(aor);
         if let Some(body) = self.presentities.get(key).and_then(|presentity| presentity.body.clone()) {
             return body;
@@ -174,7 +166,7 @@ impl Presence {
         Bytes::from(ByRule::default().compose(&inputs).document.print())
     }
 
-    fn compose(&self, aor: &str, registered: &[Registered]) -> crate::documents::compose::Composed {
+    fn compose(&self, aor: &str, registered: &[Phone]) -> crate::documents::compose::Composed {
         let presentity = self.find(aor).and_then(|key| self.presentities.get(key));
         let keys = presentity.map_or(&[][..], |presentity| &presentity.publications);
         let publications: Vec<_> = keys
@@ -211,7 +203,7 @@ impl Presence {
     }
 
     /// What a presentity is now, with its sources, for the host.
-    pub(crate) fn view(&self, aor: &str, registered: &[Registered]) -> PresenceView {
+    pub(crate) fn view(&self, aor: &str, registered: &[Phone]) -> PresenceView {
         use crate::documents::compose::Origin;
         let composed = self.compose(aor, registered);
         let devices = composed.document.tuples.iter().zip(&composed.origins).map(|(tuple, origin)| {
@@ -223,7 +215,7 @@ impl Presence {
             PresenceDevice {
                 id: tuple.id.clone(),
                 contact: tuple.contact.as_ref().map(|contact| contact.uri.clone()),
-                state: tuple.state(),
+                open: tuple.basic.map(|basic| basic == Basic::Open),
                 note: tuple.notes.first().map(|note| note.text.clone()),
                 source,
             }
@@ -246,25 +238,6 @@ impl Presence {
     fn lineage(ctx: &mut Ctx<'_>) -> u64 {
         ctx.ids.next(IdKind::Etag)
     }
-}
-
-/// What the registrar knows of a phone of a presentity.
-#[derive(Clone, Debug)]
-pub(crate) struct Registered {
-    /// Names the binding over all its refreshes.
-    pub(crate) lineage: u64,
-    /// The Contact.
-    pub(crate) contact: Box<str>,
-    /// The URN of the instance, or empty.
-    pub(crate) instance: Box<str>,
-    /// Thousandths.
-    pub(crate) q: Option<u16>,
-    /// Since when it is there.
-    pub(crate) since: Time,
-    /// Can it be reached?
-    pub(crate) reachable: bool,
-    /// Where it registered from.
-    pub(crate) source: core::net::SocketAddr,
 }
 
 /// The URI watchers know a presentity by.

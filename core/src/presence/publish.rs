@@ -105,7 +105,8 @@ impl Presence {
             return Ok(Published { etag: ids::write(etag), expires, changed: false });
         }
         let limits = &ctx.settings.limits;
-        let own = self.find(aor).and_then(|key| self.presentities.get(key)).map_or(0, |p| p.publications.len());
+        let own =
+            self.find(aor).and_then(|key| self.presentities.get(key)).map_or(0, |p| p.publications.len());
         if self.publications.len() >= limits.publications || own >= limits.publications_per_presentity {
             ctx.stats.count(Counter::Overload);
             return Err(Refusal::with(Status::SERVICE_UNAVAILABLE, Extra::RetryAfter(30)));

@@ -9,9 +9,10 @@ pub(crate) fn standing(config: &PresenceConfig, who: &Identity, watcher: &str, p
     if who.owns(presentity) {
         return Standing::Active;
     }
-    let rule = config.rules.iter().find(|rule| {
-        matches(&rule.presentity, presentity) && matches(&rule.watcher, watcher)
-    });
+    let rule = config
+        .rules
+        .iter()
+        .find(|rule| matches(&rule.presentity, presentity) && matches(&rule.watcher, watcher));
     match rule.map(|rule| rule.action) {
         Some(WatchAction::Allow) => return Standing::Active,
         Some(WatchAction::Block) => return Standing::Blocked,
@@ -77,7 +78,11 @@ mod tests {
             ("dan@b.example", "bob@a.example", Standing::Blocked),
             ("carol@a.example", "bob@a.example", Standing::Active),
         ] {
-            assert_eq!(standing(&config, &who(&[watcher]), watcher, presentity), expected, "{watcher} {presentity}");
+            assert_eq!(
+                standing(&config, &who(&[watcher]), watcher, presentity),
+                expected,
+                "{watcher} {presentity}"
+            );
         }
     }
 }

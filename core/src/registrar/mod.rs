@@ -35,7 +35,7 @@ use core::time::Duration;
 use crate::base::ids::IdKind;
 use crate::base::{HashKey, Ids, Time, TimerKey};
 use crate::config::RegistrarConfig;
-use crate::ctx::{Ctx, Timer};
+use crate::ctx::{Ctx, Phone, Timer};
 use crate::door::{BindingCause, BindingEvent, Change, Command, Event, FlowId, SaveSeq, StoredBinding};
 use crate::stats::Counter;
 use binding::{Binding, BindingKey, Flags};
@@ -52,6 +52,8 @@ pub(crate) struct Registrar {
     undo: undo::Undo,
     /// What comes after the response.
     pending: Vec<Command>,
+    /// Addresses of record whose bindings changed in what presence shows of them.
+    touched: Vec<Box<str>>,
 }
 
 /// A REGISTER that was served: what its 200 says beside the bindings.
@@ -75,6 +77,7 @@ impl Registrar {
             tokens: outbound::Tokens::new(key_of(ids, IdKind::FlowToken)),
             undo: undo::Undo::default(),
             pending: Vec::new(),
+            touched: Vec::new(),
         }
     }
 
@@ -104,6 +107,28 @@ impl Registrar {
         if self.pending.capacity() > 256 {
             self.pending = Vec::new();
         }
+    }
+
+    /// Addresses of record whose bindings changed since the last call, in the order of the changes.
+    pub(crate) fn take_touched(&mut self) -> Vec<Box<str>> {
+        core::mem::take(&mut self.touched)
+    }
+
+    /// What presence shows of the bindings of an address of record.
+    pub(crate) fn phones(&self, ctx: &Ctx<'_>, aor: &str) -> Vec<Phone> {
+        let record = self.location.find(aor.as_bytes());
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned().into_boxed_str();
+        let live = self.location.of_any(record).filter(|(_, binding)| binding.is_live(ctx.now));
+        let phone = |(_, binding): (BindingKey, &Binding)| Phone {
+            lineage: binding.id,
+            contact: text(binding.contact()),
+            instance: text(binding.instance()),
+            q: (binding.q != binding::NO_Q).then_some(binding.q),
+            since: binding.since,
+            reachable: self.sockets.is_reachable(ctx, binding),
+            source: binding.received(),
+        };
+        live.map(phone).collect()
     }
 
     /// A binding's time is up.
@@ -205,6 +230,13 @@ impl Registrar {
         };
         if let Some(counter) = counter {
             ctx.stats.count(counter);
+        }
+        let shows = !matches!(cause, BindingCause::Refreshed | BindingCause::Expiring);
+        if shows
+            && ctx.settings.presence.is_some()
+            && let Some(binding) = self.location.get(key)
+        {
+            self.touched.push(self.location.name(binding).into());
         }
         if !ctx.settings.tell.bindings {
             return;

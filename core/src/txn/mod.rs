@@ -94,8 +94,10 @@ pub(crate) enum ResponseMatch {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Usage {
     /// An OPTIONS that asks whether somebody is there.
-    #[cfg_attr(not(test), expect(dead_code, reason = "no room sends requests yet"))]
+    #[cfg_attr(not(test), expect(dead_code, reason = "nobody is probed yet"))]
     Probe,
+    /// The NOTIFY of a subscription (`events::SubscriptionKey`).
+    Notify(u64),
 }
 
 /// What a server transaction has to say.
@@ -225,7 +227,6 @@ impl Transactions {
     }
 
     /// Sends a request of ours. `branch` is that of its top Via, with the magic cookie.
-    #[cfg_attr(not(test), expect(dead_code, reason = "no room sends requests yet"))]
     pub(crate) fn send(
         &mut self,
         ctx: &mut Ctx<'_>,

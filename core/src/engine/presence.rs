@@ -1,0 +1,255 @@
+//! Where presence meets its neighbours: SUBSCRIBE and PUBLISH on their way in, NOTIFY on its way out, the registrar's
+//! changes in between. RFC 6665, RFC 3903, RFC 3856.
+
+use super::dispatch::Pass;
+use super::{Engine, Rooms};
+use crate::auth::Allowed;
+use crate::base::ids::{self, IdKind};
+use crate::config::{AorBuf, Domains, PresenceConfig};
+use crate::ctx::{Extra, Refusal};
+use crate::dialog::OwnAddress;
+use crate::door::{Identity, OwnPresence, ReplyBody};
+use crate::events::{Body, Due, Events, Package, Standing, Wanted};
+use crate::presence::{self, PIDF, Presence};
+use crate::txn::{ClientEvent, Usage};
+use crate::wire::{Header, Message, Status, Uri};
+
+impl Engine {
+    /// A SUBSCRIBE that makes a subscription, or fetches; its sender was let in.
+    pub(super) fn serve_subscribe(&mut self, pass: &Pass<'_>, allowed: &Allowed) {
+        match self.subscribe(pass, &allowed.identity) {
+            Ok(granted) => self.answer_subscribed(pass, granted),
+            Err(refusal) => self.refuse_as(pass, &refusal, allowed.verdict),
+        }
+    }
+
+    fn subscribe(&mut self, pass: &Pass<'_>, who: &Identity) -> Result<u32, Refusal> {
+        let (package, event) = Package::of(pass.msg)?;
+        // DECISIONS 20.
+        if self.rooms.draining {
+            let after = Extra::RetryAfter(super::host::DRAIN_RETRY_AFTER);
+            return Err(Refusal::with(Status::SERVICE_UNAVAILABLE, after));
+        }
+        let settings = self.house.settings.clone();
+        let Some(config) = &settings.presence else {
+            return Err(Refusal::with(Status::METHOD_NOT_ALLOWED, Extra::Allow));
+        };
+        let mut aor = AorBuf::new();
+        let presentity = asked_for(&settings.domains, pass, &mut aor)?;
+        if !takes_pidf(pass.msg) {
+            return Err(Refusal::with(Status::NOT_ACCEPTABLE, Extra::None));
+        }
+        let mut ctx = self.house.ctx();
+        let granted = Events::grant(&ctx, pass.msg)?;
+        let mut own = AorBuf::new();
+        let watcher = watcher_of(&settings.domains, pass, who, &mut own);
+        let standing = presence::standing(config, who, watcher, presentity);
+        let tag = ids::write(ctx.ids.keyed_by(IdKind::Tag, pass.id.to_bits()));
+        let wanted = Wanted { package, event, resource: presentity, standing, granted, tag };
+        self.rooms.events.subscribe(&mut ctx, &pass.origin, pass.msg, pass.ess, &wanted)?;
+        Ok(granted)
+    }
+
+    /// A SUBSCRIBE within a dialog: authorised by it, whatever its source (DECISIONS 2).
+    pub(super) fn refresh_subscription(&mut self, pass: &mut Pass<'_>) {
+        if !self.open(pass) {
+            return;
+        }
+        let refreshed = Package::of(pass.msg).and_then(|(_, event)| {
+            let mut ctx = self.house.ctx();
+            let key = self.rooms.events.find(pass.ess, &event);
+            let key = key.ok_or(Refusal::plain(Status::NO_TRANSACTION))?;
+            let granted = Events::grant(&ctx, pass.msg)?;
+            let request = (pass.msg, pass.ess);
+            self.rooms.events.refresh(&mut ctx, key, &pass.origin, request, granted)?;
+            Ok(granted)
+        });
+        match refreshed {
+            Ok(granted) => self.answer_subscribed(pass, granted),
+            Err(refusal) => self.refuse(pass, &refusal),
+        }
+    }
+
+    /// RFC 6665 s4.2.1.1: always 200, never 202; the NOTIFY follows it (DECISIONS 30).
+    fn answer_subscribed(&mut self, pass: &Pass<'_>, granted: u32) {
+        self.respond(pass, Status::OK, |ctx, writer| {
+            writer.record_route();
+            OwnAddress::towards(ctx.settings, &pass.origin).write_contact(writer, &pass.origin);
+            writer.number(Header::Expires, granted);
+        });
+        self.tell_outcome(pass, Status::OK, crate::door::AuthVerdict::NotAsked);
+    }
+
+    /// A PUBLISH whose sender was let in.
+    pub(super) fn serve_publish(&mut self, pass: &Pass<'_>, allowed: &Allowed) {
+        let published = self.publish(pass, &allowed.identity);
+        match published {
+            Ok((aor, published)) => {
+                self.respond(pass, Status::OK, |_, writer| {
+                    writer.header(Header::SipEtag, published.etag.as_bytes());
+                    writer.number(Header::Expires, published.expires);
+                });
+                self.tell_outcome(pass, Status::OK, allowed.verdict);
+                if published.changed {
+                    self.presence_changed(&aor);
+                }
+            }
+            Err(refusal) => self.refuse_as(pass, &refusal, allowed.verdict),
+        }
+    }
+
+    fn publish(
+        &mut self,
+        pass: &Pass<'_>,
+        who: &Identity,
+    ) -> Result<(Box<str>, presence::Published), Refusal> {
+        let settings = self.house.settings.clone();
+        let Some(config) = &settings.presence else {
+            return Err(Refusal::with(Status::METHOD_NOT_ALLOWED, Extra::Allow));
+        };
+        // RFC 3903 s6 step 1, then 2; between them who may (DECISIONS 1).
+        let mut aor = AorBuf::new();
+        let presentity = asked_for(&settings.domains, pass, &mut aor)?;
+        if !who.owns(presentity) {
+            return Err(Refusal::plain(Status::FORBIDDEN));
+        }
+        Package::of(pass.msg)?;
+        let mut ctx = self.house.ctx();
+        let published =
+            self.rooms.presence.publish(&mut ctx, config, &pass.origin, pass.msg, pass.ess, presentity)?;
+        Ok((presentity.into(), published))
+    }
+
+    /// Something of a presentity changed: its watchers are due, now or when its interval is over.
+    pub(super) fn presence_changed(&mut self, aor: &str) {
+        let settings = self.house.settings.clone();
+        let Some(config) = &settings.presence else { return };
+        let mut ctx = self.house.ctx();
+        if self.rooms.presence.changed(&mut ctx, config, aor) {
+            self.rooms.events.changed(&mut ctx, Package::Presence, aor);
+        }
+        let watched = self.rooms.events.is_watched(Package::Presence, aor);
+        self.rooms.presence.tidy(&mut ctx, aor, watched);
+    }
+
+    /// The interval of a presentity is over.
+    pub(super) fn on_paced(&mut self, bits: u64) {
+        let mut ctx = self.house.ctx();
+        if let Some(aor) = self.rooms.presence.on_paced(&mut ctx, bits) {
+            self.rooms.events.changed(&mut ctx, Package::Presence, &aor);
+        }
+    }
+
+    /// What is left to do when an input has been served: the registrar's changes, then the NOTIFY requests that are due.
+    pub(super) fn settle_presence(&mut self) {
+        for aor in self.rooms.registrar.take_touched() {
+            self.presence_changed(&aor);
+        }
+        for _ in 0..self.house.settings.limits.notifies_per_call {
+            let mut ctx = self.house.ctx();
+            let Some(due) = self.rooms.events.next_due(&mut ctx) else { break };
+            self.notify(&due);
+        }
+        let mut ctx = self.house.ctx();
+        self.rooms.events.pause(&mut ctx);
+        for aor in self.rooms.events.take_unwatched() {
+            self.rooms.presence.tidy(&mut ctx, &aor, false);
+        }
+    }
+
+    fn notify(&mut self, due: &Due) {
+        let mut ctx = self.house.ctx();
+        let Rooms { events, presence, registrar, txn, .. } = &mut self.rooms;
+        let document = match (due.package, due.standing) {
+            (Package::Presence, Standing::Active) => {
+                Some(presence.document(&due.resource, || registrar.phones(&ctx, &due.resource)))
+            }
+            (Package::Presence, Standing::Blocked) => Some(presence.neutral(&due.resource)),
+            (_, Standing::Pending) => None,
+        };
+        let body = document.as_ref().map(|bytes| Body { kind: PIDF, bytes });
+        events.notify(&mut ctx, txn, due.key, body.as_ref());
+    }
+
+    /// A request of ours failed without a response.
+    pub(super) fn on_client_failure(&mut self, event: ClientEvent) {
+        let mut ctx = self.house.ctx();
+        match event.usage {
+            Usage::Notify(bits) => self.rooms.events.on_failure(&mut ctx, bits, event.what),
+            Usage::Probe => {}
+        }
+    }
+
+    /// What a presentity is now.
+    pub(super) fn view_presence(&mut self, aor: &str) -> ReplyBody {
+        let Some(aor) = self.canonical(aor) else { return UNKNOWN };
+        let ctx = self.house.ctx();
+        let phones = self.rooms.registrar.phones(&ctx, &aor);
+        ReplyBody::Presence(Box::new(self.rooms.presence.view(&aor, &phones)))
+    }
+
+    /// The host publishes.
+    pub(super) fn publish_own(&mut self, aor: &str, own: Option<OwnPresence>) -> ReplyBody {
+        let settings = self.house.settings.clone();
+        let Some(config) = &settings.presence else {
+            return ReplyBody::Refused("presence is switched off");
+        };
+        let Some(aor) = self.canonical(aor) else { return UNKNOWN };
+        let document = own.as_ref().map(|own| Presence::document_of(&aor, own.state, &own.note));
+        let expires = own.map_or(0, |own| expires_of(config, &own));
+        let mut ctx = self.house.ctx();
+        if self.rooms.presence.publish_own(&mut ctx, &aor, document, expires) {
+            self.presence_changed(&aor);
+        }
+        ReplyBody::Done
+    }
+
+    /// The canonical AoR of a URI or of `user@domain`.
+    fn canonical(&self, text: &str) -> Option<Box<str>> {
+        let written = if text.starts_with("sip:") || text.starts_with("sips:") {
+            text.to_owned()
+        } else {
+            format!("sip:{text}")
+        };
+        let uri = Uri::parse(written.as_bytes()).ok()?;
+        let mut aor = AorBuf::new();
+        let domains = &self.house.settings.domains;
+        domains.aor(&uri, &mut aor).then(|| core::str::from_utf8(&aor).ok().map(Into::into))?
+    }
+}
+
+const UNKNOWN: ReplyBody = ReplyBody::Refused("not an address of record of a configured domain");
+
+/// Whole seconds, at least one, at most what a phone would get.
+fn expires_of(config: &PresenceConfig, own: &OwnPresence) -> u32 {
+    u32::try_from(own.lasts.as_secs()).unwrap_or(u32::MAX).clamp(1, config.publish_max_expires.max(1))
+}
+
+/// The AoR a request asks about: that of its Request-URI. 404 means: not of our domain (DECISIONS 4).
+fn asked_for<'b>(domains: &Domains, pass: &Pass<'_>, out: &'b mut AorBuf) -> Result<&'b str, Refusal> {
+    const NOT_FOUND: Refusal = Refusal::plain(Status::NOT_FOUND);
+    let uri = pass.ess.uri.ok_or(NOT_FOUND)?;
+    if !domains.aor(&uri, out) {
+        return Err(NOT_FOUND);
+    }
+    core::str::from_utf8(out).map_err(|_| NOT_FOUND)
+}
+
+/// Who watches: the address of From if it is one of the account's own, else the account's first.
+fn watcher_of<'b>(domains: &Domains, pass: &Pass<'_>, who: &'b Identity, out: &'b mut AorBuf) -> &'b str {
+    let named = domains.aor(&pass.ess.from.uri, out);
+    match core::str::from_utf8(out) {
+        Ok(from) if named && who.owns(from) => from,
+        _ => who.aors.first().map_or("", |aor| aor),
+    }
+}
+
+/// RFC 6665 s4.2.1.1, RFC 3856 s6.7: no Accept means PIDF.
+fn takes_pidf(msg: Message<'_>) -> bool {
+    let mut values = msg.values(Header::Accept).peekable();
+    let takes = |value: &[u8]| {
+        let kind = value.split(|b| *b == b';').next().unwrap_or_default().trim_ascii();
+        [PIDF.as_bytes(), b"*/*", b"application/*"].iter().any(|known| kind.eq_ignore_ascii_case(known))
+    };
+    values.peek().is_none() || values.any(takes)
+}
