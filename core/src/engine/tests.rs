@@ -1,5 +1,7 @@
 //! The engine through its doors: what each kind of input is answered with, byte for byte.
 
+mod presence;
+
 use core::fmt::Write as _;
 use core::net::SocketAddr;
 use core::time::Duration;

@@ -117,7 +117,7 @@ impl Presence {
             presentity,
             etag,
             lineage,
-            received: ctx.now,
+            received: ctx.wall(),
             document,
             source,
             timer: TimerKey::NONE,
@@ -150,7 +150,7 @@ impl Presence {
             if let Some(document) = document {
                 changed = publication.document != document;
                 publication.document = document;
-                publication.received = ctx.now;
+                publication.received = ctx.wall();
             }
         }
         self.arm(ctx, key, expires);
