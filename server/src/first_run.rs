@@ -1,7 +1,9 @@
 //! What runs without a configuration file (DECISIONS 32): demo accounts with random passwords, one domain that every
 //! name of the machine means, and nobody served from outside.
 
-use strowger_core::config::{AccountConfig, Config, DigestAlgorithm, DomainConfig, IpNet, RegistrarConfig};
+use strowger_core::config::{
+    AccountConfig, Config, DigestAlgorithm, DomainConfig, IpNet, PresenceConfig, RegistrarConfig,
+};
 use strowger_shell::names;
 use strowger_tokio::{everywhere, machine_domain};
 
@@ -42,6 +44,7 @@ pub fn config(domain: Option<&str>, public: bool) -> Config {
     config.domains = vec![domain];
     config.listeners = everywhere(crate::config::SIP_PORT);
     config.registrar = Some(RegistrarConfig::default());
+    config.presence = Some(PresenceConfig::default());
     // What runs without a file is there for any phone at hand, and some give up at the first challenge whose algorithm
     // they do not know, baresip 1.0 among them (DECISIONS 7). The passwords are random and the network is near.
     config.digest.algorithms = vec![DigestAlgorithm::Md5];

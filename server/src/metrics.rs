@@ -119,6 +119,9 @@ impl Collector for Export {
             ("strowger_transactions", "Transactions in memory", sizes.transactions),
             ("strowger_transaction_bytes", "Bytes they hold", sizes.transaction_bytes),
             ("strowger_parked_requests", "Requests waiting for an answer of the host", sizes.parked),
+            ("strowger_subscriptions", "Subscriptions", sizes.subscriptions),
+            ("strowger_publications", "Publications", sizes.publications),
+            ("strowger_presentities", "Presentities published for or watched", sizes.presentities),
             ("strowger_nonces", "Nonces remembered", sizes.nonces),
             ("strowger_tokens", "Tokens remembered", sizes.tokens),
             ("strowger_timers", "Timers armed", sizes.timers),
@@ -161,6 +164,12 @@ const PLAIN: &[(Counter, &str)] = &[
     (Counter::Stun, "STUN Binding requests answered"),
     (Counter::Pongs, "Keep-alives answered"),
     (Counter::Pings, "Keep-alives sent"),
+    (Counter::Subscribed, "Subscriptions made"),
+    (Counter::Unsubscribed, "Subscriptions that ended"),
+    (Counter::SubscriptionsLost, "Subscriptions whose subscriber refused or did not answer a NOTIFY"),
+    (Counter::Notified, "NOTIFY requests sent, retransmissions not included"),
+    (Counter::Published, "Publications made"),
+    (Counter::PublicationsEnded, "Publications that ended"),
 ];
 
 fn plain_name(counter: Counter) -> &'static str {
@@ -179,6 +188,12 @@ fn plain_name(counter: Counter) -> &'static str {
         Counter::Stun => "strowger_stun_answers",
         Counter::Pongs => "strowger_keepalives_answered",
         Counter::Pings => "strowger_keepalives_sent",
+        Counter::Subscribed => "strowger_subscriptions_made",
+        Counter::Unsubscribed => "strowger_subscriptions_ended",
+        Counter::SubscriptionsLost => "strowger_subscriptions_lost",
+        Counter::Notified => "strowger_notifies_sent",
+        Counter::Published => "strowger_publications_made",
+        Counter::PublicationsEnded => "strowger_publications_ended",
         _ => "strowger_other",
     }
 }

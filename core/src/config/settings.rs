@@ -7,7 +7,7 @@ use thiserror::Error;
 use super::{
     Account, AccountConfig, Accounts, AuthPolicy, DigestAlgorithm, DigestConfig, DomainConfig, Domains,
     EventsConfig, HashedCredential, IpNet, JwtConfig, Limits, ListenerConfig, Policies, PresenceConfig,
-    RegistrarConfig, Tell, Timers,
+    RegistrarConfig, Tell, Timers, WatchRule,
 };
 use crate::base::text::AorBuf;
 use crate::door::{Identity, Scheme};
@@ -96,6 +96,10 @@ impl Config {
             .filter_map(|(i, a)| account(i, a, &hashed, &realm, &domains, &mut faults))
             .collect::<Vec<_>>();
         refuse_twins(&accounts, &mut faults);
+        let mut presence = self.presence;
+        if let Some(presence) = &mut presence {
+            canonical_rules(&mut presence.rules, &domains, &mut faults);
+        }
         if !faults.0.is_empty() {
             return Err(faults.0);
         }
@@ -116,7 +120,7 @@ impl Config {
             policies: self.policies,
             registrar: self.registrar,
             events: self.events,
-            presence: self.presence,
+            presence,
             limits: self.limits,
             timers: self.timers,
             tell: self.tell,
@@ -168,6 +172,7 @@ impl Config {
             "must be at least 64 KiB",
         );
         faults.unless(l.timers_per_call > 0, || "limits.timers_per_call", "must be above zero");
+        faults.unless(l.notifies_per_call > 0, || "limits.notifies_per_call", "must be above zero");
         faults.unless(l.contacts_per_request > 0, || "limits.contacts_per_request", "must be above zero");
         let t = &self.timers;
         faults.unless(
@@ -360,6 +365,28 @@ fn canonical(text: &str, domains: &Domains) -> Option<Box<str>> {
     let mut out = AorBuf::new();
     let uri = Uri::parse(uri.as_bytes()).ok()?;
     domains.aor(&uri, &mut out).then(|| String::from_utf8_lossy(&out).into())
+}
+
+/// A rule is compared byte for byte with canonical AoRs: its patterns become such.
+fn canonical_rules(rules: &mut [WatchRule], domains: &Domains, faults: &mut Faults) {
+    for (i, rule) in rules.iter_mut().enumerate() {
+        for (name, pattern) in [("presentity", &mut rule.presentity), ("watcher", &mut rule.watcher)] {
+            let everybody =
+                pattern.strip_prefix("*@").map(|domain| canonical(&format!("x@{domain}"), domains));
+            let fitting = match (&**pattern, everybody) {
+                ("*", _) => continue,
+                (_, Some(one)) => one.map(|one| one.replacen('x', "*", 1).into()),
+                (aor, None) => canonical(aor, domains),
+            };
+            match fitting {
+                Some(fitting) => *pattern = fitting,
+                None => faults.add(
+                    format!("presence.rules[{i}].{name}"),
+                    format!("{pattern:?} is neither user@domain nor *@domain of a configured domain, nor *"),
+                ),
+            }
+        }
+    }
 }
 
 fn refuse_twins(accounts: &[Account], faults: &mut Faults) {

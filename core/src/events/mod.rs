@@ -225,10 +225,9 @@ impl Events {
 
     /// The subscription a request is for; its Event must be that of the subscription.
     pub(crate) fn find(&self, ess: &Essentials<'_>, event: &Event<'_>) -> Option<SubscriptionKey> {
-        let found = self.store.find(Dialog::hash_of(&self.hash, ess), |sub| {
+        self.store.find(Dialog::hash_of(&self.hash, ess), |sub| {
             sub.dialog.has(ess) && Event::parse(&sub.event).is_ok_and(|own| own.matches(event))
-        });
-        found
+        })
     }
 
     /// A SUBSCRIBE within the dialog: refresh, or the end with `granted` 0. Its state is due.

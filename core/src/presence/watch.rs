@@ -6,7 +6,8 @@ use crate::events::Standing;
 
 /// What a watcher may be told of a presentity. Nobody learns from it that he is refused.
 pub(crate) fn standing(config: &PresenceConfig, who: &Identity, watcher: &str, presentity: &str) -> Standing {
-    if who.owns(presentity) {
+    // Not `owns`: where nobody is asked to prove who he is, the rules still say who sees whom.
+    if watcher == presentity || who.aors.iter().any(|own| **own == *presentity) {
         return Standing::Active;
     }
     let rule = config
@@ -83,6 +84,22 @@ mod tests {
                 expected,
                 "{watcher} {presentity}"
             );
+        }
+    }
+
+    #[test]
+    fn where_nobody_proves_who_he_is_the_rules_hold_for_whom_he_says_he_is() {
+        let rule =
+            WatchRule { presentity: "*".into(), watcher: "eve@a.example".into(), action: WatchAction::Block };
+        let config = PresenceConfig { rules: vec![rule], ..PresenceConfig::default() };
+        let nobody = Identity { scheme: Scheme::None, ..who(&[]) };
+        for (watcher, expected) in [
+            ("bob@a.example", Standing::Active),
+            ("eve@a.example", Standing::Blocked),
+            ("ann@b.example", Standing::Blocked),
+            ("", Standing::Blocked),
+        ] {
+            assert_eq!(standing(&config, &nobody, watcher, "bob@a.example"), expected, "{watcher}");
         }
     }
 }

@@ -129,6 +129,8 @@ fn file_path(path: &str) -> Vec<Step> {
             "issuers" => &["issuer"],
             "message_bytes" => &["message"],
             "transaction_bytes" => &["transactions"],
+            "max_document_bytes" => &["max_document"],
+            "rules" => &["rule"],
             _ => &[],
         };
         match names {
@@ -302,5 +304,6 @@ mod tests {
         assert_eq!(shown(&file_path("digest.realm")), "auth.digest.realm");
         assert_eq!(shown(&file_path("jwt.issuers[0].audiences")), "auth.jwt.issuer no. 1.audiences");
         assert_eq!(shown(&file_path("registrar")), "registrar");
+        assert_eq!(shown(&file_path("presence.rules[1].watcher")), "presence.rule no. 2.watcher");
     }
 }

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use serde::Deserialize;
 
 use super::listen::{Advertised, Listen};
-use super::units::{Hash, Hidden, Net, PastMax, Policy, Signature, Size, Span};
+use super::units::{Hash, Hidden, Net, PastMax, Policy, Signature, Size, Span, Watch, Watchers};
 use crate::cli::LogFormat;
 
 /// The whole file.
@@ -20,6 +20,8 @@ pub(super) struct File {
     pub(super) account: Vec<Account>,
     pub(super) auth: Auth,
     pub(super) registrar: Registrar,
+    pub(super) events: Events,
+    pub(super) presence: Presence,
     pub(super) network: Network,
     pub(super) limits: Limits,
     pub(super) connections: Connections,
@@ -156,6 +158,36 @@ pub(super) struct Registrar {
 
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields, default)]
+pub(super) struct Events {
+    pub(super) default_expires: Option<Span>,
+    pub(super) min_expires: Option<Span>,
+    pub(super) max_expires: Option<Span>,
+    pub(super) keep_silent: Option<bool>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Presence {
+    pub(super) enabled: Option<bool>,
+    pub(super) publish_default_expires: Option<Span>,
+    pub(super) publish_min_expires: Option<Span>,
+    pub(super) publish_max_expires: Option<Span>,
+    pub(super) max_document: Option<Size>,
+    pub(super) pacing: Option<Span>,
+    pub(super) watchers: Option<Watchers>,
+    pub(super) rule: Vec<Rule>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Rule {
+    pub(super) presentity: String,
+    pub(super) watcher: String,
+    pub(super) action: Watch,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
 pub(super) struct Network {
     pub(super) local: Vec<Net>,
     pub(super) trusted: Vec<Net>,
@@ -178,6 +210,10 @@ pub(super) struct Limits {
     pub(super) nonces: Option<usize>,
     pub(super) tokens: Option<usize>,
     pub(super) token: Option<Size>,
+    pub(super) subscriptions: Option<usize>,
+    pub(super) publications: Option<usize>,
+    pub(super) publications_per_presentity: Option<usize>,
+    pub(super) notifies_per_call: Option<usize>,
 }
 
 #[derive(Deserialize, Default)]

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use strowger_core::config::{
-    AccountConfig, Config, ConfigError, DigestAlgorithm, DigestConfig, DomainConfig, IssuerConfig, JwtConfig,
-    Limits, ListenerConfig, OutboundMode, PathMode, Policies, RegistrarConfig, Timers,
+    AccountConfig, Config, ConfigError, DigestAlgorithm, DigestConfig, DomainConfig, EventsConfig,
+    IssuerConfig, JwtConfig, Limits, ListenerConfig, OutboundMode, PathMode, Policies, PresenceConfig,
+    RegistrarConfig, Timers, WatchRule,
 };
 use strowger_shell::jwks;
 use strowger_shell::options::Options;
@@ -56,6 +57,8 @@ pub(super) fn map(file: file::File) -> (Loaded, Vec<ConfigError>) {
     config.jwt = file.auth.jwt.map(|jwt| tokens(jwt, &mut errors));
     config.policies = policies(file.auth.policy);
     config.registrar = registrar(file.registrar, &mut errors);
+    config.events = events(file.events, &mut errors);
+    config.presence = presence(file.presence, &mut errors);
     config.local_nets = file.network.local.into_iter().map(|net| net.0).collect();
     config.trusted = file.network.trusted.into_iter().map(|net| net.0).collect();
     config.allowed_sources = file.network.allowed.into_iter().map(|net| net.0).collect();
@@ -159,23 +162,33 @@ fn policies(from: file::Policies) -> Policies {
     to
 }
 
-fn registrar(from: file::Registrar, errors: &mut Vec<ConfigError>) -> Option<RegistrarConfig> {
-    let mut to = RegistrarConfig::default();
-    let mut seconds = |to: &mut u32, from: Option<Span>, name: &str| {
+/// What goes over the wire in whole seconds.
+struct Seconds<'e> {
+    section: &'static str,
+    errors: &'e mut Vec<ConfigError>,
+}
+
+impl Seconds<'_> {
+    fn set(&mut self, to: &mut u32, from: Option<Span>, name: &str) {
         let Some(Span(span)) = from else { return };
         match u32::try_from(span.as_secs()) {
             Ok(seconds) if span.subsec_nanos() == 0 => *to = seconds,
-            _ => errors.push(ConfigError {
-                path: format!("registrar.{name}"),
+            _ => self.errors.push(ConfigError {
+                path: format!("{}.{name}", self.section),
                 message: "must be whole seconds".into(),
             }),
         }
-    };
-    seconds(&mut to.default_expires, from.default_expires, "default_expires");
-    seconds(&mut to.min_expires, from.min_expires, "min_expires");
-    seconds(&mut to.max_expires, from.max_expires, "max_expires");
-    seconds(&mut to.nat_max_expires, from.nat_max_expires, "nat_max_expires");
-    seconds(&mut to.flow_timer, from.flow_timer, "flow_timer");
+    }
+}
+
+fn registrar(from: file::Registrar, errors: &mut Vec<ConfigError>) -> Option<RegistrarConfig> {
+    let mut to = RegistrarConfig::default();
+    let mut seconds = Seconds { section: "registrar", errors };
+    seconds.set(&mut to.default_expires, from.default_expires, "default_expires");
+    seconds.set(&mut to.min_expires, from.min_expires, "min_expires");
+    seconds.set(&mut to.max_expires, from.max_expires, "max_expires");
+    seconds.set(&mut to.nat_max_expires, from.nat_max_expires, "nat_max_expires");
+    seconds.set(&mut to.flow_timer, from.flow_timer, "flow_timer");
     set!(to, from; expires_jitter_percent, max_contacts, gruu, service_route, nat_keepalive);
     if let Some(past) = from.past_max_contacts {
         to.max_contacts_policy = past.0;
@@ -189,9 +202,42 @@ fn registrar(from: file::Registrar, errors: &mut Vec<ConfigError>) -> Option<Reg
     from.enabled.unwrap_or(true).then_some(to)
 }
 
+fn events(from: file::Events, errors: &mut Vec<ConfigError>) -> EventsConfig {
+    let mut to = EventsConfig::default();
+    let mut seconds = Seconds { section: "events", errors };
+    seconds.set(&mut to.default_expires, from.default_expires, "default_expires");
+    seconds.set(&mut to.min_expires, from.min_expires, "min_expires");
+    seconds.set(&mut to.max_expires, from.max_expires, "max_expires");
+    set!(to, from; keep_silent);
+    to
+}
+
+fn presence(from: file::Presence, errors: &mut Vec<ConfigError>) -> Option<PresenceConfig> {
+    let mut to = PresenceConfig::default();
+    let mut seconds = Seconds { section: "presence", errors };
+    seconds.set(&mut to.publish_default_expires, from.publish_default_expires, "publish_default_expires");
+    seconds.set(&mut to.publish_min_expires, from.publish_min_expires, "publish_min_expires");
+    seconds.set(&mut to.publish_max_expires, from.publish_max_expires, "publish_max_expires");
+    set!(to, from; pacing);
+    if let Some(size) = from.max_document {
+        to.max_document_bytes = size.0;
+    }
+    if let Some(watchers) = from.watchers {
+        to.watchers = watchers.0;
+    }
+    let rule = |rule: file::Rule| WatchRule {
+        presentity: rule.presentity.into(),
+        watcher: rule.watcher.into(),
+        action: rule.action.0,
+    };
+    to.rules = from.rule.into_iter().map(rule).collect();
+    from.enabled.unwrap_or(true).then_some(to)
+}
+
 fn limits(from: file::Limits) -> Limits {
     let mut to = Limits::default();
     set!(to, from; headers, contacts_per_request, aors, bindings, parked, park_timeout, nonces, tokens);
+    set!(to, from; subscriptions, publications, publications_per_presentity, notifies_per_call);
     for (to, from) in [
         (&mut to.message_bytes, from.message),
         (&mut to.binding_bytes, from.binding),

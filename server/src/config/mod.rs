@@ -12,7 +12,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use strowger_core::config::{AccountConfig, AuthPolicy, Config};
+use strowger_core::config::{AccountConfig, AuthPolicy, Config, WatchPolicy};
 use strowger_shell::options::Options;
 
 use crate::cli::{Complaint, HttpAddr, LogFormat};
@@ -73,9 +73,12 @@ pub fn load_accounts(file: &str, text: &str) -> Result<Vec<AccountConfig>, Fault
 pub fn warnings(config: &Config) -> Vec<String> {
     let mut warnings = Vec::new();
     let policies = &config.policies;
-    for (method, policy) in
-        [("register", policies.register), ("invite", policies.invite), ("message", policies.message)]
-    {
+    for (method, policy) in [
+        ("register", policies.register),
+        ("invite", policies.invite),
+        ("message", policies.message),
+        ("publish", policies.publish),
+    ] {
         if policy == AuthPolicy::Open {
             warnings.push(format!("auth.policy.{method} is \"open\": everybody may, without credentials"));
         }
@@ -85,6 +88,13 @@ pub fn warnings(config: &Config) -> Vec<String> {
     }
     if config.registrar.is_none() {
         warnings.push("the registrar is off: REGISTER is answered with 405".into());
+    }
+    if let Some(presence) = &config.presence {
+        if policies.subscribe == AuthPolicy::Open && presence.watchers == WatchPolicy::Everyone {
+            warnings.push("auth.policy.subscribe is \"open\" and presence.watchers \"everyone\": anybody may watch anybody".into());
+        }
+    } else {
+        warnings.push("presence is off: PUBLISH and SUBSCRIBE are answered with 405".into());
     }
     if config.jwt.as_ref().is_some_and(|jwt| jwt.allow_cleartext) {
         warnings.push(

@@ -1,4 +1,4 @@
-use strowger_core::config::{DigestAlgorithm, MaxContacts, OutboundMode, PathMode};
+use strowger_core::config::{DigestAlgorithm, MaxContacts, OutboundMode, PathMode, WatchAction, WatchPolicy};
 use strowger_core::door::Transport;
 
 use super::*;
@@ -39,7 +39,8 @@ fn what_the_example_only_mentions_exists() {
 #[test]
 fn an_empty_file_is_a_server_without_accounts() {
     let loaded = load("strowger.toml", "").expect("valid");
-    assert!(loaded.config.registrar.is_some() && loaded.config.allowed_sources.is_empty());
+    assert!(loaded.config.registrar.is_some() && loaded.config.presence.is_some());
+    assert!(loaded.config.allowed_sources.is_empty());
     assert!(warnings(&loaded.config).iter().any(|warning| warning.contains("nobody can register")));
 }
 
@@ -81,7 +82,21 @@ fn everything_reaches_the_engines_configuration() {
         max_contacts = 3
         past_max_contacts = "refuse"
         outbound = false
+        [events]
+        max_expires = "90m"
+        keep_silent = true
+        [presence]
+        publish_min_expires = "30s"
+        max_document = "8KiB"
+        pacing = "500ms"
+        watchers = "everyone"
+        [[presence.rule]]
+        presentity = "alice@example.com"
+        watcher = "*@example.net"
+        action = "confirm"
         [limits]
+        subscriptions = 10
+        publications_per_presentity = 2
         message = "32KiB"
         transactions = "1MiB"
         [connections]
@@ -113,6 +128,12 @@ fn everything_reaches_the_engines_configuration() {
     assert_eq!((registrar.default_expires, registrar.max_expires, registrar.max_contacts), (600, 1200, 3));
     assert_eq!(registrar.max_contacts_policy, MaxContacts::Refuse);
     assert_eq!(registrar.outbound, OutboundMode::Off);
+    assert_eq!((config.events.max_expires, config.events.keep_silent), (5400, true));
+    let presence = config.presence.as_ref().expect("on");
+    assert_eq!((presence.publish_min_expires, presence.max_document_bytes), (30, 8 << 10));
+    assert_eq!((presence.pacing, presence.watchers), (Duration::from_millis(500), WatchPolicy::Everyone));
+    assert_eq!(presence.rules[0].action, WatchAction::Confirm);
+    assert_eq!((config.limits.subscriptions, config.limits.publications_per_presentity), (10, 2));
     assert_eq!((config.limits.message_bytes, config.limits.transaction_bytes), (32 << 10, 1 << 20));
     assert_eq!((options.stream.connections_per_source, options.stream.idle), (7, Duration::from_secs(90)));
     assert_eq!(config.timers.t1, Duration::from_millis(250));
@@ -195,6 +216,44 @@ strowger.toml, line 11, column 8: account no. 1.aors: "alice@elsewhere.org" is n
    11 | aors = ["*******************"]
       |        ^^^^^^^^^^^^^^^^^^^^^^^
 "#);
+}
+
+#[test]
+fn faults_about_presence_are_named_by_line() {
+    insta::assert_snapshot!(fault("[presence]\nwatcher = \"everyone\"\n"), @r#"
+strowger.toml, line 2, column 1: unknown key `watcher`
+    2 | watcher = "everyone"
+      | ^^^^^^^ did you mean `watchers`?
+"#);
+    insta::assert_snapshot!(fault("[presence]\nwatchers = \"friends\"\n"), @r#"
+strowger.toml, line 2, column 12: invalid value: string "friends", expected one of "everyone", "same_domain", "nobody"
+    2 | watchers = "friends"
+      |            ^^^^^^^^^
+"#);
+    let text = "[[domain]]\nname = \"example.com\"\n[presence]\nmax_document = 10\npublish_min_expires = \"3h\"\n\
+                publish_max_expires = \"90500ms\"\n\
+                [[presence.rule]]\npresentity = \"*\"\nwatcher = \"bob@elsewhere.org\"\naction = \"block\"\n";
+    insta::assert_snapshot!(fault(text), @r#"
+strowger.toml, line 3, column 1: presence: publish_min_expires <= publish_default_expires <= publish_max_expires is needed, and publish_min_expires at most 3600 (RFC 3903 s6)
+    3 | [presence]
+      | ^^^^^^^^^^
+strowger.toml, line 4, column 16: presence.max_document: must be 1,000 to 60,000
+    4 | max_document = 10
+      |                ^^
+strowger.toml, line 6, column 23: presence.publish_max_expires: must be whole seconds
+    6 | publish_max_expires = "90500ms"
+      |                       ^^^^^^^^^
+strowger.toml, line 9, column 11: presence.rule no. 1.watcher: "bob@elsewhere.org" is neither user@domain nor *@domain of a configured domain, nor *
+    9 | watcher = "bob@elsewhere.org"
+      |           ^^^^^^^^^^^^^^^^^^^
+"#);
+}
+
+#[test]
+fn presence_can_be_switched_off_and_says_so() {
+    let loaded = load("strowger.toml", "[presence]\nenabled = false\n").expect("valid");
+    assert!(loaded.config.presence.is_none());
+    assert!(warnings(&loaded.config).iter().any(|warning| warning.contains("presence is off")));
 }
 
 #[test]

@@ -4,7 +4,9 @@ use std::fmt;
 use std::time::Duration;
 
 use serde::de::{self, Deserialize, Deserializer, Visitor};
-use strowger_core::config::{AuthPolicy, DigestAlgorithm, IpNet, JwtAlgorithm, MaxContacts};
+use strowger_core::config::{
+    AuthPolicy, DigestAlgorithm, IpNet, JwtAlgorithm, MaxContacts, WatchAction, WatchPolicy,
+};
 use strowger_core::door::Secret;
 
 /// A length of time: `"500ms"`, `"30s"`, `"5m"`, `"2h"`, `"1d"`, or a number of seconds.
@@ -160,6 +162,30 @@ from_text!(
     |text| match text {
         "replace-oldest" => Some(MaxContacts::ReplaceOldest),
         "refuse" => Some(MaxContacts::Refuse),
+        _ => None,
+    }
+);
+
+from_text!(
+    /// Who may watch presence.
+    Watchers(WatchPolicy),
+    "one of \"everyone\", \"same_domain\", \"nobody\"",
+    |text| match text {
+        "everyone" => Some(WatchPolicy::Everyone),
+        "same_domain" => Some(WatchPolicy::SameDomain),
+        "nobody" => Some(WatchPolicy::Nobody),
+        _ => None,
+    }
+);
+
+from_text!(
+    /// What a rule about watchers does.
+    Watch(WatchAction),
+    "one of \"allow\", \"block\", \"confirm\"",
+    |text| match text {
+        "allow" => Some(WatchAction::Allow),
+        "block" => Some(WatchAction::Block),
+        "confirm" => Some(WatchAction::Confirm),
         _ => None,
     }
 );
