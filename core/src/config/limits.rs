@@ -38,6 +38,8 @@ pub struct Limits {
     pub publications: usize,
     /// Most publications of one presentity; one past it gets 503.
     pub publications_per_presentity: usize,
+    /// Most decisions about watchers that are remembered.
+    pub watch_decisions: usize,
     /// Most NOTIFY requests sent by one `handle`; the others follow at once.
     pub notifies_per_call: usize,
     /// Most timers run by one `handle`.
@@ -65,6 +67,7 @@ impl Default for Limits {
             subscriptions: 500_000,
             publications: 200_000,
             publications_per_presentity: 16,
+            watch_decisions: 100_000,
             notifies_per_call: 256,
             timers_per_call: 1_024,
             park_timeout: Duration::from_secs(5),

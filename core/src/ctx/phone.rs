@@ -17,6 +17,8 @@ pub(crate) struct Phone {
     pub(crate) q: Option<u16>,
     /// Since when it is bound.
     pub(crate) since: Time,
+    /// Until when.
+    pub(crate) expires_at: Time,
     /// Can it be reached?
     pub(crate) reachable: bool,
     /// Where it registered from.

@@ -27,6 +27,8 @@ pub(crate) enum Timer {
     Keys(u16),
     /// A subscription ends (`events::SubscriptionKey`).
     Subscription(u64),
+    /// The last NOTIFY of a subscription is long enough ago for the next (`events::SubscriptionKey`).
+    SubscriptionPaced(u64),
     /// NOTIFY requests are due.
     Notifies,
     /// A publication ends (`presence::PublicationKey`).

@@ -177,6 +177,16 @@ pub enum Request {
         /// What it is.
         presence: Option<super::OwnPresence>,
     },
+    /// Decide whether a watcher may see a presentity, now and from now on. Who may not is shown one about whom nothing is
+    /// known.
+    DecideWatcher {
+        /// The presentity's address of record.
+        aor: Box<str>,
+        /// The watcher's.
+        watcher: Box<str>,
+        /// May he?
+        allow: bool,
+    },
     /// A stored change from an earlier life. Send all before the first `FlowUp`.
     Restore(Box<Change>),
     /// Stop taking new work (DECISIONS 20). The engine tells `Event::Drained` when nothing is left, or at the limit.

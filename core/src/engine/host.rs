@@ -77,6 +77,10 @@ impl Engine {
                 let body = self.publish_own(&aor, presence);
                 self.house.out.reply(reply, body);
             }
+            Request::DecideWatcher { aor, watcher, allow } => {
+                let body = self.decide(&aor, &watcher, allow);
+                self.house.out.reply(reply, body);
+            }
             request => self.on_location(reply, request),
         }
     }
@@ -104,7 +108,7 @@ impl Engine {
                     }
                 }
             }
-            Request::Presence { .. } | Request::Publish { .. } => return,
+            Request::Presence { .. } | Request::Publish { .. } | Request::DecideWatcher { .. } => return,
             Request::Restore(change) => {
                 registrar.restore(&mut ctx, *change);
                 ReplyBody::Done

@@ -9,6 +9,7 @@ mod pending;
 mod presence;
 mod resume;
 mod standing;
+mod tell;
 #[cfg(test)]
 mod tests;
 mod tick;

@@ -1,18 +1,20 @@
 //! Where presence meets its neighbours: SUBSCRIBE and PUBLISH on their way in, NOTIFY on its way out, the registrar's
 //! changes in between. RFC 6665, RFC 3903, RFC 3856.
 
+use bytes::Bytes;
+
 use super::dispatch::Pass;
-use super::{Engine, Rooms};
+use super::{Engine, Rooms, tell};
 use crate::auth::Allowed;
 use crate::base::ids::{self, IdKind};
 use crate::config::{AorBuf, Domains, PresenceConfig};
 use crate::ctx::{Extra, Refusal};
 use crate::dialog::OwnAddress;
 use crate::door::{Identity, OwnPresence, ReplyBody};
-use crate::events::{Body, Due, Events, Package, Standing, Wanted};
-use crate::presence::{self, PIDF, Presence};
+use crate::events::{Due, Events, Package, Standing, Wanted};
+use crate::presence::{self, Presence};
 use crate::txn::{ClientEvent, Usage};
-use crate::wire::{Header, Message, Status, Uri};
+use crate::wire::{Header, Status, Uri};
 
 impl Engine {
     /// A SUBSCRIBE that makes a subscription, or fetches; its sender was let in.
@@ -35,17 +37,21 @@ impl Engine {
             return Err(Refusal::with(Status::METHOD_NOT_ALLOWED, Extra::Allow));
         };
         let mut aor = AorBuf::new();
-        let presentity = asked_for(&settings.domains, pass, &mut aor)?;
-        if !takes_pidf(pass.msg) {
+        let resource = asked_for(&settings.domains, pass, &mut aor)?;
+        // DECISIONS 1: these tell what is the owner's business alone, whoever he is (DECISIONS 4).
+        if package != Package::Presence && !who.owns(resource) {
+            return Err(Refusal::plain(Status::FORBIDDEN));
+        }
+        if !package.is_taken(pass.msg) {
             return Err(Refusal::with(Status::NOT_ACCEPTABLE, Extra::None));
         }
         let mut ctx = self.house.ctx();
         let granted = Events::grant(&ctx, pass.msg)?;
         let mut own = AorBuf::new();
         let watcher = watcher_of(&settings.domains, pass, who, &mut own);
-        let standing = presence::standing(config, who, watcher, presentity);
+        let standing = self.rooms.presence.standing(config, who, watcher, resource);
         let tag = ids::write(ctx.ids.keyed_by(IdKind::Tag, pass.id.to_bits()));
-        let wanted = Wanted { package, event, resource: presentity, standing, granted, tag };
+        let wanted = Wanted { package, event, resource, watcher, standing, granted, tag };
         self.rooms.events.subscribe(&mut ctx, &pass.origin, pass.msg, pass.ess, &wanted)?;
         Ok(granted)
     }
@@ -113,7 +119,9 @@ impl Engine {
         if !who.owns(presentity) {
             return Err(Refusal::plain(Status::FORBIDDEN));
         }
-        Package::of(pass.msg)?;
+        if Package::of(pass.msg)?.0 != Package::Presence {
+            return Err(Refusal::with(Status::BAD_EVENT, Extra::AllowEvents));
+        }
         let mut ctx = self.house.ctx();
         let published =
             self.rooms.presence.publish(&mut ctx, config, &pass.origin, pass.msg, pass.ess, presentity)?;
@@ -144,31 +152,65 @@ impl Engine {
     pub(super) fn settle_presence(&mut self) {
         for aor in self.rooms.registrar.take_touched() {
             self.presence_changed(&aor);
+            let mut ctx = self.house.ctx();
+            self.rooms.events.changed(&mut ctx, Package::Reg, &aor);
         }
+        self.settle_watchers();
         for _ in 0..self.house.settings.limits.notifies_per_call {
             let mut ctx = self.house.ctx();
             let Some(due) = self.rooms.events.next_due(&mut ctx) else { break };
             self.notify(&due);
         }
+        self.settle_watchers();
         let mut ctx = self.house.ctx();
         self.rooms.events.pause(&mut ctx);
-        for aor in self.rooms.events.take_unwatched() {
-            self.rooms.presence.tidy(&mut ctx, &aor, false);
+        for (package, aor) in self.rooms.events.take_unwatched() {
+            if package == Package::Presence {
+                self.rooms.presence.tidy(&mut ctx, &aor, false);
+            }
+        }
+    }
+
+    /// RFC 3857: who watches the watchers is due.
+    fn settle_watchers(&mut self) {
+        let mut ctx = self.house.ctx();
+        for aor in self.rooms.events.take_rewatched() {
+            self.rooms.events.changed(&mut ctx, Package::Winfo, &aor);
         }
     }
 
     fn notify(&mut self, due: &Due) {
         let mut ctx = self.house.ctx();
         let Rooms { events, presence, registrar, txn, .. } = &mut self.rooms;
-        let document = match (due.package, due.standing) {
+        let resource = &*due.resource;
+        let document: Option<Bytes> = match (due.package, due.standing) {
             (Package::Presence, Standing::Active) => {
-                Some(presence.document(&due.resource, || registrar.phones(&ctx, &due.resource)))
+                Some(presence.document(resource, || registrar.phones(&ctx, resource)))
             }
-            (Package::Presence, Standing::Blocked) => Some(presence.neutral(&due.resource)),
-            (_, Standing::Pending) => None,
+            (Package::Presence, Standing::Blocked) => Some(presence.neutral(resource)),
+            (Package::Winfo, Standing::Active) => {
+                Some(tell::watchers(&ctx, events, resource, due.version).into())
+            }
+            (Package::Reg, Standing::Active) => Some(
+                tell::registrations(&registrar.phones(&ctx, resource), ctx.now, resource, due.version).into(),
+            ),
+            (_, Standing::Pending | Standing::Blocked) => None,
         };
-        let body = document.as_ref().map(|bytes| Body { kind: PIDF, bytes });
-        events.notify(&mut ctx, txn, due.key, body.as_ref());
+        events.notify(&mut ctx, txn, due.key, document.as_deref());
+    }
+
+    /// It was decided whether a watcher may see a presentity.
+    pub(super) fn decide(&mut self, aor: &str, watcher: &str, allow: bool) -> ReplyBody {
+        let (Some(aor), Some(watcher)) = (self.canonical(aor), self.canonical(watcher)) else {
+            return UNKNOWN;
+        };
+        if !self.rooms.presence.decide(&self.house.settings.limits, &aor, &watcher, allow) {
+            return ReplyBody::Refused("too many decisions are remembered");
+        }
+        let standing = if allow { Standing::Active } else { Standing::Blocked };
+        let mut ctx = self.house.ctx();
+        self.rooms.events.decide(&mut ctx, Package::Presence, &aor, &watcher, standing);
+        ReplyBody::Done
     }
 
     /// A request of ours failed without a response.
@@ -242,14 +284,4 @@ fn watcher_of<'b>(domains: &Domains, pass: &Pass<'_>, who: &'b Identity, out: &'
         Ok(from) if named && who.owns(from) => from,
         _ => who.aors.first().map_or("", |aor| aor),
     }
-}
-
-/// RFC 6665 s4.2.1.1, RFC 3856 s6.7: no Accept means PIDF.
-fn takes_pidf(msg: Message<'_>) -> bool {
-    let mut values = msg.values(Header::Accept).peekable();
-    let takes = |value: &[u8]| {
-        let kind = value.split(|b| *b == b';').next().unwrap_or_default().trim_ascii();
-        [PIDF.as_bytes(), b"*/*", b"application/*"].iter().any(|known| kind.eq_ignore_ascii_case(known))
-    };
-    values.peek().is_none() || values.any(takes)
 }

@@ -39,16 +39,49 @@ const HOUR: u32 = 3600;
 pub(crate) enum Package {
     /// RFC 3856.
     Presence,
+    /// Who watches whose presence: RFC 3857.
+    Winfo,
+    /// What is registered: RFC 3680.
+    Reg,
 }
 
 impl Package {
     /// All of them.
-    pub(crate) const ALL: [Package; 1] = [Package::Presence];
+    pub(crate) const ALL: [Package; 3] = [Package::Presence, Package::Winfo, Package::Reg];
 
     /// Its name in Event.
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Package::Presence => "presence",
+            Package::Winfo => "presence.winfo",
+            Package::Reg => "reg",
+        }
+    }
+
+    /// Content-Type of its documents.
+    pub(crate) const fn kind(self) -> &'static str {
+        match self {
+            Package::Presence => "application/pidf+xml",
+            Package::Winfo => "application/watcherinfo+xml",
+            Package::Reg => "application/reginfo+xml",
+        }
+    }
+
+    /// Does the subscriber take its documents? Without Accept it does (RFC 6665 s4.2.1.1).
+    pub(crate) fn is_taken(self, msg: Message<'_>) -> bool {
+        let mut values = msg.values(Header::Accept).peekable();
+        let takes = |value: &[u8]| {
+            let kind = value.split(|b| *b == b';').next().unwrap_or_default().trim_ascii();
+            ["*/*", "application/*", self.kind()].iter().any(|own| kind.eq_ignore_ascii_case(own.as_bytes()))
+        };
+        values.peek().is_none() || values.any(takes)
+    }
+
+    /// Shortest time between two NOTIFY requests to one subscriber (DECISIONS 28). Presence is paced by presentity.
+    const fn pacing(self) -> Duration {
+        match self {
+            Package::Presence => Duration::ZERO,
+            Package::Winfo | Package::Reg => Duration::from_secs(5),
         }
     }
 
@@ -83,8 +116,16 @@ pub(crate) struct Subscription {
     package: Package,
     resource: store::ResourceKey,
     standing: Standing,
+    /// Who it is: a canonical AoR, or empty.
+    watcher: Box<str>,
+    since: Time,
     expires_at: Time,
     timer: TimerKey,
+    /// When the last NOTIFY went out, and the timer that holds the next one back.
+    told: Time,
+    paced: TimerKey,
+    /// Number of the next document.
+    version: u32,
     /// A NOTIFY waits for its answer.
     in_flight: bool,
     /// It stands in the queue, or will when the NOTIFY in flight is answered.
@@ -104,6 +145,23 @@ pub(crate) struct Due {
     pub(crate) resource: Box<str>,
     /// What of it may be told.
     pub(crate) standing: Standing,
+    /// The number of the document.
+    pub(crate) version: u32,
+}
+
+/// A watcher as others see it.
+#[derive(Clone, Debug)]
+pub(crate) struct Watcher<'s> {
+    /// Names the subscription.
+    pub(crate) key: SubscriptionKey,
+    /// A canonical AoR, or empty.
+    pub(crate) name: &'s str,
+    /// Whether it waits for a decision.
+    pub(crate) standing: Standing,
+    /// Since when.
+    pub(crate) since: Time,
+    /// Until when.
+    pub(crate) expires_at: Time,
 }
 
 /// Why a subscription ends, as a `reason` of Subscription-State (RFC 6665 s4.1.3).
@@ -115,14 +173,6 @@ pub(crate) enum End {
     Probation(u32),
 }
 
-/// What a NOTIFY carries.
-pub(crate) struct Body<'b> {
-    /// Its Content-Type.
-    pub(crate) kind: &'static str,
-    /// The document.
-    pub(crate) bytes: &'b [u8],
-}
-
 /// Who subscribes to what.
 pub(crate) struct Wanted<'w> {
     /// The package.
@@ -131,6 +181,8 @@ pub(crate) struct Wanted<'w> {
     pub(crate) event: Event<'w>,
     /// A canonical AoR.
     pub(crate) resource: &'w str,
+    /// Who asks: a canonical AoR, or empty.
+    pub(crate) watcher: &'w str,
     /// What it may be told.
     pub(crate) standing: Standing,
     /// Seconds granted; 0 is a fetch.
@@ -147,7 +199,9 @@ pub(crate) struct Events {
     queue: VecDeque<SubscriptionKey>,
     pump: TimerKey,
     /// Resources that lost their last watcher.
-    unwatched: Vec<Box<str>>,
+    unwatched: Vec<(Package, Box<str>)>,
+    /// Resources whose watchers changed, while somebody watches that.
+    rewatched: Vec<Box<str>>,
 }
 
 impl Events {
@@ -159,6 +213,7 @@ impl Events {
             queue: VecDeque::new(),
             pump: TimerKey::NONE,
             unwatched: Vec::new(),
+            rewatched: Vec::new(),
         }
     }
 
@@ -210,14 +265,20 @@ impl Events {
                 package: wanted.package,
                 resource,
                 standing: wanted.standing,
+                watcher: wanted.watcher.into(),
+                since: ctx.now,
                 expires_at: ctx.now + Duration::from_secs(u64::from(wanted.granted)),
                 timer: TimerKey::NONE,
+                told: ctx.now,
+                paced: TimerKey::NONE,
+                version: 0,
                 in_flight: false,
                 due: false,
                 end: None,
             },
         );
         ctx.stats.count(Counter::Subscribed);
+        self.note_watchers(wanted.package, wanted.resource);
         self.arm(ctx, key);
         self.mark(ctx, key);
         Ok(())
@@ -251,6 +312,69 @@ impl Events {
     pub(crate) fn changed(&mut self, ctx: &mut Ctx<'_>, package: Package, resource: &str) {
         let keys: Vec<SubscriptionKey> = self.store.of(&self.hash, package, resource).to_vec();
         for key in keys {
+            self.mark_paced(ctx, key);
+        }
+    }
+
+    /// Who watches a resource.
+    pub(crate) fn watchers(&self, package: Package, resource: &str) -> impl Iterator<Item = Watcher<'_>> {
+        let keys = self.store.of(&self.hash, package, resource).iter();
+        keys.filter_map(|key| {
+            let sub = self.store.get(*key)?;
+            let Subscription { standing, since, expires_at, .. } = *sub;
+            Some(Watcher { key: *key, name: &sub.watcher, standing, since, expires_at })
+        })
+    }
+
+    /// It was decided what a watcher may be told; he is told so at once.
+    pub(crate) fn decide(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        package: Package,
+        resource: &str,
+        watcher: &str,
+        standing: Standing,
+    ) {
+        let of = |w: Watcher<'_>| (w.name == watcher && w.standing != standing).then_some(w.key);
+        let keys: Vec<SubscriptionKey> = self.watchers(package, resource).filter_map(of).collect();
+        for key in keys {
+            if let Some(sub) = self.store.get_mut(key) {
+                sub.standing = standing;
+            }
+            self.mark(ctx, key);
+            self.note_watchers(package, resource);
+        }
+    }
+
+    /// The watchers of a presentity changed: whoever watches them shall know.
+    fn note_watchers(&mut self, package: Package, resource: &str) {
+        if package == Package::Presence && self.is_watched(Package::Winfo, resource) {
+            self.rewatched.push(resource.into());
+        }
+    }
+
+    /// Resources whose watchers changed since the last call.
+    pub(crate) fn take_rewatched(&mut self) -> Vec<Box<str>> {
+        core::mem::take(&mut self.rewatched)
+    }
+
+    /// One more is due, when the last NOTIFY is long enough ago.
+    fn mark_paced(&mut self, ctx: &mut Ctx<'_>, key: SubscriptionKey) {
+        let Some(sub) = self.store.get_mut(key) else { return };
+        let next = sub.told + sub.package.pacing();
+        if ctx.now >= next {
+            return self.mark(ctx, key);
+        }
+        if sub.paced.is_none() {
+            sub.paced = ctx.timers.arm(next, Timer::SubscriptionPaced(key.to_bits()));
+        }
+    }
+
+    /// The last NOTIFY is long enough ago.
+    pub(crate) fn on_paced(&mut self, ctx: &mut Ctx<'_>, bits: u64) {
+        let key = SubscriptionKey::from_bits(bits);
+        if let Some(sub) = self.store.get_mut(key) {
+            sub.paced = TimerKey::NONE;
             self.mark(ctx, key);
         }
     }
@@ -281,7 +405,8 @@ impl Events {
         while let Some(key) = self.queue.pop_front() {
             let Some(sub) = self.store.get(key) else { continue };
             let resource = self.store.name(sub.resource).into();
-            return Some(Due { key, package: sub.package, resource, standing: sub.standing });
+            let Subscription { package, standing, version, .. } = *sub;
+            return Some(Due { key, package, resource, standing, version });
         }
         ctx.timers.disarm(core::mem::take(&mut self.pump));
         self.queue.shrink_to(1024);
@@ -299,10 +424,13 @@ impl Events {
         ctx: &mut Ctx<'_>,
         txn: &mut Transactions,
         key: SubscriptionKey,
-        body: Option<&Body<'_>>,
+        body: Option<&[u8]>,
     ) {
         let Some(sub) = self.store.get_mut(key) else { return };
         sub.due = false;
+        sub.told = ctx.now;
+        sub.version += u32::from(body.is_some());
+        ctx.timers.disarm(core::mem::take(&mut sub.paced));
         let left = sub.expires_at.since(ctx.now);
         let end = sub.end.or(left.is_zero().then_some(End::Timeout));
         let mut arena = ctx.out.lend();
@@ -322,7 +450,7 @@ impl Events {
             }
         });
         if let Some(body) = body {
-            writer.body(body.kind.as_bytes(), body.bytes);
+            writer.body(sub.package.kind().as_bytes(), body);
         }
         let payload = writer.finish();
         ctx.out.restore(arena);
@@ -382,7 +510,7 @@ impl Events {
     }
 
     /// Resources that lost their last watcher since the last call.
-    pub(crate) fn take_unwatched(&mut self) -> Vec<Box<str>> {
+    pub(crate) fn take_unwatched(&mut self) -> Vec<(Package, Box<str>)> {
         core::mem::take(&mut self.unwatched)
     }
 
@@ -412,8 +540,18 @@ impl Events {
     fn remove(&mut self, ctx: &mut Ctx<'_>, key: SubscriptionKey) {
         if let Some((sub, unwatched)) = self.store.remove(&self.hash, key) {
             ctx.timers.disarm(sub.timer);
+            ctx.timers.disarm(sub.paced);
             ctx.stats.count(Counter::Unsubscribed);
-            self.unwatched.extend(unwatched);
+            match unwatched {
+                Some(name) => {
+                    self.note_watchers(sub.package, &name);
+                    self.unwatched.push((sub.package, name));
+                }
+                None => {
+                    let name: Box<str> = self.store.name(sub.resource).into();
+                    self.note_watchers(sub.package, &name);
+                }
+            }
         }
     }
 }

@@ -13,6 +13,8 @@
 mod publish;
 mod watch;
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 
 use crate::base::ids::IdKind;
@@ -24,7 +26,6 @@ use crate::documents::pidf::{Basic, Note, Pidf, PresenceState};
 use crate::door::{PresenceDevice, PresenceSource, PresenceView};
 
 pub(crate) use publish::Published;
-pub(crate) use watch::standing;
 
 use publish::{Publication, PublicationKey};
 
@@ -54,6 +55,8 @@ pub(crate) struct Presence {
     presentities: Slab<Presentity>,
     publications: Slab<Publication>,
     by_aor: Index<PresentityKey>,
+    /// What presentities decided about watchers: by both names.
+    decisions: BTreeMap<(Box<str>, Box<str>), bool>,
     /// Ids of tuples and persons are keyed by the seed.
     ids: Ids,
 }
@@ -66,6 +69,7 @@ impl Presence {
             presentities: Slab::new(),
             publications: Slab::new(),
             by_aor: Index::new(),
+            decisions: BTreeMap::new(),
             ids: ids.clone(),
         }
     }

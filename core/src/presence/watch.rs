@@ -1,15 +1,43 @@
-//! Who may see what of whom (DECISIONS 1 and 4): rules first, in their order, then the policy.
+//! Who may see what of whom (DECISIONS 1 and 4): what was decided, then rules in their order, then the policy.
 
-use crate::config::{PresenceConfig, WatchAction, WatchPolicy};
+use super::Presence;
+use crate::config::{Limits, PresenceConfig, WatchAction, WatchPolicy};
 use crate::door::Identity;
 use crate::events::Standing;
 
-/// What a watcher may be told of a presentity. Nobody learns from it that he is refused.
-pub(crate) fn standing(config: &PresenceConfig, who: &Identity, watcher: &str, presentity: &str) -> Standing {
-    // Not `owns`: where nobody is asked to prove who he is, the rules still say who sees whom.
-    if watcher == presentity || who.aors.iter().any(|own| **own == *presentity) {
-        return Standing::Active;
+impl Presence {
+    /// What a watcher may be told of a presentity. Nobody learns from it that he is refused.
+    pub(crate) fn standing(
+        &self,
+        config: &PresenceConfig,
+        who: &Identity,
+        watcher: &str,
+        presentity: &str,
+    ) -> Standing {
+        // Not `owns`: where nobody is asked to prove who he is, the rules still say who sees whom.
+        if watcher == presentity || who.aors.iter().any(|own| **own == *presentity) {
+            return Standing::Active;
+        }
+        let decided = self.decisions.get(&(presentity.into(), watcher.into()));
+        match decided {
+            Some(true) => Standing::Active,
+            Some(false) => Standing::Blocked,
+            None => by_rule(config, watcher, presentity),
+        }
     }
+
+    /// Remembers what a presentity decided about a watcher. False if there is no room.
+    pub(crate) fn decide(&mut self, limits: &Limits, presentity: &str, watcher: &str, allow: bool) -> bool {
+        let pair = (presentity.into(), watcher.into());
+        if self.decisions.len() >= limits.watch_decisions && !self.decisions.contains_key(&pair) {
+            return false;
+        }
+        self.decisions.insert(pair, allow);
+        true
+    }
+}
+
+fn by_rule(config: &PresenceConfig, watcher: &str, presentity: &str) -> Standing {
     let rule = config
         .rules
         .iter()
@@ -70,6 +98,7 @@ mod tests {
             ],
             ..PresenceConfig::default()
         };
+        let mut room = Presence::new(&crate::base::Ids::new(&[1; 32]));
         for (watcher, presentity, expected) in [
             ("bob@a.example", "boss@a.example", Standing::Active),
             ("carol@a.example", "boss@a.example", Standing::Pending),
@@ -80,11 +109,21 @@ mod tests {
             ("carol@a.example", "bob@a.example", Standing::Active),
         ] {
             assert_eq!(
-                standing(&config, &who(&[watcher]), watcher, presentity),
+                room.standing(&config, &who(&[watcher]), watcher, presentity),
                 expected,
                 "{watcher} {presentity}"
             );
         }
+        // What was decided goes before the rules.
+        let carol = |room: &Presence| {
+            room.standing(&config, &who(&["carol@a.example"]), "carol@a.example", "boss@a.example")
+        };
+        assert!(room.decide(&Limits::default(), "boss@a.example", "carol@a.example", true));
+        assert_eq!(carol(&room), Standing::Active);
+        assert!(room.decide(&Limits::default(), "boss@a.example", "carol@a.example", false));
+        assert_eq!(carol(&room), Standing::Blocked);
+        let full = Limits { watch_decisions: 1, ..Limits::default() };
+        assert!(!room.decide(&full, "boss@a.example", "dan@a.example", true));
     }
 
     #[test]
@@ -99,7 +138,8 @@ mod tests {
             ("ann@b.example", Standing::Blocked),
             ("", Standing::Blocked),
         ] {
-            assert_eq!(standing(&config, &nobody, watcher, "bob@a.example"), expected, "{watcher}");
+            let room = Presence::new(&crate::base::Ids::new(&[1; 32]));
+            assert_eq!(room.standing(&config, &nobody, watcher, "bob@a.example"), expected, "{watcher}");
         }
     }
 }

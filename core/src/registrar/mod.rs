@@ -125,6 +125,7 @@ impl Registrar {
             instance: text(binding.instance()),
             q: (binding.q != binding::NO_Q).then_some(binding.q),
             since: binding.since,
+            expires_at: binding.expires_at,
             reachable: self.sockets.is_reachable(ctx, binding),
             source: binding.received(),
         };

@@ -1,7 +1,7 @@
 //! Presence through the engine's doors: SUBSCRIBE, PUBLISH and NOTIFY, byte for byte.
 
 use super::*;
-use crate::config::{EventsConfig, PresenceConfig};
+use crate::config::{EventsConfig, PresenceConfig, WatchAction, WatchRule};
 use crate::door::{OwnPresence, PresenceSource, PresenceState};
 
 const BODY: &str = "<?xml version=\"1.0\"?><presence xmlns=\"urn:ietf:params:xml:ns:pidf\" \
@@ -110,8 +110,8 @@ fn a_subscription_is_answered_and_notified_and_a_publication_is_told() {
 
 #[test]
 fn what_cannot_be_subscribed_to_is_refused_with_what_the_rfc_demands() {
-    for (more, status, with) in [
-        ("", 489, "Allow-Events: presence"),
+    for (more, expected, with) in [
+        ("", 489, "Allow-Events: presence, presence.winfo, reg"),
         ("Event: dialog-of-mine\r\n", 489, "Allow-Events: presence"),
         ("Event: presence;=x\r\n", 400, ""),
         ("Event: presence\r\nAccept: application/xpidf+xml\r\n", 406, ""),
@@ -121,14 +121,14 @@ fn what_cannot_be_subscribed_to_is_refused_with_what_the_rfc_demands() {
     ] {
         let mut host = Host::new(presence());
         let commands = host.udp(&subscribe(1, "", more));
-        assert_eq!(super::status(&commands), Some(status), "{more}");
+        assert_eq!(status(&commands), Some(expected), "{more}");
         assert!(sent(&commands)[0].contains(with), "{more}: {}", sent(&commands)[0]);
-        assert_eq!(host.engine.sizes().subscriptions, usize::from(status == 200), "{more}");
+        assert_eq!(host.engine.sizes().subscriptions, usize::from(expected == 200), "{more}");
     }
     let mut host = Host::new(presence());
     let without_contact = about_bob("SUBSCRIBE", 1, "", "Event: presence\r\n", "");
-    assert_eq!(super::status(&host.udp(&without_contact)), Some(400));
-    assert_eq!(super::status(&host.udp(&subscribe(2, "0123", "Event: presence\r\n"))), Some(481));
+    assert_eq!(status(&host.udp(&without_contact)), Some(400));
+    assert_eq!(status(&host.udp(&subscribe(2, "0123", "Event: presence\r\n"))), Some(481));
 }
 
 #[test]
@@ -137,7 +137,7 @@ fn what_cannot_be_published_is_refused_in_the_order_of_the_rfc() {
     let bad = BODY.replace("</presence>", "");
     let bomb = BODY.replace("<?xml version=\"1.0\"?>", "<!DOCTYPE x [<!ENTITY a \"b\">]>");
     let large = BODY.replace("here", &"x".repeat(20_000));
-    for (more, body, status, with) in [
+    for (more, body, expected, with) in [
         ("", "", 400, "Missing Body"),
         ("SIP-If-Match: nonsense\r\n", BODY, 412, ""),
         ("SIP-If-Match: 00123456789abcdef\r\nExpires: 5\r\n", BODY, 412, ""),
@@ -151,20 +151,20 @@ fn what_cannot_be_published_is_refused_in_the_order_of_the_rfc() {
     ] {
         let mut host = Host::new(presence());
         let commands = host.udp(&publish(1, more, body));
-        assert_eq!(super::status(&commands), Some(status), "{more}{}", sent(&commands)[0]);
+        assert_eq!(status(&commands), Some(expected), "{more}{}", sent(&commands)[0]);
         assert!(sent(&commands)[0].contains(with), "{more}: {}", sent(&commands)[0]);
     }
     let mut host = Host::new(presence());
     let text = about_bob("PUBLISH", 1, "", "Event: presence\r\n", "x").escape_ascii().to_string();
     let wrong_type = text.replace("application/pidf+xml", "text/plain").replace("\\r\\n", "\r\n");
     let commands = host.udp(wrong_type.as_bytes());
-    assert_eq!(super::status(&commands), Some(415));
+    assert_eq!(status(&commands), Some(415));
     assert!(sent(&commands)[0].contains("Accept: application/pidf+xml"));
-    assert_eq!(super::status(&host.udp(&about_bob("PUBLISH", 2, "", "Event: reg\r\n", BODY))), Some(489));
+    assert_eq!(status(&host.udp(&about_bob("PUBLISH", 2, "", "Event: reg\r\n", BODY))), Some(489));
     // RFC 3903 s6 step 1 comes before all of them.
     let elsewhere = String::from_utf8_lossy(&publish(3, "", ""))
         .replace("PUBLISH sip:bob@example.com", "PUBLISH sip:bob@else.com");
-    assert_eq!(super::status(&host.udp(elsewhere.as_bytes())), Some(404));
+    assert_eq!(status(&host.udp(elsewhere.as_bytes())), Some(404));
 }
 
 #[test]
@@ -179,10 +179,10 @@ fn an_entity_tag_is_fresh_each_time_and_the_old_one_is_void() {
     etags.push(etag(&commands));
     assert_ne!(etags[0], etags[1]);
     let stale = host.udp(&publish(3, &format!("SIP-If-Match: {}\r\n", etags[0]), BODY));
-    assert_eq!(super::status(&stale), Some(412));
+    assert_eq!(status(&stale), Some(412));
     assert_eq!(host.engine.sizes().publications, 1);
     let gone = host.udp(&publish(4, &format!("SIP-If-Match: {}\r\nExpires: 0\r\n", etags[1]), ""));
-    assert_eq!(super::status(&gone), Some(200));
+    assert_eq!(status(&gone), Some(200));
     assert_eq!(host.engine.sizes().publications, 0);
 }
 
@@ -253,14 +253,14 @@ fn a_refresh_prolongs_and_the_end_is_told() {
     let (mut host, tag) = watched(presence());
     host.wait(Duration::from_secs(500));
     let commands = host.udp(&subscribe(2, &tag, "Event: presence\r\nExpires: 600\r\n"));
-    assert_eq!(super::status(&commands), Some(200));
+    assert_eq!(status(&commands), Some(200));
     assert!(sent(&commands)[1].contains("Subscription-State: active;expires=600"));
     answer(&mut host, &commands, "200 OK");
     // RFC 3261 s12.2.2: out of order.
     let old = host.udp(&subscribe(1, &tag, "Event: presence\r\n"));
-    assert_eq!(super::status(&old), Some(500));
+    assert_eq!(status(&old), Some(500));
     let other = host.udp(&subscribe(3, &tag, "Event: presence;id=other\r\n"));
-    assert_eq!(super::status(&other), Some(481));
+    assert_eq!(status(&other), Some(481));
     let commands = host.udp(&subscribe(4, &tag, "Event: presence\r\nExpires: 0\r\n"));
     assert!(sent(&commands)[1].contains("Subscription-State: terminated;reason=timeout"));
     assert!(sent(&commands)[1].contains("<presence"), "the last state goes with it");
@@ -299,7 +299,7 @@ fn draining_ends_subscriptions_and_takes_no_new_ones() {
     assert!(told[0].contains("Subscription-State: terminated;reason=probation;retry-after="), "{}", told[0]);
     assert!(!told[0].contains("terminated;reason=timeout"));
     let refused = host.udp(&subscribe(9, "", "Event: presence\r\n"));
-    assert_eq!(super::status(&refused), Some(503));
+    assert_eq!(status(&refused), Some(503));
     let end = host.wait(Duration::from_secs(10));
     assert!(end.iter().any(|c| matches!(c, Command::Tell(Event::Drained))));
 }
@@ -346,4 +346,81 @@ fn ten_thousand_watchers_are_notified_some_at_a_time() {
         told += sent(&host.input(Input::Timeout)).len();
     }
     assert_eq!(told, 10_000);
+}
+
+#[test]
+fn a_pending_watcher_is_told_nothing_until_it_is_decided_and_the_owner_sees_who_waits() {
+    let mut config = presence();
+    let rule =
+        WatchRule { presentity: "bob@example.com".into(), watcher: "*".into(), action: WatchAction::Confirm };
+    config.presence = Some(PresenceConfig { rules: vec![rule], ..PresenceConfig::default() });
+    // Whoever proves nothing owns everything: let alice prove who she is.
+    config.policies.subscribe = AuthPolicy::Any;
+    config.trusted.clear();
+    config.digest.allow_no_qop = true;
+    let mut host = Host::new(config);
+    let watch = |cseq: u32, event: &str, user: &str, password: &str, host: &mut Host| {
+        let plain = String::from_utf8(subscribe(cseq, "", &format!("Event: {event}\r\n"))).expect("text");
+        let plain = plain.replace("alice", user).replace("SUBSCRIBE@", &format!("{user}{event}@"));
+        let plain = plain.replace("z9hG4bK", &format!("z9hG4bK{user}{event}"));
+        let challenge = sent(&host.udp(plain.as_bytes())).remove(0);
+        let field = |name: &str| {
+            let from = challenge.find(&format!("{name}=\"")).expect("a field") + name.len() + 2;
+            challenge[from..].split('"').next().expect("an end").to_owned()
+        };
+        let (realm, nonce) = (field("realm"), field("nonce"));
+        let hex = |text: String| {
+            let hash = crate::base::hash::digest(crate::config::DigestAlgorithm::Sha256, &[text.as_bytes()]);
+            hash.iter().map(|b| format!("{b:02x}")).collect::<String>()
+        };
+        let ha1 = hex(format!("{user}:{realm}:{password}"));
+        let ha2 = hex("SUBSCRIBE:sip:bob@example.com".into());
+        let response = hex(format!("{ha1}:{nonce}:00000001:cn:auth:{ha2}"));
+        let authorization = format!(
+            "Authorization: Digest username=\"{user}\", realm=\"{realm}\", nonce=\"{nonce}\", \
+             uri=\"sip:bob@example.com\", response=\"{response}\", algorithm=SHA-256, qop=auth, \
+             cnonce=\"cn\", nc=00000001\r\nContact:"
+        );
+        let again = plain.replacen("Contact:", &authorization, 1);
+        let again = again.replace(&format!("CSeq: {cseq} "), &format!("CSeq: {} ", cseq + 1));
+        host.udp(again.replace("branch=z9hG4bK", "branch=z9hG4bKb").as_bytes())
+    };
+    let commands = watch(1, "presence", "alice", "wonderland", &mut host);
+    assert!(sent(&commands)[1].contains("Subscription-State: pending;expires="), "{}", sent(&commands)[1]);
+    assert!(!sent(&commands)[1].contains("<presence"));
+    answer(&mut host, &commands, "200 OK");
+    // Only bob sees who watches him.
+    assert_eq!(status(&watch(1, "presence.winfo", "alice", "wonderland", &mut host)), Some(403));
+    let commands = watch(1, "presence.winfo", "bob", "zanzibar", &mut host);
+    assert!(sent(&commands)[1].contains("status=\"pending\""), "{}", sent(&commands)[1]);
+    answer(&mut host, &commands, "200 OK");
+    host.wait(Duration::from_secs(6));
+    let decide = Request::DecideWatcher {
+        aor: "bob@example.com".into(),
+        watcher: "alice@example.com".into(),
+        allow: true,
+    };
+    let commands = host.input(Input::Host { reply: None, request: decide });
+    let told = sent(&commands);
+    assert_eq!(told.len(), 2, "the watcher and the owner: {told:#?}");
+    assert!(told[0].contains("Subscription-State: active;expires=") && told[0].contains("<presence"));
+    assert!(told[1].contains("status=\"active\"") && told[1].contains("version=\"1\""), "{}", told[1]);
+}
+
+#[test]
+fn registrations_are_told_to_their_owner() {
+    let mut host = Host::new(presence());
+    let commands = host.udp(&subscribe(1, "", "Event: reg\r\n"));
+    let mut told = sent(&commands).split_off(1);
+    answer(&mut host, &commands, "200 OK");
+    let contact = "Contact: <sip:bob@192.0.2.9:5060>;expires=60;q=0.5\r\n";
+    let commands = host.udp(&request("REGISTER", "sip:example.com", 1, contact));
+    assert_eq!(sent(&commands).len(), 1, "within five seconds of the last NOTIFY");
+    let commands = host.wait(Duration::from_secs(5));
+    told.extend(sent(&commands));
+    answer(&mut host, &commands, "200 OK");
+    let commands = host.wait(Duration::from_millis(55_400));
+    told.extend(sent(&commands));
+    answer(&mut host, &commands, "200 OK");
+    insta::assert_snapshot!(told.join("\n").replace('\r', ""));
 }
