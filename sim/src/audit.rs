@@ -1,6 +1,7 @@
 //! The audit: rules that cite an RFC, checked over everything the engine sends in every simulated run. A story is
 //! written for what it tells; conformance comes with it.
 
+mod notifier;
 mod rules;
 
 use std::collections::BTreeMap;
@@ -12,6 +13,7 @@ use crate::Time;
 use crate::message::Sip;
 use crate::phone::{T1, T2};
 
+use notifier::Notifier;
 pub use rules::{RULES, Rule};
 
 /// A rule that was broken.
@@ -82,6 +84,7 @@ pub struct Audit {
     pub checked: u64,
     asked: BTreeMap<String, Asked>,
     sent: BTreeMap<String, (Time, u32, bool)>,
+    notifier: Notifier,
     unreadable: u64,
     last_sweep: Time,
 }
@@ -124,6 +127,7 @@ impl Audit {
             checked: 0,
             asked: BTreeMap::new(),
             sent: BTreeMap::new(),
+            notifier: Notifier::default(),
             unreadable: 0,
             last_sweep: Time::ZERO,
         }
@@ -139,6 +143,7 @@ impl Audit {
         if !message.is_request() {
             if let Some((_, _, answered)) = self.sent.get_mut(&key(&message, message.method())) {
                 *answered = true;
+                self.notifier.heard(&message);
             }
             return;
         }
@@ -208,6 +213,9 @@ impl Audit {
             return;
         }
         let Some(asked) = self.asked.get_mut(key) else { return };
+        if asked.finals.is_empty() {
+            self.findings.extend(self.notifier.answered(at, asked, message));
+        }
         asked.finals.push((at, status, message.header("To").unwrap_or_default().to_owned()));
         let (copies, finals) = (asked.copies, asked.finals.clone());
         let invite = asked.message.method() == "INVITE";
@@ -251,6 +259,9 @@ impl Audit {
             }
         }
         let (last, times, answered) = *self.sent.entry(key(m, m.method())).or_insert((at, 0, false));
+        if times == 0 && m.method() == "NOTIFY" {
+            self.findings.extend(self.notifier.notifies(at, m));
+        }
         if times > 0 && m.method() != "ACK" {
             // RFC 3261 s17.1.2.2: the n-th repetition comes T1 * 2^n after the one before, at most T2.
             let least = T1.saturating_mul(1 << (times - 1).min(8)).min(T2);
@@ -288,6 +299,7 @@ impl Audit {
         self.last_sweep = now;
         self.asked.retain(|_, a| now.since(a.at) < OLD);
         self.sent.retain(|_, (at, _, _)| now.since(*at) < OLD);
+        self.notifier.sweep(now, OLD);
     }
 }
 

@@ -32,12 +32,13 @@ pub struct Ladder<'t> {
     start: Time,
     headers: Vec<&'t str>,
     whole: bool,
+    bodies: bool,
 }
 
 impl<'t> Ladder<'t> {
     /// Draws this tape, with times counted from `start`.
     pub fn new(tape: &'t Tape, start: Time) -> Ladder<'t> {
-        Ladder { tape, start, headers: USUAL.to_vec(), whole: false }
+        Ladder { tape, start, headers: USUAL.to_vec(), whole: false, bodies: false }
     }
 
     /// Shows these header fields beside the usual ones.
@@ -55,6 +56,12 @@ impl<'t> Ladder<'t> {
     /// Shows messages from the server whole.
     pub fn whole(mut self) -> Ladder<'t> {
         self.whole = true;
+        self
+    }
+
+    /// Shows bodies too.
+    pub fn bodies(mut self) -> Ladder<'t> {
+        self.bodies = true;
         self
     }
 
@@ -99,6 +106,11 @@ impl<'t> Ladder<'t> {
         for (name, value) in &m.headers {
             if self.headers.iter().any(|h| h.eq_ignore_ascii_case(name)) {
                 writeln!(f, "{indent}{name}: {}", printable(value))?;
+            }
+        }
+        if self.bodies {
+            for line in String::from_utf8_lossy(&m.body).lines() {
+                writeln!(f, "{indent}| {}", printable(line))?;
             }
         }
         Ok(())

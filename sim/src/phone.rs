@@ -1,20 +1,26 @@
 //! A scripted phone: the client side of REGISTER and OPTIONS (RFC 3261 s8.1, s10.2, s17.1.2), Digest and Bearer
-//! (RFC 7616, RFC 8898), keep-alives (RFC 5626), itself without I/O. It shares no code with the engine.
+//! (RFC 7616, RFC 8898), keep-alives (RFC 5626), watching and publishing (RFC 6665, RFC 3903), itself without I/O. It
+//! shares no code with the engine.
 
+mod auth;
+pub mod publisher;
 mod registration;
 mod transaction;
+pub mod watcher;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::Time;
-use crate::digest::{self, Answer, Challenge};
+use crate::digest::Challenge;
 use crate::message::{Sip, uri_of};
 use crate::rng::Rng;
 
+use publisher::Publication;
 pub use registration::{Registration, State};
 use transaction::{Finished, Transaction};
+use watcher::{Say, Watch};
 
 /// How a phone reaches the server.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -125,6 +131,8 @@ pub struct Phone {
     pub user: String,
     /// Domain of the AoR and of the Request-URI.
     pub domain: String,
+    /// Login name where it is another one.
+    pub login: Option<String>,
     /// Password.
     pub password: String,
     /// What kind of phone it is; may be changed in the middle of a story.
@@ -144,6 +152,10 @@ pub struct Phone {
     /// The address a STUN answer told it.
     pub mapped: Option<SocketAddr>,
     registration: Registration,
+    watches: Vec<Watch>,
+    publications: Vec<Publication>,
+    /// What was said to requests, by branch: a repeated request gets the same (RFC 3261 s17.2.2).
+    said: BTreeMap<String, (Time, Option<Vec<u8>>)>,
     transactions: Vec<Transaction>,
     challenge: Option<Challenge>,
     nc: u32,
@@ -168,6 +180,7 @@ impl Phone {
             name: name.into(),
             user: user.into(),
             domain: domain.into(),
+            login: None,
             password: password.into(),
             habits: Habits::default(),
             addr,
@@ -178,6 +191,9 @@ impl Phone {
             strays: 0,
             mapped: None,
             registration,
+            watches: Vec::new(),
+            publications: Vec::new(),
+            said: BTreeMap::new(),
             transactions: Vec::new(),
             challenge: None,
             nc: 0,
@@ -258,6 +274,8 @@ impl Phone {
         self.stopped = true;
         self.transactions.clear();
         self.registration.stop();
+        self.watches.iter_mut().for_each(Watch::stop);
+        self.publications.iter_mut().for_each(Publication::stop);
         self.next_keepalive = None;
     }
 
@@ -269,6 +287,9 @@ impl Phone {
         self.challenge = None;
         self.nc = 0;
         self.registration = Registration::new(&mut self.rng, addr);
+        self.watches.clear();
+        self.publications.clear();
+        self.said.clear();
     }
 
     /// Bytes to send, oldest first.
@@ -279,7 +300,10 @@ impl Phone {
     /// When it wants to be woken.
     pub fn deadline(&self) -> Option<Time> {
         let transactions = self.transactions.iter().filter_map(Transaction::deadline);
-        transactions.chain(self.registration.wake_at()).chain(self.next_keepalive).min()
+        let watches = self.watches.iter().filter_map(Watch::deadline);
+        let publications = self.publications.iter().filter_map(|p| p.wake_at);
+        let own = watches.chain(publications).chain(self.next_keepalive);
+        transactions.chain(self.registration.wake_at()).chain(own).min()
     }
 
     /// Runs what is due.
@@ -298,6 +322,8 @@ impl Phone {
         if self.registration.is_due(now) {
             self.send_register(now);
         }
+        (0..self.watches.len()).for_each(|watch| self.wake_watch(now, watch));
+        (0..self.publications.len()).for_each(|publication| self.wake_publication(now, publication));
         if self.next_keepalive.is_some_and(|at| at <= now) {
             self.out.push_back(b"\r\n\r\n".to_vec());
             self.next_keepalive = Some(now + self.habits.keepalive);
@@ -312,7 +338,7 @@ impl Phone {
             [0x01, 0x01, ..] => self.mapped = stun_mapped(bytes),
             _ if self.stopped => {}
             _ => match Sip::read(bytes) {
-                Ok(m) if m.is_request() => self.answer_request(&m),
+                Ok(m) if m.is_request() => self.answer_request(now, &m),
                 Ok(m) => self.receive_response(now, m),
                 Err(flaw) => self.flaws.push(flaw.to_string()),
             },
@@ -333,6 +359,11 @@ impl Phone {
         {
             let wait = self.habits.retry;
             self.registration.wake_after(now, wait);
+        }
+        // The notifier cannot reach it any more: it learns the new way by a refresh.
+        if !self.stopped && !self.habits.retry.is_zero() {
+            let at = now + self.habits.retry;
+            self.watches.iter_mut().filter(|w| w.is_live(now)).for_each(|w| w.wake_at = Some(at));
         }
     }
 
@@ -409,18 +440,52 @@ impl Phone {
     fn finish(&mut self, now: Time, t: &Transaction, status: u16, message: Option<Sip>) {
         self.finals.push(Final { at: now, method: t.method.clone(), status, message: message.clone() });
         if t.method == "REGISTER" && self.registration.branch == t.branch {
-            self.register_answered(now, status, message.as_ref());
+            return self.register_answered(now, status, message.as_ref());
+        }
+        if let Some(watch) = self.watches.iter().position(|w| w.branch == t.branch) {
+            return self.subscribe_answered(now, watch, status, message.as_ref());
+        }
+        if let Some(publication) = self.publications.iter().position(|p| p.branch == t.branch) {
+            self.publish_answered(now, publication, status, message.as_ref());
         }
     }
 
-    // Requests to a phone: OPTIONS is answered, nothing else is known here (RFC 3261 s8.2.1, s11.2).
-    fn answer_request(&mut self, m: &Sip) {
+    // Requests to a phone: OPTIONS is answered, NOTIFY goes to its subscription, nothing else is known here (RFC 3261
+    // s8.2.1, s11.2).
+    fn answer_request(&mut self, now: Time, m: &Sip) {
         if m.method() == "ACK" {
             return;
         }
-        let status =
-            if m.method() == "OPTIONS" { "SIP/2.0 200 OK" } else { "SIP/2.0 405 Method Not Allowed" };
-        let mut answer = Sip::new(status);
+        let branch = m.via().map(|v| v.branch().to_owned()).unwrap_or_default();
+        self.said.retain(|_, (at, _)| now.since(*at) < 64 * T1);
+        if let Some((_, before)) = self.said.get(&branch) {
+            self.out.extend(before.clone());
+            return;
+        }
+        let say = match m.method() {
+            "OPTIONS" => Say::Status(200),
+            "NOTIFY" => self.notified(now, m),
+            _ => Say::Status(405),
+        };
+        let bytes = match say {
+            Say::Status(status) => Some(self.answer_to(m, status)),
+            Say::Nothing => None,
+        };
+        self.out.extend(bytes.clone());
+        if !self.habits.via.is_stream() {
+            self.said.insert(branch, (now, bytes));
+        }
+    }
+
+    fn answer_to(&mut self, m: &Sip, status: u16) -> Vec<u8> {
+        let phrase = match status {
+            200 => "OK",
+            405 => "Method Not Allowed",
+            481 => "Subscription Does Not Exist",
+            500 => "Server Internal Error",
+            _ => "Said So",
+        };
+        let mut answer = Sip::new(format!("SIP/2.0 {status} {phrase}"));
         for (name, value) in &m.headers {
             if ["Via", "From", "Call-ID", "CSeq"].iter().any(|n| name.eq_ignore_ascii_case(n)) {
                 answer.push(name, value.as_str());
@@ -428,26 +493,10 @@ impl Phone {
         }
         let to = m.header("To").unwrap_or_default();
         let tag = if to.contains(";tag=") { String::new() } else { format!(";tag={}", self.rng.word()) };
-        answer.push("To", format!("{to}{tag}")).push("Allow", "OPTIONS");
-        self.out.push_back(answer.write());
-    }
-
-    fn credentials(&mut self, method: &str, uri: &str, body: &[u8]) -> Option<String> {
-        let challenge = self.challenge.clone()?;
-        self.nc += 1;
-        let cnonce = self.rng.word();
-        let answer = Answer {
-            username: &self.user,
-            password: &self.password,
-            method,
-            uri,
-            body,
-            nc: self.nc,
-            cnonce: &cnonce,
-            integrity: self.habits.integrity,
-            hide_name: self.habits.hide_name,
-        };
-        Some(digest::authorization(&challenge, &answer))
+        answer.push("To", format!("{to}{tag}"));
+        let allow = if self.watches.is_empty() { "OPTIONS" } else { "OPTIONS, NOTIFY" };
+        answer.push("Allow", allow);
+        answer.write()
     }
 }
 

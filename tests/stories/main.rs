@@ -6,6 +6,7 @@ mod crowd;
 mod explore;
 mod hostile;
 mod network;
+mod presence;
 mod pure;
 mod registration;
 mod server;

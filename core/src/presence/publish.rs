@@ -59,9 +59,15 @@ impl Presence {
         aor: &str,
     ) -> Result<Published, Refusal> {
         // RFC 3903 s6 step 3: one entity tag at most, and it must be known.
-        let known = match msg.header(Header::SipIfMatch) {
-            None => None,
-            Some(etag) => Some(self.with_etag(aor, etag).ok_or(PRECONDITION_FAILED)?),
+        let mut etags = msg.headers(Header::SipIfMatch);
+        let known = match (etags.next(), etags.next()) {
+            (None, _) => None,
+            (Some(etag), None) if !etag.contains(&b',') => {
+                Some(self.with_etag(aor, etag).ok_or(PRECONDITION_FAILED)?)
+            }
+            (Some(_), _) => {
+                return Err(Refusal::because(Status::BAD_REQUEST, "More Than One Entity Tag"));
+            }
         };
         // Step 4.
         let asked = msg.expires().unwrap_or(config.publish_default_expires);

@@ -57,6 +57,11 @@ rules! {
     outbound_asked "RFC 5626 s6" "outbound is required only of who supports it",
     gruu_asked "RFC 5627 s5.3" "GRUUs go to who supports them",
     path_asked "RFC 3327 s5.3" "Path goes to who supports it",
+    never_accepted "RFC 6665 s8.3.1" "SUBSCRIBE is answered 200, never 202",
+    subscribed_is_whole "RFC 6665 s4.2.1.1" "a 2xx to SUBSCRIBE has Expires, no longer than asked, and Contact",
+    published_is_whole "RFC 3903 s6" "a 2xx to PUBLISH has one SIP-ETag, and Expires no longer than asked",
+    allows_events "RFC 6665 s8.3.2" "489 carries Allow-Events",
+    condition_asked "RFC 3903 s11.2.1" "412 answers a condition",
 }
 
 fn squeeze(text: &str) -> String {
@@ -213,7 +218,13 @@ fn min_expires(c: &Case<'_>) -> Option<String> {
     let brief = asked_expiries(c)
         .iter()
         .any(|(_, e)| e.is_some_and(|e| e > 0 && e < 3600 && least.is_some_and(|l| e < l)));
-    (least.is_none() || is_register(c) && !brief).then(|| format!("Min-Expires {least:?}"))
+    let asked: Option<u64> = c.asked.message.header("Expires").and_then(|v| v.parse().ok());
+    let brief = match is_register(c) {
+        true => brief,
+        // RFC 6665 s4.2.1.1, RFC 3903 s6.
+        false => asked.is_some_and(|e| e > 0 && e < 3600 && least.is_some_and(|l| e < l)),
+    };
+    (least.is_none() || !brief).then(|| format!("Min-Expires {least:?}"))
 }
 
 fn no_6xx(c: &Case<'_>) -> Option<String> {
@@ -324,6 +335,44 @@ fn gruu_asked(c: &Case<'_>) -> Option<String> {
 fn path_asked(c: &Case<'_>) -> Option<String> {
     (c.response.header("Path").is_some() && !c.asked.message.lists("Supported", "path"))
         .then(|| "Path".to_owned())
+}
+
+fn is_2xx_to(c: &Case<'_>, method: &str) -> bool {
+    c.asked.message.method() == method && c.response.status().is_some_and(|s| (200..300).contains(&s))
+}
+
+/// Expires of the response is missing, or more than asked.
+fn too_long(c: &Case<'_>) -> bool {
+    let number = |m: &crate::message::Sip| m.header("Expires").and_then(|v| v.parse::<u64>().ok());
+    let (asked, granted) = (number(&c.asked.message), number(c.response));
+    granted.is_none_or(|granted| asked.is_some_and(|asked| granted > asked))
+}
+
+fn never_accepted(c: &Case<'_>) -> Option<String> {
+    (c.response.status() == Some(202)).then(|| "a 202".to_owned())
+}
+
+fn subscribed_is_whole(c: &Case<'_>) -> Option<String> {
+    let whole = !too_long(c) && c.response.values("Contact").len() == 1;
+    (is_2xx_to(c, "SUBSCRIBE") && !whole).then(|| {
+        format!("Expires {:?}, Contact {:?}", c.response.header("Expires"), c.response.header("Contact"))
+    })
+}
+
+fn published_is_whole(c: &Case<'_>) -> Option<String> {
+    let whole = !too_long(c) && c.response.lines("SIP-ETag").len() == 1;
+    (is_2xx_to(c, "PUBLISH") && !whole).then(|| {
+        format!("Expires {:?}, SIP-ETag {:?}", c.response.header("Expires"), c.response.lines("SIP-ETag"))
+    })
+}
+
+fn allows_events(c: &Case<'_>) -> Option<String> {
+    needs(c, 489, "Allow-Events")
+}
+
+fn condition_asked(c: &Case<'_>) -> Option<String> {
+    let asked = c.asked.message.header("SIP-If-Match").is_some();
+    (c.response.status() == Some(412) && !asked).then(|| "no SIP-If-Match".to_owned())
 }
 
 #[cfg(test)]

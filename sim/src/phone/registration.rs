@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use super::{Phone, is_for};
 use crate::Time;
-use crate::digest::{self, Challenge};
 use crate::message::{Sip, param};
 use crate::rng::Rng;
 
@@ -145,13 +144,8 @@ impl Phone {
         for (name, value) in &self.habits.headers {
             m.push(name, value.as_str());
         }
-        if self.habits.preemptive || self.registration.tries > 0 {
-            if let Some(token) = &self.habits.token {
-                m.push("Authorization", format!("Bearer {token}"));
-            } else if let Some(value) = self.credentials("REGISTER", &uri, b"") {
-                m.push("Authorization", value);
-            }
-        }
+        let tries = self.registration.tries;
+        self.add_credentials(&mut m, "REGISTER", &uri, tries);
         self.registration.state = State::Trying;
         self.registration.branch = self.start(now, "REGISTER", &m);
     }
@@ -171,7 +165,10 @@ impl Phone {
         self.registration.tries += 1;
         match (status, m) {
             (200, Some(m)) => self.registered(now, m),
-            (401, Some(m)) => self.challenged(now, m),
+            (401, Some(m)) => match self.take_challenge(m, self.registration.tries) {
+                true => self.send_register(now),
+                false => self.failed(now, 401, None),
+            },
             (423, Some(m)) => {
                 // RFC 3261 s10.2.8: ask again for at least Min-Expires.
                 let least = m.header("Min-Expires").and_then(|v| v.parse().ok()).unwrap_or(3600);
@@ -199,44 +196,8 @@ impl Phone {
         }
     }
 
-    fn challenged(&mut self, now: Time, m: &Sip) {
-        let bearer = m.lines("WWW-Authenticate").iter().any(|v| v.starts_with("Bearer"));
-        if self.habits.token.is_some() {
-            // A token sent and refused is not sent again.
-            let sent = self.habits.preemptive || self.registration.tries > 1;
-            return if bearer && !sent { self.send_register(now) } else { self.failed(now, 401, None) };
-        }
-        let offered: Vec<Challenge> =
-            m.lines("WWW-Authenticate").iter().filter_map(|v| Challenge::read(v)).collect();
-        let known = |c: &&Challenge| {
-            self.habits.algorithms.is_empty()
-                || self.habits.algorithms.iter().any(|a| c.algorithm.eq_ignore_ascii_case(a))
-        };
-        let Some(chosen) = offered.iter().find(known).cloned() else {
-            return self.failed(now, 401, None);
-        };
-        // RFC 3261 s22.2: the same credentials are not tried twice, unless only the nonce was old.
-        let first = self.registration.tries == 1;
-        let stale = chosen.stale && self.registration.tries < 4;
-        self.challenge = Some(chosen);
-        self.nc = 0;
-        if first || stale {
-            self.send_register(now);
-        } else {
-            self.challenge = None;
-            self.failed(now, 401, None);
-        }
-    }
-
     fn registered(&mut self, now: Time, m: &Sip) {
-        for value in m.lines("Authentication-Info") {
-            for (name, value) in digest::params(value) {
-                if let ("nextnonce", Some(c)) = (name.as_str(), &mut self.challenge) {
-                    c.nonce = value;
-                    self.nc = 0;
-                }
-            }
-        }
+        self.take_info(m);
         let own = self.contact();
         let r = &mut self.registration;
         r.tries = 0;

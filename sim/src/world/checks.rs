@@ -82,6 +82,8 @@ impl World {
             ("transaction bytes", sizes.transaction_bytes, l.transaction_bytes),
             ("parked", sizes.parked, l.parked),
             ("flows", sizes.flows, l.flows),
+            ("subscriptions", sizes.subscriptions, l.subscriptions),
+            ("publications", sizes.publications, l.publications),
             ("nonces", sizes.nonces, l.nonces),
             ("tokens", sizes.tokens, l.tokens),
             ("commands after draining", sizes.commands, 0),
@@ -146,7 +148,8 @@ impl World {
 }
 
 fn is_empty(s: &Sizes) -> bool {
-    [s.aors, s.bindings, s.transactions, s.transaction_bytes, s.parked, s.nonces, s.tokens, s.commands]
-        .iter()
-        .all(|n| *n == 0)
+    let sip =
+        [s.aors, s.bindings, s.transactions, s.transaction_bytes, s.parked, s.nonces, s.tokens, s.commands];
+    let presence = [s.subscriptions, s.publications, s.presentities];
+    sip.iter().chain(&presence).all(|n| *n == 0)
 }

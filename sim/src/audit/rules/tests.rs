@@ -38,6 +38,13 @@ fn verdict(edit: impl FnOnce(&mut Sip)) -> Vec<&'static str> {
     broken_by(REGISTER, &m, "198.51.100.1:40000")
 }
 
+/// The same, but another method was asked.
+fn asked_else(method: &str, edit: impl FnOnce(&mut Sip) -> &mut Sip) -> Vec<&'static str> {
+    let mut m = good();
+    edit(m.set("CSeq", format!("1 {method}")));
+    broken_by(&REGISTER.replace("REGISTER", method), &m, "198.51.100.1:40000")
+}
+
 #[test]
 fn a_right_answer_breaks_no_rule() {
     assert_eq!(verdict(|_| {}), Vec::<&str>::new());
@@ -153,6 +160,11 @@ fn each_rule_is_broken_by_its_vector_and_by_nothing_else() {
                 m.push("Path", "<sip:a;lr>");
             }),
         ),
+        ("never_accepted", verdict(|m| status(m, "202 Accepted"))),
+        ("subscribed_is_whole", asked_else("SUBSCRIBE", |m| m.set("Expires", "61"))),
+        ("published_is_whole", asked_else("PUBLISH", |m| m.set("Expires", "60"))),
+        ("allows_events", verdict(|m| status(m, "489 Bad Event"))),
+        ("condition_asked", verdict(|m| status(m, "412 Conditional Request Failed"))),
         ("goes_home", broken_by(REGISTER, &good(), "198.51.100.1:5060")),
         (
             "forgets",
@@ -234,4 +246,9 @@ const ORDER: &[&str] = &[
     "outbound_asked",
     "gruu_asked",
     "path_asked",
+    "never_accepted",
+    "subscribed_is_whole",
+    "published_is_whole",
+    "allows_events",
+    "condition_asked",
 ];
