@@ -5,6 +5,7 @@
 use core::fmt;
 
 use hashbrown::HashTable;
+use hashbrown::hash_table::Entry;
 use smallvec::SmallVec;
 
 use super::binding::BindingKey;
@@ -46,11 +47,12 @@ impl<X: Copy + Default> Groups<X> {
     }
 
     pub(super) fn insert(&mut self, key: u64, member: BindingKey) {
-        match self.table.find_mut(spread(key), |group| group.key == key) {
-            Some(group) => group.members.push(member),
-            None => {
-                let group = Group { key, members: SmallVec::from_slice(&[member]), extra: X::default() };
-                self.table.insert_unique(spread(key), group, |group| spread(group.key));
+        match self.table.entry(spread(key), |group| group.key == key, |group| spread(group.key)) {
+            Entry::Occupied(mut group) => group.get_mut().members.push(member),
+            Entry::Vacant(place) => {
+                let mut members = SmallVec::new();
+                members.push(member);
+                place.insert(Group { key, members, extra: X::default() });
             }
         }
     }

@@ -10,6 +10,7 @@ use super::groups::Groups;
 use super::names::Names;
 use crate::base::{HashKey, Index, Key, Slab, Time, TimerKey};
 use crate::door::FlowId;
+use crate::wire::Uri;
 
 /// Names an address of record while it has bindings.
 pub(crate) type RecordKey = Key<Record>;
@@ -150,28 +151,35 @@ impl Location {
 
     // Mutators.
 
-    /// Adds a binding, and the record if it is the first. `id` is that of a restored binding, which keeps it.
-    pub(super) fn add(&mut self, aor: &str, text: &Draft, id: Option<u64>, now: Time) -> BindingKey {
-        let record = self.find(aor.as_bytes()).unwrap_or_else(|| self.add_record(aor));
+    /// Adds a binding to the record of an AoR, which is made if there is none. `contact` is what was written into the
+    /// text; `id` is that of a restored binding, which keeps it.
+    pub(super) fn add(
+        &mut self,
+        (aor, record): (&str, Option<RecordKey>),
+        (text, contact): (&Draft, &Uri<'_>),
+        id: Option<u64>,
+        now: Time,
+    ) -> BindingKey {
+        let record = record.unwrap_or_else(|| self.add_record(aor));
         let id = id.unwrap_or(self.last_id + 1);
         self.last_id = self.last_id.max(id);
         let key = self.bindings.insert(Binding::new(text, record, id, now));
-        self.attach(key);
+        self.attach(key, contact.hash_equivalent(&self.hash));
         key
     }
 
     /// Puts back a binding that was taken out.
     pub(super) fn put_back(&mut self, aor: &str, mut binding: Binding) -> BindingKey {
         binding.record = self.find(aor.as_bytes()).unwrap_or_else(|| self.add_record(aor));
+        let contact = binding.contact_uri().hash_equivalent(&self.hash);
         let key = self.bindings.insert(binding);
-        self.attach(key);
+        self.attach(key, contact);
         key
     }
 
     /// Enters a binding into its record and the group of its contact. Its flow is entered by [`move_to`](Self::move_to).
-    fn attach(&mut self, key: BindingKey) {
+    fn attach(&mut self, key: BindingKey, contact: u64) {
         let Some(binding) = self.bindings.get(key) else { return };
-        let contact = binding.contact_uri().hash_equivalent(&self.hash);
         if let Some(record) = self.records.get_mut(binding.record) {
             record.bindings.push(key);
         }

@@ -101,7 +101,7 @@ pub(super) fn judge(request: &Request<'_, '_>, known: Option<&Binding>, wanted: 
         return;
     }
     wanted.flags = flags;
-    let Ok(uri) = Uri::parse(wanted.uri) else { return };
+    let Some(uri) = wanted.contact() else { return };
     let at = address_of(&uri);
     let foreign = request.may_be_foreign && !displaced && at != Some(source) && !is_invalid_name(&uri);
     let nated = request.direct && (displaced || (at.is_some_and(|ip| ip != source) && !foreign));

@@ -64,6 +64,8 @@ pub(super) enum Asked {
 pub(super) struct Wanted<'m> {
     /// The Contact URI as it came.
     pub(super) uri: &'m [u8],
+    /// The same, unless it was found by its bytes and not read again.
+    read: Option<Uri<'m>>,
     params: Params<'m>,
     /// Thousandths, or `NO_Q`.
     pub(super) q: u16,
@@ -86,6 +88,7 @@ impl<'m> Wanted<'m> {
     fn new(uri: &'m [u8], expires: Option<u32>, known: Option<BindingKey>) -> Wanted<'m> {
         Wanted {
             uri,
+            read: None,
             params: Params::default(),
             q: NO_Q,
             q_is_bad: false,
@@ -123,6 +126,11 @@ impl<'m> Wanted<'m> {
 
     pub(super) fn is_removal(&self) -> bool {
         self.requested == Some(0)
+    }
+
+    /// The Contact URI, read.
+    pub(super) fn contact(&self) -> Option<Uri<'m>> {
+        self.read.or_else(|| Uri::parse(self.uri).ok())
     }
 
     fn is_secure(&self) -> bool {
@@ -386,6 +394,7 @@ fn read_contact<'b, 'm>(
         return Ok(None);
     };
     let mut wanted = Wanted::new(addr.uri.raw(), request.expires, None);
+    wanted.read = Some(addr.uri);
     wanted.params = addr.params;
     addr.params.iter().for_each(|param| wanted.read_param(&param));
     Ok(Some(wanted))
@@ -406,7 +415,7 @@ fn check_contact(
     wanted: &mut Wanted<'_>,
 ) -> Result<(), Refusal> {
     if known.is_none() {
-        let uri = Uri::parse(wanted.uri).map_err(|_| bad("Malformed Contact"))?;
+        let uri = wanted.contact().ok_or(bad("Malformed Contact"))?;
         // Only a SIP URI can be sent to; RFC 5627 s5.1 has the status.
         if !uri.is_sip() {
             return Err(Refusal::because(Status::FORBIDDEN, "Contact Must Be a SIP URI"));

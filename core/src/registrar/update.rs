@@ -137,17 +137,18 @@ impl Registrar {
         for key in leaving {
             save = self.remove_binding(ctx, key, BindingCause::Replaced).or(save);
         }
+        let mut record = record;
         for wanted in plan.iter() {
+            // The record may come, or go and come again.
+            record = record.filter(|record| self.location.has(*record));
             let done = match (wanted.hit, wanted.is_removal()) {
                 (None, true) => None,
                 (Some(key), true) => self.remove_binding(ctx, key, BindingCause::Unregistered),
-                (hit, false) => self.write_binding(ctx, config, request, aor, wanted, hit),
+                (hit, false) => self.write_binding(ctx, config, request, (aor, &mut record), wanted, hit),
             };
             save = done.or(save);
         }
-        // The record may have come, or gone and come again.
         let record = record.filter(|record| self.location.has(*record));
-        let record = record.or_else(|| self.location.find(aor.as_bytes()));
         let registered = self.registered(record, request, plan, save);
         if registered.flow_timer && request.origin.transport.is_reliable() && config.flow_timer > 0 {
             self.watch(ctx, config, request.origin.flow);
@@ -267,13 +268,13 @@ impl Registrar {
         }
     }
 
-    /// Adds or refreshes one binding.
+    /// Adds or refreshes one binding of an AoR, and the record if there is none.
     fn write_binding(
         &mut self,
         ctx: &mut Ctx<'_>,
         config: &RegistrarConfig,
         request: &Request<'_, '_>,
-        aor: &str,
+        (aor, record): (&str, &mut Option<RecordKey>),
         wanted: &Wanted<'_>,
         hit: Option<BindingKey>,
     ) -> Option<SaveSeq> {
@@ -288,7 +289,9 @@ impl Registrar {
         let mut retired = None;
         let (key, cause) = match hit.and_then(|key| Some((key, self.location.get(key)?))) {
             None => {
-                let key = self.location.add(aor, &draft(), None, now);
+                let contact = wanted.contact().expect("invariant: a contact that is kept was checked");
+                let key = self.location.add((aor, *record), (&draft(), &contact), None, now);
+                *record = self.location.get(key).map(|binding| binding.record);
                 self.undo.note(aor, self.location.get(key).map_or(0, |b| b.id), || None);
                 self.begin_epoch(key, wanted.instance, None);
                 (key, BindingCause::Registered)
