@@ -7,6 +7,7 @@ use strowger_core::door::{CredentialsAnswer, CredentialsQuery, Event, Secret};
 use strowger_shell::handle::Handle;
 use strowger_shell::names;
 use strowger_shell::options::Options;
+use strowger_shell::presence::PresenceHandle;
 
 use crate::bind::everywhere;
 use crate::error::StartError;
@@ -89,6 +90,35 @@ impl SimpleB2bua {
         self
     }
 
+    /// Serves presence: phones publish (RFC 3903) and watch (RFC 3856), with registrations as a further source, and the
+    /// program does both by [`presence_handler`](SimpleB2bua::presence_handler).
+    ///
+    /// Users of one domain may watch each other, and a change is told at once; what follows within five seconds is told
+    /// at their end, in one. [`configure`](SimpleB2bua::configure) changes that and more
+    /// ([`PresenceConfig`](strowger_core::config::PresenceConfig)).
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use std::time::Duration;
+    /// use strowger_tokio::SimpleB2bua;
+    /// use strowger_tokio::core::door::PresenceState;
+    ///
+    /// let server = SimpleB2bua::new("Lobby", 0).account("alice", "a long secret").enable_registration().enable_presence();
+    /// let running = server.bind().await?;
+    /// let presence = running.presence_handler();
+    /// presence.update_presence("alice@localhost", PresenceState::Away, "At lunch", Duration::from_secs(1800)).await?;
+    /// let alice = presence.get_presence("alice@localhost").await?;
+    /// assert_eq!((alice.state, alice.note.as_deref()), (PresenceState::Away, Some("At lunch")));
+    /// # running.handle().shutdown()?;
+    /// # Ok(running.stopped().await?)
+    /// # }
+    /// ```
+    pub fn enable_presence(mut self) -> SimpleB2bua {
+        self.config.presence.get_or_insert_default();
+        self
+    }
+
     /// Accepts Bearer tokens (RFC 8898) signed with the keys at this URL or file, beside Digest.
     ///
     /// The issuer is taken to be the URL's scheme and host, and the audience the server's domain;
@@ -162,6 +192,11 @@ impl SimpleB2bua {
     /// start is served at the start.
     pub fn handle(&self) -> Handle {
         self.line.handle.clone()
+    }
+
+    /// Reads and publishes presence once the server runs.
+    pub fn presence_handler(&self) -> PresenceHandle {
+        self.line.handle.presence_handler()
     }
 
     /// Binds everything and starts; the server then runs by itself until a handle ends it.

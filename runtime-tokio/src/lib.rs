@@ -18,7 +18,8 @@
 //! channel, a task or a lock. Stream connections are tasks on the runtime of the program; each reads only when the
 //! engine has room for what it brings. There is one timer in the whole server, however many phones are registered.
 //!
-//! [`SimpleB2bua`] is the builder, [`Server`] what runs, [`Handle`] talks to it from anywhere.
+//! [`SimpleB2bua`] is the builder, [`Server`] what runs, [`Handle`] talks to it from anywhere, [`PresenceHandle`] about
+//! presence.
 #![forbid(unsafe_code)]
 
 mod accept;
@@ -42,3 +43,4 @@ pub use strowger_core as core;
 pub use strowger_shell as shell;
 pub use strowger_shell::handle::{Handle, HandleError, Snapshot};
 pub use strowger_shell::options::Options;
+pub use strowger_shell::presence::{PresenceError, PresenceHandle};

@@ -10,6 +10,7 @@ use strowger_shell::admission::Admission;
 use strowger_shell::clock::Clock;
 use strowger_shell::handle::{Call, Handle, HandleError};
 use strowger_shell::options::Options;
+use strowger_shell::presence::PresenceHandle;
 use strowger_shell::promise::{Awaited, promise};
 use tokio::sync::{Notify, mpsc};
 
@@ -156,6 +157,11 @@ impl Server {
     /// Talks to the running engine.
     pub fn handle(&self) -> Handle {
         self.handle.clone()
+    }
+
+    /// Reads and publishes presence; see [`SimpleB2bua::enable_presence`](crate::SimpleB2bua::enable_presence).
+    pub fn presence_handler(&self) -> PresenceHandle {
+        self.handle.presence_handler()
     }
 
     /// Waits until the server has ended: drained, or shut down by a handle, and its connections have written what was

@@ -12,6 +12,7 @@ use strowger_core::stats::{Sizes, Stats};
 use thiserror::Error;
 
 use crate::latency::Latency;
+use crate::presence::PresenceHandle;
 use crate::promise::{Awaited, Promise, promise};
 
 /// What a handle sends to the loop that owns the engine.
@@ -153,7 +154,12 @@ impl Handle {
         (self.send)(Call::Stop)
     }
 
-    fn ask(&self, request: Request) -> Result<Awaited<ReplyBody>, HandleError> {
+    /// Reads and publishes presence.
+    pub fn presence_handler(&self) -> PresenceHandle {
+        PresenceHandle::new(self.clone())
+    }
+
+    pub(crate) fn ask(&self, request: Request) -> Result<Awaited<ReplyBody>, HandleError> {
         let (promise, awaited) = promise();
         (self.send)(Call::Ask(request, Some(promise)))?;
         Ok(awaited)

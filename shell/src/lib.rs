@@ -10,6 +10,7 @@
 //! - [`latency`]: how long answers took, in fixed buckets.
 //! - [`names`]: the names of this machine.
 //! - [`options`]: every bound and deadline of the sockets.
+//! - [`presence`]: what presentities are, and publishing for them, over a handle.
 #![forbid(unsafe_code)]
 
 pub mod admission;
@@ -22,6 +23,7 @@ pub mod jwks;
 pub mod latency;
 pub mod names;
 pub mod options;
+pub mod presence;
 pub mod promise;
 mod write_queue;
 

@@ -113,6 +113,8 @@ pub enum ReplyBody {
     Removed(usize),
     /// What a presentity is.
     Presence(Box<super::PresenceView>),
+    /// Why there is nothing to say of a presentity, or nothing was done for it.
+    NoPresence(super::PresenceRefusal),
     /// It was done.
     Done,
     /// The request could not be understood: what was wrong.

@@ -13,7 +13,9 @@ mod view;
 pub use command::{CloseReason, Command, Reply, ReplyBody, Transmit};
 pub use event::{AuthVerdict, BindingCause, BindingEvent, Event, Outcome};
 pub use input::{BadFrame, FlowDownReason, Input, KeepAlive, Request, SendError};
-pub use presence::{OwnPresence, PresenceDevice, PresenceSource, PresenceState, PresenceView};
+pub use presence::{
+    OwnPresence, PresenceDevice, PresenceRefusal, PresenceSource, PresenceState, PresenceView,
+};
 pub use query::{Answer, CredentialsAnswer, CredentialsQuery, KeysAnswer, KeysQuery, Query, Ticket};
 pub use view::{
     BindingView, Change, FlowId, Identity, PeerIdentity, SaveSeq, Scheme, Secret, StoredBinding, Transport,

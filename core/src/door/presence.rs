@@ -2,6 +2,8 @@
 
 use core::time::Duration;
 
+use thiserror::Error;
+
 pub use crate::documents::pidf::PresenceState;
 
 /// What a presentity is now.
@@ -54,4 +56,24 @@ pub struct OwnPresence {
     pub note: Box<str>,
     /// For how long; whole seconds count.
     pub lasts: Duration,
+}
+
+/// Why the engine has nothing to say about a presentity, or does not take what the host says.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
+#[non_exhaustive]
+pub enum PresenceRefusal {
+    /// Presence is not configured.
+    #[error("presence is switched off")]
+    Off,
+    /// It is no address of record, or not of a domain that is served.
+    #[error("not an address of record of a configured domain")]
+    NotOurs,
+    /// What is said is longer than a document may be
+    /// ([`max_document_bytes`](crate::config::PresenceConfig::max_document_bytes)).
+    #[error("longer than a presence document may be")]
+    TooLong,
+    /// There are as many publications, or as many decisions about watchers, as there may be
+    /// ([`Limits`](crate::config::Limits)).
+    #[error("there are as many of these as there may be")]
+    Full,
 }

@@ -10,7 +10,7 @@ use crate::base::ids::{self, IdKind};
 use crate::config::{AorBuf, Domains, PresenceConfig};
 use crate::ctx::{Extra, Refusal};
 use crate::dialog::OwnAddress;
-use crate::door::{Identity, OwnPresence, ReplyBody};
+use crate::door::{Identity, OwnPresence, PresenceRefusal, ReplyBody};
 use crate::events::{Due, Events, Package, Standing, Wanted};
 use crate::presence::{self, Presence};
 use crate::txn::{ClientEvent, Usage};
@@ -201,11 +201,14 @@ impl Engine {
 
     /// It was decided whether a watcher may see a presentity.
     pub(super) fn decide(&mut self, aor: &str, watcher: &str, allow: bool) -> ReplyBody {
+        if self.house.settings.presence.is_none() {
+            return ReplyBody::NoPresence(PresenceRefusal::Off);
+        }
         let (Some(aor), Some(watcher)) = (self.canonical(aor), self.canonical(watcher)) else {
-            return UNKNOWN;
+            return ReplyBody::NoPresence(PresenceRefusal::NotOurs);
         };
         if !self.rooms.presence.decide(&self.house.settings.limits, &aor, &watcher, allow) {
-            return ReplyBody::Refused("too many decisions are remembered");
+            return ReplyBody::NoPresence(PresenceRefusal::Full);
         }
         let standing = if allow { Standing::Active } else { Standing::Blocked };
         let mut ctx = self.house.ctx();
@@ -224,7 +227,10 @@ impl Engine {
 
     /// What a presentity is now.
     pub(super) fn view_presence(&mut self, aor: &str) -> ReplyBody {
-        let Some(aor) = self.canonical(aor) else { return UNKNOWN };
+        if self.house.settings.presence.is_none() {
+            return ReplyBody::NoPresence(PresenceRefusal::Off);
+        }
+        let Some(aor) = self.canonical(aor) else { return ReplyBody::NoPresence(PresenceRefusal::NotOurs) };
         let ctx = self.house.ctx();
         let phones = self.rooms.registrar.phones(&ctx, &aor);
         ReplyBody::Presence(Box::new(self.rooms.presence.view(&aor, &phones)))
@@ -232,18 +238,27 @@ impl Engine {
 
     /// The host publishes.
     pub(super) fn publish_own(&mut self, aor: &str, own: Option<OwnPresence>) -> ReplyBody {
+        match self.take_own(aor, own) {
+            Ok(()) => ReplyBody::Done,
+            Err(refusal) => ReplyBody::NoPresence(refusal),
+        }
+    }
+
+    fn take_own(&mut self, aor: &str, own: Option<OwnPresence>) -> Result<(), PresenceRefusal> {
         let settings = self.house.settings.clone();
-        let Some(config) = &settings.presence else {
-            return ReplyBody::Refused("presence is switched off");
-        };
-        let Some(aor) = self.canonical(aor) else { return UNKNOWN };
+        let config = settings.presence.as_ref().ok_or(PresenceRefusal::Off)?;
+        let aor = self.canonical(aor).ok_or(PresenceRefusal::NotOurs)?;
+        if own.as_ref().is_some_and(|own| own.note.len() > config.max_document_bytes) {
+            return Err(PresenceRefusal::TooLong);
+        }
         let document = own.as_ref().map(|own| Presence::document_of(&aor, own.state, &own.note));
         let expires = own.map_or(0, |own| expires_of(config, &own));
         let mut ctx = self.house.ctx();
-        if self.rooms.presence.publish_own(&mut ctx, &aor, document, expires) {
+        let changed = self.rooms.presence.publish_own(&mut ctx, &aor, document, expires);
+        if changed.map_err(|_| PresenceRefusal::Full)? {
             self.presence_changed(&aor);
         }
-        ReplyBody::Done
+        Ok(())
     }
 
     /// The canonical AoR of a URI or of `user@domain`.
@@ -259,8 +274,6 @@ impl Engine {
         domains.aor(&uri, &mut aor).then(|| core::str::from_utf8(&aor).ok().map(Into::into))?
     }
 }
-
-const UNKNOWN: ReplyBody = ReplyBody::Refused("not an address of record of a configured domain");
 
 /// Whole seconds, at least one, at most what a phone would get.
 fn expires_of(config: &PresenceConfig, own: &OwnPresence) -> u32 {

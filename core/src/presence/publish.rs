@@ -188,24 +188,25 @@ impl Presence {
         Some(publication.presentity)
     }
 
-    /// What the host says about a presentity, in place of what it said before. An empty state takes it back.
+    /// What the host says about a presentity, in place of what it said before. Nothing takes it back; it is refused only
+    /// when there are too many publications.
     pub(crate) fn publish_own(
         &mut self,
         ctx: &mut Ctx<'_>,
         aor: &str,
         document: Option<Pidf>,
         expires: u32,
-    ) -> bool {
+    ) -> Result<bool, Refusal> {
         let key = self.find(aor).and_then(|key| self.presentities.get(key)).and_then(|presentity| {
             let own = |key: &&PublicationKey| self.publications.get(**key).is_some_and(|p| p.source == HOST);
             presentity.publications.iter().find(own).copied()
         });
-        match (key, document) {
+        Ok(match (key, document) {
             (Some(key), Some(document)) => self.modify(ctx, key, expires, Some(document), HOST).changed,
             (Some(key), None) => self.close(ctx, key).is_some(),
-            (None, Some(document)) => self.open(ctx, aor, expires, document, HOST).is_ok_and(|p| p.changed),
+            (None, Some(document)) => self.open(ctx, aor, expires, document, HOST)?.changed,
             (None, None) => false,
-        }
+        })
     }
 }
 

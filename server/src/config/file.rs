@@ -213,6 +213,7 @@ pub(super) struct Limits {
     pub(super) subscriptions: Option<usize>,
     pub(super) publications: Option<usize>,
     pub(super) publications_per_presentity: Option<usize>,
+    pub(super) watch_decisions: Option<usize>,
     pub(super) notifies_per_call: Option<usize>,
 }
 

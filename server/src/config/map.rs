@@ -237,7 +237,7 @@ fn presence(from: file::Presence, errors: &mut Vec<ConfigError>) -> Option<Prese
 fn limits(from: file::Limits) -> Limits {
     let mut to = Limits::default();
     set!(to, from; headers, contacts_per_request, aors, bindings, parked, park_timeout, nonces, tokens);
-    set!(to, from; subscriptions, publications, publications_per_presentity, notifies_per_call);
+    set!(to, from; subscriptions, publications, publications_per_presentity, watch_decisions, notifies_per_call);
     for (to, from) in [
         (&mut to.message_bytes, from.message),
         (&mut to.binding_bytes, from.binding),

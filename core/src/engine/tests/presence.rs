@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::config::{EventsConfig, PresenceConfig, WatchAction, WatchRule};
-use crate::door::{OwnPresence, PresenceSource, PresenceState};
+use crate::door::{OwnPresence, PresenceRefusal, PresenceSource, PresenceState};
 
 const BODY: &str = "<?xml version=\"1.0\"?><presence xmlns=\"urn:ietf:params:xml:ns:pidf\" \
                     entity=\"sip:bob@example.com\"><tuple id=\"a\"><status><basic>open</basic></status>\
@@ -323,7 +323,8 @@ fn the_host_publishes_and_asks() {
     assert_eq!(view.devices[0].source, PresenceSource::Published);
     let ask = Request::Presence { aor: "bob@elsewhere.com".into() };
     let commands = host.input(Input::Host { reply: Some(3), request: ask });
-    assert!(matches!(&commands[0], Command::Reply(r) if matches!(r.body, ReplyBody::Refused(_))));
+    let refused = ReplyBody::NoPresence(PresenceRefusal::NotOurs);
+    assert!(matches!(&commands[0], Command::Reply(r) if r.body == refused));
 }
 
 #[test]

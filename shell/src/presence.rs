@@ -1,0 +1,104 @@
+//! Presence for the rest of the program: what a presentity is now, and publishing for it. The engine composes what the
+//! program says with what phones say and with registrations, and tells every watcher.
+
+use std::time::Duration;
+
+use strowger_core::door::{OwnPresence, PresenceRefusal, PresenceState, PresenceView, ReplyBody, Request};
+use thiserror::Error;
+
+use crate::handle::{Handle, HandleError};
+
+/// Reads and publishes presence. Cheap to clone, usable from any thread and any runtime.
+///
+/// An address of record is `user@domain` or a SIP URI of a domain the server serves; any spelling of it will do.
+#[derive(Clone, Debug)]
+pub struct PresenceHandle {
+    engine: Handle,
+}
+
+/// Why nothing can be said or done about presence.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
+#[non_exhaustive]
+pub enum PresenceError {
+    /// The server is not running, or ended before it replied.
+    #[error("the server is not running")]
+    Stopped,
+    /// Too many requests wait for the engine.
+    #[error("too many requests wait for the engine")]
+    Busy,
+    /// The server serves presence, but not this.
+    #[error(transparent)]
+    Refused(#[from] PresenceRefusal),
+}
+
+impl PresenceHandle {
+    pub(crate) fn new(engine: Handle) -> PresenceHandle {
+        PresenceHandle { engine }
+    }
+
+    /// What a presentity is now: all in all, device by device with how each is known, and as the document its watchers
+    /// get. Somebody about whom nothing is known is [`Offline`](PresenceState::Offline), whether there is such a user
+    /// or not.
+    pub async fn get_presence(&self, aor: &str) -> Result<PresenceView, PresenceError> {
+        match self.ask(Request::Presence { aor: aor.into() }).await? {
+            ReplyBody::Presence(view) => Ok(*view),
+            other => Err(refusal(&other)),
+        }
+    }
+
+    /// Publishes for a presentity, in place of what the program published for it before. It lasts for whole seconds, one
+    /// at least, and no longer than what a phone publishes may
+    /// ([`publish_max_expires`](strowger_core::config::PresenceConfig::publish_max_expires)); then it ends by itself,
+    /// unless it is published again. An empty note says nothing.
+    pub async fn update_presence(
+        &self,
+        aor: &str,
+        state: PresenceState,
+        note: &str,
+        lasts: Duration,
+    ) -> Result<(), PresenceError> {
+        self.publish(aor, Some(OwnPresence { state, note: note.into(), lasts })).await
+    }
+
+    /// Takes back what the program published for a presentity. What phones say about it stays.
+    pub async fn withdraw_presence(&self, aor: &str) -> Result<(), PresenceError> {
+        self.publish(aor, None).await
+    }
+
+    /// Lets a watcher see a presentity, now and from now on, whether it waits for that or was shown nothing so far.
+    pub async fn allow_watcher(&self, aor: &str, watcher: &str) -> Result<(), PresenceError> {
+        self.order(Request::DecideWatcher { aor: aor.into(), watcher: watcher.into(), allow: true }).await
+    }
+
+    /// Shows a watcher, now and from now on, a presentity about whom nothing is known.
+    pub async fn block_watcher(&self, aor: &str, watcher: &str) -> Result<(), PresenceError> {
+        self.order(Request::DecideWatcher { aor: aor.into(), watcher: watcher.into(), allow: false }).await
+    }
+
+    async fn publish(&self, aor: &str, presence: Option<OwnPresence>) -> Result<(), PresenceError> {
+        self.order(Request::Publish { aor: aor.into(), presence }).await
+    }
+
+    async fn order(&self, request: Request) -> Result<(), PresenceError> {
+        match self.ask(request).await? {
+            ReplyBody::Done => Ok(()),
+            other => Err(refusal(&other)),
+        }
+    }
+
+    async fn ask(&self, request: Request) -> Result<ReplyBody, PresenceError> {
+        let awaited = self.engine.ask(request).map_err(|error| match error {
+            HandleError::Busy => PresenceError::Busy,
+            HandleError::Stopped | HandleError::Refused(_) => PresenceError::Stopped,
+        })?;
+        awaited.await.ok_or(PresenceError::Stopped)
+    }
+}
+
+fn refusal(body: &ReplyBody) -> PresenceError {
+    match body {
+        ReplyBody::NoPresence(why) => PresenceError::Refused(*why),
+        // The engine answers these requests with nothing else.
+        _ => PresenceError::Stopped,
+    }
+}
