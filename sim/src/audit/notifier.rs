@@ -123,7 +123,7 @@ impl Notifier {
             find("RFC 6665 s8.2.1", "Event is that of the SUBSCRIBE", detail);
         }
         if let Some(kind) = m.header("Content-Type") {
-            let accept = seen.accept.as_deref().unwrap_or("application/pidf+xml");
+            let accept = seen.accept.as_deref().unwrap_or(kind);
             if !accept.split(',').any(|a| ["*/*", "application/*", kind].contains(&a.trim())) {
                 find(
                     "RFC 6665 s4.2.2",

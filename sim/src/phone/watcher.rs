@@ -125,6 +125,8 @@ pub struct Watch {
     remote_cseq: u32,
     tries: u32,
     leaving: bool,
+    /// Another SUBSCRIBE is to follow the one on its way.
+    again: bool,
 }
 
 impl Watch {
@@ -149,6 +151,7 @@ impl Watch {
             remote_cseq: 0,
             tries: 0,
             leaving: false,
+            again: false,
         }
     }
 
@@ -230,7 +233,7 @@ impl Phone {
     /// Refreshes a subscription now.
     pub fn refresh_watch(&mut self, now: Time, watch: usize) {
         self.watches[watch].tries = 0;
-        self.send_subscribe(now, watch);
+        self.plan_subscribe(now, watch);
     }
 
     /// Ends a subscription.
@@ -238,7 +241,15 @@ impl Phone {
         let w = &mut self.watches[watch];
         (w.leaving, w.tries) = (true, 0);
         w.wish.expires = Some(0);
-        self.send_subscribe(now, watch);
+        self.plan_subscribe(now, watch);
+    }
+
+    // One at a time within a dialog, and no dialog before the first answer.
+    fn plan_subscribe(&mut self, now: Time, watch: usize) {
+        match self.watches[watch].branch.is_empty() {
+            true => self.send_subscribe(now, watch),
+            false => self.watches[watch].again = true,
+        }
     }
 
     /// What it knows of a subscription.
@@ -253,7 +264,7 @@ impl Phone {
 
     pub(super) fn send_subscribe(&mut self, now: Time, watch: usize) {
         let w = &mut self.watches[watch];
-        w.wake_at = None;
+        (w.wake_at, w.again) = (None, false);
         w.cseq += 1;
         let (wish, tag, call_id) = (w.wish.clone(), w.tag.clone(), w.call_id.clone());
         let (cseq, tries) = (w.cseq, w.tries);
@@ -369,6 +380,9 @@ impl Phone {
         if percent > 0 && granted > 0 && !self.stopped {
             w.wake_at = Some(now + span * percent / 100);
         }
+        if w.again {
+            self.send_subscribe(now, watch);
+        }
     }
 
     pub(super) fn wake_watch(&mut self, now: Time, watch: usize) {
@@ -419,7 +433,7 @@ impl Phone {
             Some(_) if m.body.is_empty() => {}
             Some(_) => {
                 let kind = m.header("Content-Type").unwrap_or("nothing");
-                let accepts = w.wish.accept.as_deref().unwrap_or("application/pidf+xml");
+                let accepts = w.wish.accept.as_deref().unwrap_or(kind);
                 if !accepts.split(',').any(|a| a.trim() == "*/*" || a.trim() == kind) {
                     self.flaws.push(format!("a NOTIFY with {kind}"));
                     return Say::Status(415);

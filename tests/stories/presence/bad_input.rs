@@ -99,14 +99,14 @@ fn nobody_publishes_for_another_and_nobody_at_all_without_a_password() {
     let own = world.act(alice, |p, now| p.publish(now, pidf("bob", "desk", "open", ""), 600));
     world.run_for(s(1));
     assert_eq!(world[alice].published(own).statuses, [401, 400]);
-    let own = world.act(mallory, |p, now| p.publish(now, &pidf("bob", "desk", "open", ""), 600));
+    let own = world.act(mallory, |p, now| p.publish(now, pidf("bob", "desk", "open", ""), 600));
     world.run_for(s(1));
     assert_eq!(world[mallory].published(own).statuses, [401, 401]);
     // Alice proves to be alice, and that does not help her to speak for bob.
     let forged = world.phone_of("forger", "bob");
     world[forged].login = Some("alice".into());
     world[forged].password = "alice-secret".into();
-    let own = world.act(forged, |p, now| p.publish(now, &pidf("bob", "desk", "open", ""), 600));
+    let own = world.act(forged, |p, now| p.publish(now, pidf("bob", "desk", "open", ""), 600));
     world.run_for(s(1));
     assert_eq!(world[forged].published(own).statuses, [401, 403]);
     assert_eq!(sizes(&world), [0, 0, 0]);
@@ -118,7 +118,7 @@ fn too_brief_a_subscription_or_publication_is_asked_again_for_longer() {
     let mut world = world(4);
     let (alice, bob) = (world.phone("alice"), world.phone("bob"));
     let watch = world.act(alice, |p, now| p.watch(now, BOB, 10));
-    let own = world.act(bob, |p, now| p.publish(now, &pidf("bob", "desk", "open", ""), 10));
+    let own = world.act(bob, |p, now| p.publish(now, pidf("bob", "desk", "open", ""), 10));
     world.run_for(s(1));
     assert_eq!(world[alice].watched(watch).statuses, [401, 423, 200]);
     assert_eq!(world[bob].published(own).statuses, [401, 423, 200]);
@@ -172,7 +172,7 @@ fn a_poisoned_document_is_400_or_413_and_changes_nothing() {
     let mut world = world(5);
     let (alice, bob, watch) = alice_watches_bob(&mut world, 3600);
     world[bob].habits.retry = s(0);
-    let good = world.act(bob, |p, now| p.publish(now, &pidf("bob", "desk", "open", "well"), 3600));
+    let good = world.act(bob, |p, now| p.publish(now, pidf("bob", "desk", "open", "well"), 3600));
     world.run_for(s(10));
     let told = world[alice].watched(watch).notified.len();
     for body in poison() {
@@ -196,7 +196,7 @@ fn guessing_entity_tags_is_412_and_changes_nothing() {
     let mut world = world(7);
     let bob = world.phone("bob");
     world[bob].habits.retry = s(0);
-    let own = world.act(bob, |p, now| p.publish(now, &pidf("bob", "desk", "open", "mine"), 3600));
+    let own = world.act(bob, |p, now| p.publish(now, pidf("bob", "desk", "open", "mine"), 3600));
     world.run_for(s(1));
     let etag = world[bob].published(own).etag.clone().expect("a tag");
     world.act(bob, |p, now| p.refresh_publication(now, own));

@@ -1,6 +1,8 @@
 //! Presence from phone to phone: SUBSCRIBE, NOTIFY and PUBLISH (RFC 6665, RFC 3903, RFC 3856).
 
 mod bad_input;
+mod chaos;
+mod pacing;
 mod watching;
 
 use strowger_core::config::{Config, PresenceConfig};

@@ -6,10 +6,10 @@ use super::*;
 fn a_phone_watches_another_that_publishes_changes_and_leaves() {
     let mut world = world(1);
     let (alice, bob, watch) = alice_watches_bob(&mut world, 600);
-    let own = world.act(bob, |p, now| p.publish(now, &pidf("bob", "desk", "open", "here"), 600));
+    let own = world.act(bob, |p, now| p.publish(now, pidf("bob", "desk", "open", "here"), 600));
     world.run_for(s(10));
     assert!(seen(&world, alice, watch).contains("here"));
-    world.act(bob, |p, now| p.modify(now, own, &pidf("bob", "desk", "open", "in a meeting")));
+    world.act(bob, |p, now| p.modify(now, own, pidf("bob", "desk", "open", "in a meeting")));
     world.run_for(s(10));
     assert!(seen(&world, alice, watch).contains("in a meeting"));
     world.act(bob, |p, now| p.refresh_publication(now, own));
