@@ -158,6 +158,11 @@ impl Dialog {
         Ok(())
     }
 
+    /// True if the connection of the peer's last request is gone: only another request of his tells a new way.
+    pub(crate) fn is_cut_off(&self, ctx: &Ctx<'_>) -> bool {
+        self.origin.transport.is_reliable() && ctx.flows.get(self.origin.flow).is_none()
+    }
+
     /// How the peer is reached (DECISIONS 10): over the flow its last request came by. Over UDP a contact at the address
     /// of the source names the port; behind a proxy, and behind a NAT, the source itself is the way.
     fn hop(&self) -> Origin {

@@ -308,9 +308,13 @@ impl Events {
         Ok(())
     }
 
-    /// Everybody who watches a resource is due.
+    /// Everybody who watches a resource and may see it is due: to the others the time of a NOTIFY would tell something.
     pub(crate) fn changed(&mut self, ctx: &mut Ctx<'_>, package: Package, resource: &str) {
-        let keys: Vec<SubscriptionKey> = self.store.of(&self.hash, package, resource).to_vec();
+        let sees = |key: &&SubscriptionKey| {
+            self.store.get(**key).is_some_and(|sub| sub.standing == Standing::Active)
+        };
+        let keys: Vec<SubscriptionKey> =
+            self.store.of(&self.hash, package, resource).iter().filter(sees).copied().collect();
         for key in keys {
             self.mark_paced(ctx, key);
         }
@@ -433,6 +437,12 @@ impl Events {
         ctx.timers.disarm(core::mem::take(&mut sub.paced));
         let left = sub.expires_at.since(ctx.now);
         let end = sub.end.or(left.is_zero().then_some(End::Timeout));
+        // Nobody is there to be told. A refresh by another connection brings the newest state.
+        if sub.dialog.is_cut_off(ctx) {
+            return if end.is_some() {
+                self.remove(ctx, key)
+            };
+        }
         let mut arena = ctx.out.lend();
         let (mut writer, addressed) = sub.dialog.request(ctx, &mut arena, Method::Notify);
         writer.prepared(&ctx.settings.server_line);
@@ -481,9 +491,11 @@ impl Events {
 
     /// Our NOTIFY was not answered, or cannot be sent.
     pub(crate) fn on_failure(&mut self, ctx: &mut Ctx<'_>, bits: u64, _what: ClientFailure) {
+        let key = SubscriptionKey::from_bits(bits);
+        let cut_off = self.store.get(key).is_some_and(|sub| sub.dialog.is_cut_off(ctx));
         // RFC 6665 s4.2.2 says SHOULD: one lost packet can cost a phone its lamps until it subscribes anew.
-        let fatal = !ctx.settings.events.keep_silent;
-        self.answered(ctx, SubscriptionKey::from_bits(bits), fatal);
+        let fatal = !ctx.settings.events.keep_silent && !cut_off;
+        self.answered(ctx, key, fatal);
     }
 
     fn answered(&mut self, ctx: &mut Ctx<'_>, key: SubscriptionKey, fatal: bool) {

@@ -265,6 +265,9 @@ impl Phone {
     pub(super) fn send_subscribe(&mut self, now: Time, watch: usize) {
         let w = &mut self.watches[watch];
         (w.wake_at, w.again) = (None, false);
+        if w.remote_tag.is_none() {
+            w.standing = Standing::Trying;
+        }
         w.cseq += 1;
         let (wish, tag, call_id) = (w.wish.clone(), w.tag.clone(), w.call_id.clone());
         let (cseq, tries) = (w.cseq, w.tries);

@@ -2,7 +2,9 @@
 
 mod bad_input;
 mod chaos;
+mod lives;
 mod pacing;
+mod people;
 mod watching;
 
 use strowger_core::config::{Config, PresenceConfig};
