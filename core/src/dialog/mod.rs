@@ -142,16 +142,10 @@ impl Dialog {
         if let Some(target) = target_of(msg)?
             && target != self.part(5)
         {
-            let old = self.text.clone();
-            let mut parts = Dialog { text: old, ..self.clone() };
-            core::mem::swap(&mut parts.text, &mut self.text);
-            let all = parts.parts();
-            let mut now = all;
-            now[5] = target;
-            if let Err(refusal) = self.write(&now) {
-                self.text = parts.text;
-                return Err(refusal);
-            }
+            let old = self.clone();
+            let mut parts = old.parts();
+            parts[5] = target;
+            self.write(&parts)?;
         }
         self.their_cseq = ess.cseq.number;
         self.origin = *origin;
@@ -191,8 +185,8 @@ impl Dialog {
         branch.extend_from_slice(ctx.ids.next_text(IdKind::Branch).as_bytes());
         let own = OwnAddress::towards(ctx.settings, &to);
         let mut writer = RequestWriter::new(arena, method, self.part(5));
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        writer.via(to.transport.via_token(), &own.host, own.port, &text(&branch));
+        let text = core::str::from_utf8(&branch).unwrap_or_default();
+        writer.via(to.transport.via_token(), own.host(), own.port, text);
         writer.number(Header::MaxForwards, MAX_FORWARDS);
         for (header, uri, tag) in [(Header::From, 3, 1), (Header::To, 4, 2)] {
             writer.value(header, |value| {
@@ -235,7 +229,7 @@ fn target_of(msg: Message<'_>) -> Result<Option<&[u8]>, Refusal> {
 #[derive(Clone, Debug)]
 pub(crate) struct OwnAddress {
     /// A host as it stands in a Via: an IPv6 address has its brackets.
-    host: String,
+    host: SmallVec<[u8; 48]>,
     port: u16,
 }
 
@@ -245,15 +239,11 @@ impl OwnAddress {
         let listener = settings.listeners.get(usize::from(peer.listener));
         let near = settings.local_nets.iter().any(|net| net.contains(peer.remote.ip()));
         let advertised = listener.and_then(|listener| listener.advertised.as_ref()).filter(|_| !near);
-        let bracketed = |ip: IpAddr| match ip.to_canonical() {
-            IpAddr::V4(ip) => ip.to_string(),
-            IpAddr::V6(ip) => format!("[{ip}]"),
-        };
         match advertised {
             Some((name, port)) => OwnAddress {
                 host: match Host::parse_bare(name.as_bytes()).ok().and_then(|host| host.ip()) {
                     Some(ip) => bracketed(ip),
-                    None => name.clone(),
+                    None => name.as_bytes().into(),
                 },
                 port: port.unwrap_or(peer.local.port()),
             },
@@ -261,11 +251,15 @@ impl OwnAddress {
         }
     }
 
+    fn host(&self) -> &str {
+        core::str::from_utf8(&self.host).unwrap_or_default()
+    }
+
     /// Our Contact.
     pub(crate) fn write_contact(&self, writer: &mut crate::wire::Writer<'_>, peer: &Origin) {
         writer.value(Header::Contact, |value| {
             value.literal(if peer.transport.is_secure() { "<sips:" } else { "<sip:" });
-            value.text(self.host.as_bytes());
+            value.text(&self.host);
             value.literal(":");
             value.number(u64::from(self.port));
             if peer.transport != Transport::Udp && !peer.transport.is_secure() {
@@ -274,5 +268,111 @@ impl OwnAddress {
             }
             value.literal(">");
         });
+    }
+}
+
+/// An address as it stands in a URI.
+fn bracketed(ip: IpAddr) -> SmallVec<[u8; 48]> {
+    let mut out = SmallVec::new();
+    match ip.to_canonical() {
+        IpAddr::V4(ip) => {
+            for (i, octet) in ip.octets().into_iter().enumerate() {
+                out.extend_from_slice(if i > 0 { b"." } else { b"" });
+                out.extend_from_slice(itoa::Buffer::new().format(octet).as_bytes());
+            }
+        }
+        IpAddr::V6(ip) => out.extend_from_slice(format!("[{ip}]").as_bytes()),
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::ids;
+    use crate::config::{Config, ListenerConfig};
+    use crate::ctx::fixture::{Fixture, with_message};
+
+    const SUBSCRIBE: &str = "SUBSCRIBE sip:bob@example.com SIP/2.0\nVia: SIP/2.0/UDP 198.51.100.7;branch=z9hG4bK1\n\
+        From: \"A\" <sip:alice@example.com>;tag=a1\nTo: <sip:bob@example.com>\nCall-ID: c1\nCSeq: 5 SUBSCRIBE\n";
+
+    fn dialog(fixture: &mut Fixture, more: &str) -> Result<Dialog, Refusal> {
+        let origin = fixture.udp("198.51.100.7:49152");
+        with_message(&format!("{SUBSCRIBE}{more}\n"), |msg| {
+            let ess = msg.essentials().expect("it is whole");
+            Dialog::new(&mut fixture.ctx(), &origin, msg, &ess, &ids::write(7))
+        })
+    }
+
+    fn request(fixture: &mut Fixture, dialog: &mut Dialog) -> (String, Origin) {
+        let mut arena = Arena::new();
+        let (writer, addressed) = dialog.request(&mut fixture.ctx(), &mut arena, Method::Notify);
+        (String::from_utf8_lossy(&writer.finish()).into_owned(), addressed.to)
+    }
+
+    #[test]
+    fn a_request_follows_the_route_set_and_goes_back_where_the_peer_came_from() {
+        let mut fixture = Fixture::new();
+        let routed = "Record-Route: <sip:p1;lr>, <sip:p2;lr>\nContact: <sip:a@198.51.100.7:5070>\n";
+        let mut with_proxy = dialog(&mut fixture, routed).expect("a good dialog");
+        let (text, to) = request(&mut fixture, &mut with_proxy);
+        assert!(text.contains("Route: <sip:p1;lr>, <sip:p2;lr>\r\n"), "{text}");
+        assert!(text.starts_with("NOTIFY sip:a@198.51.100.7:5070 SIP/2.0\r\n"), "{text}");
+        assert_eq!(to.remote.port(), 49152, "the proxy is the way");
+        // Without one a contact at the source's address names the port; a contact elsewhere is behind a NAT.
+        for (contact, port) in
+            [("a@198.51.100.7:5070", 5070), ("a@198.51.100.7", 5060), ("a@10.0.0.1", 49152)]
+        {
+            let mut direct =
+                dialog(&mut fixture, &format!("Contact: <sip:{contact}>\n")).expect("a good dialog");
+            assert_eq!(request(&mut fixture, &mut direct).1.remote.port(), port, "{contact}");
+        }
+    }
+
+    #[test]
+    fn a_dialog_needs_one_sip_contact() {
+        let mut fixture = Fixture::new();
+        for more in ["", "Contact: *\n", "Contact: <tel:+1>\n", "Contact: <sip:a@b>, <sip:c@d>\n"] {
+            let refused = dialog(&mut fixture, more).expect_err(more);
+            assert_eq!(refused.status, Status::BAD_REQUEST, "{more}");
+        }
+    }
+
+    #[test]
+    fn a_later_request_moves_the_target_and_an_earlier_one_is_refused() {
+        let mut fixture = Fixture::new();
+        let mut dialog = dialog(&mut fixture, "Contact: <sip:a@198.51.100.7>\n").expect("a good dialog");
+        let origin = fixture.udp("198.51.100.8:5060");
+        let mut take = |cseq: &str, contact: &str| {
+            let text = SUBSCRIBE.replace("CSeq: 5", &format!("CSeq: {cseq}"));
+            with_message(&format!("{text}Contact: <sip:{contact}>\n\n"), |msg| {
+                let ess = msg.essentials().expect("it is whole");
+                dialog.accept(&origin, msg, &ess).map_err(|refusal| refusal.status)
+            })
+        };
+        assert_eq!(take("5", "b@198.51.100.8"), Err(Status::SERVER_ERROR));
+        assert_eq!(take("6", "b@198.51.100.8"), Ok(()));
+        let (text, to) = request(&mut fixture, &mut dialog);
+        assert!(text.starts_with("NOTIFY sip:b@198.51.100.8 "), "{text}");
+        assert_eq!(to.remote.ip().to_string(), "198.51.100.8");
+    }
+
+    #[test]
+    fn strangers_see_the_advertised_address_and_neighbours_the_real_one() {
+        let mut config = Config::new("example.com");
+        config.listeners.push(ListenerConfig {
+            transport: Transport::Udp,
+            addr: "0.0.0.0:5060".parse().expect("an address"),
+            advertised: Some(("2001:db8::5".into(), Some(5090))),
+            algorithms: None,
+        });
+        config.local_nets.push(crate::config::IpNet::parse("10.0.0.0/8").expect("a net"));
+        let fixture = Fixture::with(config);
+        let seen = |from: &str| {
+            let own = OwnAddress::towards(&fixture.settings, &fixture.udp(from));
+            format!("{}:{}", own.host(), own.port)
+        };
+        assert_eq!(seen("198.51.100.7:5060"), "[2001:db8::5]:5090");
+        assert_eq!(seen("10.0.0.7:5060"), "192.0.2.1:5060");
     }
 }
