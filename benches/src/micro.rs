@@ -69,7 +69,8 @@ fn report(name: &str, case: &mut dyn Case) {
     println!("{name} ns={} allocations={:.3}", best.as_nanos(), allocations as f64 / f64::from(BATCH));
 }
 
-fn timed(work: impl FnOnce()) -> Duration {
+/// How long some work takes.
+pub fn timed(work: impl FnOnce()) -> Duration {
     let start = Instant::now();
     work();
     start.elapsed()

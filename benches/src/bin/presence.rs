@@ -2,9 +2,10 @@
 //!
 //! `presence` measures; `presence WATCHERS ROUNDS` runs one size under valgrind (`--toggle-collect='*publish_and_tell*'`).
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use strowger_benches::counting::{Count, Counting};
+use strowger_benches::micro;
 use strowger_core::Engine;
 use strowger_core::base::Time;
 use strowger_core::config::{AuthPolicy, Config, PresenceConfig, WatchPolicy};
@@ -144,9 +145,9 @@ fn measure(watchers: u32, rounds: u32) {
     let mut out = Vec::with_capacity(watchers as usize + 16);
     for _ in 0..rounds {
         let data = world.publication();
-        let (before, start) = (Count::now(), Instant::now());
-        publish_and_tell(&mut world.engine, world.now, &data, &mut out);
-        best = best.min(start.elapsed());
+        let before = Count::now();
+        let took = micro::timed(|| publish_and_tell(&mut world.engine, world.now, &data, &mut out));
+        best = best.min(took);
         calls = calls.min(Count::now().since(before).calls);
         let notified = out.len() - 1;
         assert_eq!(notified, watchers as usize, "everybody is told");
