@@ -11,6 +11,8 @@ mod baresip;
 mod bearer;
 #[path = "interop/client.rs"]
 mod client;
+#[path = "interop/headless.rs"]
+mod headless;
 #[path = "interop/launch.rs"]
 mod launch;
 #[path = "interop/sipp.rs"]

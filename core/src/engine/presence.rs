@@ -10,7 +10,7 @@ use crate::base::ids::{self, IdKind};
 use crate::config::{AorBuf, Domains, PresenceConfig};
 use crate::ctx::{Extra, Refusal};
 use crate::dialog::OwnAddress;
-use crate::door::{Identity, OwnPresence, PresenceRefusal, ReplyBody};
+use crate::door::{AuthVerdict, Identity, OwnPresence, PresenceRefusal, ReplyBody};
 use crate::events::{Due, Events, Package, Standing, Wanted};
 use crate::presence::{self, Presence};
 use crate::txn::{ClientEvent, Usage};
@@ -20,7 +20,7 @@ impl Engine {
     /// A SUBSCRIBE that makes a subscription, or fetches; its sender was let in.
     pub(super) fn serve_subscribe(&mut self, pass: &Pass<'_>, allowed: &Allowed) {
         match self.subscribe(pass, &allowed.identity) {
-            Ok(granted) => self.answer_subscribed(pass, granted),
+            Ok(granted) => self.answer_subscribed(pass, granted, allowed.verdict),
             Err(refusal) => self.refuse_as(pass, &refusal, allowed.verdict),
         }
     }
@@ -71,19 +71,19 @@ impl Engine {
             Ok(granted)
         });
         match refreshed {
-            Ok(granted) => self.answer_subscribed(pass, granted),
+            Ok(granted) => self.answer_subscribed(pass, granted, AuthVerdict::NotAsked),
             Err(refusal) => self.refuse(pass, &refusal),
         }
     }
 
     /// RFC 6665 s4.2.1.1: always 200, never 202; the NOTIFY follows it (DECISIONS 30).
-    fn answer_subscribed(&mut self, pass: &Pass<'_>, granted: u32) {
+    fn answer_subscribed(&mut self, pass: &Pass<'_>, granted: u32, verdict: AuthVerdict) {
         self.respond(pass, Status::OK, |ctx, writer| {
             writer.record_route();
             OwnAddress::towards(ctx.settings, &pass.origin).write_contact(writer, &pass.origin);
             writer.number(Header::Expires, granted);
         });
-        self.tell_outcome(pass, Status::OK, crate::door::AuthVerdict::NotAsked);
+        self.tell_outcome(pass, Status::OK, verdict);
     }
 
     /// A PUBLISH whose sender was let in.

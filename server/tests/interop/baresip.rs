@@ -1,127 +1,11 @@
 //! baresip, headless, driven over its control port: registers with Digest over UDP and TCP, unregisters when it ends.
 
-use std::fs::{self, File};
-use std::io::{ErrorKind, Read, Write};
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
-
 use super::client;
+use super::headless::{Baresip, Setup};
 use super::launch::Server;
 
-const LIMIT: Duration = Duration::from_secs(40);
-
-struct Baresip {
-    child: Child,
-    dir: PathBuf,
-    control: TcpStream,
-}
-
-impl Baresip {
-    /// Starts one with one account; `transport` is `udp` or `tcp`.
-    fn start(server: &Server, transport: &str, password: &str) -> Baresip {
-        let dir = server.dir().join(format!("baresip-{transport}-{password}"));
-        fs::create_dir_all(&dir).expect("a folder for the client");
-        let control =
-            TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|l| l.local_addr()).expect("a free port");
-        let config = format!(
-            "module_path {}\nsip_listen 127.0.0.1:0\nnet_interface 127.0.0.1\nctrl_tcp_listen {control}\n\
-             module g711.so\nmodule_app account.so\nmodule_app ctrl_tcp.so\nmodule_app menu.so\n",
-            modules().display()
-        );
-        let account = format!(
-            "<sip:alice@example.com>;auth_pass={password};outbound=\"sip:{};transport={transport}\";regint=600\n",
-            server.addr
-        );
-        for (file, text) in [("config", &config[..]), ("accounts", &account), ("contacts", "")] {
-            fs::write(dir.join(file), text).expect("a file for the client");
-        }
-        let log = || Stdio::from(File::create(dir.join("log")).expect("a file for the log"));
-        let mut child = Command::new("baresip")
-            .arg("-f")
-            .arg(&dir)
-            .stdin(Stdio::null())
-            .stdout(log())
-            .stderr(log())
-            .spawn()
-            .expect("baresip starts");
-        let end = Instant::now() + LIMIT;
-        let control = loop {
-            match TcpStream::connect(control) {
-                Ok(stream) => break stream,
-                Err(e) if Instant::now() > end => {
-                    client::stop(&mut child);
-                    panic!("baresip has no control port: {e}");
-                }
-                Err(_) => std::thread::sleep(Duration::from_millis(20)),
-            }
-        };
-        control.set_read_timeout(Some(Duration::from_millis(200))).expect("a time");
-        Baresip { child, dir, control }
-    }
-
-    /// Gives a command and reads what comes within a moment: the reply, and events before it.
-    fn command(&mut self, name: &str) -> String {
-        let json = format!("{{\"command\":\"{name}\"}}");
-        // A netstring.
-        write!(self.control, "{}:{json},", json.len()).expect("baresip listens");
-        let mut said = Vec::new();
-        let mut buffer = [0; 4096];
-        loop {
-            match self.control.read(&mut buffer) {
-                Ok(0) => break,
-                Ok(len) => said.extend_from_slice(buffer.get(..len).unwrap_or_default()),
-                Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => break,
-                Err(e) => panic!("the control port of baresip: {e}"),
-            }
-        }
-        String::from_utf8_lossy(&said).into_owned()
-    }
-
-    /// Whether it registers; the answer comes as an event or is seen in its state.
-    fn registers(&mut self) -> bool {
-        let end = Instant::now() + LIMIT;
-        let mut all = String::new();
-        while Instant::now() < end {
-            let said = self.command("reginfo");
-            // In colour: an escape sequence ends right before the word, which may be padded.
-            let state = |word: &str| said.contains(&format!("m{word}"));
-            if said.contains("REGISTER_OK") || state("OK") {
-                return true;
-            }
-            if said.contains("REGISTER_FAIL") || state("ERR") {
-                return false;
-            }
-            all.push_str(&said);
-        }
-        panic!("baresip says neither that it registered nor that it failed:\n{all}");
-    }
-
-    /// Ends it as its user would.
-    fn quit(mut self) -> String {
-        let json = "{\"command\":\"quit\"}";
-        write!(self.control, "{}:{json},", json.len()).expect("baresip listens");
-        let end = Instant::now() + LIMIT;
-        while self.child.try_wait().expect("a child of ours").is_none() {
-            assert!(Instant::now() < end, "baresip does not end");
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        fs::read_to_string(self.dir.join("log")).unwrap_or_default()
-    }
-}
-
-impl Drop for Baresip {
-    fn drop(&mut self) {
-        client::stop(&mut self.child);
-    }
-}
-
-/// Debian keeps them in a folder of its own, other builds beside their libraries.
-fn modules() -> PathBuf {
-    let places = ["/usr/lib/baresip/modules", "/usr/lib64/baresip/modules", "/usr/local/lib/baresip/modules"];
-    let found = places.iter().map(Path::new).find(|dir| dir.join("account.so").is_file());
-    found.expect("the modules of baresip").to_path_buf()
+fn alice<'s>(transport: &'s str, password: &'s str) -> Setup<'s> {
+    Setup { user: "alice", password, transport, account: "", config: "", contacts: "" }
 }
 
 const ALICE: &str = "[[account]]\nusername = \"alice\"\npassword = \"wonderland\"\n";
@@ -131,8 +15,8 @@ fn lives(name: &str, transport: &str, more: &str) {
         return;
     }
     let server = Server::start(name, &format!("{ALICE}{more}"));
-    let mut phone = Baresip::start(&server, transport, "wonderland");
-    assert!(phone.registers(), "{}", fs::read_to_string(phone.dir.join("log")).unwrap_or_default());
+    let mut phone = Baresip::start(&server, &alice(transport, "wonderland"));
+    assert!(phone.registers(), "{}", phone.log());
     phone.quit();
 }
 
@@ -154,7 +38,7 @@ fn baresip_with_a_wrong_password_does_not_register() {
         return;
     }
     let server = Server::start("baresip-wrong", &format!("{ALICE}{MD5}"));
-    let mut phone = Baresip::start(&server, "udp", "looking-glass");
+    let mut phone = Baresip::start(&server, &alice("udp", "looking-glass"));
     assert!(!phone.registers());
     phone.quit();
 }
@@ -168,7 +52,7 @@ fn baresip_registers_with_sha256_where_it_can() {
     }
     for (name, more) in [("sha256", "[auth.digest]\nalgorithms = [\"SHA-256\"]\n"), ("default", "")] {
         let server = Server::start(&format!("baresip-{name}"), &format!("{ALICE}{more}"));
-        let mut phone = Baresip::start(&server, "udp", "wonderland");
+        let mut phone = Baresip::start(&server, &alice("udp", "wonderland"));
         if !phone.registers() {
             eprintln!("skipped: this baresip cannot do Digest with SHA-256 ({name})");
         }
