@@ -58,14 +58,19 @@ impl Engine {
 
     /// A SUBSCRIBE within a dialog: authorised by it, whatever its source (DECISIONS 2).
     pub(super) fn refresh_subscription(&mut self, pass: &mut Pass<'_>) {
+        // Nothing is kept of a request that names no dialog of ours: it proves nothing.
+        let found = Package::of(pass.msg).and_then(|(_, event)| {
+            self.rooms.events.find(pass.ess, &event).ok_or(Refusal::plain(Status::NO_TRANSACTION))
+        });
+        let key = match found {
+            Ok(key) => key,
+            Err(refusal) => return self.refuse(pass, &refusal),
+        };
         if !self.open(pass) {
             return;
         }
-        let refreshed = Package::of(pass.msg).and_then(|(_, event)| {
-            let mut ctx = self.house.ctx();
-            let key = self.rooms.events.find(pass.ess, &event);
-            let key = key.ok_or(Refusal::plain(Status::NO_TRANSACTION))?;
-            let granted = Events::grant(&ctx, pass.msg)?;
+        let mut ctx = self.house.ctx();
+        let refreshed = Events::grant(&ctx, pass.msg).and_then(|granted| {
             let request = (pass.msg, pass.ess);
             self.rooms.events.refresh(&mut ctx, key, &pass.origin, request, granted)?;
             Ok(granted)

@@ -129,6 +129,7 @@ fn what_cannot_be_subscribed_to_is_refused_with_what_the_rfc_demands() {
     let without_contact = about_bob("SUBSCRIBE", 1, "", "Event: presence\r\n", "");
     assert_eq!(status(&host.udp(&without_contact)), Some(400));
     assert_eq!(status(&host.udp(&subscribe(2, "0123", "Event: presence\r\n"))), Some(481));
+    assert_eq!(host.engine.sizes().transactions, 1, "a stranger who names a dialog leaves nothing");
 }
 
 #[test]
