@@ -63,6 +63,7 @@ pub(crate) struct LoopState {
     replies: Replies,
     stats: SocketStats,
     latency: Latency,
+    notify_latency: Latency,
     first: Option<Inbound>,
     called: Option<Call>,
     clock_due: Time,
@@ -183,6 +184,9 @@ impl EngineLoop {
     fn transmit(&mut self, now: Time, transmit: Transmit) {
         let Transmit { flow, remote, local, since, payload, .. } = transmit;
         self.state.latency.record(now.since(since));
+        if payload.starts_with(b"NOTIFY ") {
+            self.state.notify_latency.record(now.since(since));
+        }
         let failed = match self.udp.iter_mut().find(|port| port.flow == flow) {
             Some(port) => port.send(remote, local, payload, &mut self.state.stats).err(),
             None => self.write(flow, payload).err(),
@@ -340,7 +344,8 @@ impl EngineLoop {
                 let mut sockets = self.state.stats;
                 sockets.connections = self.state.flows.len() as u64;
                 let (stats, sizes) = (self.engine.stats().clone(), self.engine.sizes());
-                promise.keep(Box::new(Snapshot { stats, sizes, sockets, latency: self.state.latency }));
+                let LoopState { latency, notify_latency, .. } = self.state;
+                promise.keep(Box::new(Snapshot { stats, sizes, sockets, latency, notify_latency }));
             }
             Call::Reload(settings) => self.engine.handle(now, Input::Reload(settings)),
             Call::Stop => self.state.stopped = true,

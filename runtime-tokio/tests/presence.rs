@@ -115,6 +115,8 @@ async fn what_the_program_says_reaches_watchers_until_it_takes_it_back() {
     presence.clone().withdraw_presence(BOB).await.expect("taken back");
     let gone = alice.notified().await;
     assert!(gone.contains("<basic>closed</basic>") && !gone.contains("On air"), "{gone}");
+    let numbers = server.handle().snapshot().await.expect("numbers");
+    assert_eq!(numbers.notify_latency.counts().iter().sum::<u64>(), 3);
     // There is nothing any more to take back.
     presence.withdraw_presence(BOB).await.expect("taken back");
     end(server).await;

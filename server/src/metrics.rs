@@ -70,7 +70,7 @@ fn write_value(metric: &mut MetricEncoder<'_>, counts: bool, value: u64) -> fmt:
 impl Collector for Export {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let encoder = &mut encoder;
-        let Snapshot { stats, sizes, sockets, latency } = &*self.snapshot;
+        let Snapshot { stats, sizes, sockets, latency, notify_latency } = &*self.snapshot;
         let methods = || {
             let named = |method: Method| if method == Method::Other { "other" } else { method.as_str() };
             Method::ALL.into_iter().chain([Method::Other]).map(move |method| (method, named(method)))
@@ -142,7 +142,11 @@ impl Collector for Export {
         ] {
             counters(encoder, name, help).write([([], value)])?;
         }
-        histogram(encoder, latency)?;
+        let help = "From a message's arrival to the sending of what it caused";
+        histogram(encoder, "strowger_answer_seconds", help, latency)?;
+        let help =
+            "From a PUBLISH, a SUBSCRIBE or the end of the pacing interval to the sending of the NOTIFY";
+        histogram(encoder, "strowger_notify_seconds", help, notify_latency)?;
         let version = [([("version", env!("CARGO_PKG_VERSION"))], 1)];
         gauges(encoder, "strowger_build_info", "The version that runs").write(version)
     }
@@ -214,13 +218,16 @@ fn gauges<'a, 'e>(
     Family { encoder, name, help, kind: MetricType::Gauge }
 }
 
-fn histogram(encoder: &mut DescriptorEncoder<'_>, latency: &Latency) -> fmt::Result {
+fn histogram(
+    encoder: &mut DescriptorEncoder<'_>,
+    name: &'static str,
+    help: &'static str,
+    latency: &Latency,
+) -> fmt::Result {
     let bounds = BOUNDS.iter().copied().chain([f64::MAX]);
     let buckets: Vec<(f64, u64)> = bounds.zip(latency.counts().iter().copied()).collect();
     let count = latency.counts().iter().sum();
-    let help = "From a message's arrival to the sending of what it caused";
-    let mut metric =
-        encoder.encode_descriptor("strowger_answer_seconds", help, None, MetricType::Histogram)?;
+    let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Histogram)?;
     metric.encode_histogram::<[Label; 0]>(latency.seconds(), count, &buckets, None)
 }
 
@@ -239,7 +246,13 @@ mod tests {
         let mut sizes = Sizes::default();
         (sizes.aors, sizes.bindings) = (3, 4);
         let sockets = SocketStats { datagrams_received: 7, connections: 2, ..SocketStats::default() };
-        let snapshot = Box::new(Snapshot { stats: Stats::default(), sizes, sockets, latency });
+        let snapshot = Box::new(Snapshot {
+            stats: Stats::default(),
+            sizes,
+            sockets,
+            latency,
+            notify_latency: Latency::default(),
+        });
         Export { snapshot, log_lines_lost: 0 }
     }
 

@@ -39,6 +39,8 @@ pub struct Snapshot {
     pub sockets: SocketStats,
     /// From the input to the socket, for every message sent.
     pub latency: Latency,
+    /// The same for NOTIFY requests alone: from the PUBLISH, the SUBSCRIBE, or the end of the pacing interval.
+    pub notify_latency: Latency,
 }
 
 /// What the sockets counted.
