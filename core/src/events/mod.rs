@@ -301,7 +301,12 @@ impl Events {
         granted: u32,
     ) -> Result<(), Refusal> {
         let Some(sub) = self.store.get_mut(key) else { return Err(Refusal::plain(Status::NO_TRANSACTION)) };
+        // What has ended stays so, although its last NOTIFY is not out yet.
+        if sub.end.is_some() {
+            return Err(Refusal::plain(Status::NO_TRANSACTION));
+        }
         sub.dialog.accept(origin, msg, ess)?;
+        sub.end = (granted == 0).then_some(End::Timeout);
         sub.expires_at = ctx.now + Duration::from_secs(u64::from(granted));
         self.arm(ctx, key);
         self.mark(ctx, key);
@@ -515,6 +520,7 @@ impl Events {
         let key = SubscriptionKey::from_bits(bits);
         let Some(sub) = self.store.get_mut(key) else { return };
         sub.timer = TimerKey::NONE;
+        sub.end = sub.end.or(Some(End::Timeout));
         // What is in flight is overtaken: nothing may follow the end.
         sub.in_flight = false;
         sub.due = false;

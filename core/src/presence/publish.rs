@@ -152,9 +152,12 @@ impl Presence {
         let mut changed = false;
         if let Some(publication) = self.publications.get_mut(key) {
             publication.etag = etag;
+            // By its source it is known which binding it speaks for.
+            changed = publication.source != source;
             publication.source = source;
-            if let Some(document) = document {
-                changed = publication.document != document;
+            // The same again is no news: neither its age nor its place changes.
+            if let Some(document) = document.filter(|document| publication.document != *document) {
+                changed = true;
                 publication.document = document;
                 publication.received = ctx.wall();
             }

@@ -187,3 +187,6 @@ impl Notifier {
         });
     }
 }
+
+#[cfg(test)]
+mod tests;

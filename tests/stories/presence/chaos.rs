@@ -72,6 +72,11 @@ impl Chaos {
                 self.world.act(phone, |p, now| p.unpublish(now, own));
                 self.devices[at].publication = None;
             }
+            (5, Some(own)) => {
+                self.world.note("the same again");
+                let same = self.world[phone].published(own).document.clone();
+                self.world.act(phone, |p, now| p.modify(now, own, same));
+            }
             (4, Some(own)) => self.world.act(phone, |p, now| p.refresh_publication(now, own)),
             (_, Some(own)) => {
                 let document = self.document(at);
