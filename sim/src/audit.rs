@@ -260,7 +260,7 @@ impl Audit {
         }
         let (last, times, answered) = *self.sent.entry(key(m, m.method())).or_insert((at, 0, false));
         if times == 0 && m.method() == "NOTIFY" {
-            self.findings.extend(self.notifier.notifies(at, m));
+            self.findings.extend(self.notifier.notifies(at, place, m));
         }
         if times > 0 && m.method() != "ACK" {
             // RFC 3261 s17.1.2.2: the n-th repetition comes T1 * 2^n after the one before, at most T2.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::{Asked, Finding};
+use super::{Asked, Finding, Place};
 use crate::Time;
 use crate::message::{Sip, param};
 use crate::phone::T1;
@@ -19,8 +19,8 @@ struct Seen {
     /// The end that was granted last.
     until: Time,
     cseq: Option<u32>,
-    /// The NOTIFY without an answer: its number and when it left first.
-    waits: Option<(u32, Time)>,
+    /// The NOTIFY without an answer: its number, when it left first, and where to.
+    waits: Option<(u32, Time, Place)>,
     ended: Option<Time>,
 }
 
@@ -84,7 +84,7 @@ impl Notifier {
     }
 
     /// A NOTIFY leaves for the first time.
-    pub(super) fn notifies(&mut self, at: Time, m: &Sip) -> Vec<Finding> {
+    pub(super) fn notifies(&mut self, at: Time, place: Place, m: &Sip) -> Vec<Finding> {
         let mut findings = Vec::new();
         let mut find = |cite, rule, detail: String| findings.push(Finding { cite, rule, at, detail });
         for header in ["Event", "Subscription-State", "Contact"] {
@@ -147,15 +147,17 @@ impl Notifier {
         {
             find("RFC 6665 s4.1.3", "expires is what is left of what was granted", state.to_owned());
         }
-        if let Some((waiting, since)) = seen.waits
+        if let Some((waiting, since, by)) = seen.waits
             && at.since(since) < 64 * T1
             && word != "terminated"
+            // RFC 3261 s17.1.4: what waited on a connection that broke has failed with it.
+            && (!by.stream || by.flow == place.flow)
         {
             let detail = format!("{number} while {waiting} waits");
             find("RFC 6665 s4.2.2", "one NOTIFY at a time", detail);
         }
         seen.cseq = Some(number);
-        seen.waits = Some((number, at));
+        seen.waits = Some((number, at, place));
         if word == "terminated" {
             seen.ended = Some(at);
         }
@@ -173,7 +175,7 @@ impl Notifier {
         let of_dialog = self.subscriptions.range_mut(first..);
         let same = of_dialog.take_while(|((c, t, f, _), _)| c == call && *t == to && *f == from);
         for (_, seen) in same {
-            if seen.waits.is_some_and(|(waiting, _)| waiting == number) {
+            if seen.waits.is_some_and(|(waiting, ..)| waiting == number) {
                 seen.waits = None;
             }
         }

@@ -2,6 +2,7 @@
 //! lost, doubled, overtaken, crashed or refreshed before, once the network is quiet and the interval has passed.
 
 use strowger_sim::network::Link;
+use strowger_sim::phone::Via;
 use strowger_sim::rng::Rng;
 
 use super::*;
@@ -42,6 +43,10 @@ impl Chaos {
             let phone = world.phone(name);
             world[phone].habits.retry = s(5);
             world.link(phone, Link::BAD);
+            // Every other world has one watcher on connections that break.
+            if name == "carol" && seed % 2 == 1 {
+                world[phone].habits.via = Via::Tcp;
+            }
             let watch = world.act(phone, |p, now| p.watch(now, "sip:bob@example.com", 600));
             watchers.push(Watcher { phone, watch });
         }
@@ -108,6 +113,7 @@ impl Chaos {
                 });
                 self.watchers[at].watch = watch;
             }
+            2 if self.world[phone].habits.via == Via::Tcp => self.world.break_flow(phone, true),
             2 => {
                 self.world.act(phone, |p, now| p.unwatch(now, watch));
                 let watch = self.world.act(phone, |p, now| p.watch(now, "sip:bob@example.com", 600));
