@@ -17,7 +17,7 @@ use crate::wire::{Header, Host, PreparedLine, Uri};
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Config {
-    /// Value of the Server header; empty sends none.
+    /// Value of the Server header of responses and of the User-Agent header of requests; empty sends none.
     pub server_name: String,
     /// Domains we are responsible for; the first is the default one. At least one.
     pub domains: Vec<DomainConfig>,
@@ -109,6 +109,7 @@ impl Config {
         digest.algorithms.dedup();
         Ok(Arc::new(Settings {
             server_line: PreparedLine::new(Header::Server, self.server_name.as_bytes()),
+            agent_line: PreparedLine::new(Header::UserAgent, self.server_name.as_bytes()),
             accounts: Accounts::new(accounts, &digest.realm),
             domains,
             listeners: self.listeners,
@@ -436,6 +437,8 @@ pub struct ConfigError {
 pub struct Settings {
     /// The Server header, ready to be sent.
     pub server_line: PreparedLine,
+    /// The User-Agent header of our own requests, ready to be sent.
+    pub agent_line: PreparedLine,
     pub domains: Domains,
     pub listeners: Vec<ListenerConfig>,
     pub local_nets: Vec<IpNet>,

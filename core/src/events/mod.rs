@@ -450,7 +450,7 @@ impl Events {
         }
         let mut arena = ctx.out.lend();
         let (mut writer, addressed) = sub.dialog.request(ctx, &mut arena, Method::Notify);
-        writer.prepared(&ctx.settings.server_line);
+        writer.prepared(&ctx.settings.agent_line);
         writer.header(Header::Event, &sub.event);
         let pending = sub.standing == Standing::Pending;
         writer.value(Header::SubscriptionState, |value| match end {
