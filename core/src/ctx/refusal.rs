@@ -32,7 +32,19 @@ pub(crate) enum Extra {
     RetryAfter(u32),
 }
 
+/// Only what is shorter than an hour may be refused as too brief.
+const HOUR: u32 = 3600;
+
 impl Refusal {
+    /// 423 if and only if 0 < asked < one hour and below our minimum, in seconds: RFC 3261 s10.3 step 7, RFC 6665
+    /// s4.2.1.1, RFC 3903 s6 step 4.
+    pub(crate) fn if_too_brief(asked: u32, min: u32) -> Result<(), Refusal> {
+        match (1..min.min(HOUR)).contains(&asked) {
+            true => Err(Refusal::with(Status::INTERVAL_TOO_BRIEF, Extra::MinExpires(min))),
+            false => Ok(()),
+        }
+    }
+
     /// A refusal without a header.
     pub(crate) const fn plain(status: Status) -> Refusal {
         Refusal { status, reason: None, extra: Extra::None }

@@ -13,8 +13,9 @@ use crate::dialog::OwnAddress;
 use crate::door::{AuthVerdict, Identity, OwnPresence, PresenceRefusal, ReplyBody};
 use crate::events::{Due, Events, Package, Standing, Wanted};
 use crate::presence::{self, Presence};
+use crate::registrar::with_uri;
 use crate::txn::{ClientEvent, Usage};
-use crate::wire::{Header, Status, Uri};
+use crate::wire::{Header, Status};
 
 impl Engine {
     /// A SUBSCRIBE that makes a subscription, or fetches; its sender was let in.
@@ -155,7 +156,13 @@ impl Engine {
 
     /// What is left to do when an input has been served: the registrar's changes, then the NOTIFY requests that are due.
     pub(super) fn settle_presence(&mut self) {
-        for aor in self.rooms.registrar.take_touched() {
+        let touched = self.rooms.registrar.take_touched();
+        if touched.is_empty() && self.rooms.events.is_settled() {
+            return;
+        }
+        // Most phones register where nobody watches.
+        let alone = self.rooms.presence.len() == 0 && self.rooms.events.len() == 0;
+        for aor in touched.into_iter().filter(|_| !alone) {
             self.presence_changed(&aor);
             let mut ctx = self.house.ctx();
             self.rooms.events.changed(&mut ctx, Package::Reg, &aor);
@@ -268,15 +275,10 @@ impl Engine {
 
     /// The canonical AoR of a URI or of `user@domain`.
     fn canonical(&self, text: &str) -> Option<Box<str>> {
-        let written = if text.starts_with("sip:") || text.starts_with("sips:") {
-            text.to_owned()
-        } else {
-            format!("sip:{text}")
-        };
-        let uri = Uri::parse(written.as_bytes()).ok()?;
         let mut aor = AorBuf::new();
         let domains = &self.house.settings.domains;
-        domains.aor(&uri, &mut aor).then(|| core::str::from_utf8(&aor).ok().map(Into::into))?
+        let ours = with_uri(text, |uri| domains.aor(uri, &mut aor))?;
+        ours.then(|| core::str::from_utf8(&aor).ok().map(Into::into))?
     }
 }
 

@@ -31,9 +31,6 @@ use store::Store;
 /// Names a subscription while it lives.
 pub(crate) type SubscriptionKey = Key<Subscription>;
 
-/// RFC 6665 s4.2.1.1: only what is shorter than an hour may be refused as too brief.
-const HOUR: u32 = 3600;
-
 /// An event package.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(crate) enum Package {
@@ -222,6 +219,11 @@ impl Events {
         self.store.len()
     }
 
+    /// True if nobody is due and nothing waits to be taken.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.queue.is_empty() && self.unwatched.is_empty() && self.rewatched.is_empty()
+    }
+
     /// True if somebody watches this resource.
     pub(crate) fn is_watched(&self, package: Package, resource: &str) -> bool {
         !self.store.of(&self.hash, package, resource).is_empty()
@@ -231,9 +233,7 @@ impl Events {
     pub(crate) fn grant(ctx: &Ctx<'_>, msg: Message<'_>) -> Result<u32, Refusal> {
         let config = &ctx.settings.events;
         let asked = msg.expires().unwrap_or(config.default_expires);
-        if asked > 0 && asked < config.min_expires.min(HOUR) {
-            return Err(Refusal::with(Status::INTERVAL_TOO_BRIEF, Extra::MinExpires(config.min_expires)));
-        }
+        Refusal::if_too_brief(asked, config.min_expires)?;
         Ok(asked.min(config.max_expires))
     }
 

@@ -17,20 +17,20 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
-use crate::base::ids::IdKind;
 use crate::base::{HashKey, Ids, Index, Key, Slab, Time, TimerKey};
 use crate::config::PresenceConfig;
 use crate::ctx::{Ctx, Phone, Timer};
 use crate::documents::compose::{ByRule, Compose, Inputs, Registration};
 use crate::documents::pidf::{Basic, Note, Pidf, PresenceState};
 use crate::door::{PresenceDevice, PresenceSource, PresenceView};
+use crate::events::Package;
 
 pub(crate) use publish::Published;
 
 use publish::{Publication, PublicationKey};
 
 /// Content-Type of PIDF (RFC 3863 s5).
-pub(crate) const PIDF: &str = "application/pidf+xml";
+pub(crate) const PIDF: &str = Package::Presence.kind();
 
 /// Names a presentity while it is there.
 pub(crate) type PresentityKey = Key<Presentity>;
@@ -236,11 +236,6 @@ impl Presence {
     /// A document that says this state, for a publication by the host.
     pub(crate) fn document_of(aor: &str, state: PresenceState, note: &str) -> Pidf {
         Pidf::of_state(&entity(aor), None, state, note)
-    }
-
-    /// Ids of a lineage, drawn.
-    fn lineage(ctx: &mut Ctx<'_>) -> u64 {
-        ctx.ids.next(IdKind::Etag)
     }
 }
 

@@ -18,9 +18,6 @@ use crate::wire::{Essentials, Header, Message, Status};
 /// Names a publication while it lives.
 pub(super) type PublicationKey = Key<Publication>;
 
-/// RFC 3261 s10.3 step 7 in the words of RFC 3903 s6 step 4: only what is shorter than an hour may be too brief.
-const HOUR: u32 = 3600;
-
 /// One publication.
 #[derive(Clone, Debug)]
 pub(super) struct Publication {
@@ -71,12 +68,7 @@ impl Presence {
         };
         // Step 4.
         let asked = msg.expires().unwrap_or(config.publish_default_expires);
-        if asked > 0 && asked < config.publish_min_expires.min(HOUR) {
-            return Err(Refusal::with(
-                Status::INTERVAL_TOO_BRIEF,
-                Extra::MinExpires(config.publish_min_expires),
-            ));
-        }
+        Refusal::if_too_brief(asked, config.publish_min_expires)?;
         let expires = asked.min(config.publish_max_expires);
         // Step 5.
         let document = match msg.body() {
@@ -118,7 +110,7 @@ impl Presence {
             return Err(Refusal::with(Status::SERVICE_UNAVAILABLE, Extra::RetryAfter(30)));
         }
         let presentity = self.find_or_add(aor);
-        let lineage = Presence::lineage(ctx);
+        let lineage = ctx.ids.next(IdKind::Etag);
         let key = self.publications.insert(Publication {
             presentity,
             etag,

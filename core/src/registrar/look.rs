@@ -150,7 +150,7 @@ impl Registrar {
 }
 
 /// Reads `user@domain` or a URI.
-fn with_uri<R>(text: &str, read: impl FnOnce(&Uri<'_>) -> R) -> Option<R> {
+pub(crate) fn with_uri<R>(text: &str, read: impl FnOnce(&Uri<'_>) -> R) -> Option<R> {
     if let Ok(uri) = Uri::parse(text.as_bytes())
         && uri.is_sip()
     {

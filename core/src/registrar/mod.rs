@@ -40,6 +40,7 @@ use crate::door::{BindingCause, BindingEvent, Change, Command, Event, FlowId, Sa
 use crate::stats::Counter;
 use binding::{Binding, BindingKey, Flags};
 use location::{Location, RecordKey};
+pub(crate) use look::with_uri;
 use next_hop::Sockets;
 
 /// The registrar and its location store.

@@ -18,9 +18,6 @@ use crate::wire::{
     ContactValue, Essentials, Header, Message, NameAddr, Param, Params, Status, Uri, UriScheme, qvalue, split,
 };
 
-/// RFC 3261 s10.3 step 7: only what is shorter than an hour may be refused as too brief.
-const HOUR: u32 = 3600;
-
 pub(super) type Buffer = SmallVec<[u8; 128]>;
 
 /// What a REGISTER says beside its contacts.
@@ -433,11 +430,8 @@ fn check_contact(
     if bytes > limit {
         return Err(bad("Contact Too Large"));
     }
-    // RFC 3261 s10.3 step 7: 423 if and only if 0 < requested < one hour and below our minimum.
-    if let Some(requested) = wanted.requested
-        && requested < config.min_expires.min(HOUR)
-    {
-        return Err(Refusal::with(Status::INTERVAL_TOO_BRIEF, Extra::MinExpires(config.min_expires)));
+    if let Some(requested) = wanted.requested {
+        Refusal::if_too_brief(requested, config.min_expires)?;
     }
     nat::judge(request, known, wanted);
     Ok(())
