@@ -167,8 +167,9 @@ impl Engine {
             let mut ctx = self.house.ctx();
             self.rooms.events.changed(&mut ctx, Package::Reg, &aor);
         }
-        self.settle_watchers();
         for _ in 0..self.house.settings.limits.notifies_per_call {
+            // A NOTIFY may end a subscription, and that is news for whoever watches the watchers.
+            self.settle_watchers();
             let mut ctx = self.house.ctx();
             let Some(due) = self.rooms.events.next_due(&mut ctx) else { break };
             self.notify(&due);

@@ -6,10 +6,11 @@ mod lives;
 mod orders;
 mod pacing;
 mod people;
+mod pure;
 mod watching;
 
 use strowger_core::config::{Config, PresenceConfig};
-use strowger_core::door::{ReplyBody, Request};
+use strowger_core::door::{OwnPresence, PresenceState, ReplyBody, Request};
 use strowger_core::stats::Counter;
 use strowger_sim::phone::watcher::Standing;
 use strowger_sim::{PhoneId, World};
