@@ -58,6 +58,7 @@
 //! - `auth`: one pure decision: Digest (RFC 7616, RFC 8760) and Bearer (RFC 8898).
 //! - `registrar`: REGISTER (RFC 3261 s10), Path, outbound, GRUU, the location store, the next hop to a phone.
 //! - `presence`: PUBLISH (RFC 3903), who may watch, what a presentity is all in all (RFC 3856).
+//! - `mailboxes`: what waits in mailboxes (RFC 3842).
 //! - [`Engine`]: the doors, and the three files where the rooms meet.
 //!
 //! # Features
@@ -79,6 +80,7 @@ mod ctx;
 mod auth;
 mod dialog;
 mod events;
+mod mailboxes;
 mod presence;
 mod registrar;
 mod txn;

@@ -255,6 +255,8 @@ pub struct Sizes {
     pub publications: usize,
     /// Presentities that are published for or watched.
     pub presentities: usize,
+    /// Mailboxes about which something is known.
+    pub mailboxes: usize,
     /// Nonces remembered.
     pub nonces: usize,
     /// Tokens remembered.

@@ -119,6 +119,29 @@ impl SimpleB2bua {
         self
     }
 
+    /// Tells phones that subscribe to it how many messages wait for their users (RFC 3842). The program says it by
+    /// [`set_message_summary`](PresenceHandle::set_message_summary), or a messaging server by PUBLISH.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use strowger_tokio::SimpleB2bua;
+    /// use strowger_tokio::core::door::MessageSummary;
+    ///
+    /// let server = SimpleB2bua::new("Lobby", 0).account("alice", "a long secret").enable_message_summary();
+    /// let running = server.bind().await?;
+    /// let mailboxes = running.presence_handler();
+    /// mailboxes.set_message_summary("alice@localhost", MessageSummary::voice("sip:*97@localhost", 2, 5)).await?;
+    /// assert!(mailboxes.message_summary("alice@localhost").await?.is_some_and(|summary| summary.waiting));
+    /// # running.handle().shutdown()?;
+    /// # Ok(running.stopped().await?)
+    /// # }
+    /// ```
+    pub fn enable_message_summary(mut self) -> SimpleB2bua {
+        self.config.message_summary.get_or_insert_default();
+        self
+    }
+
     /// Accepts Bearer tokens (RFC 8898) signed with the keys at this URL or file, beside Digest.
     ///
     /// The issuer is taken to be the URL's scheme and host, and the audience the server's domain;

@@ -224,3 +224,24 @@ async fn more_requests_than_may_wait_are_refused() {
     while handle.drain(Duration::ZERO) != Err(HandleError::Busy) {}
     assert_eq!(waiting.presence_handler().get_presence(BOB).await, Err(PresenceError::Busy));
 }
+
+#[tokio::test]
+async fn the_program_lights_the_lamp_of_a_phone() {
+    use strowger_tokio::core::door::MessageSummary;
+    let server = server().enable_message_summary().bind().await.expect("started");
+    let mailboxes = server.presence_handler();
+    let mut bob = Phone::of(&server, "bob").await;
+    let answer = bob.ask("SUBSCRIBE", BOB, "Event: message-summary\r\nExpires: 600\r\n", "").await;
+    assert!(answer.starts_with("SIP/2.0 200 "), "{answer}");
+    let dark = bob.notified().await;
+    assert!(dark.contains("Messages-Waiting: no\r\n"), "{dark}");
+    let two = MessageSummary::voice("sip:*97@example.com", 2, 0);
+    mailboxes.set_message_summary(BOB, two.clone()).await.expect("said");
+    let lit = bob.notified().await;
+    assert!(lit.ends_with("Message-Account: sip:*97@example.com\r\nVoice-Message: 2/0\r\n"), "{lit}");
+    assert_eq!(mailboxes.message_summary(BOB).await, Ok(Some(two)));
+    mailboxes.withdraw_message_summary(BOB).await.expect("taken back");
+    assert_eq!(mailboxes.message_summary(BOB).await, Ok(None));
+    assert!(bob.notified().await.contains("Messages-Waiting: no\r\n"));
+    end(server).await;
+}

@@ -122,6 +122,7 @@ impl Collector for Export {
             ("strowger_subscriptions", "Subscriptions", sizes.subscriptions),
             ("strowger_publications", "Publications", sizes.publications),
             ("strowger_presentities", "Presentities published for or watched", sizes.presentities),
+            ("strowger_mailboxes", "Mailboxes about which something is known", sizes.mailboxes),
             ("strowger_nonces", "Nonces remembered", sizes.nonces),
             ("strowger_tokens", "Tokens remembered", sizes.tokens),
             ("strowger_timers", "Timers armed", sizes.timers),

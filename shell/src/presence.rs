@@ -1,14 +1,16 @@
-//! Presence for the rest of the program: what a presentity is now, and publishing for it. The engine composes what the
+//! Presence for the rest of the program: what a presentity is now, and publishing for it; what waits in mailboxes. The engine composes what the
 //! program says with what phones say and with registrations, and tells every watcher.
 
 use std::time::Duration;
 
-use strowger_core::door::{OwnPresence, PresenceRefusal, PresenceState, PresenceView, ReplyBody, Request};
+use strowger_core::door::{
+    MessageSummary, OwnPresence, PresenceRefusal, PresenceState, PresenceView, ReplyBody, Request,
+};
 use thiserror::Error;
 
 use crate::handle::{Handle, HandleError};
 
-/// Reads and publishes presence. Cheap to clone, usable from any thread and any runtime.
+/// Reads and publishes presence and message summaries. Cheap to clone, usable from any thread and any runtime.
 ///
 /// An address of record is `user@domain` or a SIP URI of a domain the server serves; any spelling of it will do.
 #[derive(Clone, Debug)]
@@ -73,6 +75,28 @@ impl PresenceHandle {
     /// Shows a watcher, now and from now on, a presentity about whom nothing is known.
     pub async fn block_watcher(&self, aor: &str, watcher: &str) -> Result<(), PresenceError> {
         self.order(Request::DecideWatcher { aor: aor.into(), watcher: watcher.into(), allow: false }).await
+    }
+
+    /// Says what waits in a mailbox, in place of what the program said before, and lights the lamps of the phones that
+    /// subscribed (RFC 3842). It holds until the program or a messaging server says something else; it is not kept over a
+    /// restart. Without an account the configured one is named
+    /// ([`account`](strowger_core::config::MessageSummaryConfig::account)).
+    pub async fn set_message_summary(&self, aor: &str, summary: MessageSummary) -> Result<(), PresenceError> {
+        self.order(Request::SetMessageSummary { aor: aor.into(), summary: Some(summary) }).await
+    }
+
+    /// Takes back what the program said about a mailbox. What a messaging server said stays; if there is nothing of that,
+    /// no messages wait.
+    pub async fn withdraw_message_summary(&self, aor: &str) -> Result<(), PresenceError> {
+        self.order(Request::SetMessageSummary { aor: aor.into(), summary: None }).await
+    }
+
+    /// What waits in a mailbox; `None` if nobody said anything about it.
+    pub async fn message_summary(&self, aor: &str) -> Result<Option<MessageSummary>, PresenceError> {
+        match self.ask(Request::MessageSummary { aor: aor.into() }).await? {
+            ReplyBody::MessageSummary(summary) => Ok(summary.map(|summary| *summary)),
+            other => Err(refusal(&other)),
+        }
     }
 
     async fn publish(&self, aor: &str, presence: Option<OwnPresence>) -> Result<(), PresenceError> {

@@ -241,7 +241,20 @@ impl Phone {
 
     /// Sends any request of its own, without waiting for others. Returns its branch.
     pub fn request(&mut self, now: Time, method: &str, uri: &str, headers: &[(&str, &str)]) -> String {
+        self.request_with(now, method, uri, headers, "")
+    }
+
+    /// The same, with a body.
+    pub fn request_with(
+        &mut self,
+        now: Time,
+        method: &str,
+        uri: &str,
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> String {
         let mut m = self.draft(method, uri, &self.aor());
+        m.body = body.as_bytes().to_vec();
         let call = self.rng.word();
         m.push("Call-ID", call).push("CSeq", format!("1 {method}"));
         for (name, value) in headers {

@@ -40,6 +40,8 @@ pub struct Limits {
     pub publications_per_presentity: usize,
     /// Most decisions about watchers that are remembered.
     pub watch_decisions: usize,
+    /// Most mailboxes about which something is known; a PUBLISH past it gets 503.
+    pub mailboxes: usize,
     /// Most NOTIFY requests sent by one `handle`; the others follow at once.
     pub notifies_per_call: usize,
     /// Most timers run by one `handle`.
@@ -68,6 +70,7 @@ impl Default for Limits {
             publications: 200_000,
             publications_per_presentity: 16,
             watch_decisions: 100_000,
+            mailboxes: 200_000,
             notifies_per_call: 256,
             timers_per_call: 1_024,
             park_timeout: Duration::from_secs(5),

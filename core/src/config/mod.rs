@@ -6,6 +6,7 @@
 mod accounts;
 mod domains;
 mod limits;
+mod mailboxes;
 mod policy;
 mod presence;
 mod settings;
@@ -15,9 +16,11 @@ pub use crate::base::text::AorBuf;
 pub use accounts::{Account, AccountConfig, Accounts, HashedCredential};
 pub use domains::{DomainConfig, Domains};
 pub use limits::{Limits, Timers};
+pub use mailboxes::{MailboxRule, MessageSummaryConfig};
 pub use policy::{
     AuthPolicy, DigestConfig, IpNet, IssuerConfig, JwtAlgorithm, JwtConfig, ListenerConfig, MaxContacts,
     OutboundMode, PathMode, Policies, RegistrarConfig, Tell,
 };
+pub(crate) use presence::fits;
 pub use presence::{EventsConfig, PresenceConfig, WatchAction, WatchPolicy, WatchRule};
 pub use settings::{Config, ConfigError, Settings};

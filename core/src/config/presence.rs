@@ -89,3 +89,12 @@ pub struct WatchRule {
     /// What happens.
     pub action: WatchAction,
 }
+
+/// Does a canonical AoR fit a pattern of a rule? A pattern is an AoR, `*@domain`, or `*`.
+pub(crate) fn fits(pattern: &str, aor: &str) -> bool {
+    match pattern.strip_prefix('*') {
+        Some("") => true,
+        Some(domain) => aor.ends_with(domain),
+        None => pattern == aor,
+    }
+}

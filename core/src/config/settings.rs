@@ -6,8 +6,8 @@ use thiserror::Error;
 
 use super::{
     Account, AccountConfig, Accounts, AuthPolicy, DigestAlgorithm, DigestConfig, DomainConfig, Domains,
-    EventsConfig, HashedCredential, IpNet, JwtConfig, Limits, ListenerConfig, Policies, PresenceConfig,
-    RegistrarConfig, Tell, Timers, WatchRule,
+    EventsConfig, HashedCredential, IpNet, JwtConfig, Limits, ListenerConfig, MessageSummaryConfig, Policies,
+    PresenceConfig, RegistrarConfig, Tell, Timers, WatchRule,
 };
 use crate::base::text::AorBuf;
 use crate::door::{Identity, Scheme};
@@ -43,6 +43,8 @@ pub struct Config {
     pub events: EventsConfig,
     /// Presence; `None` answers PUBLISH and SUBSCRIBE with 405.
     pub presence: Option<PresenceConfig>,
+    /// Messages waiting; `None` answers 489 to SUBSCRIBE and PUBLISH of that package.
+    pub message_summary: Option<MessageSummaryConfig>,
     /// Bounds.
     pub limits: Limits,
     /// T1, T2, T4.
@@ -69,6 +71,7 @@ impl Config {
             registrar: None,
             events: EventsConfig::default(),
             presence: None,
+            message_summary: None,
             limits: Limits::default(),
             timers: Timers::default(),
             tell: Tell::default(),
@@ -100,6 +103,10 @@ impl Config {
         if let Some(presence) = &mut presence {
             canonical_rules(&mut presence.rules, &domains, &mut faults);
         }
+        let mut message_summary = self.message_summary;
+        if let Some(config) = &mut message_summary {
+            canonical_mailboxes(config, &domains, &mut faults);
+        }
         if !faults.0.is_empty() {
             return Err(faults.0);
         }
@@ -122,6 +129,7 @@ impl Config {
             registrar: self.registrar,
             events: self.events,
             presence,
+            message_summary,
             limits: self.limits,
             timers: self.timers,
             tell: self.tell,
@@ -199,6 +207,21 @@ impl Config {
                 (1_000..=60_000).contains(&p.max_document_bytes),
                 || "presence.max_document_bytes",
                 "must be 1,000 to 60,000",
+            );
+        }
+        if let Some(m) = &self.message_summary {
+            let (min, max) = (m.publish_min_expires, m.publish_max_expires);
+            faults.unless(
+                min <= m.publish_default_expires && m.publish_default_expires <= max && min <= 3600,
+                || "message_summary",
+                "publish_min_expires <= publish_default_expires <= publish_max_expires is needed, and \
+                 publish_min_expires at most 3600 (RFC 3903 s6)",
+            );
+            let example = m.account_of("user@example.com");
+            faults.unless(
+                Uri::parse(example.as_bytes()).is_ok() && example.bytes().all(|b| b.is_ascii_graphic()),
+                || "message_summary.account",
+                "must be a URI such as sip:{user}@voicemail.example.com",
             );
         }
         if let Some(r) = &self.registrar {
@@ -372,21 +395,46 @@ fn canonical(text: &str, domains: &Domains) -> Option<Box<str>> {
 fn canonical_rules(rules: &mut [WatchRule], domains: &Domains, faults: &mut Faults) {
     for (i, rule) in rules.iter_mut().enumerate() {
         for (name, pattern) in [("presentity", &mut rule.presentity), ("watcher", &mut rule.watcher)] {
-            let everybody =
-                pattern.strip_prefix("*@").map(|domain| canonical(&format!("x@{domain}"), domains));
-            let fitting = match (&**pattern, everybody) {
-                ("*", _) => continue,
-                (_, Some(one)) => one.map(|one| one.replacen('x', "*", 1).into()),
-                (aor, None) => canonical(aor, domains),
-            };
-            match fitting {
-                Some(fitting) => *pattern = fitting,
-                None => faults.add(
-                    format!("presence.rules[{i}].{name}"),
-                    format!("{pattern:?} is neither user@domain nor *@domain of a configured domain, nor *"),
-                ),
-            }
+            canonical_pattern(pattern, || format!("presence.rules[{i}].{name}"), domains, faults);
         }
+    }
+}
+
+fn canonical_mailboxes(config: &mut MessageSummaryConfig, domains: &Domains, faults: &mut Faults) {
+    for (i, rule) in config.rules.iter_mut().enumerate() {
+        for (name, pattern) in [("mailbox", &mut rule.mailbox), ("watcher", &mut rule.watcher)] {
+            canonical_pattern(pattern, || format!("message_summary.rules[{i}].{name}"), domains, faults);
+        }
+    }
+    for (i, publisher) in config.publishers.iter_mut().enumerate() {
+        match canonical(publisher, domains) {
+            Some(aor) => *publisher = aor,
+            None => faults.add(
+                format!("message_summary.publishers[{i}]"),
+                format!("{publisher:?} is not user@domain of a configured domain"),
+            ),
+        }
+    }
+}
+
+fn canonical_pattern(
+    pattern: &mut Box<str>,
+    path: impl FnOnce() -> String,
+    domains: &Domains,
+    faults: &mut Faults,
+) {
+    let everybody = pattern.strip_prefix("*@").map(|domain| canonical(&format!("x@{domain}"), domains));
+    let fitting = match (&**pattern, everybody) {
+        ("*", _) => return,
+        (_, Some(one)) => one.map(|one| one.replacen('x', "*", 1).into()),
+        (aor, None) => canonical(aor, domains),
+    };
+    match fitting {
+        Some(fitting) => *pattern = fitting,
+        None => faults.add(
+            path(),
+            format!("{pattern:?} is neither user@domain nor *@domain of a configured domain, nor *"),
+        ),
     }
 }
 
@@ -452,7 +500,15 @@ pub struct Settings {
     pub registrar: Option<RegistrarConfig>,
     pub events: EventsConfig,
     pub presence: Option<PresenceConfig>,
+    pub message_summary: Option<MessageSummaryConfig>,
     pub limits: Limits,
     pub timers: Timers,
     pub tell: Tell,
+}
+
+impl Settings {
+    /// True if anything can be subscribed to.
+    pub fn has_events(&self) -> bool {
+        self.presence.is_some() || self.message_summary.is_some()
+    }
 }

@@ -6,12 +6,14 @@ pub(crate) mod fixture;
 mod flows;
 mod outbox;
 mod phone;
+mod published;
 mod refusal;
 mod timer;
 
 pub(crate) use flows::{Flow, Flows, Origin};
 pub(crate) use outbox::Outbox;
 pub(crate) use phone::Phone;
+pub(crate) use published::Published;
 pub(crate) use refusal::{Extra, Refusal};
 pub(crate) use timer::{ClientTimer, ServerTimer, Timer};
 

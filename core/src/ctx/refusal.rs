@@ -27,7 +27,7 @@ pub(crate) enum Extra {
     /// 489: `Allow-Events` (RFC 6665 s8.2.2).
     AllowEvents,
     /// 415: `Accept` (RFC 3261 s8.2.3).
-    AcceptPidf,
+    Accept(&'static str),
     /// 503: `Retry-After`, in seconds.
     RetryAfter(u32),
 }

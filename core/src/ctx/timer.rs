@@ -35,6 +35,8 @@ pub(crate) enum Timer {
     Publication(u64),
     /// The pacing interval of a presentity is over (`presence::PresentityKey`).
     Paced(u64),
+    /// What a messaging server published ends (`mailboxes::Publication`).
+    Mailbox(u64),
     /// Draining has taken long enough.
     Drain,
 }

@@ -113,7 +113,9 @@ pub enum ReplyBody {
     Removed(usize),
     /// What a presentity is.
     Presence(Box<super::PresenceView>),
-    /// Why there is nothing to say of a presentity, or nothing was done for it.
+    /// What waits in a mailbox; `None` if nothing was said about it.
+    MessageSummary(Option<Box<super::MessageSummary>>),
+    /// Why there is nothing to say of a presentity or a mailbox, or nothing was done for it.
     NoPresence(super::PresenceRefusal),
     /// It was done.
     Done,

@@ -187,6 +187,19 @@ pub enum Request {
         /// May he?
         allow: bool,
     },
+    /// What waits in a mailbox, as far as it was said.
+    MessageSummary {
+        /// The mailbox: an address of record.
+        aor: Box<str>,
+    },
+    /// Say what waits in a mailbox, in place of what the host said before; `None` takes it back. It holds until something
+    /// else is said, by the host or by a messaging server.
+    SetMessageSummary {
+        /// The mailbox: an address of record.
+        aor: Box<str>,
+        /// What waits.
+        summary: Option<super::MessageSummary>,
+    },
     /// A stored change from an earlier life. Send all before the first `FlowUp`.
     Restore(Box<Change>),
     /// Stop taking new work (DECISIONS 20). The engine tells `Event::Drained` when nothing is left, or at the limit.

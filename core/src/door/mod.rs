@@ -14,7 +14,8 @@ pub use command::{CloseReason, Command, Reply, ReplyBody, Transmit};
 pub use event::{AuthVerdict, BindingCause, BindingEvent, Event, Outcome};
 pub use input::{BadFrame, FlowDownReason, Input, KeepAlive, Request, SendError};
 pub use presence::{
-    OwnPresence, PresenceDevice, PresenceRefusal, PresenceSource, PresenceState, PresenceView,
+    MessageClass, MessageCounts, MessageSummary, OwnPresence, PresenceDevice, PresenceRefusal,
+    PresenceSource, PresenceState, PresenceView,
 };
 pub use query::{Answer, CredentialsAnswer, CredentialsQuery, KeysAnswer, KeysQuery, Query, Ticket};
 pub use view::{

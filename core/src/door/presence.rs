@@ -4,6 +4,7 @@ use core::time::Duration;
 
 use thiserror::Error;
 
+pub use crate::documents::mwi::{Class as MessageClass, Counts as MessageCounts, Summary as MessageSummary};
 pub use crate::documents::pidf::PresenceState;
 
 /// What a presentity is now.
@@ -65,6 +66,9 @@ pub enum PresenceRefusal {
     /// Presence is not configured.
     #[error("presence is switched off")]
     Off,
+    /// Message summaries are not configured.
+    #[error("message summaries are switched off")]
+    MessagesOff,
     /// It is no address of record, or not of a domain that is served.
     #[error("not an address of record of a configured domain")]
     NotOurs,
@@ -72,7 +76,7 @@ pub enum PresenceRefusal {
     /// ([`max_document_bytes`](crate::config::PresenceConfig::max_document_bytes)).
     #[error("longer than a presence document may be")]
     TooLong,
-    /// There are as many publications, or as many decisions about watchers, as there may be
+    /// There are as many publications, mailboxes, or decisions about watchers, as there may be
     /// ([`Limits`](crate::config::Limits)).
     #[error("there are as many of these as there may be")]
     Full,

@@ -10,7 +10,6 @@ use crate::config::{OutboundMode, PathMode, Settings};
 use crate::ctx::{Ctx, Extra, Origin, Refusal};
 use crate::door::{AuthVerdict, Event, Outcome, SaveSeq};
 use crate::events::Package;
-use crate::presence::PIDF;
 use crate::registrar::Registered;
 use crate::stats::DropReason;
 use crate::txn;
@@ -105,9 +104,9 @@ impl Engine {
                 Extra::None => writer,
                 Extra::MinExpires(seconds) => writer.number(Header::MinExpires, *seconds),
                 Extra::Unsupported(tags) => writer.header(Header::Unsupported, tags.as_bytes()),
-                Extra::AllowEvents => writer.list(Header::AllowEvents, packages()),
-                Extra::AcceptPidf => writer.header(Header::Accept, PIDF.as_bytes()),
-                Extra::Allow => writer.header(Header::Allow, methods(ctx.settings).as_bytes()),
+                Extra::AllowEvents => writer.list(Header::AllowEvents, packages(ctx.settings)),
+                Extra::Accept(kind) => writer.header(Header::Accept, kind.as_bytes()),
+                Extra::Allow => writer.list(Header::Allow, methods(ctx.settings)),
                 Extra::RetryAfter(seconds) => writer.number(Header::RetryAfter, *seconds),
             };
         });
@@ -147,14 +146,12 @@ impl Engine {
             return self.refuse(pass, &refusal);
         }
         self.respond(pass, Status::OK, |ctx, writer| {
-            writer.header(Header::Allow, methods(ctx.settings).as_bytes());
+            writer.list(Header::Allow, methods(ctx.settings));
             writer.header(Header::Accept, b"*/*");
             writer.header(Header::AcceptEncoding, b"identity");
             writer.header(Header::AcceptLanguage, b"en");
             writer.list(Header::Supported, options(ctx.settings));
-            if ctx.settings.presence.is_some() {
-                writer.list(Header::AllowEvents, packages());
-            }
+            writer.list(Header::AllowEvents, packages(ctx.settings));
         });
         self.tell_outcome(pass, Status::OK, AuthVerdict::NotAsked);
     }
@@ -201,18 +198,22 @@ impl Engine {
 }
 
 /// Value of Allow: what is switched on.
-fn methods(settings: &Settings) -> &'static str {
-    match (settings.registrar.is_some(), settings.presence.is_some()) {
-        (true, true) => "OPTIONS, REGISTER, SUBSCRIBE, PUBLISH",
-        (true, false) => "OPTIONS, REGISTER",
-        (false, true) => "OPTIONS, SUBSCRIBE, PUBLISH",
-        (false, false) => "OPTIONS",
-    }
+fn methods(settings: &Settings) -> impl Iterator<Item = &'static str> {
+    let notify = settings.message_summary.as_ref().is_some_and(|messages| messages.accept_notify);
+    let events = settings.has_events();
+    let all = [
+        (true, "OPTIONS"),
+        (settings.registrar.is_some(), "REGISTER"),
+        (events, "SUBSCRIBE"),
+        (events, "PUBLISH"),
+        (notify, "NOTIFY"),
+    ];
+    all.into_iter().filter_map(|(on, method)| on.then_some(method))
 }
 
 /// Value of Allow-Events.
-pub(super) fn packages() -> impl Iterator<Item = &'static str> {
-    Package::ALL.into_iter().map(Package::name)
+fn packages(settings: &Settings) -> impl Iterator<Item = &'static str> {
+    Package::served(settings).map(Package::name)
 }
 
 /// Option tags we support (RFC 3327, RFC 5626, RFC 5627).

@@ -177,7 +177,7 @@ impl Engine {
                 return self.refuse(&pass(id), &Refusal::plain(Status::LOOP_DETECTED));
             }
         };
-        if method == Method::Subscribe && ess.to.tag().is_some() && self.house.settings.presence.is_some() {
+        if method == Method::Subscribe && ess.to.tag().is_some() && self.house.settings.has_events() {
             return self.refresh_subscription(&mut pass);
         }
         if let Err(refusal) = self.inspect(&pass) {
@@ -195,7 +195,9 @@ impl Engine {
             Method::Other => return Err(Refusal::plain(Status::NOT_IMPLEMENTED)),
             Method::Register if settings.registrar.is_some() => {}
             Method::Options if !in_dialog => {}
-            Method::Subscribe | Method::Publish if settings.presence.is_some() && !in_dialog => {}
+            Method::Subscribe | Method::Publish if settings.has_events() && !in_dialog => {}
+            Method::Notify
+                if !in_dialog && settings.message_summary.as_ref().is_some_and(|m| m.accept_notify) => {}
             // RFC 3261 s12.2.2: there is no such dialog.
             _ if in_dialog && pass.method != Method::Register => {
                 return Err(Refusal::plain(Status::NO_TRANSACTION));
@@ -297,6 +299,7 @@ impl Engine {
         match pass.method {
             Method::Subscribe => return self.serve_subscribe(pass, allowed),
             Method::Publish => return self.serve_publish(pass, allowed),
+            Method::Notify => return self.serve_notify(pass, allowed),
             _ => {}
         }
         let mut ctx = self.house.ctx();

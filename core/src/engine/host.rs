@@ -81,6 +81,14 @@ impl Engine {
                 let body = self.decide(&aor, &watcher, allow);
                 self.house.out.reply(reply, body);
             }
+            Request::MessageSummary { aor } => {
+                let body = self.view_mailbox(&aor);
+                self.house.out.reply(reply, body);
+            }
+            Request::SetMessageSummary { aor, summary } => {
+                let body = self.say_mailbox(&aor, summary);
+                self.house.out.reply(reply, body);
+            }
             request => self.on_location(reply, request),
         }
     }
@@ -108,7 +116,11 @@ impl Engine {
                     }
                 }
             }
-            Request::Presence { .. } | Request::Publish { .. } | Request::DecideWatcher { .. } => return,
+            Request::Presence { .. }
+            | Request::Publish { .. }
+            | Request::DecideWatcher { .. }
+            | Request::MessageSummary { .. }
+            | Request::SetMessageSummary { .. } => return,
             Request::Restore(change) => {
                 registrar.restore(&mut ctx, *change);
                 ReplyBody::Done

@@ -5,6 +5,7 @@
 mod answer;
 mod dispatch;
 mod host;
+mod mailboxes;
 mod pending;
 mod presence;
 mod resume;
@@ -26,6 +27,7 @@ use crate::config::Settings;
 use crate::ctx::{Ctx, Flows, Outbox, Timer};
 use crate::door::{Command, FlowId, Input};
 use crate::events::Events;
+use crate::mailboxes::Mailboxes;
 use crate::presence::Presence;
 use crate::registrar::Registrar;
 use crate::stats::{Counter, Sizes, Stats};
@@ -83,6 +85,7 @@ struct Rooms {
     registrar: Registrar,
     events: Events,
     presence: Presence,
+    mailboxes: Mailboxes,
     pending: Pending,
     standing: Standing,
     draining: bool,
@@ -133,6 +136,7 @@ impl Engine {
             registrar: Registrar::new(&mut ids),
             events: Events::new(&ids),
             presence: Presence::new(&ids),
+            mailboxes: Mailboxes::default(),
             pending: Pending::default(),
             standing: Standing::default(),
             draining: false,
@@ -174,7 +178,7 @@ impl Engine {
             Input::Clock { wall_offset } => self.house.wall_offset = wall_offset,
             Input::Reload(settings) => self.on_reload(settings),
         }
-        if self.house.settings.presence.is_some() {
+        if self.house.settings.has_events() {
             self.settle_presence();
         }
     }
@@ -197,7 +201,7 @@ impl Engine {
 
     /// How large the tables are now.
     pub fn sizes(&self) -> Sizes {
-        let Rooms { txn, auth, registrar, events, presence, pending, .. } = &self.rooms;
+        let Rooms { txn, auth, registrar, events, presence, mailboxes, pending, .. } = &self.rooms;
         Sizes {
             aors: registrar.aors(),
             bindings: registrar.bindings(),
@@ -208,6 +212,7 @@ impl Engine {
             subscriptions: events.len(),
             publications: presence.publications(),
             presentities: presence.len(),
+            mailboxes: mailboxes.len(),
             nonces: auth.nonces(),
             tokens: auth.tokens(),
             timers: self.house.timers.len(),

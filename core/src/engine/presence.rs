@@ -4,15 +4,16 @@
 use bytes::Bytes;
 
 use super::dispatch::Pass;
+use super::mailboxes::{may_hear, may_say};
 use super::{Engine, Rooms, tell};
 use crate::auth::Allowed;
 use crate::base::ids::{self, IdKind};
 use crate::config::{AorBuf, Domains, PresenceConfig};
-use crate::ctx::{Extra, Refusal};
+use crate::ctx::{Extra, Published, Refusal};
 use crate::dialog::OwnAddress;
 use crate::door::{AuthVerdict, Identity, OwnPresence, PresenceRefusal, ReplyBody};
 use crate::events::{Due, Events, Package, Standing, Wanted};
-use crate::presence::{self, Presence};
+use crate::presence::Presence;
 use crate::registrar::with_uri;
 use crate::txn::{ClientEvent, Usage};
 use crate::wire::{Header, Status};
@@ -27,30 +28,32 @@ impl Engine {
     }
 
     fn subscribe(&mut self, pass: &Pass<'_>, who: &Identity) -> Result<u32, Refusal> {
-        let (package, event) = Package::of(pass.msg)?;
+        let settings = self.house.settings.clone();
+        let (package, event) = Package::of(&settings, pass.msg)?;
         // DECISIONS 20.
         if self.rooms.draining {
             let after = Extra::RetryAfter(super::host::DRAIN_RETRY_AFTER);
             return Err(Refusal::with(Status::SERVICE_UNAVAILABLE, after));
         }
-        let settings = self.house.settings.clone();
-        let Some(config) = &settings.presence else {
-            return Err(Refusal::with(Status::METHOD_NOT_ALLOWED, Extra::Allow));
-        };
         let mut aor = AorBuf::new();
         let resource = asked_for(&settings.domains, pass, &mut aor)?;
-        // DECISIONS 1: these tell what is the owner's business alone, whoever he is (DECISIONS 4).
-        if package != Package::Presence && !who.owns(resource) {
-            return Err(Refusal::plain(Status::FORBIDDEN));
-        }
+        let mut own = AorBuf::new();
+        let watcher = watcher_of(&settings.domains, pass, who, &mut own);
+        let standing = match package {
+            Package::Presence => {
+                let config = settings.presence.as_ref().expect("invariant: the package is served");
+                self.rooms.presence.standing(config, who, watcher, resource)
+            }
+            // DECISIONS 1: these tell what is the owner's business alone, whoever he is (DECISIONS 4).
+            _ if who.owns(resource) => Standing::Active,
+            Package::MessageSummary if may_hear(&settings, watcher, resource) => Standing::Active,
+            _ => return Err(Refusal::plain(Status::FORBIDDEN)),
+        };
         if !package.is_taken(pass.msg) {
             return Err(Refusal::with(Status::NOT_ACCEPTABLE, Extra::None));
         }
         let mut ctx = self.house.ctx();
         let granted = Events::grant(&ctx, pass.msg)?;
-        let mut own = AorBuf::new();
-        let watcher = watcher_of(&settings.domains, pass, who, &mut own);
-        let standing = self.rooms.presence.standing(config, who, watcher, resource);
         let tag = ids::write(ctx.ids.keyed_by(IdKind::Tag, pass.id.to_bits()));
         let wanted = Wanted { package, event, resource, watcher, standing, granted, tag };
         self.rooms.events.subscribe(&mut ctx, &pass.origin, pass.msg, pass.ess, &wanted)?;
@@ -60,7 +63,7 @@ impl Engine {
     /// A SUBSCRIBE within a dialog: authorised by it, whatever its source (DECISIONS 2).
     pub(super) fn refresh_subscription(&mut self, pass: &mut Pass<'_>) {
         // Nothing is kept of a request that names no dialog of ours: it proves nothing.
-        let found = Package::of(pass.msg).and_then(|(_, event)| {
+        let found = Package::of(&self.house.settings, pass.msg).and_then(|(_, event)| {
             self.rooms.events.find(pass.ess, &event).ok_or(Refusal::plain(Status::NO_TRANSACTION))
         });
         let key = match found {
@@ -96,14 +99,16 @@ impl Engine {
     pub(super) fn serve_publish(&mut self, pass: &Pass<'_>, allowed: &Allowed) {
         let published = self.publish(pass, &allowed.identity);
         match published {
-            Ok((aor, published)) => {
+            Ok((package, aor, published)) => {
                 self.respond(pass, Status::OK, |_, writer| {
                     writer.header(Header::SipEtag, published.etag.as_bytes());
                     writer.number(Header::Expires, published.expires);
                 });
                 self.tell_outcome(pass, Status::OK, allowed.verdict);
-                if published.changed {
-                    self.presence_changed(&aor);
+                match package {
+                    _ if !published.changed => {}
+                    Package::MessageSummary => self.mailbox_changed(&aor),
+                    _ => self.presence_changed(&aor),
                 }
             }
             Err(refusal) => self.refuse_as(pass, &refusal, allowed.verdict),
@@ -114,24 +119,32 @@ impl Engine {
         &mut self,
         pass: &Pass<'_>,
         who: &Identity,
-    ) -> Result<(Box<str>, presence::Published), Refusal> {
+    ) -> Result<(Package, Box<str>, Published), Refusal> {
         let settings = self.house.settings.clone();
-        let Some(config) = &settings.presence else {
-            return Err(Refusal::with(Status::METHOD_NOT_ALLOWED, Extra::Allow));
-        };
         // RFC 3903 s6 step 1, then 2; between them who may (DECISIONS 1).
         let mut aor = AorBuf::new();
-        let presentity = asked_for(&settings.domains, pass, &mut aor)?;
-        if !who.owns(presentity) {
+        let aor = asked_for(&settings.domains, pass, &mut aor)?;
+        let package = Package::of(&settings, pass.msg).map(|(package, _)| package);
+        let may = match package {
+            Ok(Package::MessageSummary) => may_say(&settings, who, aor),
+            _ => who.owns(aor),
+        };
+        if !may {
             return Err(Refusal::plain(Status::FORBIDDEN));
         }
-        if Package::of(pass.msg)?.0 != Package::Presence {
-            return Err(Refusal::with(Status::BAD_EVENT, Extra::AllowEvents));
-        }
+        let package = package?;
         let mut ctx = self.house.ctx();
-        let published =
-            self.rooms.presence.publish(&mut ctx, config, &pass.origin, pass.msg, pass.ess, presentity)?;
-        Ok((presentity.into(), published))
+        let published = match (package, &settings.presence, &settings.message_summary) {
+            (Package::Presence, Some(config), _) => {
+                let presence = &mut self.rooms.presence;
+                presence.publish(&mut ctx, config, &pass.origin, pass.msg, pass.ess, aor)?
+            }
+            (Package::MessageSummary, _, Some(config)) => {
+                self.rooms.mailboxes.publish(&mut ctx, config, pass.msg, aor)?
+            }
+            _ => return Err(Refusal::with(Status::BAD_EVENT, Extra::AllowEvents)),
+        };
+        Ok((package, aor.into(), published))
     }
 
     /// Something of a presentity changed: its watchers are due, now or when its interval is over.
@@ -194,7 +207,7 @@ impl Engine {
 
     fn notify(&mut self, due: &Due) {
         let mut ctx = self.house.ctx();
-        let Rooms { events, presence, registrar, txn, .. } = &mut self.rooms;
+        let Rooms { events, presence, registrar, mailboxes, txn, .. } = &mut self.rooms;
         let resource = &*due.resource;
         let document: Option<Bytes> = match (due.package, due.standing) {
             (Package::Presence, Standing::Active) => {
@@ -207,6 +220,10 @@ impl Engine {
             (Package::Reg, Standing::Active) => Some(
                 tell::registrations(&registrar.phones(&ctx, resource), ctx.now, resource, due.version).into(),
             ),
+            (Package::MessageSummary, Standing::Active) => {
+                let config = ctx.settings.message_summary.as_ref();
+                config.map(|config| mailboxes.document(config, resource).into())
+            }
             (_, Standing::Pending | Standing::Blocked) => None,
         };
         events.notify(&mut ctx, txn, due.key, document.as_deref());
@@ -275,7 +292,7 @@ impl Engine {
     }
 
     /// The canonical AoR of a URI or of `user@domain`.
-    fn canonical(&self, text: &str) -> Option<Box<str>> {
+    pub(super) fn canonical(&self, text: &str) -> Option<Box<str>> {
         let mut aor = AorBuf::new();
         let domains = &self.house.settings.domains;
         let ours = with_uri(text, |uri| domains.aor(uri, &mut aor))?;
@@ -289,7 +306,11 @@ fn expires_of(config: &PresenceConfig, own: &OwnPresence) -> u32 {
 }
 
 /// The AoR a request asks about: that of its Request-URI. 404 means: not of our domain (DECISIONS 4).
-fn asked_for<'b>(domains: &Domains, pass: &Pass<'_>, out: &'b mut AorBuf) -> Result<&'b str, Refusal> {
+pub(super) fn asked_for<'b>(
+    domains: &Domains,
+    pass: &Pass<'_>,
+    out: &'b mut AorBuf,
+) -> Result<&'b str, Refusal> {
     const NOT_FOUND: Refusal = Refusal::plain(Status::NOT_FOUND);
     let uri = pass.ess.uri.ok_or(NOT_FOUND)?;
     if !domains.aor(&uri, out) {

@@ -35,6 +35,11 @@ impl Engine {
                     self.presence_changed(&aor);
                 }
             }
+            Timer::Mailbox(key) => {
+                if let Some(aor) = rooms.mailboxes.on_expiry(&mut ctx, key) {
+                    self.mailbox_changed(&aor);
+                }
+            }
             Timer::Paced(key) => self.on_paced(key),
             Timer::BindingExpiry(key) => rooms.registrar.on_expiry(&mut ctx, key),
             Timer::BindingExpiring(key) => rooms.registrar.on_expiring(&mut ctx, key),

@@ -20,6 +20,7 @@ use std::collections::VecDeque;
 
 use crate::base::ids::{IdKind, IdText};
 use crate::base::{HashKey, Ids, Key, Time, TimerKey};
+use crate::config::Settings;
 use crate::ctx::{Ctx, Extra, Origin, Refusal, Timer};
 use crate::dialog::Dialog;
 use crate::stats::Counter;
@@ -40,11 +41,23 @@ pub(crate) enum Package {
     Winfo,
     /// What is registered: RFC 3680.
     Reg,
+    /// What waits in a mailbox: RFC 3842.
+    MessageSummary,
 }
 
 impl Package {
     /// All of them.
-    pub(crate) const ALL: [Package; 3] = [Package::Presence, Package::Winfo, Package::Reg];
+    pub(crate) const ALL: [Package; 4] =
+        [Package::Presence, Package::Winfo, Package::Reg, Package::MessageSummary];
+
+    /// Those that are switched on.
+    pub(crate) fn served(settings: &Settings) -> impl Iterator<Item = Package> {
+        let (presence, messages) = (settings.presence.is_some(), settings.message_summary.is_some());
+        Package::ALL.into_iter().filter(move |package| match package {
+            Package::MessageSummary => messages,
+            _ => presence,
+        })
+    }
 
     /// Its name in Event.
     pub(crate) const fn name(self) -> &'static str {
@@ -52,6 +65,7 @@ impl Package {
             Package::Presence => "presence",
             Package::Winfo => "presence.winfo",
             Package::Reg => "reg",
+            Package::MessageSummary => "message-summary",
         }
     }
 
@@ -61,6 +75,7 @@ impl Package {
             Package::Presence => "application/pidf+xml",
             Package::Winfo => "application/watcherinfo+xml",
             Package::Reg => "application/reginfo+xml",
+            Package::MessageSummary => "application/simple-message-summary",
         }
     }
 
@@ -79,16 +94,18 @@ impl Package {
         match self {
             Package::Presence => Duration::ZERO,
             Package::Winfo | Package::Reg => Duration::from_secs(5),
+            // RFC 3842 s3.11.
+            Package::MessageSummary => Duration::from_secs(1),
         }
     }
 
     /// The package an Event header names. 489 without one, and for one we do not have (RFC 6665 s4.2.1.1).
-    pub(crate) fn of(msg: Message<'_>) -> Result<(Package, Event<'_>), Refusal> {
+    pub(crate) fn of<'m>(settings: &Settings, msg: Message<'m>) -> Result<(Package, Event<'m>), Refusal> {
         const BAD_EVENT: Refusal = Refusal::with(Status::BAD_EVENT, Extra::AllowEvents);
         let event = msg.header(Header::Event).ok_or(BAD_EVENT)?;
         let event =
             Event::parse(event).map_err(|_| Refusal::because(Status::BAD_REQUEST, "Malformed Event"))?;
-        let package = Package::ALL.into_iter().find(|package| package.name().as_bytes() == event.package);
+        let package = Package::served(settings).find(|package| package.name().as_bytes() == event.package);
         Ok((package.ok_or(BAD_EVENT)?, event))
     }
 }

@@ -25,8 +25,6 @@ use crate::documents::pidf::{Basic, Note, Pidf, PresenceState};
 use crate::door::{PresenceDevice, PresenceSource, PresenceView};
 use crate::events::Package;
 
-pub(crate) use publish::Published;
-
 use publish::{Publication, PublicationKey};
 
 /// Content-Type of PIDF (RFC 3863 s5).

@@ -6,10 +6,10 @@ use core::net::SocketAddr;
 use core::time::Duration;
 
 use super::{PIDF, Presence, PresentityKey};
-use crate::base::ids::{self, IdKind, IdText};
+use crate::base::ids::{self, IdKind};
 use crate::base::{Key, Time, TimerKey};
 use crate::config::PresenceConfig;
-use crate::ctx::{Ctx, Extra, Origin, Refusal, Timer};
+use crate::ctx::{Ctx, Extra, Origin, Published, Refusal, Timer};
 use crate::documents::Bounds;
 use crate::documents::pidf::Pidf;
 use crate::stats::Counter;
@@ -32,16 +32,6 @@ pub(super) struct Publication {
     /// Where the publisher is.
     pub(super) source: SocketAddr,
     timer: TimerKey,
-}
-
-/// What the 200 says.
-pub(crate) struct Published {
-    /// The new entity tag.
-    pub(crate) etag: IdText,
-    /// Seconds granted.
-    pub(crate) expires: u32,
-    /// True if what the presentity is may have changed.
-    pub(crate) changed: bool,
 }
 
 impl Presence {
@@ -223,7 +213,7 @@ fn read_body(
     if !kind.eq_ignore_ascii_case(PIDF.as_bytes())
         || !plain(msg.header(Header::ContentEncoding).unwrap_or_default())
     {
-        return Err(Refusal::with(Status::UNSUPPORTED_MEDIA_TYPE, Extra::AcceptPidf));
+        return Err(Refusal::with(Status::UNSUPPORTED_MEDIA_TYPE, Extra::Accept(PIDF)));
     }
     if body.len() > config.max_document_bytes {
         return Err(Refusal::plain(Status::ENTITY_TOO_LARGE));

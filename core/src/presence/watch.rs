@@ -1,7 +1,7 @@
 //! Who may see what of whom (DECISIONS 1 and 4): what was decided, then rules in their order, then the policy.
 
 use super::Presence;
-use crate::config::{Limits, PresenceConfig, WatchAction, WatchPolicy};
+use crate::config::{Limits, PresenceConfig, WatchAction, WatchPolicy, fits};
 use crate::door::Identity;
 use crate::events::Standing;
 
@@ -38,10 +38,8 @@ impl Presence {
 }
 
 fn by_rule(config: &PresenceConfig, watcher: &str, presentity: &str) -> Standing {
-    let rule = config
-        .rules
-        .iter()
-        .find(|rule| matches(&rule.presentity, presentity) && matches(&rule.watcher, watcher));
+    let rule =
+        config.rules.iter().find(|rule| fits(&rule.presentity, presentity) && fits(&rule.watcher, watcher));
     match rule.map(|rule| rule.action) {
         Some(WatchAction::Allow) => return Standing::Active,
         Some(WatchAction::Block) => return Standing::Blocked,
@@ -55,15 +53,6 @@ fn by_rule(config: &PresenceConfig, watcher: &str, presentity: &str) -> Standing
         WatchPolicy::Nobody => false,
     };
     if allowed { Standing::Active } else { Standing::Blocked }
-}
-
-/// A pattern is an AoR, `*@domain`, or `*`.
-fn matches(pattern: &str, aor: &str) -> bool {
-    match pattern.strip_prefix('*') {
-        Some("") => true,
-        Some(domain) => aor.ends_with(domain),
-        None => pattern == aor,
-    }
 }
 
 #[cfg(test)]

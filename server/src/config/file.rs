@@ -22,6 +22,7 @@ pub(super) struct File {
     pub(super) registrar: Registrar,
     pub(super) events: Events,
     pub(super) presence: Presence,
+    pub(super) message_summary: MessageSummary,
     pub(super) network: Network,
     pub(super) limits: Limits,
     pub(super) connections: Connections,
@@ -188,6 +189,26 @@ pub(super) struct Rule {
 
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields, default)]
+pub(super) struct MessageSummary {
+    pub(super) enabled: Option<bool>,
+    pub(super) account: Option<String>,
+    pub(super) publishers: Vec<String>,
+    pub(super) accept_notify: Option<bool>,
+    pub(super) publish_default_expires: Option<Span>,
+    pub(super) publish_min_expires: Option<Span>,
+    pub(super) publish_max_expires: Option<Span>,
+    pub(super) rule: Vec<MailboxRule>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct MailboxRule {
+    pub(super) mailbox: String,
+    pub(super) watcher: String,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
 pub(super) struct Network {
     pub(super) local: Vec<Net>,
     pub(super) trusted: Vec<Net>,
@@ -214,6 +235,7 @@ pub(super) struct Limits {
     pub(super) publications: Option<usize>,
     pub(super) publications_per_presentity: Option<usize>,
     pub(super) watch_decisions: Option<usize>,
+    pub(super) mailboxes: Option<usize>,
     pub(super) notifies_per_call: Option<usize>,
 }
 

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use strowger_core::config::{
     AccountConfig, Config, ConfigError, DigestAlgorithm, DigestConfig, DomainConfig, EventsConfig,
-    IssuerConfig, JwtConfig, Limits, ListenerConfig, OutboundMode, PathMode, Policies, PresenceConfig,
-    RegistrarConfig, Timers, WatchRule,
+    IssuerConfig, JwtConfig, Limits, ListenerConfig, MailboxRule, MessageSummaryConfig, OutboundMode,
+    PathMode, Policies, PresenceConfig, RegistrarConfig, Timers, WatchRule,
 };
 use strowger_shell::jwks;
 use strowger_shell::options::Options;
@@ -59,6 +59,7 @@ pub(super) fn map(file: file::File) -> (Loaded, Vec<ConfigError>) {
     config.registrar = registrar(file.registrar, &mut errors);
     config.events = events(file.events, &mut errors);
     config.presence = presence(file.presence, &mut errors);
+    config.message_summary = message_summary(file.message_summary, &mut errors);
     config.local_nets = file.network.local.into_iter().map(|net| net.0).collect();
     config.trusted = file.network.trusted.into_iter().map(|net| net.0).collect();
     config.allowed_sources = file.network.allowed.into_iter().map(|net| net.0).collect();
@@ -234,10 +235,27 @@ fn presence(from: file::Presence, errors: &mut Vec<ConfigError>) -> Option<Prese
     from.enabled.unwrap_or(true).then_some(to)
 }
 
+fn message_summary(
+    from: file::MessageSummary,
+    errors: &mut Vec<ConfigError>,
+) -> Option<MessageSummaryConfig> {
+    let mut to = MessageSummaryConfig::default();
+    let mut seconds = Seconds { section: "message_summary", errors };
+    seconds.set(&mut to.publish_default_expires, from.publish_default_expires, "publish_default_expires");
+    seconds.set(&mut to.publish_min_expires, from.publish_min_expires, "publish_min_expires");
+    seconds.set(&mut to.publish_max_expires, from.publish_max_expires, "publish_max_expires");
+    set!(to, from; account, accept_notify);
+    to.publishers = from.publishers.into_iter().map(Into::into).collect();
+    let rule =
+        |rule: file::MailboxRule| MailboxRule { mailbox: rule.mailbox.into(), watcher: rule.watcher.into() };
+    to.rules = from.rule.into_iter().map(rule).collect();
+    from.enabled.unwrap_or(true).then_some(to)
+}
+
 fn limits(from: file::Limits) -> Limits {
     let mut to = Limits::default();
     set!(to, from; headers, contacts_per_request, aors, bindings, parked, park_timeout, nonces, tokens);
-    set!(to, from; subscriptions, publications, publications_per_presentity, watch_decisions, notifies_per_call);
+    set!(to, from; subscriptions, publications, publications_per_presentity, watch_decisions, mailboxes, notifies_per_call);
     for (to, from) in [
         (&mut to.message_bytes, from.message),
         (&mut to.binding_bytes, from.binding),

@@ -94,7 +94,11 @@ pub fn warnings(config: &Config) -> Vec<String> {
             warnings.push("auth.policy.subscribe is \"open\" and presence.watchers \"everyone\": anybody may watch anybody".into());
         }
     } else {
-        warnings.push("presence is off: PUBLISH and SUBSCRIBE are answered with 405".into());
+        let refused = match config.message_summary {
+            Some(_) => "489 but for message-summary",
+            None => "405",
+        };
+        warnings.push(format!("presence is off: PUBLISH and SUBSCRIBE are answered with {refused}"));
     }
     if config.jwt.as_ref().is_some_and(|jwt| jwt.allow_cleartext) {
         warnings.push(

@@ -94,7 +94,16 @@ fn everything_reaches_the_engines_configuration() {
         presentity = "alice@example.com"
         watcher = "*@example.net"
         action = "confirm"
+        [message_summary]
+        account = "sip:{user}@vm.example.com"
+        publishers = ["vm@example.com"]
+        accept_notify = true
+        publish_max_expires = "2d"
+        [[message_summary.rule]]
+        mailbox = "support@example.com"
+        watcher = "*@example.com"
         [limits]
+        mailboxes = 5
         subscriptions = 10
         publications_per_presentity = 2
         message = "32KiB"
@@ -133,6 +142,14 @@ fn everything_reaches_the_engines_configuration() {
     assert_eq!((presence.publish_min_expires, presence.max_document_bytes), (30, 8 << 10));
     assert_eq!((presence.pacing, presence.watchers), (Duration::from_millis(500), WatchPolicy::Everyone));
     assert_eq!(presence.rules[0].action, WatchAction::Confirm);
+    let messages = config.message_summary.as_ref().expect("on");
+    assert_eq!(messages.account_of("bob@example.com"), "sip:bob@vm.example.com");
+    assert_eq!((messages.accept_notify, messages.publish_max_expires), (true, 172_800));
+    assert_eq!(
+        (&*messages.publishers[0], &*messages.rules[0].mailbox),
+        ("vm@example.com", "support@example.com")
+    );
+    assert_eq!(config.limits.mailboxes, 5);
     assert_eq!((config.limits.subscriptions, config.limits.publications_per_presentity), (10, 2));
     assert_eq!((config.limits.message_bytes, config.limits.transaction_bytes), (32 << 10, 1 << 20));
     assert_eq!((options.stream.connections_per_source, options.stream.idle), (7, Duration::from_secs(90)));

@@ -54,6 +54,12 @@ pub struct Publication {
     pub expires: u32,
     /// Header fields that replace those of the same name; an empty value leaves the field out.
     pub headers: Vec<(String, String)>,
+    /// About whom it is, where it is not about the phone itself.
+    pub uri: Option<String>,
+    /// Event.
+    pub event: String,
+    /// Content-Type.
+    pub kind: String,
     pub(super) branch: String,
     pub(super) wake_at: Option<Time>,
     does: Does,
@@ -73,6 +79,9 @@ impl Publication {
             granted: 0,
             expires,
             headers: Vec::new(),
+            uri: None,
+            event: "presence".into(),
+            kind: "application/pidf+xml".into(),
             branch: String::new(),
             wake_at: None,
             does: Does::State,
@@ -116,6 +125,18 @@ impl Phone {
     ) -> usize {
         let mut publication = Publication::new(document.as_ref(), expires, &mut self.rng);
         publication.headers = headers.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
+        self.publications.push(publication);
+        let at = self.publications.len() - 1;
+        self.send_publish(now, at, Does::State);
+        at
+    }
+
+    /// Publishes what waits in the mailbox of somebody (RFC 3842). Returns the number of the publication.
+    pub fn publish_mailbox(&mut self, now: Time, uri: &str, summary: &str, expires: u32) -> usize {
+        let mut publication = Publication::new(summary.as_bytes(), expires, &mut self.rng);
+        publication.uri = Some(uri.into());
+        publication.event = "message-summary".into();
+        publication.kind = "application/simple-message-summary".into();
         self.publications.push(publication);
         let at = self.publications.len() - 1;
         self.send_publish(now, at, Does::State);
@@ -168,17 +189,17 @@ impl Phone {
         p.cseq += 1;
         p.does = does;
         let p = p.clone();
-        let uri = self.aor();
+        let uri = p.uri.clone().unwrap_or_else(|| self.aor());
         let mut m = self.draft("PUBLISH", &uri, &uri);
         m.push("Call-ID", p.call_id.as_str()).push("CSeq", format!("{} PUBLISH", p.cseq));
-        m.push("Event", "presence");
+        m.push("Event", p.event.as_str());
         m.push("Expires", if does == Does::Remove { "0".to_owned() } else { p.expires.to_string() });
         if let Some(etag) = &p.etag {
             m.push("SIP-If-Match", etag.as_str());
         }
         // RFC 3903 s4.3, s4.5: refresh and removal have no body; without a tag it is an initial one.
         if does == Does::State || p.etag.is_none() && does == Does::Refresh {
-            m.push("Content-Type", "application/pidf+xml");
+            m.push("Content-Type", p.kind.as_str());
             m.body.clone_from(&p.document);
         }
         let body = m.body.clone();

@@ -81,6 +81,15 @@ impl Wish {
         }
     }
 
+    /// To hear of the messages that wait for somebody (RFC 3842).
+    pub fn mailbox(uri: &str, expires: u32) -> Wish {
+        Wish {
+            event: "message-summary".into(),
+            accept: Some("application/simple-message-summary".into()),
+            ..Wish::presence(uri, expires)
+        }
+    }
+
     /// With a header field of this value.
     pub fn with(mut self, name: &str, value: &str) -> Wish {
         self.headers.push((name.into(), value.into()));

@@ -3,6 +3,7 @@
 mod bad_input;
 mod chaos;
 mod lives;
+mod mailboxes;
 mod orders;
 mod pacing;
 mod people;
