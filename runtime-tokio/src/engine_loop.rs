@@ -21,6 +21,7 @@ use strowger_shell::datagram::ROUND;
 use strowger_shell::handle::{Call, Replies, Snapshot, SocketStats};
 use strowger_shell::jwks::KeyFetcher;
 use strowger_shell::latency::Latency;
+use strowger_shell::news::Listeners;
 use strowger_shell::options::Options;
 use strowger_shell::promise::Promise;
 use tokio::sync::mpsc;
@@ -61,6 +62,7 @@ pub(crate) struct LoopState {
     // Named by the shell and the engine, never by a peer; never iterated.
     flows: HashMap<FlowId, StreamOut>,
     replies: Replies,
+    listeners: Listeners,
     stats: SocketStats,
     latency: Latency,
     notify_latency: Latency,
@@ -285,6 +287,14 @@ impl EngineLoop {
 
     fn tell(&mut self, event: Event) {
         self.state.stopped |= matches!(event, Event::Drained);
+        if let Some(request) = self.state.listeners.tell(&event) {
+            self.engine.handle(self.clock.now(), Input::Host { reply: None, request });
+        }
+        // Those who listen do not choose what the program is told.
+        let presence = matches!(event, Event::Presence(_) | Event::Subscription(_));
+        if presence && !self.engine.settings().tell.presence {
+            return;
+        }
         if let Some(on_event) = &mut self.hooks.on_event {
             on_event(event);
         }
@@ -339,6 +349,10 @@ impl EngineLoop {
             Call::Ask(request, promise) => {
                 let reply = promise.map(|promise| self.state.replies.open(promise));
                 self.engine.handle(now, Input::Host { reply, request });
+            }
+            Call::Listen(feed) => {
+                let request = self.state.listeners.open(feed);
+                self.engine.handle(now, Input::Host { reply: None, request });
             }
             Call::Snapshot(promise) => {
                 let mut sockets = self.state.stats;

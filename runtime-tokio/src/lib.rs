@@ -42,5 +42,6 @@ pub use server::Server;
 pub use strowger_core as core;
 pub use strowger_shell as shell;
 pub use strowger_shell::handle::{Handle, HandleError, Snapshot};
+pub use strowger_shell::news::{Changes, PresenceNews};
 pub use strowger_shell::options::Options;
 pub use strowger_shell::presence::{PresenceError, PresenceHandle};

@@ -5,8 +5,10 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use strowger_tokio::core::config::{AuthPolicy, ListenerConfig, WatchAction, WatchRule};
-use strowger_tokio::core::door::{PresenceRefusal, PresenceSource, PresenceState, Transport};
-use strowger_tokio::{HandleError, PresenceError, Server, SimpleB2bua};
+use strowger_tokio::core::door::{
+    PresenceCause, PresenceRefusal, PresenceSource, PresenceState, SubscriptionStep, Transport,
+};
+use strowger_tokio::{HandleError, PresenceError, PresenceNews, Server, SimpleB2bua};
 use tokio::net::UdpSocket;
 use tokio::time::timeout;
 
@@ -109,7 +111,7 @@ async fn what_the_program_says_reaches_watchers_until_it_takes_it_back() {
     let view = presence.get_presence("sip:bob@EXAMPLE.com;transport=udp").await.expect("a view");
     assert_eq!((&*view.aor, view.state), (BOB, PresenceState::Busy));
     assert_eq!(view.note.as_deref(), Some("On air & <busy>"));
-    assert_eq!(view.devices[0].source, PresenceSource::Published);
+    assert_eq!(view.devices[0].source, PresenceSource::Host);
     assert!(busy.ends_with(&view.document), "watchers get the same document");
 
     presence.clone().withdraw_presence(BOB).await.expect("taken back");
@@ -156,6 +158,28 @@ async fn what_phones_say_reaches_the_program() {
     let published = view.devices.iter().find(|device| device.source == PresenceSource::Published);
     assert_eq!(published.and_then(|device| device.note.as_deref()), Some("Desk"));
     end(server).await;
+}
+
+#[tokio::test]
+async fn who_listens_hears_of_changes_and_watchers_from_then_on() {
+    let server = server().bind().await.expect("started");
+    let presence = server.presence_handler();
+    presence.update_presence(BOB, PresenceState::Away, "", HOUR).await.expect("published");
+    let mut changes = presence.changes().expect("running");
+    let known = presence.get_presence(BOB).await.expect("a view");
+    presence.update_presence(BOB, PresenceState::Busy, "On air", HOUR).await.expect("published");
+    let news = timeout(PATIENCE, changes.next()).await.expect("in time");
+    let Some(PresenceNews::Changed(change)) = news else { panic!("{news:?}") };
+    assert_eq!((&*change.aor, change.state), (BOB, PresenceState::Busy));
+    assert_eq!((change.note.as_deref(), change.cause), (Some("On air"), PresenceCause::Host));
+    assert!(change.version > known.version);
+    let mut alice = Phone::of(&server, "alice").await;
+    alice.watch(BOB).await;
+    let news = timeout(PATIENCE, changes.next()).await.expect("in time");
+    let Some(PresenceNews::Watcher(watcher)) = news else { panic!("{news:?}") };
+    assert_eq!((watcher.step, &*watcher.watcher), (SubscriptionStep::Started, "alice@example.com"));
+    end(server).await;
+    assert_eq!(timeout(PATIENCE, changes.next()).await.expect("in time"), None);
 }
 
 #[tokio::test]

@@ -54,6 +54,7 @@ pub fn filter(level: &str) -> Result<EnvFilter, String> {
 pub fn choose(tell: &mut strowger_core::config::Tell) {
     tell.outcomes = tracing::enabled!(target: "strowger::request", Level::INFO);
     tell.bindings = tracing::enabled!(target: "strowger::binding", Level::INFO);
+    tell.presence = tracing::enabled!(target: "strowger::presence", Level::DEBUG);
     tell.drops = tracing::enabled!(target: "strowger::drop", Level::DEBUG);
 }
 
@@ -97,6 +98,15 @@ fn write(events: Receiver<Event>) {
             }
             Event::FlowLost { flow, bindings } => {
                 tracing::info!(target: "strowger::binding", flow = flow.0, bindings, "connection lost");
+            }
+            Event::Presence(change) => {
+                let (aor, note) = (&*change.aor, change.note.as_deref().unwrap_or_default());
+                let (state, cause, version) = (change.state, change.cause, change.version);
+                tracing::debug!(target: "strowger::presence", aor, ?state, note, ?cause, version, "presence");
+            }
+            Event::Subscription(change) => {
+                let (package, aor, watcher) = (change.package, &*change.aor, &*change.watcher);
+                tracing::debug!(target: "strowger::presence", package, aor, watcher, step = ?change.step, "watcher");
             }
             Event::Drained => tracing::info!(target: "strowger", "drained"),
             _ => {}

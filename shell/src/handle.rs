@@ -12,6 +12,7 @@ use strowger_core::stats::{Sizes, Stats};
 use thiserror::Error;
 
 use crate::latency::Latency;
+use crate::news::{Changes, Feed, news};
 use crate::presence::PresenceHandle;
 use crate::promise::{Awaited, Promise, promise};
 
@@ -20,6 +21,8 @@ use crate::promise::{Awaited, Promise, promise};
 pub enum Call {
     /// Ask the engine; the reply, if any, keeps the promise.
     Ask(Request, Option<Promise<ReplyBody>>),
+    /// Tell news of presence from now on.
+    Listen(Feed),
     /// Copy all numbers out.
     Snapshot(Promise<Box<Snapshot>>),
     /// Use these settings from now on.
@@ -159,6 +162,12 @@ impl Handle {
     /// Reads and publishes presence.
     pub fn presence_handler(&self) -> PresenceHandle {
         PresenceHandle::new(self.clone())
+    }
+
+    pub(crate) fn listen(&self) -> Result<Changes, HandleError> {
+        let (feed, changes) = news();
+        (self.send)(Call::Listen(feed))?;
+        Ok(changes)
     }
 
     pub(crate) fn ask(&self, request: Request) -> Result<Awaited<ReplyBody>, HandleError> {

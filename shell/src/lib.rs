@@ -9,6 +9,7 @@
 //! - [`handle`]: how the rest of the program talks to a running engine; [`promise`] carries the replies.
 //! - [`latency`]: how long answers took, in fixed buckets.
 //! - [`names`]: the names of this machine.
+//! - [`news`]: changes of presence, for whoever listens.
 //! - [`options`]: every bound and deadline of the sockets.
 //! - [`presence`]: what presentities are, and publishing for them, over a handle.
 #![forbid(unsafe_code)]
@@ -22,6 +23,7 @@ pub mod handle;
 pub mod jwks;
 pub mod latency;
 pub mod names;
+pub mod news;
 pub mod options;
 pub mod presence;
 pub mod promise;

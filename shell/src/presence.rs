@@ -9,6 +9,7 @@ use strowger_core::door::{
 use thiserror::Error;
 
 use crate::handle::{Handle, HandleError};
+use crate::news::Changes;
 
 /// Reads and publishes presence and message summaries. Cheap to clone, usable from any thread and any runtime.
 ///
@@ -99,6 +100,15 @@ impl PresenceHandle {
         }
     }
 
+    /// News from now on: presentities that changed, watchers that come and go. Changes are told as they happen, not at
+    /// the pace of watchers; while nobody listens they cost nothing.
+    ///
+    /// To follow somebody, listen first and then [`get_presence`](Self::get_presence): changes whose `version` is not
+    /// above that of the view are in it already.
+    pub fn changes(&self) -> Result<Changes, PresenceError> {
+        self.engine.listen().map_err(unreached)
+    }
+
     async fn publish(&self, aor: &str, presence: Option<OwnPresence>) -> Result<(), PresenceError> {
         self.order(Request::Publish { aor: aor.into(), presence }).await
     }
@@ -111,11 +121,15 @@ impl PresenceHandle {
     }
 
     async fn ask(&self, request: Request) -> Result<ReplyBody, PresenceError> {
-        let awaited = self.engine.ask(request).map_err(|error| match error {
-            HandleError::Busy => PresenceError::Busy,
-            HandleError::Stopped | HandleError::Refused(_) => PresenceError::Stopped,
-        })?;
+        let awaited = self.engine.ask(request).map_err(unreached)?;
         awaited.await.ok_or(PresenceError::Stopped)
+    }
+}
+
+fn unreached(error: HandleError) -> PresenceError {
+    match error {
+        HandleError::Busy => PresenceError::Busy,
+        HandleError::Stopped | HandleError::Refused(_) => PresenceError::Stopped,
     }
 }
 

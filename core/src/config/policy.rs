@@ -343,4 +343,7 @@ pub struct Tell {
     pub drops: bool,
     /// `Save` commands: false for a host without a store.
     pub changes: bool,
+    /// `Presence` and `Subscription` events from the start on. Without it they are told while somebody listens
+    /// ([`Request::Listen`](crate::door::Request::Listen)).
+    pub presence: bool,
 }

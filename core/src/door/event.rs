@@ -2,7 +2,7 @@
 
 use core::net::SocketAddr;
 
-use super::{BindingView, FlowId, Scheme, Transport};
+use super::{BindingView, FlowId, PresenceChange, Scheme, SubscriptionEvent, Transport};
 use crate::stats::DropReason;
 
 /// Something happened. Which kinds are told is chosen by [`Settings::tell`](crate::config::Settings::tell): an
@@ -28,6 +28,10 @@ pub enum Event {
         /// How many bindings it held.
         bindings: usize,
     },
+    /// What a presentity is, all in all, changed. Not paced: watchers may be told later, and less often.
+    Presence(Box<PresenceChange>),
+    /// Somebody watches, or does no more.
+    Subscription(Box<SubscriptionEvent>),
     /// Draining is over: nothing is left, or the time limit came.
     Drained,
 }

@@ -177,6 +177,12 @@ pub enum Request {
         /// What it is.
         presence: Option<super::OwnPresence>,
     },
+    /// Tell `Presence` and `Subscription` events from now on, or no more. Where
+    /// [`Tell::presence`](crate::config::Tell::presence) is set they are told in any case.
+    Listen {
+        /// From now on?
+        presence: bool,
+    },
     /// Decide whether a watcher may see a presentity, now and from now on. Who may not is shown one about whom nothing is
     /// known.
     DecideWatcher {

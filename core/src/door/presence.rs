@@ -1,9 +1,11 @@
 //! Presence as the host sees it.
 
+use core::net::SocketAddr;
 use core::time::Duration;
 
 use thiserror::Error;
 
+use crate::base::Time;
 pub use crate::documents::mwi::{Class as MessageClass, Counts as MessageCounts, Summary as MessageSummary};
 pub use crate::documents::pidf::PresenceState;
 
@@ -16,8 +18,12 @@ pub struct PresenceView {
     pub state: PresenceState,
     /// What it says about it.
     pub note: Option<Box<str>>,
-    /// Each device or service.
+    /// Each device or service that is shown.
     pub devices: Vec<PresenceDevice>,
+    /// All that it was composed of, in the order it came to be known: what says nothing of its own is here too.
+    pub sources: Vec<PresenceOrigin>,
+    /// Number of the last change of any presentity that can be seen here: a [`PresenceChange`] with a higher one is news.
+    pub version: u64,
     /// The document a watcher gets (RFC 3863).
     pub document: String,
 }
@@ -37,11 +43,97 @@ pub struct PresenceDevice {
     pub source: PresenceSource,
 }
 
+/// One of the things a presentity is composed of.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct PresenceOrigin {
+    /// How it is known.
+    pub source: PresenceSource,
+    /// Names it for as long as it lives, over all refreshes: of a publication over all its entity tags.
+    pub lineage: u64,
+    /// The entity tag a phone refreshes it by (RFC 3903 s4.1); `None` for what is no publication of a phone.
+    pub etag: Option<Box<str>>,
+    /// The URN of its device, if it names one (RFC 4479 s3.2, RFC 5626 s4.1); empty else.
+    pub device: Box<str>,
+    /// Where it came from on the network; `None` for the host.
+    pub from: Option<SocketAddr>,
+    /// Since when it says what it says.
+    pub since: Time,
+    /// When it ends unless it is refreshed.
+    pub expires_at: Time,
+}
+
+/// What a presentity is, all in all, changed.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct PresenceChange {
+    /// The address of record, canonical.
+    pub aor: Box<str>,
+    /// All in all.
+    pub state: PresenceState,
+    /// What it says about it.
+    pub note: Option<Box<str>>,
+    /// Rises with each change of any presentity, by one at least.
+    pub version: u64,
+    /// What changed it. Of several things in one step it is the last.
+    pub cause: PresenceCause,
+}
+
+/// What changed a presentity.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum PresenceCause {
+    /// A PUBLISH: made, modified or removed a publication.
+    Published,
+    /// A publication was not refreshed in time.
+    PublicationEnded,
+    /// A binding came, moved, went, or cannot be reached any more.
+    Registration,
+    /// The host published, or took it back.
+    Host,
+}
+
+/// A watcher began, was decided about, or ended.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SubscriptionEvent {
+    /// The event package: `presence`, `presence.winfo`, `reg`.
+    pub package: &'static str,
+    /// What is watched: a canonical address of record.
+    pub aor: Box<str>,
+    /// Who watches: a canonical address of record; empty if that is not known.
+    pub watcher: Box<str>,
+    /// When it ends, or would have ended, unless it is refreshed.
+    pub expires_at: Time,
+    /// What happened.
+    pub step: SubscriptionStep,
+}
+
+/// What happened to a subscription. A refresh is none of these, and neither is a fetch.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum SubscriptionStep {
+    /// It began, and is told the state.
+    Started,
+    /// It began, and is told nothing until it is decided whether it may
+    /// ([`Request::DecideWatcher`](super::Request::DecideWatcher)).
+    Pending,
+    /// It began, or it was decided: it is shown a presentity about which nothing is known.
+    Blocked,
+    /// It was decided that it may see the state.
+    Allowed,
+    /// Its time is over, or the watcher ended it.
+    Ended,
+    /// We ended it, and the watcher shall come back (DECISIONS 20).
+    SentAway,
+    /// The watcher refused a NOTIFY, or did not answer it.
+    Lost,
+}
+
 /// How something about a presentity is known.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum PresenceSource {
-    /// It was published.
+    /// A phone published it.
     Published,
+    /// The host published it.
+    Host,
     /// It is registered.
     Registered,
     /// It is not known: nobody said anything.

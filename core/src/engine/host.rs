@@ -60,6 +60,7 @@ impl Engine {
 
     pub(super) fn on_reload(&mut self, settings: Arc<Settings>) {
         self.house.settings = settings;
+        self.rooms.events.listen(self.is_heard());
         let mut ctx = self.house.ctx();
         if self.rooms.auth.reload(&mut ctx) {
             self.rooms.pending.void_keys();
@@ -76,6 +77,10 @@ impl Engine {
             Request::Publish { aor, presence } => {
                 let body = self.publish_own(&aor, presence);
                 self.house.out.reply(reply, body);
+            }
+            Request::Listen { presence } => {
+                self.listen(presence);
+                self.house.out.reply(reply, ReplyBody::Done);
             }
             Request::DecideWatcher { aor, watcher, allow } => {
                 let body = self.decide(&aor, &watcher, allow);
@@ -118,6 +123,7 @@ impl Engine {
             }
             Request::Presence { .. }
             | Request::Publish { .. }
+            | Request::Listen { .. }
             | Request::DecideWatcher { .. }
             | Request::MessageSummary { .. }
             | Request::SetMessageSummary { .. } => return,

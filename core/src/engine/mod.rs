@@ -6,6 +6,7 @@ mod answer;
 mod dispatch;
 mod host;
 mod mailboxes;
+mod news;
 mod pending;
 mod presence;
 mod resume;
@@ -32,6 +33,7 @@ use crate::presence::Presence;
 use crate::registrar::Registrar;
 use crate::stats::{Counter, Sizes, Stats};
 use crate::txn::Transactions;
+use news::News;
 use pending::Pending;
 use standing::Standing;
 
@@ -88,6 +90,7 @@ struct Rooms {
     mailboxes: Mailboxes,
     pending: Pending,
     standing: Standing,
+    news: News,
     draining: bool,
 }
 
@@ -139,6 +142,7 @@ impl Engine {
             mailboxes: Mailboxes::default(),
             pending: Pending::default(),
             standing: Standing::default(),
+            news: News::default(),
             draining: false,
         };
         let house = House {
@@ -152,6 +156,7 @@ impl Engine {
             settings,
         };
         let mut engine = Engine { house, rooms };
+        engine.listen(false);
         engine.ask_for_missing_keys();
         engine
     }

@@ -11,9 +11,9 @@ use crate::base::ids::{self, IdKind};
 use crate::config::{AorBuf, Domains, PresenceConfig};
 use crate::ctx::{Extra, Published, Refusal};
 use crate::dialog::OwnAddress;
-use crate::door::{AuthVerdict, Identity, OwnPresence, PresenceRefusal, ReplyBody};
+use crate::door::{AuthVerdict, Identity, OwnPresence, PresenceCause, PresenceRefusal, ReplyBody};
 use crate::events::{Due, Events, Package, Standing, Wanted};
-use crate::presence::Presence;
+use crate::presence::{Presence, Seen};
 use crate::registrar::with_uri;
 use crate::txn::{ClientEvent, Usage};
 use crate::wire::{Header, Status};
@@ -108,7 +108,7 @@ impl Engine {
                 match package {
                     _ if !published.changed => {}
                     Package::MessageSummary => self.mailbox_changed(&aor),
-                    _ => self.presence_changed(&aor),
+                    _ => self.presence_changed(&aor, PresenceCause::Published),
                 }
             }
             Err(refusal) => self.refuse_as(pass, &refusal, allowed.verdict),
@@ -148,9 +148,28 @@ impl Engine {
     }
 
     /// Something of a presentity changed: its watchers are due, now or when its interval is over.
-    pub(super) fn presence_changed(&mut self, aor: &str) {
+    pub(super) fn presence_changed(&mut self, aor: &str, cause: PresenceCause) {
+        self.rooms.presence.outdate(aor);
+        self.tell_watchers(aor, cause, None);
+    }
+
+    /// The bindings of an address of record changed: that is news if it can be seen.
+    fn bindings_changed(&mut self, aor: &str) {
+        if !self.rooms.presence.is_composed(aor) {
+            return self.presence_changed(aor, PresenceCause::Registration);
+        }
+        let ctx = self.house.ctx();
+        let phones = self.rooms.registrar.phones(&ctx, aor);
+        let seen = self.rooms.presence.compose_anew(aor, &phones);
+        if seen.is_some() {
+            self.tell_watchers(aor, PresenceCause::Registration, seen);
+        }
+    }
+
+    fn tell_watchers(&mut self, aor: &str, cause: PresenceCause, seen: Option<Seen>) {
         let settings = self.house.settings.clone();
         let Some(config) = &settings.presence else { return };
+        self.note_change(aor, cause, seen);
         let mut ctx = self.house.ctx();
         if self.rooms.presence.changed(&mut ctx, config, aor) {
             self.rooms.events.changed(&mut ctx, Package::Presence, aor);
@@ -170,16 +189,17 @@ impl Engine {
     /// What is left to do when an input has been served: the registrar's changes, then the NOTIFY requests that are due.
     pub(super) fn settle_presence(&mut self) {
         let touched = self.rooms.registrar.take_touched();
-        if touched.is_empty() && self.rooms.events.is_settled() {
+        if touched.is_empty() && self.rooms.events.is_settled() && !self.has_news() {
             return;
         }
         // Most phones register where nobody watches.
-        let alone = self.rooms.presence.len() == 0 && self.rooms.events.len() == 0;
+        let alone = self.rooms.presence.len() == 0 && self.rooms.events.len() == 0 && !self.is_heard();
         for aor in touched.into_iter().filter(|_| !alone) {
-            self.presence_changed(&aor);
+            self.bindings_changed(&aor);
             let mut ctx = self.house.ctx();
             self.rooms.events.changed(&mut ctx, Package::Reg, &aor);
         }
+        let changes = self.take_changes();
         for _ in 0..self.house.settings.limits.notifies_per_call {
             // A NOTIFY may end a subscription, and that is news for whoever watches the watchers.
             self.settle_watchers();
@@ -195,6 +215,7 @@ impl Engine {
                 self.rooms.presence.tidy(&mut ctx, &aor, false);
             }
         }
+        self.tell_news(changes);
     }
 
     /// RFC 3857: who watches the watchers is due.
@@ -263,7 +284,8 @@ impl Engine {
         let Some(aor) = self.canonical(aor) else { return ReplyBody::NoPresence(PresenceRefusal::NotOurs) };
         let ctx = self.house.ctx();
         let phones = self.rooms.registrar.phones(&ctx, &aor);
-        ReplyBody::Presence(Box::new(self.rooms.presence.view(&aor, &phones)))
+        let version = self.rooms.news.version;
+        ReplyBody::Presence(Box::new(self.rooms.presence.view(&ctx, &aor, &phones, version)))
     }
 
     /// The host publishes.
@@ -286,7 +308,7 @@ impl Engine {
         let mut ctx = self.house.ctx();
         let changed = self.rooms.presence.publish_own(&mut ctx, &aor, document, expires);
         if changed.map_err(|_| PresenceRefusal::Full)? {
-            self.presence_changed(&aor);
+            self.presence_changed(&aor, PresenceCause::Host);
         }
         Ok(())
     }

@@ -1,5 +1,6 @@
 //! The engine through its doors: what each kind of input is answered with, byte for byte.
 
+mod news;
 mod presence;
 
 use core::fmt::Write as _;
@@ -28,7 +29,7 @@ struct Host {
 fn config() -> Config {
     let mut config = Config::new("example.com");
     config.registrar = Some(RegistrarConfig::default());
-    config.tell = Tell { outcomes: false, bindings: true, drops: true, changes: false };
+    config.tell = Tell { outcomes: false, bindings: true, drops: true, ..Tell::default() };
     for (username, password) in [("bob", "zanzibar"), ("alice", "wonderland")] {
         let password = Some(Secret(password.to_owned()));
         config.accounts.push(AccountConfig {

@@ -3,7 +3,7 @@
 use super::Engine;
 use crate::base::Key;
 use crate::ctx::Timer;
-use crate::door::Event;
+use crate::door::{Event, PresenceCause};
 use crate::stats::Counter;
 
 impl Engine {
@@ -32,7 +32,7 @@ impl Engine {
             Timer::Notifies => rooms.events.on_pump(),
             Timer::Publication(key) => {
                 if let Some(aor) = rooms.presence.on_publication_expiry(&mut ctx, key) {
-                    self.presence_changed(&aor);
+                    self.presence_changed(&aor, PresenceCause::PublicationEnded);
                 }
             }
             Timer::Mailbox(key) => {

@@ -23,6 +23,7 @@ use crate::base::{HashKey, Ids, Key, Time, TimerKey};
 use crate::config::Settings;
 use crate::ctx::{Ctx, Extra, Origin, Refusal, Timer};
 use crate::dialog::Dialog;
+use crate::door::{SubscriptionEvent, SubscriptionStep};
 use crate::stats::Counter;
 use crate::txn::{ClientFailure, Transactions, Usage};
 use crate::wire::{Essentials, Event, Header, Message, Method, Status};
@@ -216,6 +217,9 @@ pub(crate) struct Events {
     unwatched: Vec<(Package, Box<str>)>,
     /// Resources whose watchers changed, while somebody watches that.
     rewatched: Vec<Box<str>>,
+    /// The host wants to hear what happens to subscriptions.
+    listening: bool,
+    news: Vec<SubscriptionEvent>,
 }
 
 impl Events {
@@ -228,6 +232,32 @@ impl Events {
             pump: TimerKey::NONE,
             unwatched: Vec::new(),
             rewatched: Vec::new(),
+            listening: false,
+            news: Vec::new(),
+        }
+    }
+
+    /// The host begins or ends to listen.
+    pub(crate) fn listen(&mut self, on: bool) {
+        self.listening = on;
+    }
+
+    /// True if something happened that the host wants to hear.
+    pub(crate) fn has_news(&self) -> bool {
+        !self.news.is_empty()
+    }
+
+    /// What happened to subscriptions since the last call.
+    pub(crate) fn take_news(&mut self) -> Vec<SubscriptionEvent> {
+        core::mem::take(&mut self.news)
+    }
+
+    /// Something happened to a subscription. What fetches is none.
+    fn note_step(&mut self, sub: &Subscription, aor: &str, step: SubscriptionStep) {
+        if self.listening && (sub.expires_at != sub.since || step == SubscriptionStep::Lost) {
+            let &Subscription { package, expires_at, .. } = sub;
+            let (package, aor, watcher) = (package.name(), aor.into(), sub.watcher.clone());
+            self.news.push(SubscriptionEvent { package, aor, watcher, expires_at, step });
         }
     }
 
@@ -295,6 +325,9 @@ impl Events {
             },
         );
         ctx.stats.count(Counter::Subscribed);
+        if let Some(sub) = self.store.get(key).filter(|_| self.listening).cloned() {
+            self.note_step(&sub, wanted.resource, step_of(wanted.standing, SubscriptionStep::Started));
+        }
         self.note_watchers(wanted.package, wanted.resource);
         self.arm(ctx, key);
         self.mark(ctx, key);
@@ -366,6 +399,9 @@ impl Events {
         for key in keys {
             if let Some(sub) = self.store.get_mut(key) {
                 sub.standing = standing;
+            }
+            if let Some(sub) = self.store.get(key).filter(|_| self.listening).cloned() {
+                self.note_step(&sub, resource, step_of(standing, SubscriptionStep::Allowed));
             }
             self.mark(ctx, key);
             self.note_watchers(package, resource);
@@ -577,16 +613,32 @@ impl Events {
             ctx.timers.disarm(sub.timer);
             ctx.timers.disarm(sub.paced);
             ctx.stats.count(Counter::Unsubscribed);
+            let step = match sub.end {
+                Some(End::Timeout) => SubscriptionStep::Ended,
+                Some(End::Probation(_)) => SubscriptionStep::SentAway,
+                None => SubscriptionStep::Lost,
+            };
             match unwatched {
                 Some(name) => {
+                    self.note_step(&sub, &name, step);
                     self.note_watchers(sub.package, &name);
                     self.unwatched.push((sub.package, name));
                 }
                 None => {
                     let name: Box<str> = self.store.name(sub.resource).into();
+                    self.note_step(&sub, &name, step);
                     self.note_watchers(sub.package, &name);
                 }
             }
         }
+    }
+}
+
+/// What a decision about a watcher is to the host.
+fn step_of(standing: Standing, active: SubscriptionStep) -> SubscriptionStep {
+    match standing {
+        Standing::Active => active,
+        Standing::Pending => SubscriptionStep::Pending,
+        Standing::Blocked => SubscriptionStep::Blocked,
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! - `publish`: PUBLISH, its entity tags and its soft state.
 //! - `watch`: who may see what.
+//! - `view`: what the host sees.
 //! - this file: presentities, what they are all in all, and when a change may be told.
 //!
 //! A presentity is there while it is published for, registered or watched. What it is all in all is composed when
@@ -11,6 +12,7 @@
 //! told at its end, in one.
 
 mod publish;
+mod view;
 mod watch;
 
 use std::collections::BTreeMap;
@@ -21,8 +23,7 @@ use crate::base::{HashKey, Ids, Index, Key, Slab, Time, TimerKey};
 use crate::config::PresenceConfig;
 use crate::ctx::{Ctx, Phone, Timer};
 use crate::documents::compose::{ByRule, Compose, Inputs, Registration};
-use crate::documents::pidf::{Basic, Note, Pidf, PresenceState};
-use crate::door::{PresenceDevice, PresenceSource, PresenceView};
+use crate::documents::pidf::{Pidf, PresenceState};
 use crate::events::Package;
 
 use publish::{Publication, PublicationKey};
@@ -38,13 +39,19 @@ pub(crate) type PresentityKey = Key<Presentity>;
 pub(crate) struct Presentity {
     aor: Box<str>,
     publications: Vec<PublicationKey>,
-    /// The newest composition, printed; `None` after a change.
+    /// The newest composition, printed.
     body: Option<Bytes>,
+    /// Something changed since.
+    outdated: bool,
     /// When a change was told last.
     told: Time,
     /// A change waits for the end of the interval.
     paced: TimerKey,
 }
+
+/// What a presentity is, and what it says about it.
+#[derive(Clone, Debug)]
+pub(crate) struct Seen(pub(crate) PresenceState, pub(crate) Option<Box<str>>);
 
 /// All presentities.
 #[derive(Clone, Debug)]
@@ -96,6 +103,7 @@ impl Presence {
             aor: aor.into(),
             publications: Vec::new(),
             body: None,
+            outdated: false,
             told: Time::ZERO,
             paced: TimerKey::NONE,
         });
@@ -103,13 +111,41 @@ impl Presence {
         key
     }
 
-    /// Something of a presentity changed. True if those who watch it are to be told now; else they are told when the
+    /// Something of a presentity changed: what was composed holds no longer.
+    pub(crate) fn outdate(&mut self, aor: &str) {
+        if let Some(presentity) = self.find(aor).and_then(|key| self.presentities.get_mut(key)) {
+            presentity.outdated = true;
+        }
+    }
+
+    /// True if what was composed is thought to hold.
+    pub(crate) fn is_composed(&self, aor: &str) -> bool {
+        let presentity = self.find(aor).and_then(|key| self.presentities.get(key));
+        presentity.is_some_and(|presentity| !presentity.outdated && presentity.body.is_some())
+    }
+
+    /// Composes once more, since something may have changed: what the presentity is and says, unless it is what was
+    /// composed before.
+    pub(crate) fn compose_anew(&mut self, aor: &str, registered: &[Phone]) -> Option<Seen> {
+        let composed = self.compose(aor, registered);
+        let seen = Seen(composed.state(), composed.note().map(|note| note.text.clone()));
+        if let Some(presentity) = self.find(aor).and_then(|key| self.presentities.get_mut(key)) {
+            let body = composed.document.print();
+            presentity.outdated = false;
+            if presentity.body.as_deref() == Some(body.as_bytes()) {
+                return None;
+            }
+            presentity.body = Some(Bytes::from(body));
+        }
+        Some(seen)
+    }
+
+    /// What is to be told of a presentity has changed. True if those who watch it are to be told now; else they are told when the
     /// interval is over.
     pub(crate) fn changed(&mut self, ctx: &mut Ctx<'_>, config: &PresenceConfig, aor: &str) -> bool {
         // Nobody has been told anything yet.
         let Some(key) = self.find(aor) else { return true };
         let Some(presentity) = self.presentities.get_mut(key) else { return true };
-        presentity.body = None;
         let next = presentity.told + config.pacing;
         if ctx.now >= next || config.pacing.is_zero() {
             ctx.timers.disarm(core::mem::take(&mut presentity.paced));
@@ -146,12 +182,14 @@ impl Presence {
     /// anew.
     pub(crate) fn document(&mut self, aor: &str, registered: impl FnOnce() -> Vec<Phone>) -> Bytes {
         let key = self.find_or_add(aor);
-        if let Some(body) = self.presentities.get(key).and_then(|presentity| presentity.body.clone()) {
+        let valid = self.presentities.get(key).filter(|presentity| !presentity.outdated);
+        if let Some(body) = valid.and_then(|presentity| presentity.body.clone()) {
             return body;
         }
         let body = Bytes::from(self.compose(aor, &registered()).document.print());
         if let Some(presentity) = self.presentities.get_mut(key) {
             presentity.body = Some(body.clone());
+            presentity.outdated = false;
         }
         body
     }
@@ -168,12 +206,15 @@ impl Presence {
         Bytes::from(ByRule::default().compose(&inputs).document.print())
     }
 
-    fn compose(&self, aor: &str, registered: &[Phone]) -> crate::documents::compose::Composed {
+    fn publications_of(&self, aor: &str) -> impl Iterator<Item = &Publication> {
         let presentity = self.find(aor).and_then(|key| self.presentities.get(key));
         let keys = presentity.map_or(&[][..], |presentity| &presentity.publications);
-        let publications: Vec<_> = keys
-            .iter()
-            .filter_map(|key| self.publications.get(*key))
+        keys.iter().filter_map(|key| self.publications.get(*key))
+    }
+
+    fn compose(&self, aor: &str, registered: &[Phone]) -> crate::documents::compose::Composed {
+        let publications: Vec<_> = self
+            .publications_of(aor)
             .map(|publication| crate::documents::compose::Publication {
                 lineage: publication.lineage,
                 received: publication.received,
@@ -202,33 +243,6 @@ impl Presence {
             ids: &self.ids,
         };
         ByRule::default().compose(&inputs)
-    }
-
-    /// What a presentity is now, with its sources, for the host.
-    pub(crate) fn view(&self, aor: &str, registered: &[Phone]) -> PresenceView {
-        use crate::documents::compose::Origin;
-        let composed = self.compose(aor, registered);
-        let devices = composed.document.tuples.iter().zip(&composed.origins).map(|(tuple, origin)| {
-            let source = match origin {
-                Origin::Publication(_) => PresenceSource::Published,
-                Origin::Registration(_) => PresenceSource::Registered,
-                Origin::Nobody => PresenceSource::Nobody,
-            };
-            PresenceDevice {
-                id: tuple.id.clone(),
-                contact: tuple.contact.as_ref().map(|contact| contact.uri.clone()),
-                open: tuple.basic.map(|basic| basic == Basic::Open),
-                note: tuple.notes.first().map(|note| note.text.clone()),
-                source,
-            }
-        });
-        PresenceView {
-            aor: aor.into(),
-            state: composed.state(),
-            note: composed.note().map(|note: &Note| note.text.clone()),
-            devices: devices.collect(),
-            document: composed.document.print(),
-        }
     }
 
     /// A document that says this state, for a publication by the host.

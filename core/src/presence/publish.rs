@@ -23,7 +23,7 @@ pub(super) type PublicationKey = Key<Publication>;
 pub(super) struct Publication {
     presentity: PresentityKey,
     /// The entity tag of the newest 200.
-    etag: u64,
+    pub(super) etag: u64,
     /// The same over all refreshes.
     pub(super) lineage: u64,
     /// When its body came.
@@ -31,6 +31,7 @@ pub(super) struct Publication {
     pub(super) document: Pidf,
     /// Where the publisher is.
     pub(super) source: SocketAddr,
+    pub(super) expires_at: Time,
     timer: TimerKey,
 }
 
@@ -108,6 +109,7 @@ impl Presence {
             received: ctx.wall(),
             document,
             source,
+            expires_at: ctx.now,
             timer: TimerKey::NONE,
         });
         if let Some(presentity) = self.presentities.get_mut(presentity) {
@@ -151,8 +153,8 @@ impl Presence {
     fn arm(&mut self, ctx: &mut Ctx<'_>, key: PublicationKey, expires: u32) {
         let Some(publication) = self.publications.get_mut(key) else { return };
         ctx.timers.disarm(publication.timer);
-        let deadline = ctx.now + Duration::from_secs(u64::from(expires));
-        publication.timer = ctx.timers.arm(deadline, Timer::Publication(key.to_bits()));
+        publication.expires_at = ctx.now + Duration::from_secs(u64::from(expires));
+        publication.timer = ctx.timers.arm(publication.expires_at, Timer::Publication(key.to_bits()));
     }
 
     /// A publication was not refreshed in time; the presentity it was of.
@@ -196,7 +198,8 @@ impl Presence {
 }
 
 /// The source of what the host publishes: no phone has it.
-const HOST: SocketAddr = SocketAddr::new(core::net::IpAddr::V4(core::net::Ipv4Addr::UNSPECIFIED), 0);
+pub(super) const HOST: SocketAddr =
+    SocketAddr::new(core::net::IpAddr::V4(core::net::Ipv4Addr::UNSPECIFIED), 0);
 
 const PRECONDITION_FAILED: Refusal = Refusal::plain(Status::CONDITIONAL_REQUEST_FAILED);
 

@@ -272,6 +272,20 @@ impl World {
             Event::FlowLost { flow, bindings } => {
                 self.note(format!("flow {} is lost with {bindings} bindings", flow.0))
             }
+            Event::Presence(change) => self.note(format!(
+                "{} is {:?}{}: {:?}",
+                change.aor,
+                change.state,
+                change.note.as_ref().map(|note| format!(" ({note})")).unwrap_or_default(),
+                change.cause
+            )),
+            Event::Subscription(e) => self.note(format!(
+                "{} of {} by {}: {:?}",
+                e.package,
+                e.aor,
+                if e.watcher.is_empty() { "somebody" } else { &e.watcher },
+                e.step
+            )),
             Event::Drained => self.note("drained"),
             _ => {}
         }

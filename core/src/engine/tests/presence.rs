@@ -4,11 +4,11 @@ use super::*;
 use crate::config::{EventsConfig, PresenceConfig, WatchAction, WatchRule};
 use crate::door::{OwnPresence, PresenceRefusal, PresenceSource, PresenceState};
 
-const BODY: &str = "<?xml version=\"1.0\"?><presence xmlns=\"urn:ietf:params:xml:ns:pidf\" \
+pub(super) const BODY: &str = "<?xml version=\"1.0\"?><presence xmlns=\"urn:ietf:params:xml:ns:pidf\" \
                     entity=\"sip:bob@example.com\"><tuple id=\"a\"><status><basic>open</basic></status>\
                     <note>here</note></tuple></presence>";
 
-fn presence() -> Config {
+pub(super) fn presence() -> Config {
     let mut config = open();
     config.policies.subscribe = AuthPolicy::Open;
     config.policies.publish = AuthPolicy::Open;
@@ -18,7 +18,7 @@ fn presence() -> Config {
 }
 
 /// A request of a watcher or a publisher; `to` may have a tag, `more` are whole lines.
-fn about_bob(method: &str, cseq: u32, to_tag: &str, more: &str, body: &str) -> Vec<u8> {
+pub(super) fn about_bob(method: &str, cseq: u32, to_tag: &str, more: &str, body: &str) -> Vec<u8> {
     let kind = if body.is_empty() { "" } else { "Content-Type: application/pidf+xml\r\n" };
     format!(
         "{method} sip:bob@example.com SIP/2.0\r\n\
@@ -31,17 +31,17 @@ fn about_bob(method: &str, cseq: u32, to_tag: &str, more: &str, body: &str) -> V
     .into_bytes()
 }
 
-fn subscribe(cseq: u32, to_tag: &str, more: &str) -> Vec<u8> {
+pub(super) fn subscribe(cseq: u32, to_tag: &str, more: &str) -> Vec<u8> {
     let more = format!("Contact: <sip:alice@192.0.2.9:5060>\r\n{more}");
     about_bob("SUBSCRIBE", cseq, to_tag, &more, "")
 }
 
-fn publish(cseq: u32, more: &str, body: &str) -> Vec<u8> {
+pub(super) fn publish(cseq: u32, more: &str, body: &str) -> Vec<u8> {
     about_bob("PUBLISH", cseq, "", &format!("Event: presence\r\n{more}"), body)
 }
 
 /// Messages sent, as text.
-fn sent(commands: &[Command]) -> Vec<String> {
+pub(super) fn sent(commands: &[Command]) -> Vec<String> {
     let text = |c: &Command| match c {
         Command::Transmit(t) => Some(String::from_utf8_lossy(&t.payload).into_owned()),
         _ => None,
@@ -49,13 +49,13 @@ fn sent(commands: &[Command]) -> Vec<String> {
     commands.iter().filter_map(text).collect()
 }
 
-fn header<'m>(message: &'m str, name: &str) -> &'m str {
+pub(super) fn header<'m>(message: &'m str, name: &str) -> &'m str {
     let line = message.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
     line.unwrap_or_else(|| panic!("no {name} in {message}"))
 }
 
 /// Answers each NOTIFY among the commands.
-fn answer(host: &mut Host, commands: &[Command], status: &str) -> Vec<Command> {
+pub(super) fn answer(host: &mut Host, commands: &[Command], status: &str) -> Vec<Command> {
     let mut out = Vec::new();
     for notify in sent(commands).iter().filter(|text| text.starts_with("NOTIFY ")) {
         let copied: Vec<String> = ["Via", "From", "To", "Call-ID", "CSeq"]
@@ -68,14 +68,14 @@ fn answer(host: &mut Host, commands: &[Command], status: &str) -> Vec<Command> {
     out
 }
 
-fn tag_of(commands: &[Command]) -> String {
+pub(super) fn tag_of(commands: &[Command]) -> String {
     let all = sent(commands);
     let to = header(&all[0], "To");
     to.split_once("tag=").expect("a tag").1.to_owned()
 }
 
 /// A host with one watcher of bob, who was told the first state and said so.
-fn watched(config: Config) -> (Host, String) {
+pub(super) fn watched(config: Config) -> (Host, String) {
     let mut host = Host::new(config);
     let commands = host.udp(&subscribe(1, "", "Event: presence\r\nExpires: 600\r\n"));
     let tag = tag_of(&commands);
@@ -321,7 +321,7 @@ fn the_host_publishes_and_asks() {
     let Some(Command::Reply(reply)) = commands.last() else { panic!("{commands:?}") };
     let ReplyBody::Presence(view) = &reply.body else { panic!("{reply:?}") };
     assert_eq!((view.state, view.note.as_deref()), (PresenceState::Busy, Some("in a meeting")));
-    assert_eq!(view.devices[0].source, PresenceSource::Published);
+    assert_eq!(view.devices[0].source, PresenceSource::Host);
     let ask = Request::Presence { aor: "bob@elsewhere.com".into() };
     let commands = host.input(Input::Host { reply: Some(3), request: ask });
     let refused = ReplyBody::NoPresence(PresenceRefusal::NotOurs);
