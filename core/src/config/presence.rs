@@ -36,6 +36,11 @@ pub struct PresenceConfig {
     /// The first change of a presentity is told at once; what follows within this time is told at its end, in one
     /// (RFC 3856 s6.10). Zero tells each change.
     pub pacing: Duration,
+    /// How long a phone whose connection broke still counts as there, and how long what it published outlives its last
+    /// binding (DECISIONS 11 and 29). A phone that is back in time was never away.
+    pub offline_grace: Duration,
+    /// Publications of phones live until their own end, whatever becomes of the bindings of their phones.
+    pub publications_outlive_bindings: bool,
     /// Who may watch, where no rule says otherwise.
     pub watchers: WatchPolicy,
     /// Rules for presentities and watchers; the first that fits decides.
@@ -51,6 +56,8 @@ impl Default for PresenceConfig {
             publish_max_expires: 7200,
             max_document_bytes: 16 << 10,
             pacing: Duration::from_secs(5),
+            offline_grace: Duration::from_secs(30),
+            publications_outlive_bindings: false,
             watchers: WatchPolicy::SameDomain,
             rules: Vec::new(),
         }

@@ -33,6 +33,10 @@ pub(crate) enum Timer {
     Notifies,
     /// A publication ends (`presence::PublicationKey`).
     Publication(u64),
+    /// The bindings of a publication are gone for too long (`presence::PublicationKey`).
+    PublicationGrace(u64),
+    /// The connection of a binding is gone for too long (`registrar::BindingKey`).
+    BindingLost(u64),
     /// The pacing interval of a presentity is over (`presence::PresentityKey`).
     Paced(u64),
     /// What a messaging server published ends (`mailboxes::Publication`).

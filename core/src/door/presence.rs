@@ -60,6 +60,8 @@ pub struct PresenceOrigin {
     pub since: Time,
     /// When it ends unless it is refreshed.
     pub expires_at: Time,
+    /// It is kept but says nothing: the phone that published it is not registered any more, or cannot be reached.
+    pub hidden: bool,
 }
 
 /// What a presentity is, all in all, changed.

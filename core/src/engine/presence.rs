@@ -137,7 +137,11 @@ impl Engine {
         let published = match (package, &settings.presence, &settings.message_summary) {
             (Package::Presence, Some(config), _) => {
                 let presence = &mut self.rooms.presence;
-                presence.publish(&mut ctx, config, &pass.origin, pass.msg, pass.ess, aor)?
+                let mut published =
+                    presence.publish(&mut ctx, config, &pass.origin, pass.msg, pass.ess, aor)?;
+                let phones = self.rooms.registrar.phones(&ctx, aor);
+                published.changed |= presence.tie(&mut ctx, aor, published.etag.as_bytes(), &phones);
+                published
             }
             (Package::MessageSummary, _, Some(config)) => {
                 self.rooms.mailboxes.publish(&mut ctx, config, pass.msg, aor)?
@@ -153,13 +157,27 @@ impl Engine {
         self.tell_watchers(aor, cause, None);
     }
 
+    /// The bindings of a publication are gone for too long.
+    pub(super) fn on_publication_grace(&mut self, bits: u64) {
+        let Some(config) = &self.house.settings.presence else { return };
+        if let Some(aor) = self.rooms.presence.on_grace(config, bits) {
+            self.presence_changed(&aor, PresenceCause::Registration);
+        }
+    }
+
     /// The bindings of an address of record changed: that is news if it can be seen.
     fn bindings_changed(&mut self, aor: &str) {
+        let settings = self.house.settings.clone();
+        let Some(config) = &settings.presence else { return };
+        if !self.rooms.presence.knows(aor) {
+            return self.presence_changed(aor, PresenceCause::Registration);
+        }
+        let mut ctx = self.house.ctx();
+        let phones = self.rooms.registrar.phones(&ctx, aor);
+        self.rooms.presence.on_bindings(&mut ctx, config, aor, &phones);
         if !self.rooms.presence.is_composed(aor) {
             return self.presence_changed(aor, PresenceCause::Registration);
         }
-        let ctx = self.house.ctx();
-        let phones = self.rooms.registrar.phones(&ctx, aor);
         let seen = self.rooms.presence.compose_anew(aor, &phones);
         if seen.is_some() {
             self.tell_watchers(aor, PresenceCause::Registration, seen);

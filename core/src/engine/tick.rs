@@ -40,6 +40,8 @@ impl Engine {
                     self.mailbox_changed(&aor);
                 }
             }
+            Timer::PublicationGrace(key) => self.on_publication_grace(key),
+            Timer::BindingLost(key) => rooms.registrar.on_lost(key),
             Timer::Paced(key) => self.on_paced(key),
             Timer::BindingExpiry(key) => rooms.registrar.on_expiry(&mut ctx, key),
             Timer::BindingExpiring(key) => rooms.registrar.on_expiring(&mut ctx, key),

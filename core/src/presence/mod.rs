@@ -1,6 +1,7 @@
 //! Presence: RFC 3856 on the notifier of `events`, fed by the event state compositor of RFC 3903 and by the registrar.
 //!
 //! - `publish`: PUBLISH, its entity tags and its soft state.
+//! - `tie`: which phone a publication speaks for, and what becomes of it without.
 //! - `watch`: who may see what.
 //! - `view`: what the host sees.
 //! - this file: presentities, what they are all in all, and when a change may be told.
@@ -12,6 +13,7 @@
 //! told at its end, in one.
 
 mod publish;
+mod tie;
 mod view;
 mod watch;
 
@@ -118,6 +120,11 @@ impl Presence {
         }
     }
 
+    /// True if anything is kept about it.
+    pub(crate) fn knows(&self, aor: &str) -> bool {
+        self.find(aor).is_some()
+    }
+
     /// True if what was composed is thought to hold.
     pub(crate) fn is_composed(&self, aor: &str) -> bool {
         let presentity = self.find(aor).and_then(|key| self.presentities.get(key));
@@ -215,11 +222,12 @@ impl Presence {
     fn compose(&self, aor: &str, registered: &[Phone]) -> crate::documents::compose::Composed {
         let publications: Vec<_> = self
             .publications_of(aor)
+            .filter(|publication| !publication.hidden)
             .map(|publication| crate::documents::compose::Publication {
                 lineage: publication.lineage,
                 received: publication.received,
                 document: &publication.document,
-                binding: registered.iter().find(|r| r.source == publication.source).map(|r| r.lineage),
+                binding: publication.tie.binding(),
             })
             .collect();
         let shown = entity(aor);

@@ -5,6 +5,7 @@
 use core::net::SocketAddr;
 use core::time::Duration;
 
+use super::tie::Tie;
 use super::{PIDF, Presence, PresentityKey};
 use crate::base::ids::{self, IdKind};
 use crate::base::{Key, Time, TimerKey};
@@ -21,7 +22,7 @@ pub(super) type PublicationKey = Key<Publication>;
 /// One publication.
 #[derive(Clone, Debug)]
 pub(super) struct Publication {
-    presentity: PresentityKey,
+    pub(super) presentity: PresentityKey,
     /// The entity tag of the newest 200.
     pub(super) etag: u64,
     /// The same over all refreshes.
@@ -33,6 +34,12 @@ pub(super) struct Publication {
     pub(super) source: SocketAddr,
     pub(super) expires_at: Time,
     timer: TimerKey,
+    /// What it lives with.
+    pub(super) tie: Tie,
+    /// It says nothing any more: what it was tied to is gone.
+    pub(super) hidden: bool,
+    /// What it was tied to has ended a moment ago.
+    pub(super) grace: TimerKey,
 }
 
 impl Presence {
@@ -73,7 +80,7 @@ impl Presence {
         }
     }
 
-    fn with_etag(&self, aor: &str, etag: &[u8]) -> Option<PublicationKey> {
+    pub(super) fn with_etag(&self, aor: &str, etag: &[u8]) -> Option<PublicationKey> {
         let etag = ids::read(etag)?;
         let presentity = self.presentities.get(self.find(aor)?)?;
         let is_it = |key: &&PublicationKey| self.publications.get(**key).is_some_and(|p| p.etag == etag);
@@ -111,6 +118,9 @@ impl Presence {
             source,
             expires_at: ctx.now,
             timer: TimerKey::NONE,
+            tie: Tie::Free,
+            hidden: false,
+            grace: TimerKey::NONE,
         });
         if let Some(presentity) = self.presentities.get_mut(presentity) {
             presentity.publications.push(key);
@@ -136,8 +146,6 @@ impl Presence {
         let mut changed = false;
         if let Some(publication) = self.publications.get_mut(key) {
             publication.etag = etag;
-            // By its source it is known which binding it speaks for.
-            changed = publication.source != source;
             publication.source = source;
             // The same again is no news: neither its age nor its place changes.
             if let Some(document) = document.filter(|document| publication.document != *document) {
@@ -168,6 +176,7 @@ impl Presence {
     fn close(&mut self, ctx: &mut Ctx<'_>, key: PublicationKey) -> Option<PresentityKey> {
         let publication = self.publications.remove(key)?;
         ctx.timers.disarm(publication.timer);
+        ctx.timers.disarm(publication.grace);
         ctx.stats.count(Counter::PublicationsEnded);
         if let Some(presentity) = self.presentities.get_mut(publication.presentity) {
             presentity.publications.retain(|other| *other != key);

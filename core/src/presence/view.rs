@@ -57,6 +57,7 @@ fn published(ctx: &Ctx<'_>, publication: &Publication) -> PresenceOrigin {
         from: phone.then_some(publication.source),
         since: Time::from_nanos(since),
         expires_at: publication.expires_at,
+        hidden: publication.hidden,
     }
 }
 
@@ -69,6 +70,7 @@ fn registered_source(phone: &Phone) -> PresenceOrigin {
         from: Some(phone.source),
         since: phone.since,
         expires_at: phone.expires_at,
+        hidden: false,
     }
 }
 

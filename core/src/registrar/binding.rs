@@ -98,7 +98,7 @@ pub(crate) struct Binding {
     pub(super) flow: FlowId,
     /// Its end, or the notice of it.
     pub(super) expiry: TimerKey,
-    /// The next keep-alive of a NATed UDP binding.
+    /// The next keep-alive of a NATed UDP binding; of a stream that is gone, the end of the grace to come back.
     pub(super) ping: TimerKey,
 }
 
@@ -204,6 +204,11 @@ impl Binding {
 
     pub(super) fn is_live(&self, now: Time) -> bool {
         self.expires_at > now
+    }
+
+    /// Its stream is gone, and the time in which it may come back unnoticed is not over.
+    pub(super) fn is_waited_for(&self) -> bool {
+        self.flags.has(Flags::FLOW_GONE) && !self.ping.is_none()
     }
 
     /// The flow the REGISTER came over, if it was the phone's own and is still there.

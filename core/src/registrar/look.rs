@@ -141,6 +141,9 @@ impl Registrar {
             binding.expires_at = expires_at;
         }
         self.arm_timers(ctx, config, key);
+        if !udp && self.location.get(key).is_some_and(|binding| !self.sockets.is_reachable(ctx, binding)) {
+            self.wait_for(ctx, key);
+        }
     }
 
     fn view(&self, ctx: &Ctx<'_>, key: BindingKey) -> Option<BindingView> {

@@ -127,7 +127,8 @@ impl Registrar {
             q: (binding.q != binding::NO_Q).then_some(binding.q),
             since: binding.since,
             expires_at: binding.expires_at,
-            reachable: self.sockets.is_reachable(ctx, binding),
+            // DECISIONS 11: it may be back in a moment.
+            reachable: self.sockets.is_reachable(ctx, binding) || binding.is_waited_for(),
             source: binding.received(),
         };
         live.map(phone).collect()
@@ -233,7 +234,12 @@ impl Registrar {
         if let Some(counter) = counter {
             ctx.stats.count(counter);
         }
-        let shows = !matches!(cause, BindingCause::Refreshed | BindingCause::Expiring);
+        let waited_for = self.location.get(key).is_some_and(Binding::is_waited_for);
+        let shows = match cause {
+            BindingCause::Refreshed | BindingCause::Expiring => false,
+            BindingCause::Unreachable => !waited_for,
+            _ => true,
+        };
         if shows
             && ctx.settings.presence.is_some()
             && let Some(binding) = self.location.get(key)

@@ -11,8 +11,8 @@ use smallvec::SmallVec;
 use super::Registrar;
 use super::binding::{BindingKey, Flags};
 use super::read::{Request, Wanted};
-use crate::base::HashKey;
 use crate::base::text;
+use crate::base::{HashKey, TimerKey};
 use crate::config::{OutboundMode, RegistrarConfig};
 use crate::ctx::{Ctx, Origin, Refusal, Timer};
 use crate::door::{BindingCause, CloseReason, Command, Event, FlowDownReason, FlowId, Transport};
@@ -104,8 +104,27 @@ impl Registrar {
             ctx.timers.disarm(silence);
             let binding = self.location.get(key);
             if binding.is_some_and(|binding| !self.sockets.is_reachable(ctx, binding)) {
+                self.wait_for(ctx, key);
                 self.note(ctx, key, BindingCause::Unreachable);
             }
+        }
+    }
+
+    /// DECISIONS 11: for presence a phone whose flow is gone is there for a while yet.
+    pub(super) fn wait_for(&mut self, ctx: &mut Ctx<'_>, key: BindingKey) {
+        let grace = ctx.settings.presence.as_ref().map_or(Duration::ZERO, |config| config.offline_grace);
+        let Some(binding) = self.location.get_mut(key).filter(|_| !grace.is_zero()) else { return };
+        ctx.timers.disarm(binding.ping);
+        binding.ping = ctx.timers.arm(ctx.now + grace, Timer::BindingLost(key.to_bits()));
+    }
+
+    /// A phone did not come back in time.
+    pub(crate) fn on_lost(&mut self, bits: u64) {
+        let key = BindingKey::from_bits(bits);
+        let Some(binding) = self.location.get_mut(key) else { return };
+        binding.ping = TimerKey::NONE;
+        if let Some(binding) = self.location.get(key) {
+            self.touched.push(self.location.name(binding).into());
         }
     }
 

@@ -175,6 +175,8 @@ pub(super) struct Presence {
     pub(super) publish_max_expires: Option<Span>,
     pub(super) max_document: Option<Size>,
     pub(super) pacing: Option<Span>,
+    pub(super) offline_grace: Option<Span>,
+    pub(super) publications_outlive_bindings: Option<bool>,
     pub(super) watchers: Option<Watchers>,
     pub(super) rule: Vec<Rule>,
 }

@@ -219,7 +219,7 @@ fn presence(from: file::Presence, errors: &mut Vec<ConfigError>) -> Option<Prese
     seconds.set(&mut to.publish_default_expires, from.publish_default_expires, "publish_default_expires");
     seconds.set(&mut to.publish_min_expires, from.publish_min_expires, "publish_min_expires");
     seconds.set(&mut to.publish_max_expires, from.publish_max_expires, "publish_max_expires");
-    set!(to, from; pacing);
+    set!(to, from; pacing, offline_grace, publications_outlive_bindings);
     if let Some(size) = from.max_document {
         to.max_document_bytes = size.0;
     }

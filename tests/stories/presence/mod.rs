@@ -1,6 +1,7 @@
 //! Presence from phone to phone: SUBSCRIBE, NOTIFY and PUBLISH (RFC 6665, RFC 3903, RFC 3856).
 
 mod bad_input;
+mod bindings;
 mod chaos;
 mod lives;
 mod mailboxes;

@@ -45,7 +45,7 @@ impl Compose for ByRule {
 
         let mut services = self.services(inputs, &publications);
         for registration in inputs.registrations {
-            if !publications.iter().any(|publication| names(publication, registration)) {
+            if !publications.iter().any(|publication| speaks_for(publication, registration)) {
                 services.push(Service::registered(inputs, registration));
             }
         }
@@ -170,23 +170,26 @@ impl ByRule {
 }
 
 /// True if the publication speaks for the device of the binding.
-fn names(publication: &Publication<'_>, registration: &Registration<'_>) -> bool {
-    let document = publication.document;
-    let contact = Uri::parse(registration.contact.as_bytes()).ok();
+fn speaks_for(publication: &Publication<'_>, registration: &Registration<'_>) -> bool {
+    let Registration { contact, shown, instance, .. } = *registration;
+    publication.binding == Some(registration.lineage) || names(publication.document, contact, shown, instance)
+}
+
+/// True if a document is about the device that is bound by this contact, is shown as this URI and has this instance.
+pub(crate) fn names(document: &Pidf, contact: &str, shown: &str, instance: &str) -> bool {
+    let contact = Uri::parse(contact.as_bytes()).ok();
     let same_contact = |tuple: &Tuple| {
         tuple.contact.as_ref().is_some_and(|published| {
             let same = |uri: &Uri<'_>| {
                 Uri::parse(published.uri.as_bytes()).is_ok_and(|published| published.equivalent(uri))
             };
-            let gruu = registration.shown.contains(";gr") && *published.uri == *registration.shown;
+            let gruu = shown.contains(";gr") && *published.uri == *shown;
             gruu || contact.as_ref().is_some_and(same)
         })
     };
     let devices = document.devices.iter().map(|device| &device.device_id);
     let mut named = devices.chain(document.tuples.iter().flat_map(|tuple| &tuple.device_ids));
-    publication.binding == Some(registration.lineage)
-        || (!registration.instance.is_empty()
-            && named.any(|urn| urn.eq_ignore_ascii_case(registration.instance)))
+    (!instance.is_empty() && named.any(|urn| urn.eq_ignore_ascii_case(instance)))
         || document.tuples.iter().any(same_contact)
 }
 

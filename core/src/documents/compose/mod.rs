@@ -8,6 +8,7 @@ mod by_rule;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use by_rule::names;
 pub use by_rule::{ByRule, Services};
 
 use super::pidf::{Note, Pidf, PresenceState};
