@@ -61,6 +61,7 @@ impl Engine {
     pub(super) fn on_reload(&mut self, settings: Arc<Settings>) {
         self.house.settings = settings;
         self.rooms.events.listen(self.is_heard());
+        self.rooms.registrar.reload();
         let mut ctx = self.house.ctx();
         if self.rooms.auth.reload(&mut ctx) {
             self.rooms.pending.void_keys();
