@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-use strowger_core::config::{AccountConfig, Config, DomainConfig, IssuerConfig, JwtConfig, ListenerConfig};
+use strowger_core::config::{
+    AccountConfig, Config, DomainConfig, IssuerConfig, JwtConfig, ListConfig, ListenerConfig,
+};
 use strowger_core::door::{CredentialsAnswer, CredentialsQuery, Event, Secret};
 use strowger_shell::handle::Handle;
 use strowger_shell::names;
@@ -117,6 +119,29 @@ impl SimpleB2bua {
     pub fn enable_presence(mut self) -> SimpleB2bua {
         self.config.presence.get_or_insert_default();
         self
+    }
+
+    /// Serves presence, and a buddy list: who subscribes to `buddies` of the default domain is told of all other accounts
+    /// of it in one subscription (RFC 4662), each as far as he may watch it. Accounts that are
+    /// [`unlisted`](AccountConfig::unlisted) stay out. Lists of groups, and of names, are in
+    /// [`Config::lists`](strowger_core::config::Config::lists).
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use strowger_tokio::SimpleB2bua;
+    ///
+    /// let server = SimpleB2bua::new("Lobby", 0).account("alice", "a long secret").account("bob", "another one");
+    /// let running = server.enable_buddy_lists().bind().await?;
+    /// let buddies = running.presence_handler().get_buddy_list("alice@localhost").await?;
+    /// assert_eq!(&*buddies.buddies[0].aor, "bob@localhost");
+    /// # running.handle().shutdown()?;
+    /// # Ok(running.stopped().await?)
+    /// # }
+    /// ```
+    pub fn enable_buddy_lists(mut self) -> SimpleB2bua {
+        self.config.lists.push(ListConfig::buddies());
+        self.enable_presence()
     }
 
     /// Tells phones that subscribe to it how many messages wait for their users (RFC 3842). The program says it by

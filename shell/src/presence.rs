@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use strowger_core::door::{
-    MessageSummary, OwnPresence, PresenceRefusal, PresenceState, PresenceView, ReplyBody, Request,
+    BuddyList, MessageSummary, OwnPresence, PresenceRefusal, PresenceState, PresenceView, ReplyBody, Request,
 };
 use thiserror::Error;
 
@@ -76,6 +76,26 @@ impl PresenceHandle {
     /// Shows a watcher, now and from now on, a presentity about whom nothing is known.
     pub async fn block_watcher(&self, aor: &str, watcher: &str) -> Result<(), PresenceError> {
         self.order(Request::DecideWatcher { aor: aor.into(), watcher: watcher.into(), allow: false }).await
+    }
+
+    /// The buddies of somebody: the first list made of accounts that he may subscribe to
+    /// ([`ListMembers`](strowger_core::config::ListMembers)), as he would see it, and as the body of RFC 4662 that a phone
+    /// gets.
+    pub async fn get_buddy_list(&self, aor: &str) -> Result<BuddyList, PresenceError> {
+        self.look_at_list(aor, None).await
+    }
+
+    /// The same of the list with this address.
+    pub async fn get_list(&self, list: &str, watcher: &str) -> Result<BuddyList, PresenceError> {
+        self.look_at_list(watcher, Some(list)).await
+    }
+
+    async fn look_at_list(&self, watcher: &str, list: Option<&str>) -> Result<BuddyList, PresenceError> {
+        let request = Request::BuddyList { watcher: watcher.into(), list: list.map(Into::into) };
+        match self.ask(request).await? {
+            ReplyBody::BuddyList(list) => Ok(*list),
+            other => Err(refusal(&other)),
+        }
     }
 
     /// Says what waits in a mailbox, in place of what the program said before, and lights the lamps of the phones that

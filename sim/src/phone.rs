@@ -5,6 +5,7 @@
 mod auth;
 pub mod publisher;
 mod registration;
+pub mod roster;
 mod transaction;
 pub mod watcher;
 

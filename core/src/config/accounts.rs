@@ -80,6 +80,10 @@ pub struct AccountConfig {
     pub algorithms: Vec<DigestAlgorithm>,
     /// May register a Contact that is reached at another place than it registered from (DECISIONS 8).
     pub foreign_contacts: bool,
+    /// Groups it is in, for lists of accounts ([`ListMembers::Group`](super::ListMembers::Group)).
+    pub groups: Vec<String>,
+    /// It stands in no list that is made of accounts.
+    pub unlisted: bool,
     /// A disabled account is treated as if it did not exist.
     pub disabled: bool,
 }

@@ -42,6 +42,11 @@ pub struct Limits {
     pub watch_decisions: usize,
     /// Most mailboxes about which something is known; a PUBLISH past it gets 503.
     pub mailboxes: usize,
+    /// Most members of one list; more are a fault of the configuration.
+    pub list_members: usize,
+    /// Largest body of a NOTIFY of a list, in bytes, as long as there is another way: what does not fit follows in the
+    /// next one. Its first names all members, however many, and a fetch is told everything at once.
+    pub list_notify_bytes: usize,
     /// Most NOTIFY requests sent by one `handle`; the others follow at once.
     pub notifies_per_call: usize,
     /// Most timers run by one `handle`.
@@ -71,6 +76,8 @@ impl Default for Limits {
             publications_per_presentity: 16,
             watch_decisions: 100_000,
             mailboxes: 200_000,
+            list_members: 1_000,
+            list_notify_bytes: 8 << 10,
             notifies_per_call: 256,
             timers_per_call: 1_024,
             park_timeout: Duration::from_secs(5),

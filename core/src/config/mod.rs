@@ -6,6 +6,7 @@
 mod accounts;
 mod domains;
 mod limits;
+mod lists;
 mod mailboxes;
 mod policy;
 mod presence;
@@ -16,6 +17,7 @@ pub use crate::base::text::AorBuf;
 pub use accounts::{Account, AccountConfig, Accounts, HashedCredential};
 pub use domains::{DomainConfig, Domains};
 pub use limits::{Limits, Timers};
+pub use lists::{List, ListConfig, ListMembers, Lists};
 pub use mailboxes::{MailboxRule, MessageSummaryConfig};
 pub use policy::{
     AuthPolicy, DigestConfig, IpNet, IssuerConfig, JwtAlgorithm, JwtConfig, ListenerConfig, MaxContacts,

@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
+use super::lists;
 use super::{
     Account, AccountConfig, Accounts, AuthPolicy, DigestAlgorithm, DigestConfig, DomainConfig, Domains,
-    EventsConfig, HashedCredential, IpNet, JwtConfig, Limits, ListenerConfig, MessageSummaryConfig, Policies,
-    PresenceConfig, RegistrarConfig, Tell, Timers, WatchRule,
+    EventsConfig, HashedCredential, IpNet, JwtConfig, Limits, ListConfig, ListenerConfig, Lists,
+    MessageSummaryConfig, Policies, PresenceConfig, RegistrarConfig, Tell, Timers, WatchRule,
 };
 use crate::base::text::AorBuf;
 use crate::door::{Identity, Scheme};
@@ -43,6 +44,8 @@ pub struct Config {
     pub events: EventsConfig,
     /// Presence; `None` answers PUBLISH and SUBSCRIBE with 405.
     pub presence: Option<PresenceConfig>,
+    /// Lists that one subscription covers.
+    pub lists: Vec<ListConfig>,
     /// Messages waiting; `None` answers 489 to SUBSCRIBE and PUBLISH of that package.
     pub message_summary: Option<MessageSummaryConfig>,
     /// Bounds.
@@ -71,6 +74,7 @@ impl Config {
             registrar: None,
             events: EventsConfig::default(),
             presence: None,
+            lists: Vec::new(),
             message_summary: None,
             limits: Limits::default(),
             timers: Timers::default(),
@@ -103,6 +107,7 @@ impl Config {
         if let Some(presence) = &mut presence {
             canonical_rules(&mut presence.rules, &domains, &mut faults);
         }
+        let lists = lists::build(&self.lists, &self.accounts, &domains, &self.limits, &mut faults);
         let mut message_summary = self.message_summary;
         if let Some(config) = &mut message_summary {
             canonical_mailboxes(config, &domains, &mut faults);
@@ -129,6 +134,7 @@ impl Config {
             registrar: self.registrar,
             events: self.events,
             presence,
+            lists,
             message_summary,
             limits: self.limits,
             timers: self.timers,
@@ -209,6 +215,16 @@ impl Config {
                 "must be 1,000 to 60,000",
             );
         }
+        faults.unless(
+            self.lists.is_empty() || self.presence.is_some(),
+            || "lists",
+            "presence is switched off, and lists tell nothing else",
+        );
+        faults.unless(
+            (1_000..=40_000).contains(&l.list_notify_bytes),
+            || "limits.list_notify_bytes",
+            "must be 1,000 to 40,000",
+        );
         if let Some(m) = &self.message_summary {
             let (min, max) = (m.publish_min_expires, m.publish_max_expires);
             faults.unless(
@@ -380,7 +396,7 @@ fn account(
 }
 
 /// `user@domain` or a SIP URI, to the canonical AoR.
-fn canonical(text: &str, domains: &Domains) -> Option<Box<str>> {
+pub(super) fn canonical(text: &str, domains: &Domains) -> Option<Box<str>> {
     let mut uri = String::new();
     if !text.starts_with("sip:") && !text.starts_with("sips:") {
         uri.push_str("sip:");
@@ -417,7 +433,7 @@ fn canonical_mailboxes(config: &mut MessageSummaryConfig, domains: &Domains, fau
     }
 }
 
-fn canonical_pattern(
+pub(super) fn canonical_pattern(
     pattern: &mut Box<str>,
     path: impl FnOnce() -> String,
     domains: &Domains,
@@ -454,10 +470,10 @@ fn refuse_twins(accounts: &[Account], faults: &mut Faults) {
     }
 }
 
-struct Faults(Vec<ConfigError>);
+pub(super) struct Faults(Vec<ConfigError>);
 
 impl Faults {
-    fn add(&mut self, path: impl Into<String>, message: impl Into<String>) {
+    pub(super) fn add(&mut self, path: impl Into<String>, message: impl Into<String>) {
         self.0.push(ConfigError { path: path.into(), message: message.into() });
     }
 
@@ -500,6 +516,7 @@ pub struct Settings {
     pub registrar: Option<RegistrarConfig>,
     pub events: EventsConfig,
     pub presence: Option<PresenceConfig>,
+    pub lists: Lists,
     pub message_summary: Option<MessageSummaryConfig>,
     pub limits: Limits,
     pub timers: Timers,

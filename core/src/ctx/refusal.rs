@@ -28,6 +28,8 @@ pub(crate) enum Extra {
     AllowEvents,
     /// 415: `Accept` (RFC 3261 s8.2.3).
     Accept(&'static str),
+    /// 421: `Require`, an option tag (RFC 3261 s21.4.16).
+    Require(&'static str),
     /// 503: `Retry-After`, in seconds.
     RetryAfter(u32),
 }

@@ -113,6 +113,8 @@ pub enum ReplyBody {
     Removed(usize),
     /// What a presentity is.
     Presence(Box<super::PresenceView>),
+    /// A list as somebody sees it.
+    BuddyList(Box<super::BuddyList>),
     /// What waits in a mailbox; `None` if nothing was said about it.
     MessageSummary(Option<Box<super::MessageSummary>>),
     /// Why there is nothing to say of a presentity or a mailbox, or nothing was done for it.

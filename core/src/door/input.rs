@@ -193,6 +193,13 @@ pub enum Request {
         /// May he?
         allow: bool,
     },
+    /// A list as somebody sees it who may subscribe to it.
+    BuddyList {
+        /// Who looks: an address of record.
+        watcher: Box<str>,
+        /// The address of the list; `None` is the first list of accounts that he may subscribe to.
+        list: Option<Box<str>>,
+    },
     /// What waits in a mailbox, as far as it was said.
     MessageSummary {
         /// The mailbox: an address of record.

@@ -14,9 +14,9 @@ pub use command::{CloseReason, Command, Reply, ReplyBody, Transmit};
 pub use event::{AuthVerdict, BindingCause, BindingEvent, Event, Outcome};
 pub use input::{BadFrame, FlowDownReason, Input, KeepAlive, Request, SendError};
 pub use presence::{
-    MessageClass, MessageCounts, MessageSummary, OwnPresence, PresenceCause, PresenceChange, PresenceDevice,
-    PresenceOrigin, PresenceRefusal, PresenceSource, PresenceState, PresenceView, SubscriptionEvent,
-    SubscriptionStep,
+    Buddy, BuddyList, MessageClass, MessageCounts, MessageSummary, OwnPresence, PresenceCause,
+    PresenceChange, PresenceDevice, PresenceOrigin, PresenceRefusal, PresenceSource, PresenceState,
+    PresenceView, SubscriptionEvent, SubscriptionStep,
 };
 pub use query::{Answer, CredentialsAnswer, CredentialsQuery, KeysAnswer, KeysQuery, Query, Ticket};
 pub use view::{

@@ -142,6 +142,32 @@ pub enum PresenceSource {
     Nobody,
 }
 
+/// A list of presentities as somebody sees it who may subscribe to it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct BuddyList {
+    /// The address of the list, canonical.
+    pub aor: Box<str>,
+    /// What people call it; may be empty.
+    pub name: Box<str>,
+    /// Who stands in it, in its order.
+    pub buddies: Vec<Buddy>,
+    /// `multipart/related` with its parameters.
+    pub content_type: String,
+    /// What a fetch of the list is told (RFC 4662): a table of contents, and the document of each member.
+    pub body: Vec<u8>,
+}
+
+/// A member of a list.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Buddy {
+    /// The address of record, canonical.
+    pub aor: Box<str>,
+    /// All in all; `None` while it is not decided whether he may be seen. Somebody who may not be seen is offline.
+    pub state: Option<PresenceState>,
+    /// What it says about it.
+    pub note: Option<Box<str>>,
+}
+
 /// What a host says about a presentity.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct OwnPresence {
@@ -170,6 +196,9 @@ pub enum PresenceRefusal {
     /// ([`max_document_bytes`](crate::config::PresenceConfig::max_document_bytes)).
     #[error("longer than a presence document may be")]
     TooLong,
+    /// There is no such list, or none that he may subscribe to.
+    #[error("not a list that may be subscribed to")]
+    NoList,
     /// There are as many publications, mailboxes, or decisions about watchers, as there may be
     /// ([`Limits`](crate::config::Limits)).
     #[error("there are as many of these as there may be")]

@@ -9,7 +9,7 @@ use crate::base::ids::{self, IdKind};
 use crate::config::{OutboundMode, PathMode, Settings};
 use crate::ctx::{Ctx, Extra, Origin, Refusal};
 use crate::door::{AuthVerdict, Event, Outcome, SaveSeq};
-use crate::events::Package;
+use crate::events::{EVENTLIST, Package};
 use crate::registrar::Registered;
 use crate::stats::DropReason;
 use crate::txn;
@@ -104,6 +104,7 @@ impl Engine {
                 Extra::None => writer,
                 Extra::MinExpires(seconds) => writer.number(Header::MinExpires, *seconds),
                 Extra::Unsupported(tags) => writer.header(Header::Unsupported, tags.as_bytes()),
+                Extra::Require(tag) => writer.header(Header::Require, tag.as_bytes()),
                 Extra::AllowEvents => writer.list(Header::AllowEvents, packages(ctx.settings)),
                 Extra::Accept(kind) => writer.header(Header::Accept, kind.as_bytes()),
                 Extra::Allow => writer.list(Header::Allow, methods(ctx.settings)),
@@ -216,13 +217,14 @@ fn packages(settings: &Settings) -> impl Iterator<Item = &'static str> {
     Package::served(settings).map(Package::name)
 }
 
-/// Option tags we support (RFC 3327, RFC 5626, RFC 5627).
+/// Option tags we support (RFC 3327, RFC 5626, RFC 5627, RFC 4662).
 pub(super) fn options(settings: &Settings) -> impl Iterator<Item = &'static str> {
     let r = settings.registrar.as_ref();
     let path = r.is_some_and(|r| matches!(r.path, PathMode::From(_)));
     let outbound = r.is_some_and(|r| r.outbound == OutboundMode::On);
     let gruu = r.is_some_and(|r| r.gruu);
-    [(path, "path"), (outbound, "outbound"), (gruu, "gruu")]
+    let lists = !settings.lists.is_empty();
+    [(path, "path"), (outbound, "outbound"), (gruu, "gruu"), (lists, EVENTLIST)]
         .into_iter()
         .filter_map(|(on, tag)| on.then_some(tag))
 }

@@ -59,9 +59,9 @@ impl Engine {
     }
 
     pub(super) fn on_reload(&mut self, settings: Arc<Settings>) {
-        self.house.settings = settings;
+        let old = core::mem::replace(&mut self.house.settings, settings);
+        self.lists_changed(&old);
         self.rooms.events.listen(self.is_heard());
-        self.rooms.registrar.reload();
         let mut ctx = self.house.ctx();
         if self.rooms.auth.reload(&mut ctx) {
             self.rooms.pending.void_keys();
@@ -77,6 +77,10 @@ impl Engine {
             }
             Request::Publish { aor, presence } => {
                 let body = self.publish_own(&aor, presence);
+                self.house.out.reply(reply, body);
+            }
+            Request::BuddyList { watcher, list } => {
+                let body = self.view_list(&watcher, list.as_deref());
                 self.house.out.reply(reply, body);
             }
             Request::Listen { presence } => {
@@ -125,6 +129,7 @@ impl Engine {
             Request::Presence { .. }
             | Request::Publish { .. }
             | Request::Listen { .. }
+            | Request::BuddyList { .. }
             | Request::DecideWatcher { .. }
             | Request::MessageSummary { .. }
             | Request::SetMessageSummary { .. } => return,

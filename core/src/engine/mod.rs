@@ -5,6 +5,7 @@
 mod answer;
 mod dispatch;
 mod host;
+mod lists;
 mod mailboxes;
 mod news;
 mod pending;

@@ -12,7 +12,7 @@ use crate::config::{AorBuf, Domains, PresenceConfig};
 use crate::ctx::{Extra, Published, Refusal};
 use crate::dialog::OwnAddress;
 use crate::door::{AuthVerdict, Identity, OwnPresence, PresenceCause, PresenceRefusal, ReplyBody};
-use crate::events::{Due, Events, Package, Standing, Wanted};
+use crate::events::{Body, Due, EVENTLIST, Events, Form, Package, Progress, Standing, Wanted};
 use crate::presence::{Presence, Seen};
 use crate::registrar::with_uri;
 use crate::txn::{ClientEvent, Usage};
@@ -27,7 +27,7 @@ impl Engine {
         }
     }
 
-    fn subscribe(&mut self, pass: &Pass<'_>, who: &Identity) -> Result<u32, Refusal> {
+    fn subscribe(&mut self, pass: &Pass<'_>, who: &Identity) -> Result<(u32, Form), Refusal> {
         let settings = self.house.settings.clone();
         let (package, event) = Package::of(&settings, pass.msg)?;
         // DECISIONS 20.
@@ -49,25 +49,26 @@ impl Engine {
             Package::MessageSummary if may_hear(&settings, watcher, resource) => Standing::Active,
             _ => return Err(Refusal::plain(Status::FORBIDDEN)),
         };
-        if !package.is_taken(pass.msg) {
-            return Err(Refusal::with(Status::NOT_ACCEPTABLE, Extra::None));
-        }
+        let (form, of_list) = self.form_of(package, resource, (watcher, who), pass.msg)?;
+        let standing = of_list.unwrap_or(standing);
         let mut ctx = self.house.ctx();
         let granted = Events::grant(&ctx, pass.msg)?;
         let tag = ids::write(ctx.ids.keyed_by(IdKind::Tag, pass.id.to_bits()));
-        let wanted = Wanted { package, event, resource, watcher, standing, granted, tag };
+        let wanted = Wanted { package, event, resource, watcher, standing, granted, form, tag };
         self.rooms.events.subscribe(&mut ctx, &pass.origin, pass.msg, pass.ess, &wanted)?;
-        Ok(granted)
+        Ok((granted, form))
     }
 
     /// A SUBSCRIBE within a dialog: authorised by it, whatever its source (DECISIONS 2).
     pub(super) fn refresh_subscription(&mut self, pass: &mut Pass<'_>) {
         // Nothing is kept of a request that names no dialog of ours: it proves nothing.
-        let found = Package::of(&self.house.settings, pass.msg).and_then(|(_, event)| {
-            self.rooms.events.find(pass.ess, &event).ok_or(Refusal::plain(Status::NO_TRANSACTION))
+        let found = Package::of(&self.house.settings, pass.msg).and_then(|(package, event)| {
+            let found =
+                self.rooms.events.find(pass.ess, &event).ok_or(Refusal::plain(Status::NO_TRANSACTION));
+            Ok((package, found?))
         });
-        let key = match found {
-            Ok(key) => key,
+        let (package, key) = match found {
+            Ok(found) => found,
             Err(refusal) => return self.refuse(pass, &refusal),
         };
         if !self.open(pass) {
@@ -76,8 +77,10 @@ impl Engine {
         let mut ctx = self.house.ctx();
         let refreshed = Events::grant(&ctx, pass.msg).and_then(|granted| {
             let request = (pass.msg, pass.ess);
-            self.rooms.events.refresh(&mut ctx, key, &pass.origin, request, granted)?;
-            Ok(granted)
+            // What it names now, if it names anything.
+            let form = pass.msg.header(Header::Accept).and_then(|_| Form::of(package, false, pass.msg).ok());
+            self.rooms.events.refresh(&mut ctx, key, &pass.origin, request, (granted, form))?;
+            Ok((granted, self.rooms.events.form(key)))
         });
         match refreshed {
             Ok(granted) => self.answer_subscribed(pass, granted, AuthVerdict::NotAsked),
@@ -86,11 +89,14 @@ impl Engine {
     }
 
     /// RFC 6665 s4.2.1.1: always 200, never 202; the NOTIFY follows it (DECISIONS 30).
-    fn answer_subscribed(&mut self, pass: &Pass<'_>, granted: u32, verdict: AuthVerdict) {
+    fn answer_subscribed(&mut self, pass: &Pass<'_>, (granted, form): (u32, Form), verdict: AuthVerdict) {
         self.respond(pass, Status::OK, |ctx, writer| {
             writer.record_route();
             OwnAddress::towards(ctx.settings, &pass.origin).write_contact(writer, &pass.origin);
             writer.number(Header::Expires, granted);
+            if form == Form::List {
+                writer.header(Header::Require, EVENTLIST.as_bytes());
+            }
         });
         self.tell_outcome(pass, Status::OK, verdict);
     }
@@ -191,8 +197,10 @@ impl Engine {
         let mut ctx = self.house.ctx();
         if self.rooms.presence.changed(&mut ctx, config, aor) {
             self.rooms.events.changed(&mut ctx, Package::Presence, aor);
+            self.tell_lists(aor);
         }
-        let watched = self.rooms.events.is_watched(Package::Presence, aor);
+        let watched = self.is_watched(aor);
+        let mut ctx = self.house.ctx();
         self.rooms.presence.tidy(&mut ctx, aor, watched);
     }
 
@@ -201,6 +209,7 @@ impl Engine {
         let mut ctx = self.house.ctx();
         if let Some(aor) = self.rooms.presence.on_paced(&mut ctx, bits) {
             self.rooms.events.changed(&mut ctx, Package::Presence, &aor);
+            self.tell_lists(&aor);
         }
     }
 
@@ -230,7 +239,10 @@ impl Engine {
         self.rooms.events.pause(&mut ctx);
         for (package, aor) in self.rooms.events.take_unwatched() {
             if package == Package::Presence {
-                self.rooms.presence.tidy(&mut ctx, &aor, false);
+                let watched = self.is_watched(&aor);
+                let mut ctx = self.house.ctx();
+                self.rooms.presence.tidy(&mut ctx, &aor, watched);
+                self.list_unwatched(&aor);
             }
         }
         self.tell_news(changes);
@@ -238,13 +250,21 @@ impl Engine {
 
     /// RFC 3857: who watches the watchers is due.
     fn settle_watchers(&mut self) {
+        let lists = self.house.settings.clone();
         let mut ctx = self.house.ctx();
         for aor in self.rooms.events.take_rewatched() {
-            self.rooms.events.changed(&mut ctx, Package::Winfo, &aor);
+            let events = &mut self.rooms.events;
+            events.changed(&mut ctx, Package::Winfo, &aor);
+            for member in lists.lists.get(&aor).map_or(&[][..], |list| &list.members) {
+                events.changed(&mut ctx, Package::Winfo, member);
+            }
         }
     }
 
     fn notify(&mut self, due: &Due) {
+        if due.progress.form == Form::List {
+            return self.notify_list(due);
+        }
         let mut ctx = self.house.ctx();
         let Rooms { events, presence, registrar, mailboxes, txn, .. } = &mut self.rooms;
         let resource = &*due.resource;
@@ -254,7 +274,7 @@ impl Engine {
             }
             (Package::Presence, Standing::Blocked) => Some(presence.neutral(resource)),
             (Package::Winfo, Standing::Active) => {
-                Some(tell::watchers(&ctx, events, resource, due.version).into())
+                Some(tell::watchers(&ctx, events, presence, resource, due.version).into())
             }
             (Package::Reg, Standing::Active) => Some(
                 tell::registrations(&registrar.phones(&ctx, resource), ctx.now, resource, due.version).into(),
@@ -265,7 +285,10 @@ impl Engine {
             }
             (_, Standing::Pending | Standing::Blocked) => None,
         };
-        events.notify(&mut ctx, txn, due.key, document.as_deref());
+        let progress = Progress { whole: false, ..due.progress };
+        let body =
+            document.as_ref().map(|bytes| Body { kind: due.package.kind(), bytes, progress, more: false });
+        events.notify(&mut ctx, txn, due.key, body);
     }
 
     /// It was decided whether a watcher may see a presentity.
@@ -282,6 +305,7 @@ impl Engine {
         let standing = if allow { Standing::Active } else { Standing::Blocked };
         let mut ctx = self.house.ctx();
         self.rooms.events.decide(&mut ctx, Package::Presence, &aor, &watcher, standing);
+        self.decided_in_lists(&aor, &watcher);
         ReplyBody::Done
     }
 

@@ -5,10 +5,17 @@ use crate::ctx::{Ctx, Phone};
 use crate::documents::Extent;
 use crate::documents::reginfo::{ContactEvent, RegContact, Reginfo, Registration, RegistrationState};
 use crate::documents::winfo::{Status, Watcher, WatcherEvent, WatcherList, Watcherinfo};
-use crate::events::{Events, Package, Standing};
+use crate::events::{Events, Form, Package, Standing};
+use crate::presence::Presence;
 
 /// All who watch the presence of an AoR.
-pub(super) fn watchers(ctx: &Ctx<'_>, events: &Events, aor: &str, version: u32) -> String {
+pub(super) fn watchers(
+    ctx: &Ctx<'_>,
+    events: &Events,
+    presence: &Presence,
+    aor: &str,
+    version: u32,
+) -> String {
     let watcher = |watcher: crate::events::Watcher<'_>| {
         // Who is shown nothing is not told so, and his subscription counts as active to himself; the owner knows better.
         let (status, event) = match watcher.standing {
@@ -31,10 +38,20 @@ pub(super) fn watchers(ctx: &Ctx<'_>, events: &Events, aor: &str, version: u32) 
             duration_subscribed: Some(ctx.now.since(watcher.since).as_secs()),
         }
     };
+    // Who watches a list watches its members, each as if alone.
+    let settings = ctx.settings;
+    let in_lists = settings.lists.of(aor).flat_map(|(list, _)| {
+        let members = events.watchers(Package::Presence, &list.aor).filter(|w| w.form == Form::List);
+        let stands = members.filter(|w| presence.stands(settings, list, w.name, aor));
+        stands.map(|w| crate::events::Watcher {
+            standing: presence.standing_in_list(settings, w.name, aor),
+            ..w
+        })
+    });
     let list = WatcherList {
         resource: format!("sip:{aor}").into(),
         package: Package::Presence.name().into(),
-        watchers: events.watchers(Package::Presence, aor).map(watcher).collect(),
+        watchers: events.watchers(Package::Presence, aor).chain(in_lists).map(watcher).collect(),
     };
     Watcherinfo { extent: Extent::Full, lists: vec![list] }.print().body(version)
 }

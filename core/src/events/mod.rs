@@ -13,6 +13,7 @@
 //! | any other error | goes on; this state is not repeated |
 //! | nothing in time | removed, or goes on ([`EventsConfig::keep_silent`](crate::config::EventsConfig)) |
 
+mod form;
 mod store;
 
 use core::time::Duration;
@@ -28,6 +29,7 @@ use crate::stats::Counter;
 use crate::txn::{ClientFailure, Transactions, Usage};
 use crate::wire::{Essentials, Event, Header, Message, Method, Status};
 
+pub(crate) use form::{Body, EVENTLIST, Form, Progress};
 use store::Store;
 
 /// Names a subscription while it lives.
@@ -78,16 +80,6 @@ impl Package {
             Package::Reg => "application/reginfo+xml",
             Package::MessageSummary => "application/simple-message-summary",
         }
-    }
-
-    /// Does the subscriber take its documents? Without Accept it does (RFC 6665 s4.2.1.1).
-    pub(crate) fn is_taken(self, msg: Message<'_>) -> bool {
-        let mut values = msg.values(Header::Accept).peekable();
-        let takes = |value: &[u8]| {
-            let kind = value.split(|b| *b == b';').next().unwrap_or_default().trim_ascii();
-            ["*/*", "application/*", self.kind()].iter().any(|own| kind.eq_ignore_ascii_case(own.as_bytes()))
-        };
-        values.peek().is_none() || values.any(takes)
     }
 
     /// Shortest time between two NOTIFY requests to one subscriber (DECISIONS 28). Presence is paced by presentity.
@@ -147,6 +139,8 @@ pub(crate) struct Subscription {
     due: bool,
     /// It ends with the next NOTIFY.
     end: Option<End>,
+    /// How far it is.
+    progress: Progress,
 }
 
 /// What the engine has to notify.
@@ -162,6 +156,10 @@ pub(crate) struct Due {
     pub(crate) standing: Standing,
     /// The number of the document.
     pub(crate) version: u32,
+    /// How far the subscriber is.
+    pub(crate) progress: Progress,
+    /// It is the last one.
+    pub(crate) last: bool,
 }
 
 /// A watcher as others see it.
@@ -171,6 +169,8 @@ pub(crate) struct Watcher<'s> {
     pub(crate) key: SubscriptionKey,
     /// A canonical AoR, or empty.
     pub(crate) name: &'s str,
+    /// In which form it is told.
+    pub(crate) form: Form,
     /// Whether it waits for a decision.
     pub(crate) standing: Standing,
     /// Since when.
@@ -184,6 +184,8 @@ pub(crate) struct Watcher<'s> {
 pub(crate) enum End {
     /// It expired, or the subscriber ended it.
     Timeout,
+    /// What it watched is no more.
+    NoResource,
     /// We go away; the subscriber shall come back after so many seconds.
     Probation(u32),
 }
@@ -202,6 +204,8 @@ pub(crate) struct Wanted<'w> {
     pub(crate) standing: Standing,
     /// Seconds granted; 0 is a fetch.
     pub(crate) granted: u32,
+    /// In which form it is told.
+    pub(crate) form: Form,
     /// Our tag.
     pub(crate) tag: IdText,
 }
@@ -316,19 +320,21 @@ impl Events {
                 since: ctx.now,
                 expires_at: ctx.now + Duration::from_secs(u64::from(wanted.granted)),
                 timer: TimerKey::NONE,
-                told: ctx.now,
+                // The first change of a list is told at once.
+                told: if wanted.form == Form::List { Time::ZERO } else { ctx.now },
                 paced: TimerKey::NONE,
                 version: 0,
                 in_flight: false,
                 due: false,
                 end: None,
+                progress: Progress::new(wanted.form),
             },
         );
         ctx.stats.count(Counter::Subscribed);
         if let Some(sub) = self.store.get(key).filter(|_| self.listening).cloned() {
             self.note_step(&sub, wanted.resource, step_of(wanted.standing, SubscriptionStep::Started));
         }
-        self.note_watchers(wanted.package, wanted.resource);
+        self.note_watchers(wanted.package, wanted.form, wanted.resource);
         self.arm(ctx, key);
         self.mark(ctx, key);
         Ok(())
@@ -341,14 +347,15 @@ impl Events {
         })
     }
 
-    /// A SUBSCRIBE within the dialog: refresh, or the end with `granted` 0. Its state is due.
+    /// A SUBSCRIBE within the dialog: refresh, or the end with `granted` 0. All its state is due, in this form if it names
+    /// one; what began as a list stays one (RFC 4662 s4.5).
     pub(crate) fn refresh(
         &mut self,
         ctx: &mut Ctx<'_>,
         key: SubscriptionKey,
         origin: &Origin,
         (msg, ess): (Message<'_>, &Essentials<'_>),
-        granted: u32,
+        (granted, form): (u32, Option<Form>),
     ) -> Result<(), Refusal> {
         let Some(sub) = self.store.get_mut(key) else { return Err(Refusal::plain(Status::NO_TRANSACTION)) };
         // What has ended stays so, although its last NOTIFY is not out yet.
@@ -357,6 +364,10 @@ impl Events {
         }
         sub.dialog.accept(origin, msg, ess)?;
         sub.end = (granted == 0).then_some(End::Timeout);
+        sub.progress.whole = true;
+        if let (Some(form), Form::Plain | Form::Diff) = (form, sub.progress.form) {
+            sub.progress.form = form;
+        }
         sub.expires_at = ctx.now + Duration::from_secs(u64::from(granted));
         self.arm(ctx, key);
         self.mark(ctx, key);
@@ -380,8 +391,9 @@ impl Events {
         let keys = self.store.of(&self.hash, package, resource).iter();
         keys.filter_map(|key| {
             let sub = self.store.get(*key)?;
-            let Subscription { standing, since, expires_at, .. } = *sub;
-            Some(Watcher { key: *key, name: &sub.watcher, standing, since, expires_at })
+            let Subscription { standing, since, expires_at, progress, .. } = *sub;
+            let form = progress.form;
+            Some(Watcher { key: *key, name: &sub.watcher, form, standing, since, expires_at })
         })
     }
 
@@ -399,18 +411,21 @@ impl Events {
         for key in keys {
             if let Some(sub) = self.store.get_mut(key) {
                 sub.standing = standing;
+                sub.progress.whole = true;
             }
             if let Some(sub) = self.store.get(key).filter(|_| self.listening).cloned() {
                 self.note_step(&sub, resource, step_of(standing, SubscriptionStep::Allowed));
             }
             self.mark(ctx, key);
-            self.note_watchers(package, resource);
+            self.note_watchers(package, Form::Plain, resource);
         }
     }
 
     /// The watchers of a presentity changed: whoever watches them shall know.
-    fn note_watchers(&mut self, package: Package, resource: &str) {
-        if package == Package::Presence && self.is_watched(Package::Winfo, resource) {
+    fn note_watchers(&mut self, package: Package, form: Form, resource: &str) {
+        // Who watches the members of a list, the engine knows.
+        let watched = form == Form::List || self.is_watched(Package::Winfo, resource);
+        if package == Package::Presence && watched {
             self.rewatched.push(resource.into());
         }
     }
@@ -423,7 +438,11 @@ impl Events {
     /// One more is due, when the last NOTIFY is long enough ago.
     fn mark_paced(&mut self, ctx: &mut Ctx<'_>, key: SubscriptionKey) {
         let Some(sub) = self.store.get_mut(key) else { return };
-        let next = sub.told + sub.package.pacing();
+        let pacing = match (&ctx.settings.presence, sub.progress.form) {
+            (Some(presence), Form::List) => presence.pacing,
+            _ => sub.package.pacing(),
+        };
+        let next = sub.told + pacing;
         if ctx.now >= next {
             return self.mark(ctx, key);
         }
@@ -467,8 +486,9 @@ impl Events {
         while let Some(key) = self.queue.pop_front() {
             let Some(sub) = self.store.get(key) else { continue };
             let resource = self.store.name(sub.resource).into();
-            let Subscription { package, standing, version, .. } = *sub;
-            return Some(Due { key, package, resource, standing, version });
+            let Subscription { package, standing, version, progress, .. } = *sub;
+            let last = sub.end.is_some() || sub.expires_at <= ctx.now;
+            return Some(Due { key, package, resource, standing, version, progress, last });
         }
         ctx.timers.disarm(core::mem::take(&mut self.pump));
         self.queue.shrink_to(1024);
@@ -486,17 +506,23 @@ impl Events {
         ctx: &mut Ctx<'_>,
         txn: &mut Transactions,
         key: SubscriptionKey,
-        body: Option<&[u8]>,
+        body: Option<Body<'_>>,
     ) {
         let Some(sub) = self.store.get_mut(key) else { return };
         sub.due = false;
-        sub.told = ctx.now;
+        // All of a list is exempt from pacing (DECISIONS 28), in however many parts it is told.
+        let old = &sub.progress;
+        let all = old.whole || body.is_some_and(|body| body.progress.members > old.members);
+        if !(old.form == Form::List && all) {
+            sub.told = ctx.now;
+        }
         sub.version += u32::from(body.is_some());
         ctx.timers.disarm(core::mem::take(&mut sub.paced));
         let left = sub.expires_at.since(ctx.now);
         let end = sub.end.or(left.is_zero().then_some(End::Timeout));
         // Nobody is there to be told. A refresh by another connection brings the newest state.
         if sub.dialog.is_cut_off(ctx) {
+            sub.progress.whole = true;
             return if end.is_some() {
                 self.remove(ctx, key)
             };
@@ -508,6 +534,7 @@ impl Events {
         let pending = sub.standing == Standing::Pending;
         writer.value(Header::SubscriptionState, |value| match end {
             Some(End::Timeout) => value.literal("terminated;reason=timeout"),
+            Some(End::NoResource) => value.literal("terminated;reason=noresource"),
             Some(End::Probation(seconds)) => {
                 value.literal("terminated;reason=probation;retry-after=");
                 value.number(u64::from(seconds));
@@ -517,8 +544,11 @@ impl Events {
                 value.number(left.as_secs() + u64::from(left.subsec_nanos() > 0));
             }
         });
+        if sub.progress.form == Form::List {
+            writer.header(Header::Require, EVENTLIST.as_bytes());
+        }
         if let Some(body) = body {
-            writer.body(sub.package.kind().as_bytes(), body);
+            writer.body(body.kind.as_bytes(), body.bytes);
         }
         let payload = writer.finish();
         ctx.out.restore(arena);
@@ -530,10 +560,18 @@ impl Events {
             (Ok(_), None) => {
                 if let Some(sub) = self.store.get_mut(key) {
                     sub.in_flight = true;
+                    // What follows waits for the answer.
+                    sub.due |= body.is_some_and(|body| body.more);
+                    sub.progress = body.map_or(sub.progress, |body| body.progress);
                 }
             }
             // No room for one more transaction: this state is lost, and the next one is not.
-            (Err(_), None) => ctx.stats.count(Counter::Overload),
+            (Err(_), None) => {
+                ctx.stats.count(Counter::Overload);
+                if let Some(sub) = self.store.get_mut(key) {
+                    sub.progress.whole = true;
+                }
+            }
         }
     }
 
@@ -542,6 +580,9 @@ impl Events {
         let key = SubscriptionKey::from_bits(bits);
         // RFC 6665 s4.2.2.
         let fatal = matches!(status, 404 | 405 | 410 | 416 | 480..=485 | 489 | 501 | 604);
+        if status >= 300 {
+            self.not_taken(key);
+        }
         if status >= 200 {
             self.answered(ctx, key, fatal);
         }
@@ -553,6 +594,7 @@ impl Events {
         let cut_off = self.store.get(key).is_some_and(|sub| sub.dialog.is_cut_off(ctx));
         // RFC 6665 s4.2.2 says SHOULD: one lost packet can cost a phone its lamps until it subscribes anew.
         let fatal = !ctx.settings.events.keep_silent && !cut_off;
+        self.not_taken(key);
         self.answered(ctx, key, fatal);
     }
 
@@ -577,6 +619,7 @@ impl Events {
         // What is in flight is overtaken: nothing may follow the end.
         sub.in_flight = false;
         sub.due = false;
+        sub.progress.whole = true;
         self.mark(ctx, key);
     }
 
@@ -614,20 +657,20 @@ impl Events {
             ctx.timers.disarm(sub.paced);
             ctx.stats.count(Counter::Unsubscribed);
             let step = match sub.end {
-                Some(End::Timeout) => SubscriptionStep::Ended,
+                Some(End::Timeout | End::NoResource) => SubscriptionStep::Ended,
                 Some(End::Probation(_)) => SubscriptionStep::SentAway,
                 None => SubscriptionStep::Lost,
             };
             match unwatched {
                 Some(name) => {
                     self.note_step(&sub, &name, step);
-                    self.note_watchers(sub.package, &name);
+                    self.note_watchers(sub.package, sub.progress.form, &name);
                     self.unwatched.push((sub.package, name));
                 }
                 None => {
                     let name: Box<str> = self.store.name(sub.resource).into();
                     self.note_step(&sub, &name, step);
-                    self.note_watchers(sub.package, &name);
+                    self.note_watchers(sub.package, sub.progress.form, &name);
                 }
             }
         }

@@ -12,6 +12,7 @@
 //! Pacing (RFC 3856 s6.10, DECISIONS 28): the first change is told at once; what changes within the interval after it is
 //! told at its end, in one.
 
+mod lists;
 mod publish;
 mod tie;
 mod view;
@@ -27,6 +28,8 @@ use crate::ctx::{Ctx, Phone, Timer};
 use crate::documents::compose::{ByRule, Compose, Inputs, Registration};
 use crate::documents::pidf::{Pidf, PresenceState};
 use crate::events::Package;
+
+pub(crate) use lists::{ListBody, Telling, Told};
 
 use publish::{Publication, PublicationKey};
 
@@ -64,6 +67,8 @@ pub(crate) struct Presence {
     by_aor: Index<PresentityKey>,
     /// What presentities decided about watchers: by both names.
     decisions: BTreeMap<(Box<str>, Box<str>), bool>,
+    /// The lists that somebody watches.
+    lists: lists::Watched,
     /// Ids of tuples and persons are keyed by the seed.
     ids: Ids,
 }
@@ -77,6 +82,7 @@ impl Presence {
             publications: Slab::new(),
             by_aor: Index::new(),
             decisions: BTreeMap::new(),
+            lists: BTreeMap::new(),
             ids: ids.clone(),
         }
     }

@@ -18,12 +18,23 @@ impl Presence {
         if watcher == presentity || who.aors.iter().any(|own| **own == *presentity) {
             return Standing::Active;
         }
-        let decided = self.decisions.get(&(presentity.into(), watcher.into()));
-        match decided {
+        self.judge(config, watcher, presentity)
+    }
+
+    /// The same of a watcher who is not the presentity himself.
+    pub(super) fn judge(&self, config: &PresenceConfig, watcher: &str, presentity: &str) -> Standing {
+        match self.decisions.get(&(presentity.into(), watcher.into())) {
             Some(true) => Standing::Active,
             Some(false) => Standing::Blocked,
             None => by_rule(config, watcher, presentity),
         }
+    }
+
+    /// Do the rules hide a presentity from a watcher? Not if it once decided about him: then what it decides does not
+    /// show in who is hidden.
+    pub(super) fn is_hidden(&self, config: &PresenceConfig, watcher: &str, presentity: &str) -> bool {
+        by_rule(config, watcher, presentity) == Standing::Blocked
+            && !self.decisions.contains_key(&(presentity.into(), watcher.into()))
     }
 
     /// Remembers what a presentity decided about a watcher. False if there is no room.

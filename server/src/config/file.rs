@@ -22,6 +22,7 @@ pub(super) struct File {
     pub(super) registrar: Registrar,
     pub(super) events: Events,
     pub(super) presence: Presence,
+    pub(super) list: Vec<List>,
     pub(super) message_summary: MessageSummary,
     pub(super) network: Network,
     pub(super) limits: Limits,
@@ -76,6 +77,10 @@ pub(super) struct Account {
     pub(super) algorithms: Vec<Hash>,
     #[serde(default)]
     pub(super) foreign_contacts: bool,
+    #[serde(default)]
+    pub(super) groups: Vec<String>,
+    #[serde(default)]
+    pub(super) unlisted: bool,
     #[serde(default)]
     pub(super) disabled: bool,
 }
@@ -189,6 +194,18 @@ pub(super) struct Rule {
     pub(super) action: Watch,
 }
 
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct List {
+    pub(super) address: String,
+    pub(super) name: Option<String>,
+    pub(super) members: Option<Vec<String>>,
+    pub(super) domain: Option<String>,
+    pub(super) group: Option<String>,
+    #[serde(default)]
+    pub(super) subscribers: Vec<String>,
+}
+
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct MessageSummary {
@@ -238,6 +255,8 @@ pub(super) struct Limits {
     pub(super) publications_per_presentity: Option<usize>,
     pub(super) watch_decisions: Option<usize>,
     pub(super) mailboxes: Option<usize>,
+    pub(super) list_members: Option<usize>,
+    pub(super) list_notify: Option<Size>,
     pub(super) notifies_per_call: Option<usize>,
 }
 

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use strowger_core::config::{
     AccountConfig, Config, ConfigError, DigestAlgorithm, DigestConfig, DomainConfig, EventsConfig,
-    IssuerConfig, JwtConfig, Limits, ListenerConfig, MailboxRule, MessageSummaryConfig, OutboundMode,
-    PathMode, Policies, PresenceConfig, RegistrarConfig, Timers, WatchRule,
+    IssuerConfig, JwtConfig, Limits, ListConfig, ListMembers, ListenerConfig, MailboxRule,
+    MessageSummaryConfig, OutboundMode, PathMode, Policies, PresenceConfig, RegistrarConfig, Timers,
+    WatchRule,
 };
 use strowger_shell::jwks;
 use strowger_shell::options::Options;
@@ -59,6 +60,7 @@ pub(super) fn map(file: file::File) -> (Loaded, Vec<ConfigError>) {
     config.registrar = registrar(file.registrar, &mut errors);
     config.events = events(file.events, &mut errors);
     config.presence = presence(file.presence, &mut errors);
+    config.lists = lists(file.list, &mut errors);
     config.message_summary = message_summary(file.message_summary, &mut errors);
     config.local_nets = file.network.local.into_iter().map(|net| net.0).collect();
     config.trusted = file.network.trusted.into_iter().map(|net| net.0).collect();
@@ -102,6 +104,8 @@ pub(super) fn accounts(from: Vec<file::Account>, errors: &mut Vec<ConfigError>) 
             aors: a.aors,
             algorithms: a.algorithms.into_iter().map(|hash| hash.0).collect(),
             foreign_contacts: a.foreign_contacts,
+            groups: a.groups,
+            unlisted: a.unlisted,
             disabled: a.disabled,
         }
     };
@@ -235,6 +239,26 @@ fn presence(from: file::Presence, errors: &mut Vec<ConfigError>) -> Option<Prese
     from.enabled.unwrap_or(true).then_some(to)
 }
 
+fn lists(from: Vec<file::List>, errors: &mut Vec<ConfigError>) -> Vec<ListConfig> {
+    let list = |(i, list): (usize, file::List)| {
+        let members = match (list.members, list.domain, list.group) {
+            (Some(members), None, None) => ListMembers::Named(members),
+            (None, Some(domain), None) => ListMembers::Domain(domain),
+            (None, None, Some(group)) => ListMembers::Group(group),
+            _ => {
+                errors.push(ConfigError {
+                    path: format!("lists[{i}]"),
+                    message: "needs one of members, domain and group, to say whose presence it tells".into(),
+                });
+                ListMembers::Named(Vec::new())
+            }
+        };
+        let (name, subscribers) = (list.name.unwrap_or_default(), list.subscribers);
+        ListConfig { address: list.address, name, members, subscribers }
+    };
+    from.into_iter().enumerate().map(list).collect()
+}
+
 fn message_summary(
     from: file::MessageSummary,
     errors: &mut Vec<ConfigError>,
@@ -255,12 +279,13 @@ fn message_summary(
 fn limits(from: file::Limits) -> Limits {
     let mut to = Limits::default();
     set!(to, from; headers, contacts_per_request, aors, bindings, parked, park_timeout, nonces, tokens);
-    set!(to, from; subscriptions, publications, publications_per_presentity, watch_decisions, mailboxes, notifies_per_call);
+    set!(to, from; subscriptions, publications, publications_per_presentity, watch_decisions, mailboxes, list_members, notifies_per_call);
     for (to, from) in [
         (&mut to.message_bytes, from.message),
         (&mut to.binding_bytes, from.binding),
         (&mut to.transaction_bytes, from.transactions),
         (&mut to.token_bytes, from.token),
+        (&mut to.list_notify_bytes, from.list_notify),
     ] {
         if let Some(size) = from {
             *to = size.0;

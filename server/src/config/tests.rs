@@ -1,4 +1,6 @@
-use strowger_core::config::{DigestAlgorithm, MaxContacts, OutboundMode, PathMode, WatchAction, WatchPolicy};
+use strowger_core::config::{
+    DigestAlgorithm, ListMembers, MaxContacts, OutboundMode, PathMode, WatchAction, WatchPolicy,
+};
 use strowger_core::door::Transport;
 
 use super::*;
@@ -94,6 +96,14 @@ fn everything_reaches_the_engines_configuration() {
         presentity = "alice@example.com"
         watcher = "*@example.net"
         action = "confirm"
+        [[list]]
+        address = "team"
+        members = ["alice@example.com"]
+        subscribers = ["*"]
+        [[list]]
+        address = "all@example.com"
+        name = "All"
+        domain = "example.com"
         [message_summary]
         account = "sip:{user}@vm.example.com"
         publishers = ["vm@example.com"]
@@ -142,6 +152,11 @@ fn everything_reaches_the_engines_configuration() {
     assert_eq!((presence.publish_min_expires, presence.max_document_bytes), (30, 8 << 10));
     assert_eq!((presence.pacing, presence.watchers), (Duration::from_millis(500), WatchPolicy::Everyone));
     assert_eq!(presence.rules[0].action, WatchAction::Confirm);
+    assert_eq!(config.lists[0].members, ListMembers::Named(vec!["alice@example.com".into()]));
+    assert_eq!(
+        (config.lists[1].name.as_str(), &config.lists[0].subscribers[..]),
+        ("All", &["*".to_owned()][..])
+    );
     let messages = config.message_summary.as_ref().expect("on");
     assert_eq!(messages.account_of("bob@example.com"), "sip:bob@vm.example.com");
     assert_eq!((messages.accept_notify, messages.publish_max_expires), (true, 172_800));
@@ -156,6 +171,17 @@ fn everything_reaches_the_engines_configuration() {
     assert_eq!(config.timers.t1, Duration::from_millis(250));
     assert_eq!(config.trusted.len(), 1);
     assert_eq!((http, log_format), (Some(HttpAddr::Off), Some(LogFormat::Json)));
+}
+
+#[test]
+fn a_list_that_cannot_be_is_named() {
+    let start = "[[domain]]\nname = \"a.example\"\n[[account]]\nusername = \"bob\"\npassword = \"x\"\n";
+    let none = fault(&format!("{start}[[list]]\naddress = \"team\"\n"));
+    insta::assert_snapshot!("a_list_of_nobody", none);
+    let text = "[[list]]\naddress = \"bob\"\nmembers = [\"carol@a.example\", \"dave@b.example\"]\n[[list]]\n\
+                address = \"lab\"\ngroup = \"lab\"\n[[list]]\naddress = \"nested\"\nmembers = [\"lab@a.example\"]\n\
+                subscribers = [\"*@b.example\"]\n";
+    insta::assert_snapshot!("lists_that_cannot_be", fault(&format!("{start}{text}")));
 }
 
 #[test]

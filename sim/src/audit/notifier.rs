@@ -123,8 +123,14 @@ impl Notifier {
             find("RFC 6665 s8.2.1", "Event is that of the SUBSCRIBE", detail);
         }
         if let Some(kind) = m.header("Content-Type") {
-            let accept = seen.accept.as_deref().unwrap_or(kind);
-            if !accept.split(',').any(|a| ["*/*", "application/*", kind].contains(&a.trim())) {
+            let range = |value: &'_ str| value.split(';').next().unwrap_or_default().trim().to_owned();
+            let kind = range(kind);
+            let accept = seen.accept.as_deref().unwrap_or(&kind);
+            if !accept
+                .split(',')
+                .map(range)
+                .any(|a| [a == "*/*", a == "application/*", a == kind].contains(&true))
+            {
                 find(
                     "RFC 6665 s4.2.2",
                     "a body is of a type that is accepted",

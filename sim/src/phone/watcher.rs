@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use super::roster::Roster;
 use super::{Phone, T1};
 use crate::Time;
 use crate::message::{Sip, param, uri_of};
@@ -90,6 +91,18 @@ impl Wish {
         }
     }
 
+    /// To watch everybody of a list (RFC 4662).
+    pub fn list(uri: &str, expires: u32) -> Wish {
+        let accept = "multipart/related, application/rlmi+xml, application/pidf+xml";
+        Wish { accept: Some(accept.into()), ..Wish::presence(uri, expires) }.with("Supported", "eventlist")
+    }
+
+    /// To be told what has changed, after the whole document (RFC 5263).
+    pub fn changes(uri: &str, expires: u32) -> Wish {
+        let accept = "application/pidf+xml;q=0.3, application/pidf-diff+xml;q=1";
+        Wish { accept: Some(accept.into()), ..Wish::presence(uri, expires) }
+    }
+
     /// With a header field of this value.
     pub fn with(mut self, name: &str, value: &str) -> Wish {
         self.headers.push((name.into(), value.into()));
@@ -118,6 +131,8 @@ pub struct Watch {
     pub notified: Vec<Notified>,
     /// The last document accepted.
     pub document: Option<String>,
+    /// What it knows of a list, if it watches one.
+    pub roster: Roster,
     /// Status codes of all final answers to SUBSCRIBE.
     pub statuses: Vec<u16>,
     /// Seconds granted last.
@@ -147,6 +162,7 @@ impl Watch {
             stubborn: true,
             notified: Vec::new(),
             document: None,
+            roster: Roster::default(),
             statuses: Vec::new(),
             granted: 0,
             branch: String::new(),
@@ -169,6 +185,7 @@ impl Watch {
         (self.call_id, self.tag) = (rng.word(), rng.word());
         (self.remote_tag, self.target) = (None, None);
         (self.remote_cseq, self.first_by) = (0, None);
+        self.roster = Roster::default();
         self.standing = Standing::Trying;
     }
 
@@ -444,11 +461,24 @@ impl Phone {
             }
             Some(_) if m.body.is_empty() => {}
             Some(_) => {
-                let kind = m.header("Content-Type").unwrap_or("nothing");
-                let accepts = w.wish.accept.as_deref().unwrap_or(kind);
-                if !accepts.split(',').any(|a| a.trim() == "*/*" || a.trim() == kind) {
+                let range = |a: &str| a.split(';').next().unwrap_or_default().trim().to_owned();
+                let content_type = m.header("Content-Type").unwrap_or("nothing");
+                let kind = range(content_type);
+                let accepts = w.wish.accept.as_deref().unwrap_or(&kind);
+                if !accepts.split(',').map(range).any(|a| a == "*/*" || a == kind) {
                     self.flaws.push(format!("a NOTIFY with {kind}"));
                     return Say::Status(415);
+                }
+                if kind == "multipart/related" {
+                    if m.header("Require") != Some("eventlist") {
+                        self.flaws.push("a list without Require: eventlist".into());
+                    }
+                    // What the script refuses is not seen.
+                    if matches!(w.script.front(), None | Some(Say::Status(200..300)))
+                        && let Err(flaw) = w.roster.take(content_type, &m.body)
+                    {
+                        self.flaws.push(format!("a list with a flaw: {flaw}"));
+                    }
                 }
             }
         }

@@ -3,6 +3,7 @@
 mod bad_input;
 mod bindings;
 mod chaos;
+mod lists;
 mod lives;
 mod mailboxes;
 mod orders;
