@@ -10,6 +10,6 @@ pub mod wheel;
 
 pub use ids::{IdKind, IdText, Ids};
 pub use slab::{Key, Slab};
-pub use table::{HashKey, Index};
+pub use table::{Fold, HashKey, Index};
 pub use time::Time;
 pub use wheel::{TimerKey, Wheel};

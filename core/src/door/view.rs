@@ -112,7 +112,12 @@ impl Identity {
     /// True if the identity may act for this canonical AoR: it owns it, byte for byte, or it is one of those that
     /// nobody is asked to prove (an open method, a trusted peer).
     pub fn owns(&self, aor: &str) -> bool {
-        matches!(self.scheme, Scheme::None | Scheme::Trusted) || self.aors.iter().any(|own| **own == *aor)
+        self.owns_bytes(aor.as_bytes())
+    }
+
+    pub(crate) fn owns_bytes(&self, aor: &[u8]) -> bool {
+        matches!(self.scheme, Scheme::None | Scheme::Trusted)
+            || self.aors.iter().any(|own| own.as_bytes() == aor)
     }
 }
 

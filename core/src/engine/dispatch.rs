@@ -151,7 +151,7 @@ impl Engine {
     fn on_request(&mut self, origin: Origin, msg: Message<'_>) {
         let method = msg.method();
         self.house.stats.request(method);
-        let ess = &match msg.essentials() {
+        let ess = &match msg.read_essentials() {
             Ok(ess) => ess,
             // RFC 4475 s3.1.2.18: what matters more about an unknown method is that it is unknown.
             Err(error) if method == Method::Other && error.fault == Fault::Mismatch => {

@@ -62,6 +62,7 @@ impl Engine {
         let old = core::mem::replace(&mut self.house.settings, settings);
         self.lists_changed(&old);
         self.rooms.events.listen(self.is_heard());
+        self.rooms.registrar.reload();
         let mut ctx = self.house.ctx();
         if self.rooms.auth.reload(&mut ctx) {
             self.rooms.pending.void_keys();

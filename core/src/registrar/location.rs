@@ -20,6 +20,8 @@ pub(crate) type RecordKey = Key<Record>;
 pub(crate) struct Record {
     /// Canonical: `user@domain`.
     pub(super) name: Box<str>,
+    /// The half of its hash that the index does not know: whoever has both has the name.
+    check: u64,
     /// In the order they were made.
     pub(super) bindings: SmallVec<[BindingKey; 2]>,
     /// The last epoch of temporary GRUUs given to an instance.
@@ -59,9 +61,14 @@ impl Location {
     // Getters.
 
     pub(super) fn find(&self, aor: &[u8]) -> Option<RecordKey> {
-        self.by_aor.find(self.hash.hash(aor), |key| {
-            self.records.get(key).is_some_and(|record| record.name.as_bytes() == aor)
-        })
+        let (hash, check) = self.name_hash(aor);
+        self.by_aor.find(hash, |key| self.records.get(key).is_some_and(|record| record.check == check))
+    }
+
+    /// 128 bits under a secret key are taken for the name: to compare it would be one more look at memory far away.
+    fn name_hash(&self, aor: &[u8]) -> (u64, u64) {
+        let wide = self.hash.hash_wide(aor);
+        ((wide >> 64) as u64, wide as u64)
     }
 
     /// True while the record has bindings.
@@ -156,7 +163,7 @@ impl Location {
     pub(super) fn add(
         &mut self,
         (aor, record): (&str, Option<RecordKey>),
-        (text, contact): (&Draft, &Uri<'_>),
+        (text, contact): (Draft, &Uri<'_>),
         id: Option<u64>,
         now: Time,
     ) -> BindingKey {
@@ -191,9 +198,10 @@ impl Location {
     }
 
     fn add_record(&mut self, aor: &str) -> RecordKey {
-        let record = Record { name: aor.into(), bindings: SmallVec::new(), epochs: 0, gruus: 0 };
+        let (hash, check) = self.name_hash(aor.as_bytes());
+        let record = Record { name: aor.into(), check, bindings: SmallVec::new(), epochs: 0, gruus: 0 };
         let key = self.records.insert(record);
-        self.by_aor.insert(self.hash.hash(aor.as_bytes()), key);
+        self.by_aor.insert(hash, key);
         let records = &self.records;
         self.names.insert(key, aor, |key| records.get(key).map_or("", |record| &record.name));
         key
@@ -208,7 +216,7 @@ impl Location {
     }
 
     /// Writes new text into a binding.
-    pub(super) fn rewrite(&mut self, key: BindingKey, text: &Draft, contact: &[u8]) {
+    pub(super) fn rewrite(&mut self, key: BindingKey, text: Draft, contact: &[u8]) {
         let Some(binding) = self.bindings.get_mut(key) else { return };
         if binding.contact() == contact {
             binding.rewrite(text);
@@ -266,7 +274,7 @@ impl Location {
             return Some(Taken { aor: record.name.clone(), binding, silence });
         }
         let name = core::mem::take(&mut record.name);
-        let hash = self.hash.hash(name.as_bytes());
+        let (hash, _) = self.name_hash(name.as_bytes());
         self.by_aor.remove(hash, |k| k == binding.record);
         let records = &self.records;
         let name_of = |key: RecordKey| match records.get(key) {

@@ -122,7 +122,7 @@ impl Registrar {
         }
         let draft = Draft::new(&text, core::iter::once(view.path.as_bytes()));
         let place = (&*view.aor, self.location.find(view.aor.as_bytes()));
-        let key = self.location.add(place, (&draft, &uri), Some(id), from_wall(ctx, view.since));
+        let key = self.location.add(place, (draft, &uri), Some(id), from_wall(ctx, view.since));
         // The sockets of that life are gone; a UDP one with the same address takes over.
         let udp = view.transport == Transport::Udp;
         let source = Some(view.received.ip().to_canonical());

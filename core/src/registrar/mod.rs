@@ -7,7 +7,7 @@
 //! look       what the host may ask               write     the 200 with all bindings
 //! outbound   reg-id, flow death, flow tokens     gruu      public and temporary GRUUs
 //! nat        who is behind a NAT; keep-alives    next_hop  where a request to a phone goes
-//! undo       what to take back if a save fails
+//! undo       what to take back if a save fails       unchanged  the refresh that says nothing new
 //! ```
 //!
 //! Order of what a REGISTER causes: saves at once, then the response, then events and the closing of retired flows by
@@ -23,6 +23,7 @@ mod nat;
 mod next_hop;
 mod outbound;
 mod read;
+mod unchanged;
 mod undo;
 mod update;
 mod write;
@@ -51,6 +52,7 @@ pub(crate) struct Registrar {
     gruus: gruu::Mint,
     tokens: outbound::Tokens,
     undo: undo::Undo,
+    same: unchanged::Same,
     /// What comes after the response.
     pending: Vec<Command>,
     /// Addresses of record whose bindings changed in what presence shows of them.
@@ -77,6 +79,7 @@ impl Registrar {
             gruus: gruu::Mint::new(key_of(ids, IdKind::Gruu)),
             tokens: outbound::Tokens::new(key_of(ids, IdKind::FlowToken)),
             undo: undo::Undo::default(),
+            same: unchanged::Same::new(ids.hash_key()),
             pending: Vec::new(),
             touched: Vec::new(),
         }

@@ -10,7 +10,7 @@ use crate::config::{RegistrarConfig, Settings};
 use crate::ctx::{Ctx, Origin, Timer};
 use crate::door::Transport;
 use crate::stats::Counter;
-use crate::wire::{Host, Uri};
+use crate::wire::{Essentials, Host, Uri};
 
 /// Ports of SIP when none is written (RFC 3261 s19.1.2).
 const PORTS: [u16; 2] = [5060, 5061];
@@ -79,12 +79,16 @@ fn is_us(settings: &Settings, origin: &Origin, host: Host<'_>, uri: &Uri<'_>) ->
     standard || port == origin.local.port() || settings.listeners.iter().any(|l| l.addr.port() == port)
 }
 
+/// DECISIONS 13: true if the phone believes to be elsewhere than where it is seen.
+pub(super) fn is_displaced(origin: &Origin, ess: &Essentials<'_>) -> bool {
+    let sent_by = ess.via.host.ip().map(|ip| ip.to_canonical());
+    ess.is_direct && sent_by.is_some_and(|ip| ip != origin.remote.ip().to_canonical())
+}
+
 /// Finds out how a contact can be reached. What was found out about it before holds as long as its grounds do.
 pub(super) fn judge(request: &Request<'_, '_>, known: Option<&Binding>, wanted: &mut Wanted<'_>) {
     let source = request.origin.remote.ip().to_canonical();
-    // DECISIONS 13: what the phone believes of itself against what is seen of it.
-    let sent_by = request.ess.via.host.ip().map(|ip| ip.to_canonical());
-    let displaced = request.direct && sent_by.is_some_and(|ip| ip != source);
+    let displaced = is_displaced(request.origin, request.ess);
     let mut flags = Flags::default();
     flags.set(Flags::OUTBOUND, wanted.flags.has(Flags::OUTBOUND));
     flags.set(Flags::DIRECT, request.direct);

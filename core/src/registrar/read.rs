@@ -75,6 +75,8 @@ pub(super) struct Wanted<'m> {
     pub(super) flags: Flags,
     /// A binding that has this Contact URI byte for byte.
     pub(super) known: Option<BindingKey>,
+    /// What the whole request asks for, as a hash (`unchanged`), if it asks for nothing else; or 0.
+    pub(super) asked: u64,
     /// The binding it is about.
     pub(super) hit: Option<BindingKey>,
 }
@@ -95,6 +97,7 @@ impl<'m> Wanted<'m> {
             reg_id: 0,
             flags: Flags::default(),
             known,
+            asked: 0,
             hit: None,
         }
     }

@@ -41,24 +41,33 @@ impl Registrar {
         let settings: &Settings = ctx.settings;
         let config =
             settings.registrar.as_ref().ok_or(Refusal::with(Status::METHOD_NOT_ALLOWED, Extra::Allow))?;
+        // A canonical name is canonical: what a record is called by its own name it is rightly called.
+        let plain = ess.to.uri.user_at_host();
+        let known = plain.and_then(|name| self.location.find(name));
+        if let (Some(name), Some(record)) = (plain, known)
+            && who.owns_bytes(name)
+            && let Some(registered) = self.refresh_unchanged(ctx, config, record, (origin, msg, ess), who)
+        {
+            return Ok(registered);
+        }
         let mut aor = AorBuf::new();
         let aor = canonical_aor(settings, ess, &mut aor)?;
         // RFC 3261 s10.3 step 4. Nothing before this depends on the user.
         if !who.owns(aor) {
             return Err(Refusal::plain(Status::FORBIDDEN));
         }
-        let may_be_foreign = who.foreign_contacts || who.scheme == Scheme::Trusted;
+        let may_be_foreign = may_be_foreign(who);
         let request = read_request(settings, config, ctx.now, (origin, msg, ess), may_be_foreign)?;
-        let record = self.location.find(aor.as_bytes());
+        let record = if plain == Some(aor.as_bytes()) { known } else { self.location.find(aor.as_bytes()) };
         let mut plan = Plan::new();
         let asked = read_contacts(settings, config, &request, &self.location, record, &mut plan)?;
         self.undo.begin(settings.tell.changes);
         let record = record.filter(|record| self.purge(ctx, *record));
         match asked {
-            Asked::Query => Ok(self.registered(record, &request, &[], None)),
+            Asked::Query => Ok(answer_to(record, &request, &[], None)),
             Asked::RemoveAll => {
                 let save = self.remove_all(ctx, &request, record)?;
-                Ok(self.registered(None, &request, &[], save))
+                Ok(answer_to(None, &request, &[], save))
             }
             Asked::Contacts => self.update(ctx, config, &request, aor, record, &mut plan),
         }
@@ -85,7 +94,7 @@ impl Registrar {
         self.match_bindings(record, ctx.now, &mut plan);
         self.is_repetition(&request, &plan).then(|| {
             let save = self.undo.last_save(aor);
-            self.registered(Some(record), &request, &plan, save)
+            answer_to(Some(record), &request, &plan, save)
         })
     }
 
@@ -125,12 +134,15 @@ impl Registrar {
         if touched.filter_map(|key| self.location.get(key)).any(|binding| is_out_of_order(request, binding)) {
             if self.is_repetition(request, plan) {
                 let save = self.undo.last_save(aor);
-                return Ok(self.registered(record, request, plan, save));
+                return Ok(answer_to(record, request, plan, save));
             }
             return Err(out_of_order());
         }
         if plan.iter().any(|wanted| wanted.hit.is_none() && !wanted.is_removal()) {
             self.make_room(ctx.settings, config, record, plan, &mut leaving)?;
+        }
+        if let [wanted] = plan.as_mut_slice() {
+            wanted.asked = self.same.asked(request.origin, request.msg, request.ess, request.may_be_foreign);
         }
         // Nothing can fail from here on.
         let mut save = None;
@@ -149,10 +161,8 @@ impl Registrar {
             save = done.or(save);
         }
         let record = record.filter(|record| self.location.has(*record));
-        let registered = self.registered(record, request, plan, save);
-        if registered.flow_timer && request.origin.transport.is_reliable() && config.flow_timer > 0 {
-            self.watch(ctx, config, request.origin.flow);
-        }
+        let registered = answer_to(record, request, plan, save);
+        self.watch_if_told(ctx, config, request.origin, &registered);
         Ok(registered)
     }
 
@@ -285,12 +295,11 @@ impl Registrar {
             false => Draft::new(&text, core::iter::empty()),
         };
         let (origin, now) = (request.origin, ctx.now);
-        let granted = grant(ctx, config, request, wanted);
         let mut retired = None;
         let (key, cause) = match hit.and_then(|key| Some((key, self.location.get(key)?))) {
             None => {
                 let contact = wanted.contact().expect("invariant: a contact that is kept was checked");
-                let key = self.location.add((aor, *record), (&draft(), &contact), None, now);
+                let key = self.location.add((aor, *record), (draft(), &contact), None, now);
                 *record = self.location.get(key).map(|binding| binding.record);
                 self.undo.note(aor, self.location.get(key).map_or(0, |b| b.id), || None);
                 self.begin_epoch(key, wanted.instance, None);
@@ -312,7 +321,7 @@ impl Registrar {
                     if !(same_instance && same_call == Some(true)) {
                         self.begin_epoch(key, wanted.instance, same_call);
                     }
-                    self.location.rewrite(key, &draft(), text.contact);
+                    self.location.rewrite(key, draft(), text.contact);
                 }
                 (key, if moved { BindingCause::Moved } else { BindingCause::Refreshed })
             }
@@ -322,15 +331,10 @@ impl Registrar {
         if let Some(binding) = self.location.get_mut(key) {
             binding.q = wanted.q;
             binding.reg_id = wanted.reg_id;
-            binding.cseq = request.ess.cseq.number;
-            binding.refreshed = now;
-            binding.expires_at = now + Duration::from_secs(u64::from(granted));
+            binding.asked = wanted.asked;
+            binding.requested = wanted.requested.unwrap_or(config.default_expires);
         }
-        if !wanted.instance.is_empty() && config.gruu && request.supports(b"gruu") {
-            self.location.mint(key);
-        }
-        self.arm_timers(ctx, config, key);
-        let save = self.saved_and_noted(ctx, key, cause);
+        let save = self.grant(ctx, config, (key, cause), (request.msg, request.ess));
         if let Some(flow) = retired {
             self.retire_later(ctx, flow, origin.flow);
         }
@@ -366,19 +370,61 @@ impl Registrar {
         }
     }
 
-    fn registered(
-        &self,
+    /// Grants a binding its time anew: the end of each registration and refresh.
+    pub(super) fn grant(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        config: &RegistrarConfig,
+        (key, cause): (BindingKey, BindingCause),
+        (msg, ess): (Message<'_>, &Essentials<'_>),
+    ) -> Option<SaveSeq> {
+        let binding = self.location.get_mut(key)?;
+        let granted = seconds_granted(ctx, config, binding);
+        binding.cseq = ess.cseq.number;
+        binding.refreshed = ctx.now;
+        binding.expires_at = ctx.now + Duration::from_secs(u64::from(granted));
+        if !binding.instance().is_empty() && config.gruu && msg.has_token(Header::Supported, b"gruu") {
+            self.location.mint(key);
+        }
+        self.arm_timers(ctx, config, key);
+        self.saved_and_noted(ctx, key, cause)
+    }
+
+    /// What is to be answered. `flow`: whether outbound was granted.
+    pub(super) fn registered(
         record: Option<RecordKey>,
-        request: &Request<'_, '_>,
-        plan: &[Wanted<'_>],
+        (origin, msg, ess): (&Origin, Message<'_>, &Essentials<'_>),
+        flow: bool,
         save: Option<SaveSeq>,
     ) -> Registered {
-        let flow = plan.iter().any(|wanted| wanted.flags.has(Flags::OUTBOUND) && !wanted.is_removal());
         // RFC 5626 s6: the tag is required of the client only if it said that it has it.
-        let outbound = flow && request.supports(b"outbound");
-        let flow_timer = outbound && request.direct && outbound::keeps_alive(request.origin.transport);
+        let outbound = flow && msg.has_token(Header::Supported, b"outbound");
+        let flow_timer = outbound && ess.is_direct && outbound::keeps_alive(origin.transport);
         Registered { record, save, outbound, flow_timer }
     }
+
+    /// RFC 5626 s4.4: from now on the phone is heard of, or its flow is dead.
+    pub(super) fn watch_if_told(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        config: &RegistrarConfig,
+        origin: &Origin,
+        told: &Registered,
+    ) {
+        if told.flow_timer && origin.transport.is_reliable() && config.flow_timer > 0 {
+            self.watch(ctx, config, origin.flow);
+        }
+    }
+}
+
+fn answer_to(
+    record: Option<RecordKey>,
+    request: &Request<'_, '_>,
+    plan: &[Wanted<'_>],
+    save: Option<SaveSeq>,
+) -> Registered {
+    let flow = plan.iter().any(|wanted| wanted.flags.has(Flags::OUTBOUND) && !wanted.is_removal());
+    Registrar::registered(record, (request.origin, request.msg, request.ess), flow, save)
 }
 
 /// RFC 3261 s10.3 step 7: the update is aborted and the request fails, with the status the same step gives to failure.
@@ -392,10 +438,9 @@ fn is_out_of_order(request: &Request<'_, '_>, binding: &Binding) -> bool {
 }
 
 /// RFC 3261 s10.3 step 7: we may choose less than what is requested, never more.
-fn grant(ctx: &mut Ctx<'_>, config: &RegistrarConfig, request: &Request<'_, '_>, wanted: &Wanted<'_>) -> u32 {
-    let requested = wanted.requested.unwrap_or(config.default_expires);
-    let mut granted = requested.min(config.max_expires);
-    if nat::wants_keepalive(request.origin.transport, wanted.flags) {
+fn seconds_granted(ctx: &mut Ctx<'_>, config: &RegistrarConfig, binding: &Binding) -> u32 {
+    let mut granted = binding.requested.min(config.max_expires);
+    if nat::wants_keepalive(binding.transport, binding.flags) {
         granted = granted.min(config.nat_max_expires);
     }
     let share = u64::from(granted) * u64::from(config.expires_jitter_percent) / 100;
@@ -404,4 +449,9 @@ fn grant(ctx: &mut Ctx<'_>, config: &RegistrarConfig, request: &Request<'_, '_>,
         granted = granted.saturating_sub(ctx.ids.below(IdKind::Jitter, share + 1) as u32).max(floor);
     }
     granted.max(1)
+}
+
+/// An identity that may bind contacts which lie elsewhere than where its REGISTER comes from (DECISIONS 8).
+pub(super) fn may_be_foreign(who: &Identity) -> bool {
+    who.foreign_contacts || who.scheme == Scheme::Trusted
 }

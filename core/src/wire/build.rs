@@ -5,7 +5,7 @@
 //! a Request-URI also every space an escape. Lines longer than one are written unfolded.
 
 use core::fmt;
-use core::net::IpAddr;
+use core::net::{IpAddr, Ipv4Addr};
 use core::ops::{Deref, DerefMut, Range};
 
 use bytes::Bytes;
@@ -251,22 +251,9 @@ impl Value<'_> {
     pub fn ip(&mut self, ip: IpAddr) {
         match ip {
             IpAddr::V4(v4) => {
-                let (mut text, mut end) = ([0; 16], 0);
-                let mut put = |byte| {
-                    text[end] = byte;
-                    end += 1;
-                };
-                for octet in v4.octets() {
-                    if octet >= 100 {
-                        put(b'0' + octet / 100);
-                    }
-                    if octet >= 10 {
-                        put(b'0' + octet / 10 % 10);
-                    }
-                    put(b'0' + octet % 10);
-                    put(b'.');
-                }
-                self.raw(text.get(..end - 1).unwrap_or_default());
+                let mut text = [0; 16];
+                let end = put_v4(&mut text, 0, v4);
+                self.raw(text.get(..end).unwrap_or_default());
             }
             // Writing to the arena has no failure of its own.
             IpAddr::V6(v6) => _ = fmt::Write::write_fmt(self, format_args!("{v6}")),
@@ -292,6 +279,52 @@ impl fmt::Write for Value<'_> {
         self.text(s.as_bytes());
         Ok(())
     }
+}
+
+/// Writes bytes where they fit; gives where they end.
+#[inline(always)]
+fn put<const N: usize>(out: &mut [u8; N], at: usize, bytes: &[u8]) -> usize {
+    let end = at + bytes.len();
+    if let Some(place) = out.get_mut(at..end) {
+        place.copy_from_slice(bytes);
+    }
+    end
+}
+
+/// Each byte in decimal with a dot behind it, and how long that is.
+static OCTETS: [([u8; 4], u8); 256] = {
+    let mut table = [([b'.'; 4], 0); 256];
+    let mut n = 0;
+    while n < 256 {
+        let digits = [b'0' + (n / 100) as u8, b'0' + (n / 10 % 10) as u8, b'0' + (n % 10) as u8];
+        let skipped = if n >= 100 {
+            0
+        } else if n >= 10 {
+            1
+        } else {
+            2
+        };
+        let mut i = skipped;
+        while i < 3 {
+            table[n].0[i - skipped] = digits[i];
+            i += 1;
+        }
+        table[n].1 = (4 - skipped) as u8;
+        n += 1;
+    }
+    table
+};
+
+/// Writes an IPv4 address; there must be room for 16 bytes.
+#[inline(always)]
+fn put_v4<const N: usize>(out: &mut [u8; N], mut at: usize, address: Ipv4Addr) -> usize {
+    for octet in address.octets() {
+        let (text, len) = OCTETS[usize::from(octet)];
+        // Four bytes at once; what is too many is written over.
+        put(out, at, &text);
+        at += usize::from(len);
+    }
+    at - 1
 }
 
 #[inline]
@@ -524,13 +557,25 @@ impl Value<'_> {
         let asks_rport = via.is_some_and(|v| v.rport() != Rport::Absent);
         // RFC 3261 s18.2.1: a name, or another address than the source. RFC 3581 s4: always if the client asks for rport.
         let differs = via.is_none_or(|v| v.host.ip().map(|sent_by| sent_by.to_canonical()) != Some(ip));
-        if differs || asks_rport {
-            self.raw(b";received=");
-            self.ip(ip);
-        }
-        if asks_rport {
-            self.raw(b";rport=");
-            self.number(u64::from(port));
+        match ip {
+            IpAddr::V4(v4) if asks_rport => {
+                // In one piece: this is in nearly every response.
+                let mut text = [0; 48];
+                let mut at = put(&mut text, 0, b";received=");
+                at = put_v4(&mut text, at, v4);
+                at = put(&mut text, at, b";rport=");
+                at = put(&mut text, at, itoa::Buffer::new().format(port).as_bytes());
+                self.raw(text.get(..at).unwrap_or_default());
+            }
+            _ if differs || asks_rport => {
+                self.raw(b";received=");
+                self.ip(ip);
+                if asks_rport {
+                    self.raw(b";rport=");
+                    self.number(u64::from(port));
+                }
+            }
+            _ => {}
         }
         self.raw(part(below, value.len()));
     }

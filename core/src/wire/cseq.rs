@@ -18,15 +18,14 @@ impl<'m> Cseq<'m> {
     /// Reads a value: digits, white space, a token.
     pub fn parse(value: &'m [u8]) -> Result<Cseq<'m>, ParseError> {
         const WHAT: &str = "CSeq";
-        let (mut number, mut rest) = (0_u64, value);
-        while let [digit @ b'0'..=b'9', behind @ ..] = rest {
-            // One digit more than fits keeps it out of range.
-            number = (number * 10 + u64::from(digit - b'0')).min(1 << 32);
-            rest = behind;
-        }
-        let method_raw = text::trim(rest);
-        let separated = matches!(rest, [b' ' | b'\t' | b'\r' | b'\n', ..]);
-        if rest.len() == value.len() || !separated {
+        let (number, rest) = digits(value);
+        // One space, nearly always.
+        let method_raw = match rest {
+            [b' ', name @ ..] if matches!(name, [b'A'..=b'Z', .., b'A'..=b'Z']) => name,
+            [b' ' | b'\t' | b'\r' | b'\n', ..] => text::trim(rest),
+            _ => return Err(ParseError::new(WHAT, Fault::Malformed)),
+        };
+        if rest.len() == value.len() {
             return Err(ParseError::new(WHAT, Fault::Malformed));
         }
         let method = Method::from_bytes(method_raw);
@@ -41,6 +40,21 @@ impl<'m> Cseq<'m> {
     pub fn is_for(&self, method: Method, method_raw: &[u8]) -> bool {
         self.method == method && (method != Method::Other || self.method_raw == method_raw)
     }
+}
+
+/// The number the value begins with, and what stands behind it.
+#[inline]
+fn digits(value: &[u8]) -> (u64, &[u8]) {
+    let mut number = 0_u64;
+    for (i, &byte) in value.iter().enumerate() {
+        let digit = byte.wrapping_sub(b'0');
+        if digit > 9 {
+            return (number, value.get(i..).unwrap_or_default());
+        }
+        // What is past the range stays there, however many digits follow.
+        number = if number >> 32 == 0 { number * 10 + u64::from(digit) } else { number };
+    }
+    (number, &[])
 }
 
 #[cfg(test)]

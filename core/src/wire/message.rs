@@ -210,7 +210,7 @@ impl<'m> Message<'m> {
 
     /// Whether a header has more than one line.
     #[inline]
-    pub(super) fn has_several(&self, header: Header) -> bool {
+    pub(crate) fn has_several(&self, header: Header) -> bool {
         self.layout.repeated >> header as u32 & 1 != 0
     }
 

@@ -43,6 +43,12 @@ impl<'m> Message<'m> {
     /// Reads and checks what every message must have. That nothing of it is there twice was checked by
     /// [`parse`](super::parse). Unknown URI schemes are not refused here, see [`Message::request_uri`].
     pub fn essentials(&self) -> Result<Essentials<'m>, ParseError> {
+        self.read_essentials()
+    }
+
+    /// The same, in the place of the caller: what it gives is large.
+    #[inline(always)]
+    pub(crate) fn read_essentials(&self) -> Result<Essentials<'m>, ParseError> {
         let (via, is_direct) = match self.only_via() {
             Some(via) => (via, true),
             None => self.first_of_vias()?,

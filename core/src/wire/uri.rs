@@ -146,6 +146,15 @@ impl<'m> Uri<'m> {
         }
     }
 
+    /// `user@host`, if the URI is `sip:` in lower case and that.
+    #[inline]
+    pub(crate) fn user_at_host(&self) -> Option<&'m [u8]> {
+        let is_bare = self.user < self.user_end
+            && self.host == self.user_end + 1
+            && usize::from(self.host_end) == self.raw.len();
+        self.raw.strip_prefix(b"sip:").filter(|_| is_bare)
+    }
+
     /// The `transport` parameter as written.
     pub fn transport(&self) -> Option<&'m [u8]> {
         self.params().value(b"transport")

@@ -7,6 +7,7 @@ mod naming;
 mod phones;
 mod size;
 mod steps;
+mod unchanged;
 
 use core::fmt::Write;
 use core::net::SocketAddr;

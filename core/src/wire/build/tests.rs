@@ -20,7 +20,7 @@ Content-Length: 0
 
 ";
 
-const NAT: Option<(IpAddr, u16)> = Some((IpAddr::V4(core::net::Ipv4Addr::new(192, 0, 2, 1)), 40_001));
+const NAT: Option<(IpAddr, u16)> = Some((IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)), 40_001));
 
 /// The response to a request written with `\n`, shown with `\n`; a CR or LF out of place shows as `\r` or `\n`.
 fn respond(
