@@ -17,7 +17,7 @@ start() {
     mkdir -p "$dir"
     case $name in
         kamailio)
-            "$@" kamailio -f "$here/kamailio.cfg" -DD -E -m 1024 -M 16 -x tlsf -b 4194304 \
+            "$@" kamailio -f "${KAMAILIO_CONFIG:-$here/kamailio.cfg}" -DD -E -m 1024 -M 16 -x tlsf -b 4194304 \
                 -l "udp:127.0.0.1:$port" -Y "$dir" -w "$dir" -P "$dir/pid" >"$dir/log" 2>&1 &
             ;;
         strowger)

@@ -7,9 +7,11 @@ mod histogram;
 pub(crate) mod reply;
 pub(crate) mod request;
 mod run;
+mod watch;
 
 pub use auth::{Algorithm, Auth, Tokens};
 pub use cpu::{CpuTime, cpu_of};
 pub use histogram::Histogram;
 pub use request::Kind;
 pub use run::{Pace, Plan, Report, run};
+pub use watch::{WatchPlan, WatchReport, watch};

@@ -1,4 +1,4 @@
-//! Puts REGISTER or OPTIONS load on a running server over loopback UDP and reports what each transaction cost it.
+//! Puts REGISTER, OPTIONS or presence load on a running server over loopback UDP and reports what each transaction cost it.
 
 // A load generator reads the clock.
 #![allow(clippy::disallowed_methods)]
@@ -12,7 +12,7 @@ use std::time::{Duration, SystemTime};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use strowger_benches::issuer;
-use strowger_benches::load::{self, Algorithm, Auth, Kind, Pace, Plan, Tokens};
+use strowger_benches::load::{self, Algorithm, Auth, Kind, Pace, Plan, Tokens, WatchPlan};
 
 /// A load generator that checks every answer.
 #[derive(Parser)]
@@ -25,6 +25,8 @@ struct Cli {
 enum Command {
     /// Send requests and report.
     Run(Run),
+    /// Subscribe, publish, and report how long each NOTIFY took.
+    Watch(Watch),
     /// Write what a server needs to know the users: accounts.toml, jwks.json, and tokens.txt for the generator.
     Prepare {
         /// How many users.
@@ -86,6 +88,36 @@ struct Run {
     pids: Vec<u32>,
 }
 
+#[derive(Args)]
+struct Watch {
+    /// Address of the server.
+    target: SocketAddr,
+    /// Domain of the users.
+    #[arg(long, default_value = "example.com")]
+    domain: String,
+    /// Presentities, which publish in turn.
+    #[arg(long, default_value_t = 1)]
+    presentities: u32,
+    /// Watchers of each.
+    #[arg(long, default_value_t = 1000)]
+    watchers: u32,
+    /// PUBLISH requests to measure.
+    #[arg(long, default_value_t = 50)]
+    publishes: u32,
+    /// Sockets the watchers share.
+    #[arg(long, default_value_t = 32)]
+    sockets: usize,
+    /// Milliseconds of rest after each PUBLISH.
+    #[arg(long, default_value_t = 5)]
+    gap: u64,
+    /// Seconds after which a NOTIFY is missing.
+    #[arg(long, default_value_t = 5)]
+    patience: u64,
+    /// Process whose CPU time is counted, with all it started.
+    #[arg(long = "pid")]
+    pids: Vec<u32>,
+}
+
 #[derive(Clone, Copy, PartialEq, ValueEnum)]
 enum Mode {
     /// Each user registers for the first time.
@@ -111,6 +143,7 @@ enum How {
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Run(args) => run(&args),
+        Command::Watch(args) => watch(&args),
         Command::Prepare { users, tokens, domain, dir } => {
             prepare(users, tokens, &domain, &dir).map(|()| true)
         }
@@ -163,6 +196,22 @@ fn run(args: &Run) -> io::Result<bool> {
         eprintln!("{example}");
     }
     Ok(report.is_clean())
+}
+
+fn watch(args: &Watch) -> io::Result<bool> {
+    let report = load::watch(&WatchPlan {
+        target: args.target,
+        domain: args.domain.clone(),
+        presentities: args.presentities,
+        watchers: args.watchers,
+        publishes: args.publishes,
+        sockets: args.sockets,
+        gap: Duration::from_millis(args.gap),
+        patience: Duration::from_secs(args.patience),
+        pids: args.pids.clone(),
+    })?;
+    println!("{report}");
+    Ok(report.missing == 0)
 }
 
 fn prepare(users: u32, tokens: bool, domain: &str, dir: &std::path::Path) -> io::Result<()> {
