@@ -11,6 +11,7 @@ use crate::base::ids::{self, IdKind};
 use crate::config::{AorBuf, Domains, PresenceConfig};
 use crate::ctx::{Extra, Published, Refusal};
 use crate::dialog::OwnAddress;
+use crate::documents::diff;
 use crate::door::{AuthVerdict, Identity, OwnPresence, PresenceCause, PresenceRefusal, ReplyBody};
 use crate::events::{Body, Due, EVENTLIST, Events, Form, Package, Progress, Standing, Wanted};
 use crate::presence::{Presence, Seen};
@@ -262,8 +263,10 @@ impl Engine {
     }
 
     fn notify(&mut self, due: &Due) {
-        if due.progress.form == Form::List {
-            return self.notify_list(due);
+        match (due.progress.form, due.standing) {
+            (Form::List, _) => return self.notify_list(due),
+            (Form::Diff, Standing::Active | Standing::Blocked) => return self.notify_changes(due),
+            _ => {}
         }
         let mut ctx = self.house.ctx();
         let Rooms { events, presence, registrar, mailboxes, txn, .. } = &mut self.rooms;
@@ -289,6 +292,21 @@ impl Engine {
         let body =
             document.as_ref().map(|bytes| Body { kind: due.package.kind(), bytes, progress, more: false });
         events.notify(&mut ctx, txn, due.key, body);
+    }
+
+    /// RFC 5263: what has changed since the last NOTIFY, or everything.
+    fn notify_changes(&mut self, due: &Due) {
+        let mut ctx = self.house.ctx();
+        let Rooms { events, presence, registrar, txn, .. } = &mut self.rooms;
+        let (resource, progress) = (&*due.resource, Progress { whole: false, ..due.progress });
+        let told = (progress.changes, due.progress.whole || due.last);
+        // RFC 5263 s4.4: the first number is 1.
+        let phones = || registrar.phones(&ctx, resource);
+        let newest = presence.partial(resource, due.standing, told, due.version + 1, phones);
+        let Some((body, changes)) = newest else { return events.skip(due.key, progress) };
+        let progress = Progress { changes, ..progress };
+        let body = Body { kind: diff::CONTENT_TYPE, bytes: body.as_bytes(), progress, more: false };
+        events.notify(&mut ctx, txn, due.key, Some(body));
     }
 
     /// It was decided whether a watcher may see a presentity.

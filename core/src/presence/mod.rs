@@ -13,6 +13,7 @@
 //! told at its end, in one.
 
 mod lists;
+mod partial;
 mod publish;
 mod tie;
 mod view;
@@ -46,6 +47,8 @@ pub(crate) struct Presentity {
     publications: Vec<PublicationKey>,
     /// The newest composition, printed.
     body: Option<Bytes>,
+    /// The same for those who want to be told what has changed.
+    partial: Option<Box<partial::Partial>>,
     /// Something changed since.
     outdated: bool,
     /// When a change was told last.
@@ -111,6 +114,7 @@ impl Presence {
             aor: aor.into(),
             publications: Vec::new(),
             body: None,
+            partial: None,
             outdated: false,
             told: Time::ZERO,
             paced: TimerKey::NONE,
@@ -182,6 +186,9 @@ impl Presence {
     /// Forgets a presentity about which there is nothing to know: not published, not watched.
     pub(crate) fn tidy(&mut self, ctx: &mut Ctx<'_>, aor: &str, watched: bool) {
         let Some(key) = self.find(aor) else { return };
+        if let Some(presentity) = self.presentities.get_mut(key).filter(|_| !watched) {
+            presentity.partial = None;
+        }
         let idle = |presentity: &Presentity| presentity.publications.is_empty() && !watched;
         if self.presentities.get(key).is_some_and(idle)
             && let Some(presentity) = self.presentities.remove(key)

@@ -65,16 +65,18 @@ impl Notifier {
                 let granted = response.header("Expires").and_then(|v| v.parse().ok()).unwrap_or(0);
                 let until = at + Duration::from_secs(granted);
                 let event = m.header("Event").unwrap_or_default().to_owned();
+                // A refresh may name other types (RFC 5263 s4.4).
                 let accept = m.header("Accept").map(str::to_owned);
                 let seen = self.subscriptions.entry(name).or_insert(Seen {
                     event,
-                    accept,
+                    accept: None,
                     until,
                     cseq: None,
                     waits: None,
                     ended: None,
                 });
                 seen.until = until;
+                seen.accept = accept.or(seen.accept.take());
                 let ended = seen.ended.is_some();
                 ended.then_some(())?;
                 find("RFC 6665 s4.4.1", "no 2xx in a subscription that has ended", response.start.clone())

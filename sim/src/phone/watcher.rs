@@ -91,6 +91,18 @@ impl Wish {
         }
     }
 
+    /// To see who watches one's own presence (RFC 3857).
+    pub fn watchers(uri: &str, expires: u32) -> Wish {
+        let accept = Some("application/watcherinfo+xml".into());
+        Wish { event: "presence.winfo".into(), accept, ..Wish::presence(uri, expires) }
+    }
+
+    /// To see one's own registrations (RFC 3680).
+    pub fn registrations(uri: &str, expires: u32) -> Wish {
+        let accept = Some("application/reginfo+xml".into());
+        Wish { event: "reg".into(), accept, ..Wish::presence(uri, expires) }
+    }
+
     /// To watch everybody of a list (RFC 4662).
     pub fn list(uri: &str, expires: u32) -> Wish {
         let accept = "multipart/related, application/rlmi+xml, application/pidf+xml";
