@@ -2,7 +2,7 @@ use insta::assert_snapshot;
 use proptest::prelude::*;
 
 use super::*;
-use crate::wire::{Bounds, Fault, Layout, parse};
+use crate::wire::{Bounds, Fault, Layout, Method, ParseError, Status, parse};
 
 const REGISTER: &str = "REGISTER sip:example.com SIP/2.0
 Via: SIP/2.0/UDP 10.0.0.5:5062;rport;branch=z9hG4bK-39234, SIP/2.0/TCP first.example.com;branch=z9hG4bK1
