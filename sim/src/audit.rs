@@ -119,6 +119,13 @@ fn key(m: &Sip, method: &str) -> String {
 }
 
 impl Audit {
+    /// The server begins a new life, perhaps with what it stored in the one before.
+    pub fn restarted(&mut self) {
+        self.notifier.restarted();
+        // What was answered before may come again, and is a new request to it.
+        self.asked.retain(|_, asked| asked.finals.is_empty());
+    }
+
     /// An audit that has seen nothing.
     pub fn new() -> Audit {
         Audit {

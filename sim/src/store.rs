@@ -16,11 +16,66 @@ pub enum Durability {
     Strict,
 }
 
+/// What is kept.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Keeps {
+    /// Bindings alone: presence begins anew with each life.
+    Bindings,
+    /// Publications, subscriptions and decisions, too.
+    All,
+}
+
+/// What a store holds of presence: records as bytes, by what names them.
+#[derive(Clone, Debug, Default)]
+pub struct Shelf {
+    /// Publications by presentity and lineage.
+    pub publications: BTreeMap<(Box<str>, u64), Vec<u8>>,
+    /// Subscriptions by their numbers.
+    pub subscriptions: BTreeMap<u64, Vec<u8>>,
+    /// Decisions by presentity and watcher.
+    pub decisions: BTreeMap<(Box<str>, Box<str>), Vec<u8>>,
+}
+
+impl Shelf {
+    fn apply(&mut self, change: &Change) {
+        let record = change.to_record();
+        match change {
+            Change::PutPublication(stored) => {
+                self.publications.insert((stored.aor.clone(), stored.lineage), record);
+            }
+            Change::RemovePublication { aor, lineage } => {
+                self.publications.remove(&(aor.clone(), *lineage));
+            }
+            Change::PutSubscription(stored) => {
+                self.subscriptions.insert(stored.id, record);
+            }
+            Change::RemoveSubscription { id } => {
+                self.subscriptions.remove(id);
+            }
+            Change::PutDecision { aor, watcher, .. } => {
+                self.decisions.insert((aor.clone(), watcher.clone()), record);
+            }
+            Change::PutBinding(_) | Change::RemoveBinding { .. } => {}
+        }
+    }
+
+    /// Everything, as it was written.
+    pub fn records(&self) -> Vec<Change> {
+        let all =
+            self.publications.values().chain(self.subscriptions.values()).chain(self.decisions.values());
+        all.map(|record| Change::from_record(record).expect("it was written by the engine")).collect()
+    }
+}
+
 /// A store that outlives the engine.
 #[derive(Clone, Debug)]
 pub struct Store {
     /// What is committed.
     pub bindings: BTreeMap<(Box<str>, u64), StoredBinding>,
+    /// The same of publications, subscriptions and decisions, if they are kept.
+    pub presence: Shelf,
+    /// What is kept.
+    pub keeps: Keeps,
     /// How long a commit takes.
     pub delay: Duration,
     /// So many of the next commits fail.
@@ -39,6 +94,8 @@ impl Store {
     pub fn new() -> Store {
         Store {
             bindings: BTreeMap::new(),
+            presence: Shelf::default(),
+            keeps: Keeps::Bindings,
             delay: Duration::from_millis(1),
             failures: 0,
             commits: 0,
@@ -66,6 +123,9 @@ impl Store {
         self.commits += 1;
         self.committed = self.committed.max(seq.0);
         if let Some(change) = change {
+            if self.keeps == Keeps::All {
+                self.presence.apply(&change);
+            }
             apply(&mut self.bindings, change);
         }
         let free = |t: &Transmit| t.after.is_none_or(|s| s.0 <= seq.0);
@@ -108,6 +168,7 @@ pub fn apply(bindings: &mut BTreeMap<(Box<str>, u64), StoredBinding>, change: Ch
         Change::RemoveBinding { aor, id } => {
             bindings.remove(&(aor, id));
         }
+        _ => {}
     }
 }
 

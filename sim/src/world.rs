@@ -405,6 +405,7 @@ impl World {
     pub fn start_server(&mut self) {
         self.note("the server starts");
         self.config.digest.boot_epoch += 1;
+        self.audit.restarted();
         self.settings = self.config.clone().validate().expect("the configuration of the world");
         self.boot();
     }

@@ -81,6 +81,7 @@ impl State {
                     match change {
                         Change::PutBinding(b) => self.bound.insert(b.id),
                         Change::RemoveBinding { id, .. } => self.bound.remove(&id),
+                        _ => false,
                     };
                 }
                 // The host reports what it closes.

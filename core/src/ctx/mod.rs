@@ -46,6 +46,16 @@ pub(crate) struct Ctx<'e> {
 impl Ctx<'_> {
     /// Wall-clock time: for Date headers, token claims and whatever else is compared with other machines' clocks.
     pub(crate) fn wall(&self) -> Time {
-        Time::from_nanos(self.now.as_nanos().saturating_add_signed(self.wall_offset))
+        self.to_wall(self.now)
+    }
+
+    /// A time of the engine by the wall clock: what is stored is compared with that of the next life.
+    pub(crate) fn to_wall(&self, time: Time) -> Time {
+        Time::from_nanos(time.as_nanos().saturating_add_signed(self.wall_offset))
+    }
+
+    /// The other way round.
+    pub(crate) fn from_wall(&self, time: Time) -> Time {
+        Time::from_nanos(time.as_nanos().saturating_add_signed(self.wall_offset.saturating_neg()))
     }
 }

@@ -9,8 +9,8 @@ use smallvec::SmallVec;
 use crate::base::HashKey;
 use crate::base::ids::{IdKind, IdText};
 use crate::config::Settings;
-use crate::ctx::{Ctx, Origin, Refusal};
-use crate::door::Transport;
+use crate::ctx::{Ctx, Flow, Origin, Refusal};
+use crate::door::{FlowId, StoredDialog, Transport};
 use crate::wire::{
     Arena, ContactValue, Essentials, Header, Host, Message, Method, NameAddr, RequestWriter, Status, Uri,
 };
@@ -98,6 +98,70 @@ impl Dialog {
         Ok(())
     }
 
+    /// As the store keeps it.
+    pub(crate) fn stored(&self) -> StoredDialog {
+        let [call_id, own_tag, tag, own_uri, uri, target, routes] = self.parts().map(Box::from);
+        let Origin { transport, remote, local, .. } = self.origin;
+        StoredDialog {
+            call_id,
+            tags: [own_tag, tag],
+            uris: [own_uri, uri],
+            target,
+            routes,
+            cseq: self.cseq,
+            their_cseq: self.their_cseq,
+            transport,
+            remote,
+            local,
+        }
+    }
+
+    /// A dialog of an earlier life, whose socket is not known yet; `None` if it is too large to be one.
+    pub(crate) fn restored(stored: &StoredDialog) -> Option<Dialog> {
+        let StoredDialog { call_id, tags, uris, target, routes, .. } = stored;
+        let [own_tag, tag] = tags;
+        let [own_uri, uri] = uris;
+        let origin = Origin {
+            flow: FlowId::default(),
+            listener: 0,
+            transport: stored.transport,
+            remote: stored.remote,
+            local: stored.local,
+        };
+        let mut dialog = Dialog {
+            text: Box::default(),
+            ends: [0; 6],
+            cseq: stored.cseq,
+            their_cseq: stored.their_cseq,
+            origin,
+        };
+        dialog.write(&[call_id, own_tag, tag, own_uri, uri, target, routes]).ok()?;
+        Some(dialog)
+    }
+
+    /// The number of the last request we sent.
+    pub(crate) fn cseq(&self) -> u32 {
+        self.cseq
+    }
+
+    /// The last request we numbered was never sent.
+    pub(crate) fn take_back(&mut self) {
+        self.cseq -= 1;
+    }
+
+    /// Goes over this UDP socket from now on, if it is the one the peer sends to. True if it is.
+    pub(crate) fn take_home(&mut self, flow: &Flow) -> bool {
+        let own = self.origin.local;
+        let wildcard = flow.local.ip().is_unspecified()
+            && flow.local.port() == own.port()
+            && flow.local.is_ipv4() == own.ip().to_canonical().is_ipv4();
+        let fits = flow.local == own || wildcard;
+        if fits {
+            (self.origin.flow, self.origin.listener) = (flow.id, flow.listener);
+        }
+        fits
+    }
+
     fn part(&self, number: usize) -> &[u8] {
         let start = number.checked_sub(1).and_then(|before| self.ends.get(before)).copied().unwrap_or(0);
         let end = self.ends.get(number).map_or(self.text.len(), |end| usize::from(*end));
@@ -154,7 +218,7 @@ impl Dialog {
 
     /// True if the connection of the peer's last request is gone: only another request of his tells a new way.
     pub(crate) fn is_cut_off(&self, ctx: &Ctx<'_>) -> bool {
-        self.origin.transport.is_reliable() && ctx.flows.get(self.origin.flow).is_none()
+        ctx.flows.get(self.origin.flow).is_none()
     }
 
     /// How the peer is reached (DECISIONS 10): over the flow its last request came by. Over UDP a contact at the address

@@ -8,6 +8,8 @@ mod event;
 mod input;
 mod presence;
 mod query;
+mod record;
+mod stored;
 mod view;
 
 pub use command::{CloseReason, Command, Reply, ReplyBody, Transmit};
@@ -19,6 +21,10 @@ pub use presence::{
     PresenceView, SubscriptionEvent, SubscriptionStep,
 };
 pub use query::{Answer, CredentialsAnswer, CredentialsQuery, KeysAnswer, KeysQuery, Query, Ticket};
+pub use record::{RecordError, VERSION as RECORD_VERSION};
+pub use stored::{
+    StoredDialog, StoredForm, StoredPublication, StoredStanding, StoredSubscription, StoredTie,
+};
 pub use view::{
     BindingView, Change, FlowId, Identity, PeerIdentity, SaveSeq, Scheme, Secret, StoredBinding, Transport,
 };

@@ -3,6 +3,7 @@
 use core::fmt;
 use core::net::SocketAddr;
 
+use super::stored::{StoredPublication, StoredSubscription};
 use crate::base::Time;
 
 /// Names one socket: a UDP listener, or one stream connection. Never reused within an engine's life.
@@ -172,6 +173,31 @@ pub enum Change {
         aor: Box<str>,
         /// The binding's number, unique within the AoR.
         id: u64,
+    },
+    /// This publication is now so (new, refreshed or modified).
+    PutPublication(Box<StoredPublication>),
+    /// This publication is gone.
+    RemovePublication {
+        /// The presentity: a canonical address of record.
+        aor: Box<str>,
+        /// What names the publication.
+        lineage: u64,
+    },
+    /// This subscription is now so (new, refreshed, decided about; or its numbers have used up what was reserved).
+    PutSubscription(Box<StoredSubscription>),
+    /// This subscription is gone.
+    RemoveSubscription {
+        /// What names it.
+        id: u64,
+    },
+    /// A presentity decided about a watcher.
+    PutDecision {
+        /// The presentity: a canonical address of record.
+        aor: Box<str>,
+        /// The watcher: likewise.
+        watcher: Box<str>,
+        /// May he see it?
+        allow: bool,
     },
 }
 

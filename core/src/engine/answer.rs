@@ -7,7 +7,7 @@ use super::{Engine, House};
 use crate::auth::{AuthInfo, Challenge};
 use crate::base::ids::{self, IdKind};
 use crate::config::{OutboundMode, PathMode, Settings};
-use crate::ctx::{Ctx, Extra, Origin, Refusal};
+use crate::ctx::{Ctx, Extra, Origin, Published, Refusal};
 use crate::door::{AuthVerdict, Event, Outcome, SaveSeq};
 use crate::events::{EVENTLIST, Package};
 use crate::registrar::Registered;
@@ -136,9 +136,19 @@ impl Engine {
                 info.write(writer);
             }
         });
-        self.stand_on(pass, registered.save, &payload);
+        self.stand_on(pass, registered.save, &payload, Status::SERVER_ERROR);
         self.send_response(pass, Status::OK, payload, registered.save);
         self.tell_outcome(pass, Status::OK, why);
+    }
+
+    /// RFC 3903 s6 step 6: the new entity tag, and what was granted. 504 if it cannot be made durable.
+    pub(super) fn answer_published(&mut self, pass: &Pass<'_>, published: &Published, save: Option<SaveSeq>) {
+        let payload = write_for(&mut self.house, pass, Status::OK.into(), |_, writer| {
+            writer.header(Header::SipEtag, published.etag.as_bytes());
+            writer.number(Header::Expires, published.expires);
+        });
+        self.stand_on(pass, save, &payload, Status::SERVER_TIMEOUT);
+        self.send_response(pass, Status::OK, payload, save);
     }
 
     /// RFC 3261 s11.2: what we can do; the same for everybody (DECISIONS 4).

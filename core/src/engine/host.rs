@@ -4,10 +4,12 @@ use core::net::SocketAddr;
 use core::time::Duration;
 use std::sync::Arc;
 
-use super::Engine;
+use super::{Engine, Rooms};
 use crate::config::Settings;
 use crate::ctx::{Flow, Timer};
-use crate::door::{CloseReason, Command, Event, FlowId, Input, ReplyBody, Request, SaveSeq, SendError};
+use crate::door::{
+    Change, CloseReason, Command, Event, FlowId, Input, PresenceCause, ReplyBody, Request, SaveSeq, SendError,
+};
 use crate::stats::{Counter, DropReason};
 
 /// What a draining server puts into Retry-After, in seconds.
@@ -24,6 +26,7 @@ impl Engine {
                 }
                 let up = Flow { id: flow, listener, transport, local, remote };
                 self.rooms.registrar.flow_up(&up);
+                self.rooms.events.flow_up(&up);
                 self.house.flows.insert(up);
             }
             Input::FlowDown { flow, reason } if self.house.flows.remove(flow).is_some() => {
@@ -45,6 +48,7 @@ impl Engine {
 
     pub(super) fn on_saved(&mut self, seq: SaveSeq) {
         self.rooms.registrar.on_saved(seq);
+        self.rooms.presence.on_saved(seq);
         self.rooms.standing.saved(seq);
     }
 
@@ -53,6 +57,15 @@ impl Engine {
         let mut ctx = self.house.ctx();
         if let Some(last) = self.rooms.registrar.on_save_failed(&mut ctx, seq) {
             self.fail_standing(last);
+        }
+        // What was said to watchers because of it was not said.
+        let mut ctx = self.house.ctx();
+        let unsaid = self.rooms.txn.on_save_failed(&mut ctx, seq);
+        unsaid.into_iter().for_each(|event| self.on_client_failure(event));
+        let mut ctx = self.house.ctx();
+        if let Some(aor) = self.rooms.presence.on_save_failed(&mut ctx, seq) {
+            self.fail_standing(seq);
+            self.presence_changed(&aor, PresenceCause::Published);
         }
         let mut ctx = self.house.ctx();
         self.rooms.registrar.tell_pending(&mut ctx);
@@ -135,7 +148,7 @@ impl Engine {
             | Request::MessageSummary { .. }
             | Request::SetMessageSummary { .. } => return,
             Request::Restore(change) => {
-                registrar.restore(&mut ctx, *change);
+                self.restore(*change);
                 ReplyBody::Done
             }
             Request::Drain { timeout } => {
@@ -146,6 +159,28 @@ impl Engine {
         let mut ctx = self.house.ctx();
         self.rooms.registrar.tell_pending(&mut ctx);
         self.house.out.reply(reply, body);
+    }
+
+    /// A change of an earlier life, to the room whose it is.
+    fn restore(&mut self, change: Change) {
+        let settings = self.house.settings.clone();
+        let mut ctx = self.house.ctx();
+        let Rooms { registrar, events, presence, .. } = &mut self.rooms;
+        match (change, &settings.presence) {
+            (change @ (Change::PutBinding(_) | Change::RemoveBinding { .. }), _) => {
+                registrar.restore(&mut ctx, change);
+            }
+            (Change::PutPublication(stored), Some(config)) => presence.restore(&mut ctx, config, *stored),
+            (Change::RemovePublication { aor, lineage }, Some(_)) => {
+                presence.restore_removal(&mut ctx, &aor, lineage);
+            }
+            (Change::PutSubscription(stored), Some(_)) => events.restore(&mut ctx, *stored),
+            (Change::RemoveSubscription { id }, Some(_)) => events.restore_removal(&mut ctx, id),
+            (Change::PutDecision { aor, watcher, allow }, Some(_)) => {
+                presence.decide(&settings.limits, &aor, &watcher, allow);
+            }
+            (_, None) => {}
+        }
     }
 
     /// DECISIONS 20: new work is refused, live work is served. What lives here is only what is parked.

@@ -105,7 +105,8 @@ impl Engine {
         match presence.list_body(&settings, list, &telling, |member| registrar.phones(&ctx, member)) {
             Err(told) => events.skip(due.key, progress(told)),
             Ok(ListBody { content_type, body, told, more }) => {
-                let body = Body { kind: &content_type, bytes: &body, progress: progress(told), more };
+                let after = presence.newest_unsaved();
+                let body = Body { kind: &content_type, bytes: &body, progress: progress(told), more, after };
                 events.notify(&mut ctx, txn, due.key, Some(body));
             }
         }

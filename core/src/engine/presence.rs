@@ -12,9 +12,9 @@ use crate::config::{AorBuf, Domains, PresenceConfig};
 use crate::ctx::{Extra, Published, Refusal};
 use crate::dialog::OwnAddress;
 use crate::documents::diff;
-use crate::door::{AuthVerdict, Identity, OwnPresence, PresenceCause, PresenceRefusal, ReplyBody};
+use crate::door::{AuthVerdict, Change, Identity, OwnPresence, PresenceCause, PresenceRefusal, ReplyBody};
 use crate::events::{Body, Due, EVENTLIST, Events, Form, Package, Progress, Standing, Wanted};
-use crate::presence::{Presence, Seen};
+use crate::presence::{Presence, Recall, Seen};
 use crate::registrar::with_uri;
 use crate::txn::{ClientEvent, Usage};
 use crate::wire::{Header, Status};
@@ -107,10 +107,10 @@ impl Engine {
         let published = self.publish(pass, &allowed.identity);
         match published {
             Ok((package, aor, published)) => {
-                self.respond(pass, Status::OK, |_, writer| {
-                    writer.header(Header::SipEtag, published.etag.as_bytes());
-                    writer.number(Header::Expires, published.expires);
-                });
+                // RFC 3903 s6: it is answered when it is done, and that may be when it is durable (DECISIONS 19).
+                let mut ctx = self.house.ctx();
+                let save = self.rooms.presence.save(&mut ctx, Recall::Possible);
+                self.answer_published(pass, &published, save);
                 self.tell_outcome(pass, Status::OK, allowed.verdict);
                 match package {
                     _ if !published.changed => {}
@@ -166,8 +166,12 @@ impl Engine {
 
     /// The bindings of a publication are gone for too long.
     pub(super) fn on_publication_grace(&mut self, bits: u64) {
-        let Some(config) = &self.house.settings.presence else { return };
-        if let Some(aor) = self.rooms.presence.on_grace(config, bits) {
+        let settings = self.house.settings.clone();
+        let Some(config) = &settings.presence else { return };
+        let Some(aor) = self.rooms.presence.in_grace(bits) else { return };
+        let ctx = self.house.ctx();
+        let phones = self.rooms.registrar.phones(&ctx, &aor);
+        if self.rooms.presence.on_grace(config, &aor, bits, &phones) {
             self.presence_changed(&aor, PresenceCause::Registration);
         }
     }
@@ -289,8 +293,9 @@ impl Engine {
             (_, Standing::Pending | Standing::Blocked) => None,
         };
         let progress = Progress { whole: false, ..due.progress };
-        let body =
-            document.as_ref().map(|bytes| Body { kind: due.package.kind(), bytes, progress, more: false });
+        let after = (due.package == Package::Presence).then(|| presence.unsaved(resource)).flatten();
+        let kind = due.package.kind();
+        let body = document.as_ref().map(|bytes| Body { kind, bytes, progress, more: false, after });
         events.notify(&mut ctx, txn, due.key, body);
     }
 
@@ -305,7 +310,8 @@ impl Engine {
         let newest = presence.partial(resource, due.standing, told, due.version + 1, phones);
         let Some((body, changes)) = newest else { return events.skip(due.key, progress) };
         let progress = Progress { changes, ..progress };
-        let body = Body { kind: diff::CONTENT_TYPE, bytes: body.as_bytes(), progress, more: false };
+        let after = presence.unsaved(resource);
+        let body = Body { kind: diff::CONTENT_TYPE, bytes: body.as_bytes(), progress, more: false, after };
         events.notify(&mut ctx, txn, due.key, Some(body));
     }
 
@@ -322,6 +328,9 @@ impl Engine {
         }
         let standing = if allow { Standing::Active } else { Standing::Blocked };
         let mut ctx = self.house.ctx();
+        if ctx.settings.tell.changes {
+            ctx.out.save(Change::PutDecision { aor: aor.clone(), watcher: watcher.clone(), allow });
+        }
         self.rooms.events.decide(&mut ctx, Package::Presence, &aor, &watcher, standing);
         self.decided_in_lists(&aor, &watcher);
         ReplyBody::Done
@@ -367,6 +376,7 @@ impl Engine {
         let expires = own.map_or(0, |own| expires_of(config, &own));
         let mut ctx = self.house.ctx();
         let changed = self.rooms.presence.publish_own(&mut ctx, &aor, document, expires);
+        self.rooms.presence.save(&mut ctx, Recall::Never);
         if changed.map_err(|_| PresenceRefusal::Full)? {
             self.presence_changed(&aor, PresenceCause::Host);
         }

@@ -25,6 +25,8 @@ struct Stand {
     to: Origin,
     server: Option<ServerKey>,
     response: Bytes,
+    /// What takes its place.
+    otherwise: Status,
 }
 
 /// All of them, in the order of their changes.
@@ -52,25 +54,33 @@ impl Standing {
 
 impl Engine {
     /// Remembers a response until its change is durable.
-    pub(super) fn stand_on(&mut self, pass: &Pass<'_>, save: Option<SaveSeq>, response: &Bytes) {
+    pub(super) fn stand_on(
+        &mut self,
+        pass: &Pass<'_>,
+        save: Option<SaveSeq>,
+        response: &Bytes,
+        otherwise: Status,
+    ) {
         let Some(SaveSeq(seq)) = save else { return };
         let queue = &mut self.rooms.standing.queue;
         if queue.len() == LIMIT {
             queue.pop_front();
         }
         let to = txn::response_target(&pass.origin, &pass.ess.via);
-        queue.push_back(Stand { seq, to, server: pass.server, response: response.clone() });
+        queue.push_back(Stand { seq, to, server: pass.server, response: response.clone(), otherwise });
     }
 
-    /// The change failed: 500 takes the place of the response that stood on it, also for repeated requests.
+    /// The change failed: 500 or 504 takes the place of the response that stood on it, also for repeated requests.
     pub(super) fn fail_standing(&mut self, seq: SaveSeq) {
-        let Some(Stand { to, server, response, .. }) = self.rooms.standing.take(seq) else { return };
+        let Some(Stand { to, server, response, otherwise, .. }) = self.rooms.standing.take(seq) else {
+            return;
+        };
         let bounds = Bounds { message_bytes: usize::from(u16::MAX), headers: usize::from(u16::MAX) };
         let mut layout = Layout::new();
         // Our own response: what is copied from a request into it is what the next one needs too.
         let Ok(msg) = wire::parse(&response, &mut layout, &bounds) else { return };
-        let payload = answer::write_again(&mut self.house, msg, Status::SERVER_ERROR);
-        self.house.stats.response(msg.method(), Status::SERVER_ERROR.0);
+        let payload = answer::write_again(&mut self.house, msg, otherwise);
+        self.house.stats.response(msg.method(), otherwise.0);
         let mut ctx = self.house.ctx();
         let replaced = server.is_some_and(|key| self.rooms.txn.replace_final(&mut ctx, key, payload.clone()));
         if !replaced {

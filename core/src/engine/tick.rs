@@ -4,6 +4,7 @@ use super::Engine;
 use crate::base::Key;
 use crate::ctx::Timer;
 use crate::door::{Event, PresenceCause};
+use crate::presence::Recall;
 use crate::stats::Counter;
 
 impl Engine {
@@ -32,6 +33,7 @@ impl Engine {
             Timer::Notifies => rooms.events.on_pump(),
             Timer::Publication(key) => {
                 if let Some(aor) = rooms.presence.on_publication_expiry(&mut ctx, key) {
+                    rooms.presence.save(&mut ctx, Recall::Never);
                     self.presence_changed(&aor, PresenceCause::PublicationEnded);
                 }
             }

@@ -3,6 +3,7 @@
 use super::{End, Events, Package, SubscriptionKey};
 use crate::ctx::{Ctx, Extra, Refusal};
 use crate::documents::{diff, rlmi};
+use crate::door::SaveSeq;
 use crate::wire::{Header, Message, Params, Status};
 
 /// The option tag of lists (RFC 4662 s7.1).
@@ -51,6 +52,8 @@ pub(crate) struct Body<'b> {
     pub(crate) progress: Progress,
     /// There is more that did not fit.
     pub(crate) more: bool,
+    /// It is held until this change is durable.
+    pub(crate) after: Option<SaveSeq>,
 }
 
 impl Form {

@@ -13,6 +13,7 @@
 //! | any other error | goes on; this state is not repeated |
 //! | nothing in time | removed, or goes on ([`EventsConfig::keep_silent`](crate::config::EventsConfig)) |
 
+mod durable;
 mod form;
 mod store;
 
@@ -141,6 +142,10 @@ pub(crate) struct Subscription {
     end: Option<End>,
     /// How far it is.
     progress: Progress,
+    /// Names it in the store; 0 if it is not there.
+    id: u64,
+    /// CSeq numbers up to this one are reserved there.
+    reserved: u32,
 }
 
 /// What the engine has to notify.
@@ -223,6 +228,7 @@ pub(crate) struct Events {
     rewatched: Vec<Box<str>>,
     /// The host wants to hear what happens to subscriptions.
     listening: bool,
+    shelf: durable::Shelf,
     news: Vec<SubscriptionEvent>,
 }
 
@@ -237,6 +243,7 @@ impl Events {
             unwatched: Vec::new(),
             rewatched: Vec::new(),
             listening: false,
+            shelf: durable::Shelf::default(),
             news: Vec::new(),
         }
     }
@@ -328,8 +335,11 @@ impl Events {
                 due: false,
                 end: None,
                 progress: Progress::new(wanted.form),
+                id: 0,
+                reserved: 0,
             },
         );
+        self.save(ctx, key);
         ctx.stats.count(Counter::Subscribed);
         if let Some(sub) = self.store.get(key).filter(|_| self.listening).cloned() {
             self.note_step(&sub, wanted.resource, step_of(wanted.standing, SubscriptionStep::Started));
@@ -369,6 +379,7 @@ impl Events {
             sub.progress.form = form;
         }
         sub.expires_at = ctx.now + Duration::from_secs(u64::from(granted));
+        self.save(ctx, key);
         self.arm(ctx, key);
         self.mark(ctx, key);
         Ok(())
@@ -413,6 +424,7 @@ impl Events {
                 sub.standing = standing;
                 sub.progress.whole = true;
             }
+            self.save(ctx, key);
             if let Some(sub) = self.store.get(key).filter(|_| self.listening).cloned() {
                 self.note_step(&sub, resource, step_of(standing, SubscriptionStep::Allowed));
             }
@@ -508,6 +520,8 @@ impl Events {
         key: SubscriptionKey,
         body: Option<Body<'_>>,
     ) {
+        self.reserve(ctx, key);
+        let after = body.and_then(|body| body.after);
         let Some(sub) = self.store.get_mut(key) else { return };
         sub.due = false;
         // All of a list is exempt from pacing (DECISIONS 28), in however many parts it is told.
@@ -554,7 +568,8 @@ impl Events {
         ctx.out.restore(arena);
         ctx.stats.count(Counter::Notified);
         let usage = Usage::Notify(key.to_bits());
-        let sent = txn.send(ctx, &addressed.to, Method::Notify, usage, &addressed.branch, payload);
+        let sent =
+            txn.send_after(ctx, &addressed.to, Method::Notify, usage, &addressed.branch, payload, after);
         match (sent, end) {
             (_, Some(_)) => self.remove(ctx, key),
             (Ok(_), None) => {
@@ -589,11 +604,19 @@ impl Events {
     }
 
     /// Our NOTIFY was not answered, or cannot be sent.
-    pub(crate) fn on_failure(&mut self, ctx: &mut Ctx<'_>, bits: u64, _what: ClientFailure) {
+    pub(crate) fn on_failure(&mut self, ctx: &mut Ctx<'_>, bits: u64, what: ClientFailure) {
         let key = SubscriptionKey::from_bits(bits);
         let cut_off = self.store.get(key).is_some_and(|sub| sub.dialog.is_cut_off(ctx));
         // RFC 6665 s4.2.2 says SHOULD: one lost packet can cost a phone its lamps until it subscribes anew.
-        let fatal = !ctx.settings.events.keep_silent && !cut_off;
+        let silent = what != ClientFailure::Unsaved;
+        if let Some(sub) = self.store.get_mut(key).filter(|_| !silent) {
+            sub.due = true;
+            // RFC 3261 s12.2.1.1: its number is the next one's.
+            if sub.in_flight {
+                sub.dialog.take_back();
+            }
+        }
+        let fatal = silent && !ctx.settings.events.keep_silent && !cut_off;
         self.not_taken(key);
         self.answered(ctx, key, fatal);
     }
@@ -656,6 +679,7 @@ impl Events {
             ctx.timers.disarm(sub.timer);
             ctx.timers.disarm(sub.paced);
             ctx.stats.count(Counter::Unsubscribed);
+            Events::unsave(ctx, &sub);
             let step = match sub.end {
                 Some(End::Timeout | End::NoResource) => SubscriptionStep::Ended,
                 Some(End::Probation(_)) => SubscriptionStep::SentAway,

@@ -492,6 +492,8 @@ impl Host {
                     Change::RemoveBinding { aor, id } => {
                         self.model.remove(&(aor.clone(), *id));
                     }
+                    // What is stored is read back as it was.
+                    other => assert_eq!(Change::from_record(&other.to_record()).as_ref(), Ok(other)),
                 }
                 self.unsaved.push((seq, change));
             }
@@ -516,6 +518,7 @@ impl Host {
                 self.stored.push(*b);
             }
             Change::RemoveBinding { aor, id } => self.stored.retain(|s| (&s.view.aor, s.id) != (&aor, id)),
+            _ => {}
         }
     }
 

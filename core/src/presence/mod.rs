@@ -2,6 +2,7 @@
 //!
 //! - `publish`: PUBLISH, its entity tags and its soft state.
 //! - `tie`: which phone a publication speaks for, and what becomes of it without.
+//! - `durable`: publications over restarts.
 //! - `watch`: who may see what.
 //! - `view`: what the host sees.
 //! - this file: presentities, what they are all in all, and when a change may be told.
@@ -12,6 +13,7 @@
 //! Pacing (RFC 3856 s6.10, DECISIONS 28): the first change is told at once; what changes within the interval after it is
 //! told at its end, in one.
 
+mod durable;
 mod lists;
 mod partial;
 mod publish;
@@ -28,8 +30,10 @@ use crate::config::PresenceConfig;
 use crate::ctx::{Ctx, Phone, Timer};
 use crate::documents::compose::{ByRule, Compose, Inputs, Registration};
 use crate::documents::pidf::{Pidf, PresenceState};
+use crate::door::SaveSeq;
 use crate::events::Package;
 
+pub(crate) use durable::Recall;
 pub(crate) use lists::{ListBody, Telling, Told};
 
 use publish::{Publication, PublicationKey};
@@ -55,6 +59,8 @@ pub(crate) struct Presentity {
     told: Time,
     /// A change waits for the end of the interval.
     paced: TimerKey,
+    /// The last save it stands on.
+    saved: Option<SaveSeq>,
 }
 
 /// What a presentity is, and what it says about it.
@@ -72,6 +78,7 @@ pub(crate) struct Presence {
     decisions: BTreeMap<(Box<str>, Box<str>), bool>,
     /// The lists that somebody watches.
     lists: lists::Watched,
+    undo: durable::Undo,
     /// Ids of tuples and persons are keyed by the seed.
     ids: Ids,
 }
@@ -86,6 +93,7 @@ impl Presence {
             by_aor: Index::new(),
             decisions: BTreeMap::new(),
             lists: BTreeMap::new(),
+            undo: durable::Undo::default(),
             ids: ids.clone(),
         }
     }
@@ -118,6 +126,7 @@ impl Presence {
             outdated: false,
             told: Time::ZERO,
             paced: TimerKey::NONE,
+            saved: None,
         });
         self.by_aor.insert(self.hash.hash(aor.as_bytes()), key);
         key

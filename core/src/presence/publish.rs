@@ -33,7 +33,7 @@ pub(super) struct Publication {
     /// Where the publisher is.
     pub(super) source: SocketAddr,
     pub(super) expires_at: Time,
-    timer: TimerKey,
+    pub(super) timer: TimerKey,
     /// What it lives with.
     pub(super) tie: Tie,
     /// It says nothing any more: what it was tied to is gone.
@@ -125,6 +125,7 @@ impl Presence {
         if let Some(presentity) = self.presentities.get_mut(presentity) {
             presentity.publications.push(key);
         }
+        self.note(ctx, presentity, lineage, None);
         self.arm(ctx, key, expires);
         ctx.stats.count(Counter::Published);
         Ok(Published { etag: ids::write(etag), expires, changed: true })
@@ -139,6 +140,9 @@ impl Presence {
         source: SocketAddr,
     ) -> Published {
         let etag = ctx.ids.next(IdKind::Etag);
+        if let Some(before) = self.publications.get(key).filter(|_| ctx.settings.tell.changes).cloned() {
+            self.note(ctx, before.presentity, before.lineage, Some(&before));
+        }
         if expires == 0 {
             self.close(ctx, key);
             return Published { etag: ids::write(etag), expires, changed: true };
@@ -169,15 +173,22 @@ impl Presence {
     pub(crate) fn on_publication_expiry(&mut self, ctx: &mut Ctx<'_>, bits: u64) -> Option<Box<str>> {
         let key = PublicationKey::from_bits(bits);
         self.publications.get_mut(key)?.timer = TimerKey::NONE;
-        let presentity = self.close(ctx, key)?;
+        let publication = self.publications.get(key)?;
+        let (presentity, lineage) = (publication.presentity, publication.lineage);
+        self.note(ctx, presentity, lineage, None);
+        self.close(ctx, key)?;
         Some(self.presentities.get(presentity)?.aor.clone())
     }
 
     fn close(&mut self, ctx: &mut Ctx<'_>, key: PublicationKey) -> Option<PresentityKey> {
+        ctx.stats.count(Counter::PublicationsEnded);
+        self.close_quietly(ctx, key)
+    }
+
+    pub(super) fn close_quietly(&mut self, ctx: &mut Ctx<'_>, key: PublicationKey) -> Option<PresentityKey> {
         let publication = self.publications.remove(key)?;
         ctx.timers.disarm(publication.timer);
         ctx.timers.disarm(publication.grace);
-        ctx.stats.count(Counter::PublicationsEnded);
         if let Some(presentity) = self.presentities.get_mut(publication.presentity) {
             presentity.publications.retain(|other| *other != key);
         }
@@ -199,7 +210,7 @@ impl Presence {
         });
         Ok(match (key, document) {
             (Some(key), Some(document)) => self.modify(ctx, key, expires, Some(document), HOST).changed,
-            (Some(key), None) => self.close(ctx, key).is_some(),
+            (Some(key), None) => self.modify(ctx, key, 0, None, HOST).changed,
             (None, Some(document)) => self.open(ctx, aor, expires, document, HOST)?.changed,
             (None, None) => false,
         })

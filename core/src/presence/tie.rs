@@ -119,12 +119,28 @@ impl Presence {
         }
     }
 
-    /// The bindings of a publication have ended, and none came back in time; the presentity it was of.
-    pub(crate) fn on_grace(&mut self, config: &PresenceConfig, bits: u64) -> Option<Box<str>> {
-        let publication = self.publications.get_mut(PublicationKey::from_bits(bits))?;
+    /// The presentity of a publication whose grace is over.
+    pub(crate) fn in_grace(&self, bits: u64) -> Option<Box<str>> {
+        let publication = self.publications.get(PublicationKey::from_bits(bits))?;
+        Some(self.presentities.get(publication.presentity)?.aor.clone())
+    }
+
+    /// The bindings of a publication have ended. True if none came back in time.
+    pub(crate) fn on_grace(
+        &mut self,
+        config: &PresenceConfig,
+        aor: &str,
+        bits: u64,
+        phones: &[Phone],
+    ) -> bool {
+        let key = PublicationKey::from_bits(bits);
+        let Some(publication) = self.publications.get_mut(key) else { return false };
         publication.grace = TimerKey::NONE;
-        publication.hidden = !config.publications_outlive_bindings;
-        let presentity = self.presentities.get(publication.presentity)?;
-        Some(presentity.aor.clone()).filter(|_| !config.publications_outlive_bindings)
+        if let Some(lineage) = own(publication, aor, phones) {
+            publication.tie = Tie::Binding(lineage);
+        }
+        let alive = phones.iter().any(|phone| phone.reachable && publication.tie.covers(phone));
+        publication.hidden = !alive && !config.publications_outlive_bindings;
+        publication.hidden
     }
 }

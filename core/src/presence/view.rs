@@ -2,7 +2,7 @@
 
 use super::Presence;
 use super::publish::{HOST, Publication};
-use crate::base::{Time, ids};
+use crate::base::ids;
 use crate::ctx::{Ctx, Phone};
 use crate::documents::compose::Origin;
 use crate::documents::pidf::{Basic, Note, Pidf};
@@ -48,14 +48,13 @@ fn source_of(publication: &Publication) -> PresenceSource {
 
 fn published(ctx: &Ctx<'_>, publication: &Publication) -> PresenceOrigin {
     let phone = source_of(publication) == PresenceSource::Published;
-    let since = publication.received.as_nanos().saturating_add_signed(ctx.wall_offset.saturating_neg());
     PresenceOrigin {
         source: source_of(publication),
         lineage: publication.lineage,
         etag: phone.then(|| (*ids::write(publication.etag)).into()),
         device: device_of(&publication.document).into(),
         from: phone.then_some(publication.source),
-        since: Time::from_nanos(since),
+        since: ctx.from_wall(publication.received),
         expires_at: publication.expires_at,
         hidden: publication.hidden,
     }

@@ -2,10 +2,10 @@
 
 use smallvec::SmallVec;
 
+use super::Registrar;
 use super::binding::{Binding, BindingKey, Draft, Flags, NO_Q, Text};
 use super::gruu::Named;
 use super::nat::address_of;
-use super::{Registrar, from_wall};
 use crate::config::Settings;
 use crate::ctx::Ctx;
 use crate::door::{BindingCause, BindingView, Change, StoredBinding, Transport};
@@ -89,12 +89,14 @@ impl Registrar {
                     self.discard_silently(ctx, key);
                 }
             }
+            // Of other rooms.
+            _ => {}
         }
     }
 
     fn restore_binding(&mut self, ctx: &mut Ctx<'_>, stored: StoredBinding) {
         let StoredBinding { id, view } = stored;
-        let expires_at = from_wall(ctx, view.expires_at);
+        let expires_at = ctx.from_wall(view.expires_at);
         let present = self.binding_of(&view.aor, id);
         if expires_at <= ctx.now {
             if let Some(key) = present {
@@ -122,7 +124,7 @@ impl Registrar {
         }
         let draft = Draft::new(&text, core::iter::once(view.path.as_bytes()));
         let place = (&*view.aor, self.location.find(view.aor.as_bytes()));
-        let key = self.location.add(place, (draft, &uri), Some(id), from_wall(ctx, view.since));
+        let key = self.location.add(place, (draft, &uri), Some(id), ctx.from_wall(view.since));
         // The sockets of that life are gone; a UDP one with the same address takes over.
         let udp = view.transport == Transport::Udp;
         let source = Some(view.received.ip().to_canonical());

@@ -218,8 +218,8 @@ impl Registrar {
         let binding = self.location.get(key)?;
         let mut view = binding.view(self.location.name(binding), self.sockets.is_reachable(ctx, binding));
         // What is stored is compared with the wall clock of the next life.
-        view.expires_at = to_wall(ctx, view.expires_at);
-        view.since = to_wall(ctx, view.since);
+        view.expires_at = ctx.to_wall(view.expires_at);
+        view.since = ctx.to_wall(view.since);
         let id = binding.id;
         Some(ctx.out.save(Change::PutBinding(Box::new(StoredBinding { id, view }))))
     }
@@ -291,14 +291,6 @@ fn key_of(ids: &Ids, kind: IdKind) -> HashKey {
     let secret = ids.secret(kind);
     let half = |from: usize| secret.get(from..).and_then(|s| s.first_chunk()).copied().unwrap_or_default();
     HashKey::new([u64::from_le_bytes(half(0)), u64::from_le_bytes(half(8))])
-}
-
-fn to_wall(ctx: &Ctx<'_>, time: Time) -> Time {
-    Time::from_nanos(time.as_nanos().saturating_add_signed(ctx.wall_offset))
-}
-
-fn from_wall(ctx: &Ctx<'_>, time: Time) -> Time {
-    Time::from_nanos(time.as_nanos().saturating_add_signed(ctx.wall_offset.saturating_neg()))
 }
 
 /// Whole seconds that are left, rounded up, at least one: a binding that lives is never said to have ended.

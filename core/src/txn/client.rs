@@ -21,6 +21,7 @@
 //! gone; the TU hears one outcome: a final response, or a failure after which the transaction is gone.
 
 use core::net::SocketAddr;
+use core::num::NonZeroU64;
 use std::collections::BTreeSet;
 
 use bytes::Bytes;
@@ -31,7 +32,7 @@ use super::timing::Timing;
 use super::{ClientEvent, ClientFailure, ResponseMatch, Usage, transmit};
 use crate::base::{HashKey, Index, Key, Slab, Time, TimerKey};
 use crate::ctx::{ClientTimer, Ctx, Origin, Timer};
-use crate::door::FlowId;
+use crate::door::{FlowId, SaveSeq};
 use crate::stats::Counter;
 use crate::wire::{Header, Kind, Message, Method, Via};
 
@@ -70,6 +71,8 @@ pub(crate) struct Client {
     resent: u8,
     /// A CANCEL is on its way: when timer C fires, it is over.
     cancelled: bool,
+    /// Each copy is held until this change is durable.
+    after: Option<NonZeroU64>,
 }
 
 impl Client {
@@ -91,7 +94,7 @@ impl Client {
 
     fn resend(&self, ctx: &mut Ctx<'_>) {
         ctx.stats.count(Counter::Resent);
-        transmit(ctx, &self.to, None, self.payload.clone());
+        transmit(ctx, &self.to, self.after.map(|seq| SaveSeq(seq.get())), self.payload.clone());
     }
 
     fn arm(&mut self, ctx: &mut Ctx<'_>, key: ClientKey, deadline: Time, timer: ClientTimer) {
@@ -150,9 +153,10 @@ impl Clients {
         usage: Usage,
         name: Name,
         payload: Bytes,
+        after: Option<SaveSeq>,
     ) -> ClientKey {
         // The order is a promise: what is sent precedes the timer that repeats it.
-        transmit(ctx, to, None, payload.clone());
+        transmit(ctx, to, after, payload.clone());
         self.bytes += CLIENT_BYTES + payload.len();
         let key = self.slab.insert(Client {
             name,
@@ -165,6 +169,7 @@ impl Clients {
             state: State::Calling,
             resent: 0,
             cancelled: false,
+            after: after.and_then(|SaveSeq(seq)| NonZeroU64::new(seq)),
         });
         self.names.insert(name.hash, key);
         self.waiting.insert((to.flow, to.remote, key));
@@ -322,6 +327,18 @@ impl Clients {
             }
             _ => None,
         }
+    }
+
+    /// What stands on a change that was taken back was never sent: its transaction ends.
+    pub(super) fn on_save_failed(&mut self, ctx: &mut Ctx<'_>, seq: SaveSeq) -> Vec<ClientEvent> {
+        let unsaid = |(key, client): (ClientKey, &Client)| {
+            let usage = client.usage;
+            let stands = client.after.is_some_and(|after| after.get() == seq.0) && client.is_waiting();
+            stands.then_some(ClientEvent { key, usage, what: ClientFailure::Unsaved })
+        };
+        let unsaid: Vec<ClientEvent> = self.slab.iter().filter_map(unsaid).collect();
+        unsaid.iter().for_each(|event| self.remove(ctx, event.key));
+        unsaid
     }
 
     /// RFC 3261 s17.1.4: what cannot be sent is told, and the transaction ends.

@@ -129,6 +129,8 @@ pub(crate) enum ClientFailure {
     Unanswered,
     /// The request cannot be sent. The transaction is gone (RFC 3261 s17.1.4).
     Unreachable,
+    /// It told of a change that could not be made durable, and was never sent. The transaction is gone.
+    Unsaved,
 }
 
 /// There is no room for one more transaction.
@@ -226,7 +228,8 @@ impl Transactions {
         self.servers.is_pending_invite(key)
     }
 
-    /// Sends a request of ours. `branch` is that of its top Via, with the magic cookie.
+    /// Sends a request of ours that waits for no change. `branch` is that of its top Via, with the magic cookie.
+    #[cfg_attr(not(test), expect(dead_code, reason = "all that we ask tells of a change so far"))]
     pub(crate) fn send(
         &mut self,
         ctx: &mut Ctx<'_>,
@@ -236,9 +239,24 @@ impl Transactions {
         branch: &[u8],
         payload: Bytes,
     ) -> Result<ClientKey, Full> {
+        self.send_after(ctx, to, method, usage, branch, payload, None)
+    }
+
+    /// The same, with each copy held until a change is durable.
+    #[expect(clippy::too_many_arguments, reason = "one more than `send`, for the few that tell of a change")]
+    pub(crate) fn send_after(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        to: &Origin,
+        method: Method,
+        usage: Usage,
+        branch: &[u8],
+        payload: Bytes,
+        after: Option<SaveSeq>,
+    ) -> Result<ClientKey, Full> {
         self.make_room(ctx, client::CLIENT_BYTES + payload.len())?;
         let name = Name::of_client(&self.hash, branch, method, client::method_token(&payload));
-        Ok(self.clients.send(ctx, to, method, usage, name, payload))
+        Ok(self.clients.send(ctx, to, method, usage, name, payload, after))
     }
 
     /// The TU sent CANCEL for this INVITE: without a final response it ends after 64*T1 (RFC 3261 s9.1).
@@ -284,6 +302,11 @@ impl Transactions {
         remote: SocketAddr,
     ) -> Vec<ClientEvent> {
         self.clients.on_unreachable(ctx, flow, Some(remote))
+    }
+
+    /// A change could not be made durable: what stands on it is not sent.
+    pub(crate) fn on_save_failed(&mut self, ctx: &mut Ctx<'_>, seq: SaveSeq) -> Vec<ClientEvent> {
+        self.clients.on_save_failed(ctx, seq)
     }
 
     /// A socket is gone, and with it all client transactions on it that still wait.

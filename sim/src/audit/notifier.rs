@@ -22,6 +22,8 @@ struct Seen {
     /// The NOTIFY without an answer: its number, when it left first, and where to.
     waits: Option<(u32, Time, Place)>,
     ended: Option<Time>,
+    /// The server began a new life: it may jump ahead by what it had reserved.
+    restarted: bool,
 }
 
 /// What was granted and notified so far.
@@ -74,6 +76,7 @@ impl Notifier {
                     cseq: None,
                     waits: None,
                     ended: None,
+                    restarted: false,
                 });
                 seen.until = until;
                 seen.accept = accept.or(seen.accept.take());
@@ -82,6 +85,13 @@ impl Notifier {
                 find("RFC 6665 s4.4.1", "no 2xx in a subscription that has ended", response.start.clone())
             }
             _ => None,
+        }
+    }
+
+    /// The server begins a new life: what it was waiting for is forgotten, and so is what it did last.
+    pub(super) fn restarted(&mut self) {
+        for seen in self.subscriptions.values_mut() {
+            (seen.waits, seen.ended, seen.restarted) = (None, None, true);
         }
     }
 
@@ -145,6 +155,7 @@ impl Notifier {
         }
         if let Some(before) = seen.cseq
             && number != before + 1
+            && !(seen.restarted && number > before)
         {
             let detail = format!("{number} after {before}");
             find("RFC 3261 s12.2.1.1", "CSeq rises by one within a dialog", detail);
@@ -164,7 +175,7 @@ impl Notifier {
             let detail = format!("{number} while {waiting} waits");
             find("RFC 6665 s4.2.2", "one NOTIFY at a time", detail);
         }
-        seen.cseq = Some(number);
+        (seen.cseq, seen.restarted) = (Some(number), false);
         seen.waits = Some((number, at, place));
         if word == "terminated" {
             seen.ended = Some(at);

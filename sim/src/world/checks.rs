@@ -57,6 +57,7 @@ impl Invariants {
         let key = match change {
             Change::PutBinding(stored) => (stored.view.aor.clone(), stored.id),
             Change::RemoveBinding { aor, id } => (aor.clone(), *id),
+            _ => return Ok(()),
         };
         self.before.insert(seq, (key.clone(), self.mirror.get(&key).cloned()));
         apply(&mut self.mirror, change.clone());
@@ -133,6 +134,10 @@ impl World {
                 "something is left at the end: {sizes:?}, next timer {:?}",
                 engine.poll_timeout()
             ));
+        }
+        let kept = &self.store.presence;
+        if !kept.publications.is_empty() || !kept.subscriptions.is_empty() {
+            self.fail(&format!("something is left in the store: {kept:?}"));
         }
         if self.forever() == 0 && engine.poll_timeout().is_some() {
             self.fail("a timer is left at the end");

@@ -30,6 +30,10 @@ impl World {
             let request = Request::Restore(Box::new(Change::PutBinding(Box::new(stored))));
             self.feed(Input::Host { reply: None, request });
         }
+        for change in self.store.presence.records() {
+            let request = Request::Restore(Box::new(change));
+            self.feed(Input::Host { reply: None, request });
+        }
         for (i, flow) in [UDP4, UDP6].into_iter().enumerate() {
             let local = self.settings.listeners[i].addr;
             let listener = i as u16;

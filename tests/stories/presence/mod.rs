@@ -12,6 +12,7 @@ mod pacing;
 mod partial;
 mod people;
 mod pure;
+mod restart;
 mod watching;
 
 use strowger_core::config::{Config, PresenceConfig};

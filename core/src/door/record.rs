@@ -1,0 +1,409 @@
+//! Changes as bytes, for a store that keeps no columns.
+//!
+//! A record is one byte of version, one byte of kind, then the fields in the order they are declared: numbers in little
+//! endian, texts behind their length in 32 bits, addresses as text, an optional field behind a byte 0 or 1. Version 1 is
+//! the only one so far. A later version may add kinds and fields; what was written as version 1 is always read.
+
+use core::net::SocketAddr;
+
+use thiserror::Error;
+
+use super::stored::{
+    StoredDialog, StoredForm, StoredPublication, StoredStanding, StoredSubscription, StoredTie,
+};
+use super::view::{BindingView, Change, FlowId, StoredBinding, Transport};
+use crate::base::Time;
+
+/// The version that is written.
+pub const VERSION: u8 = 1;
+
+/// Why bytes are no record.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
+pub enum RecordError {
+    /// Written by a later version of this program.
+    #[error("a record of version {0}, which is later than this program")]
+    Version(u8),
+    /// Too short, too long, or a field that makes no sense.
+    #[error("a broken record")]
+    Broken,
+}
+
+impl Change {
+    /// The change as bytes.
+    pub fn to_record(&self) -> Vec<u8> {
+        let mut out = Out(vec![VERSION]);
+        match self {
+            Change::PutBinding(stored) => out.byte(1).binding(stored),
+            Change::RemoveBinding { aor, id } => out.byte(2).text(aor).u64(*id),
+            Change::PutPublication(stored) => out.byte(3).publication(stored),
+            Change::RemovePublication { aor, lineage } => out.byte(4).text(aor).u64(*lineage),
+            Change::PutSubscription(stored) => out.byte(5).subscription(stored),
+            Change::RemoveSubscription { id } => out.byte(6).u64(*id),
+            Change::PutDecision { aor, watcher, allow } => {
+                out.byte(7).text(aor).text(watcher).byte(u8::from(*allow))
+            }
+        };
+        out.0
+    }
+
+    /// Reads what [`to_record`](Self::to_record) wrote, in this version or an earlier one.
+    pub fn from_record(record: &[u8]) -> Result<Change, RecordError> {
+        let mut input = In(record);
+        match input.byte()? {
+            VERSION => {}
+            later @ 2.. => return Err(RecordError::Version(later)),
+            0 => return Err(RecordError::Broken),
+        }
+        let change = match input.byte()? {
+            1 => Change::PutBinding(Box::new(input.binding()?)),
+            2 => Change::RemoveBinding { aor: input.text()?, id: input.u64()? },
+            3 => Change::PutPublication(Box::new(input.publication()?)),
+            4 => Change::RemovePublication { aor: input.text()?, lineage: input.u64()? },
+            5 => Change::PutSubscription(Box::new(input.subscription()?)),
+            6 => Change::RemoveSubscription { id: input.u64()? },
+            7 => Change::PutDecision { aor: input.text()?, watcher: input.text()?, allow: input.flag()? },
+            _ => return Err(RecordError::Broken),
+        };
+        if input.0.is_empty() { Ok(change) } else { Err(RecordError::Broken) }
+    }
+}
+
+const TRANSPORTS: [Transport; 5] =
+    [Transport::Udp, Transport::Tcp, Transport::Tls, Transport::Ws, Transport::Wss];
+
+struct Out(Vec<u8>);
+
+impl Out {
+    fn byte(&mut self, byte: u8) -> &mut Out {
+        self.0.push(byte);
+        self
+    }
+
+    fn u32(&mut self, number: u32) -> &mut Out {
+        self.0.extend_from_slice(&number.to_le_bytes());
+        self
+    }
+
+    fn u64(&mut self, number: u64) -> &mut Out {
+        self.0.extend_from_slice(&number.to_le_bytes());
+        self
+    }
+
+    fn time(&mut self, time: Time) -> &mut Out {
+        self.u64(time.as_nanos())
+    }
+
+    fn bytes(&mut self, bytes: &[u8]) -> &mut Out {
+        self.u32(u32::try_from(bytes.len()).expect("invariant: state is bounded far below 4 GiB"));
+        self.0.extend_from_slice(bytes);
+        self
+    }
+
+    fn text(&mut self, text: &str) -> &mut Out {
+        self.bytes(text.as_bytes())
+    }
+
+    fn addr(&mut self, addr: SocketAddr) -> &mut Out {
+        self.text(&addr.to_string())
+    }
+
+    fn transport(&mut self, transport: Transport) -> &mut Out {
+        let at = TRANSPORTS.iter().position(|known| *known == transport);
+        self.byte(at.unwrap_or_default() as u8)
+    }
+
+    fn binding(&mut self, stored: &StoredBinding) -> &mut Out {
+        let StoredBinding { id, view } = stored;
+        self.u64(*id).text(&view.aor).text(&view.contact).text(&view.params).u32(view.q.into());
+        self.time(view.expires_at).time(view.since).text(&view.call_id).u32(view.cseq);
+        self.text(&view.user_agent).text(&view.instance);
+        match view.reg_id {
+            Some(id) => self.byte(1).u32(id),
+            None => self.byte(0),
+        };
+        self.text(&view.path).transport(view.transport).addr(view.received).addr(view.local);
+        match view.flow {
+            Some(flow) => self.byte(1).u64(flow.0),
+            None => self.byte(0),
+        };
+        self.byte(u8::from(view.reachable))
+    }
+
+    fn publication(&mut self, stored: &StoredPublication) -> &mut Out {
+        self.text(&stored.aor).u64(stored.lineage).u64(stored.etag);
+        self.time(stored.received).time(stored.expires_at);
+        match stored.source {
+            Some(source) => self.byte(1).addr(source),
+            None => self.byte(0),
+        };
+        match stored.tie {
+            StoredTie::Free => self.byte(0),
+            StoredTie::Binding(id) => self.byte(1).u64(id),
+            StoredTie::Any => self.byte(2),
+        };
+        self.text(&stored.document)
+    }
+
+    fn subscription(&mut self, stored: &StoredSubscription) -> &mut Out {
+        self.u64(stored.id).text(&stored.package).bytes(&stored.event);
+        self.text(&stored.aor).text(&stored.watcher);
+        self.byte(match stored.standing {
+            StoredStanding::Active => 0,
+            StoredStanding::Pending => 1,
+            StoredStanding::Blocked => 2,
+        });
+        self.byte(match stored.form {
+            StoredForm::Whole => 0,
+            StoredForm::Changes => 1,
+        });
+        self.time(stored.since).time(stored.expires_at).u32(stored.version);
+        let dialog = &stored.dialog;
+        let parts = [&dialog.call_id].into_iter().chain(&dialog.tags).chain(&dialog.uris);
+        for part in parts.chain([&dialog.target, &dialog.routes]) {
+            self.bytes(part);
+        }
+        self.u32(dialog.cseq).u32(dialog.their_cseq);
+        self.transport(dialog.transport).addr(dialog.remote).addr(dialog.local)
+    }
+}
+
+struct In<'r>(&'r [u8]);
+
+impl<'r> In<'r> {
+    fn take(&mut self, count: usize) -> Result<&'r [u8], RecordError> {
+        let (taken, rest) = self.0.split_at_checked(count).ok_or(RecordError::Broken)?;
+        self.0 = rest;
+        Ok(taken)
+    }
+
+    fn fixed<const N: usize>(&mut self) -> Result<[u8; N], RecordError> {
+        self.take(N)?.try_into().map_err(|_| RecordError::Broken)
+    }
+
+    fn byte(&mut self) -> Result<u8, RecordError> {
+        Ok(u8::from_le_bytes(self.fixed()?))
+    }
+
+    fn flag(&mut self) -> Result<bool, RecordError> {
+        match self.byte()? {
+            0 => Ok(false),
+            1 => Ok(true),
+            _ => Err(RecordError::Broken),
+        }
+    }
+
+    fn u32(&mut self) -> Result<u32, RecordError> {
+        Ok(u32::from_le_bytes(self.fixed()?))
+    }
+
+    fn u64(&mut self) -> Result<u64, RecordError> {
+        Ok(u64::from_le_bytes(self.fixed()?))
+    }
+
+    fn time(&mut self) -> Result<Time, RecordError> {
+        self.u64().map(Time::from_nanos)
+    }
+
+    fn bytes(&mut self) -> Result<Box<[u8]>, RecordError> {
+        let length = usize::try_from(self.u32()?).map_err(|_| RecordError::Broken)?;
+        self.take(length).map(Into::into)
+    }
+
+    fn text(&mut self) -> Result<Box<str>, RecordError> {
+        let bytes = self.bytes()?.into_vec();
+        String::from_utf8(bytes).map(Into::into).map_err(|_| RecordError::Broken)
+    }
+
+    fn addr(&mut self) -> Result<SocketAddr, RecordError> {
+        self.text()?.parse().map_err(|_| RecordError::Broken)
+    }
+
+    fn transport(&mut self) -> Result<Transport, RecordError> {
+        let at = usize::from(self.byte()?);
+        TRANSPORTS.get(at).copied().ok_or(RecordError::Broken)
+    }
+
+    fn if_there<T>(
+        &mut self,
+        read: impl FnOnce(&mut Self) -> Result<T, RecordError>,
+    ) -> Result<Option<T>, RecordError> {
+        if self.flag()? { read(self).map(Some) } else { Ok(None) }
+    }
+
+    fn binding(&mut self) -> Result<StoredBinding, RecordError> {
+        let id = self.u64()?;
+        let view = BindingView {
+            aor: self.text()?,
+            contact: self.text()?,
+            params: self.text()?,
+            q: u16::try_from(self.u32()?).map_err(|_| RecordError::Broken)?,
+            expires_at: self.time()?,
+            since: self.time()?,
+            call_id: self.text()?,
+            cseq: self.u32()?,
+            user_agent: self.text()?,
+            instance: self.text()?,
+            reg_id: self.if_there(Self::u32)?,
+            path: self.text()?,
+            transport: self.transport()?,
+            received: self.addr()?,
+            local: self.addr()?,
+            flow: self.if_there(Self::u64)?.map(FlowId),
+            reachable: self.flag()?,
+        };
+        Ok(StoredBinding { id, view })
+    }
+
+    fn publication(&mut self) -> Result<StoredPublication, RecordError> {
+        Ok(StoredPublication {
+            aor: self.text()?,
+            lineage: self.u64()?,
+            etag: self.u64()?,
+            received: self.time()?,
+            expires_at: self.time()?,
+            source: self.if_there(Self::addr)?,
+            tie: match self.byte()? {
+                0 => StoredTie::Free,
+                1 => StoredTie::Binding(self.u64()?),
+                2 => StoredTie::Any,
+                _ => return Err(RecordError::Broken),
+            },
+            document: self.text()?,
+        })
+    }
+
+    fn subscription(&mut self) -> Result<StoredSubscription, RecordError> {
+        Ok(StoredSubscription {
+            id: self.u64()?,
+            package: self.text()?,
+            event: self.bytes()?,
+            aor: self.text()?,
+            watcher: self.text()?,
+            standing: match self.byte()? {
+                0 => StoredStanding::Active,
+                1 => StoredStanding::Pending,
+                2 => StoredStanding::Blocked,
+                _ => return Err(RecordError::Broken),
+            },
+            form: match self.flag()? {
+                false => StoredForm::Whole,
+                true => StoredForm::Changes,
+            },
+            since: self.time()?,
+            expires_at: self.time()?,
+            version: self.u32()?,
+            dialog: StoredDialog {
+                call_id: self.bytes()?,
+                tags: [self.bytes()?, self.bytes()?],
+                uris: [self.bytes()?, self.bytes()?],
+                target: self.bytes()?,
+                routes: self.bytes()?,
+                cseq: self.u32()?,
+                their_cseq: self.u32()?,
+                transport: self.transport()?,
+                remote: self.addr()?,
+                local: self.addr()?,
+            },
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn changes() -> Vec<Change> {
+        let addr = |text: &str| text.parse().expect("an address");
+        let bytes = |text: &str| Box::from(text.as_bytes());
+        vec![
+            Change::PutBinding(Box::new(StoredBinding {
+                id: 7,
+                view: BindingView {
+                    aor: "bob@example.com".into(),
+                    contact: "sip:bob@192.0.2.7".into(),
+                    params: ";+audio".into(),
+                    q: 500,
+                    expires_at: Time::from_secs(60),
+                    since: Time::from_secs(30),
+                    call_id: "c1".into(),
+                    cseq: 3,
+                    user_agent: "Phone".into(),
+                    instance: "urn:uuid:1".into(),
+                    reg_id: Some(1),
+                    path: "<sip:edge;lr>".into(),
+                    transport: Transport::Tls,
+                    received: addr("192.0.2.7:5060"),
+                    local: addr("[2001:db8::1]:5061"),
+                    flow: Some(FlowId(12)),
+                    reachable: true,
+                },
+            })),
+            Change::RemoveBinding { aor: "bob@example.com".into(), id: 7 },
+            Change::PutPublication(Box::new(StoredPublication {
+                aor: "bob@example.com".into(),
+                lineage: 1,
+                etag: 2,
+                received: Time::from_secs(3),
+                expires_at: Time::from_secs(4),
+                source: Some(addr("192.0.2.7:5060")),
+                tie: StoredTie::Binding(7),
+                document: "<presence/>".into(),
+            })),
+            Change::RemovePublication { aor: "bob@example.com".into(), lineage: 1 },
+            Change::PutSubscription(Box::new(StoredSubscription {
+                id: 9,
+                package: "presence".into(),
+                event: bytes("presence;id=1"),
+                aor: "bob@example.com".into(),
+                watcher: "alice@example.com".into(),
+                standing: StoredStanding::Pending,
+                form: StoredForm::Changes,
+                since: Time::from_secs(1),
+                expires_at: Time::from_secs(2),
+                version: 256,
+                dialog: StoredDialog {
+                    call_id: bytes("c2"),
+                    tags: [bytes("ours"), bytes("theirs")],
+                    uris: [bytes("sip:bob@example.com"), bytes("sip:alice@example.com")],
+                    target: bytes("sip:alice@192.0.2.9"),
+                    routes: bytes(""),
+                    cseq: 1000,
+                    their_cseq: 2,
+                    transport: Transport::Udp,
+                    remote: addr("192.0.2.9:5060"),
+                    local: addr("192.0.2.1:5060"),
+                },
+            })),
+            Change::RemoveSubscription { id: 9 },
+            Change::PutDecision { aor: "bob@example.com".into(), watcher: "eve@x".into(), allow: false },
+        ]
+    }
+
+    #[test]
+    fn every_change_is_read_back_as_it_was_written() {
+        for change in changes() {
+            assert_eq!(Change::from_record(&change.to_record()), Ok(change));
+        }
+    }
+
+    #[test]
+    fn version_one_is_written_as_it_always_was() {
+        let hex = |bytes: &[u8]| bytes.iter().map(|b| format!("{b:02x}")).collect::<String>();
+        let all: Vec<String> = changes().iter().map(|change| hex(&change.to_record())).collect();
+        insta::assert_snapshot!(all.join("\n"));
+    }
+
+    #[test]
+    fn what_is_cut_off_or_goes_on_is_broken_and_what_is_later_says_so() {
+        for change in changes() {
+            let mut record = change.to_record();
+            for length in 0..record.len() {
+                assert_eq!(Change::from_record(&record[..length]), Err(RecordError::Broken), "{change:?}");
+            }
+            record.push(0);
+            assert_eq!(Change::from_record(&record), Err(RecordError::Broken));
+            record[0] = 9;
+            assert_eq!(Change::from_record(&record), Err(RecordError::Version(9)));
+        }
+    }
+}
