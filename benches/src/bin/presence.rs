@@ -8,8 +8,10 @@ use strowger_benches::counting::{Count, Counting};
 use strowger_benches::micro;
 use strowger_core::Engine;
 use strowger_core::base::Time;
-use strowger_core::config::{AuthPolicy, Config, PresenceConfig, WatchPolicy};
-use strowger_core::door::{Command, FlowId, Input, Transport};
+use strowger_core::config::{
+    AccountConfig, AuthPolicy, Config, DigestAlgorithm, ListConfig, PresenceConfig, WatchPolicy,
+};
+use strowger_core::door::{Command, FlowId, Input, Secret, Transport};
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
@@ -29,6 +31,11 @@ struct World {
 
 impl World {
     fn new() -> World {
+        World::with(0)
+    }
+
+    /// With so many accounts, and a buddy list of them.
+    fn with(buddies: u32) -> World {
         let mut config = Config::new("example.com");
         config.policies.subscribe = AuthPolicy::Open;
         config.policies.publish = AuthPolicy::Open;
@@ -40,6 +47,14 @@ impl World {
             ..PresenceConfig::default()
         };
         config.presence = Some(presence);
+        config.accounts = (0..buddies)
+            .map(|n| AccountConfig {
+                username: if n == 0 { "bob".into() } else { format!("u{n}") },
+                ha1: vec![(DigestAlgorithm::Md5, Secret("0".repeat(32)))],
+                ..AccountConfig::default()
+            })
+            .collect();
+        config.lists = if buddies > 0 { vec![ListConfig::buddies()] } else { Vec::new() };
         let now = Time::from_secs(1_700_000_000);
         let mut engine = Engine::new(config.validate().expect("it is good"), [5; 32], now);
         let local = "192.0.2.1:5060".parse().expect("an address");
@@ -90,15 +105,21 @@ impl World {
     }
 
     fn subscribe(&mut self, watcher: u32) {
+        self.subscribe_to(watcher, "bob");
+    }
+
+    fn subscribe_to(&mut self, watcher: u32, whom: &str) {
         let text = format!(
-            "SUBSCRIBE sip:bob@example.com SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.9;branch=z9hG4bKs{watcher};rport\r\n\
-             Max-Forwards: 70\r\nFrom: <sip:u{watcher}@example.com>;tag=t{watcher}\r\nTo: <sip:bob@example.com>\r\n\
-             Call-ID: {watcher}@192.0.2.9\r\nCSeq: 1 SUBSCRIBE\r\nContact: <sip:u{watcher}@192.0.2.9:5060>\r\n\
+            "SUBSCRIBE sip:{whom}@example.com SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.9;branch=z9hG4bKs{watcher};rport\r\n\
+             Max-Forwards: 70\r\nFrom: <sip:u{watcher}@example.com>;tag=t{watcher}\r\nTo: <sip:{whom}@example.com>\r\n\
+             Supported: eventlist\r\nCall-ID: {watcher}@192.0.2.9\r\nCSeq: 1 SUBSCRIBE\r\nContact: <sip:u{watcher}@192.0.2.9:5060>\r\n\
              Event: presence\r\nExpires: 7200\r\nContent-Length: 0\r\n\r\n"
         );
         self.input(text.as_bytes());
         self.drain();
-        self.answer();
+        while !self.notifies.is_empty() {
+            self.answer();
+        }
     }
 
     fn publication(&mut self) -> Vec<u8> {
@@ -139,6 +160,21 @@ fn measure(watchers: u32, rounds: u32) {
     let mut world = World::new();
     let empty = Count::now();
     (0..watchers).for_each(|watcher| world.subscribe(watcher));
+    run("watchers", world, empty, watchers, rounds);
+}
+
+/// Everybody watches everybody, in one list.
+fn measure_list(users: u32, rounds: u32) {
+    let mut world = World::with(users);
+    let empty = Count::now();
+    for watcher in 1..users {
+        world.subscribe_to(watcher, "buddies");
+        world.wait(Duration::from_secs(6));
+    }
+    run("list_of", world, empty, users - 1, rounds);
+}
+
+fn run(what: &str, mut world: World, empty: Count, watchers: u32, rounds: u32) {
     world.wait(OVER);
     let each = Count::now().since(empty).live as f64 / f64::from(watchers);
     let (mut best, mut calls) = (Duration::MAX, u64::MAX);
@@ -162,7 +198,7 @@ fn measure(watchers: u32, rounds: u32) {
         world.wait(OVER);
     }
     println!(
-        "watchers={watchers} us={:.1} ns_per_notify={:.0} allocations_per_notify={:.2} bytes_per_subscription={each:.0}",
+        "{what}={watchers} us={:.1} ns_per_notify={:.0} allocations_per_notify={:.2} bytes_per_subscription={each:.0}",
         best.as_nanos() as f64 / 1e3,
         best.as_nanos() as f64 / f64::from(watchers),
         calls as f64 / f64::from(watchers),
@@ -173,6 +209,9 @@ fn main() {
     let args: Vec<u32> = std::env::args().skip(1).filter_map(|arg| arg.parse().ok()).collect();
     match args[..] {
         [watchers, rounds] => measure(watchers, rounds),
-        _ => [(1, 150), (100, 100), (1_000, 30), (10_000, 5)].iter().for_each(|&(w, r)| measure(w, r)),
+        _ => {
+            [(1, 150), (100, 100), (1_000, 30), (10_000, 5)].iter().for_each(|&(w, r)| measure(w, r));
+            [(100, 20), (1_000, 5)].iter().for_each(|&(u, r)| measure_list(u, r));
+        }
     }
 }

@@ -24,11 +24,13 @@ use crate::events::Standing;
 const AROUND: usize = 260;
 
 /// The changes of a list that somebody watches.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Changes {
     last: u64,
-    /// The number of the last change of each member.
-    of: Vec<u64>,
+    /// The number of the last change of each member that changed.
+    of: BTreeMap<u32, u64>,
+    /// The same by number.
+    members: BTreeMap<u64, u32>,
 }
 
 /// All lists that somebody watches, by their addresses.
@@ -73,11 +75,13 @@ pub(crate) struct ListBody {
 impl Presence {
     /// A member of a list changed, and may be told.
     pub(crate) fn list_changed(&mut self, list: &List, member: usize) {
-        if let Some(changes) = self.lists.get_mut(&list.aor)
-            && let Some(change) = changes.of.get_mut(member)
-        {
+        if let Some(changes) = self.lists.get_mut(&list.aor) {
             changes.last += 1;
-            *change = changes.last;
+            let member = member as u32;
+            if let Some(before) = changes.of.insert(member, changes.last) {
+                changes.members.remove(&before);
+            }
+            changes.members.insert(changes.last, member);
         }
     }
 
@@ -125,16 +129,17 @@ impl Presence {
         telling: &Telling<'_>,
         mut phones: impl FnMut(&str) -> Vec<Phone>,
     ) -> Result<ListBody, Told> {
-        let of = || Changes { last: 0, of: vec![0; list.members.len()] };
-        let changes = self.lists.entry(list.aor.clone()).or_insert_with(of);
-        let last = changes.last;
-        let from = if telling.whole { Told { changes: last, members: 0 } } else { telling.told };
-        let mut changed: Vec<(u64, usize)> = Vec::new();
-        if from.changes < last {
-            let before = changes.of.iter().take(from.members as usize).copied().zip(0..);
-            changed.extend(before.filter(|(change, _)| *change > from.changes));
-            changed.sort_unstable();
+        if !self.lists.contains_key(&list.aor) {
+            self.lists.insert(list.aor.clone(), Changes::default());
         }
+        let changes = self.lists.get(&list.aor);
+        let last = changes.map_or(0, |changes| changes.last);
+        let from = if telling.whole { Told { changes: last, members: 0 } } else { telling.told };
+        // Of the others he is told everything anyhow.
+        let known = |(_, member): &(u64, u32)| *member < from.members;
+        let newer = changes.into_iter().flat_map(|changes| changes.members.range(from.changes + 1..));
+        let changed: Vec<(u64, u32)> =
+            newer.map(|(change, member)| (*change, *member)).filter(known).collect();
         let mut writer = Body::new(list, telling);
         let mut told = Told { changes: last, ..from };
         // Those of whom nothing was told yet, in their order.
@@ -150,7 +155,7 @@ impl Presence {
         }
         // Then the changes that he sees, oldest first.
         for (change, at) in changed {
-            let Some(member) = list.members.get(at) else { continue };
+            let Some(member) = list.members.get(at as usize) else { continue };
             let sees = self.stands(settings, list, telling.watcher, member)
                 && self.standing_in_list(settings, telling.watcher, member) == Standing::Active;
             if !sees {

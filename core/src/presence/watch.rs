@@ -23,7 +23,7 @@ impl Presence {
 
     /// The same of a watcher who is not the presentity himself.
     pub(super) fn judge(&self, config: &PresenceConfig, watcher: &str, presentity: &str) -> Standing {
-        match self.decisions.get(&(presentity.into(), watcher.into())) {
+        match self.decision(watcher, presentity) {
             Some(true) => Standing::Active,
             Some(false) => Standing::Blocked,
             None => by_rule(config, watcher, presentity),
@@ -34,7 +34,13 @@ impl Presence {
     /// show in who is hidden.
     pub(super) fn is_hidden(&self, config: &PresenceConfig, watcher: &str, presentity: &str) -> bool {
         by_rule(config, watcher, presentity) == Standing::Blocked
-            && !self.decisions.contains_key(&(presentity.into(), watcher.into()))
+            && self.decision(watcher, presentity).is_none()
+    }
+
+    fn decision(&self, watcher: &str, presentity: &str) -> Option<bool> {
+        // Most presentities never decide anything.
+        let pair = || (presentity.into(), watcher.into());
+        self.decisions.get(&(!self.decisions.is_empty()).then(pair)?).copied()
     }
 
     /// Remembers what a presentity decided about a watcher. False if there is no room.
@@ -57,13 +63,16 @@ fn by_rule(config: &PresenceConfig, watcher: &str, presentity: &str) -> Standing
         Some(WatchAction::Confirm) => return Standing::Pending,
         None => {}
     }
-    let domain = |aor: &str| aor.rsplit_once('@').map(|(_, domain)| domain.to_owned());
     let allowed = match config.watchers {
         WatchPolicy::Everyone => true,
         WatchPolicy::SameDomain => !watcher.is_empty() && domain(watcher) == domain(presentity),
         WatchPolicy::Nobody => false,
     };
     if allowed { Standing::Active } else { Standing::Blocked }
+}
+
+fn domain(aor: &str) -> Option<&str> {
+    aor.rsplit_once('@').map(|(_, domain)| domain)
 }
 
 #[cfg(test)]
