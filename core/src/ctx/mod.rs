@@ -55,7 +55,7 @@ impl Ctx<'_> {
     }
 
     /// The other way round.
-    pub(crate) fn from_wall(&self, time: Time) -> Time {
+    pub(crate) fn at_wall(&self, time: Time) -> Time {
         Time::from_nanos(time.as_nanos().saturating_add_signed(self.wall_offset.saturating_neg()))
     }
 }

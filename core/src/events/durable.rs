@@ -97,7 +97,7 @@ impl Events {
         let StoredSubscription { id, package, event, aor, watcher, .. } = stored;
         self.shelf.last_id = self.shelf.last_id.max(id);
         self.restore_removal(ctx, id);
-        let expires_at = ctx.from_wall(stored.expires_at);
+        let expires_at = ctx.at_wall(stored.expires_at);
         let package = Package::ALL.into_iter().find(|known| *known.name() == *package);
         let dialog = Dialog::restored(&stored.dialog);
         let (Some(package), Some(dialog), true) = (package, dialog, expires_at > ctx.now) else {
@@ -121,7 +121,7 @@ impl Events {
                 StoredStanding::Blocked => Standing::Blocked,
             },
             watcher,
-            since: ctx.from_wall(stored.since),
+            since: ctx.at_wall(stored.since),
             expires_at,
             told: ctx.now,
             version: stored.version,

@@ -161,7 +161,7 @@ impl Presence {
     /// Takes over a publication of an earlier life. It has the grace to find its phone again.
     pub(crate) fn restore(&mut self, ctx: &mut Ctx<'_>, config: &PresenceConfig, stored: StoredPublication) {
         let StoredPublication { aor, lineage, etag, received, expires_at, source, tie, document } = stored;
-        let expires_at = ctx.from_wall(expires_at);
+        let expires_at = ctx.at_wall(expires_at);
         if let Some(key) = self.key_of(&aor, lineage) {
             self.close_quietly(ctx, key);
         }

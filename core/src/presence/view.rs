@@ -54,7 +54,7 @@ fn published(ctx: &Ctx<'_>, publication: &Publication) -> PresenceOrigin {
         etag: phone.then(|| (*ids::write(publication.etag)).into()),
         device: device_of(&publication.document).into(),
         from: phone.then_some(publication.source),
-        since: ctx.from_wall(publication.received),
+        since: ctx.at_wall(publication.received),
         expires_at: publication.expires_at,
         hidden: publication.hidden,
     }

@@ -96,7 +96,7 @@ impl Registrar {
 
     fn restore_binding(&mut self, ctx: &mut Ctx<'_>, stored: StoredBinding) {
         let StoredBinding { id, view } = stored;
-        let expires_at = ctx.from_wall(view.expires_at);
+        let expires_at = ctx.at_wall(view.expires_at);
         let present = self.binding_of(&view.aor, id);
         if expires_at <= ctx.now {
             if let Some(key) = present {
@@ -124,7 +124,7 @@ impl Registrar {
         }
         let draft = Draft::new(&text, core::iter::once(view.path.as_bytes()));
         let place = (&*view.aor, self.location.find(view.aor.as_bytes()));
-        let key = self.location.add(place, (draft, &uri), Some(id), ctx.from_wall(view.since));
+        let key = self.location.add(place, (draft, &uri), Some(id), ctx.at_wall(view.since));
         // The sockets of that life are gone; a UDP one with the same address takes over.
         let udp = view.transport == Transport::Udp;
         let source = Some(view.received.ip().to_canonical());

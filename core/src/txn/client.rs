@@ -149,9 +149,7 @@ impl Clients {
         &mut self,
         ctx: &mut Ctx<'_>,
         to: &Origin,
-        method: Method,
-        usage: Usage,
-        name: Name,
+        (method, usage, name): (Method, Usage, Name),
         payload: Bytes,
         after: Option<SaveSeq>,
     ) -> ClientKey {

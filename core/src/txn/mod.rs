@@ -256,7 +256,7 @@ impl Transactions {
     ) -> Result<ClientKey, Full> {
         self.make_room(ctx, client::CLIENT_BYTES + payload.len())?;
         let name = Name::of_client(&self.hash, branch, method, client::method_token(&payload));
-        Ok(self.clients.send(ctx, to, method, usage, name, payload, after))
+        Ok(self.clients.send(ctx, to, (method, usage, name), payload, after))
     }
 
     /// The TU sent CANCEL for this INVITE: without a final response it ends after 64*T1 (RFC 3261 s9.1).
