@@ -67,10 +67,15 @@ pub struct List {
 }
 
 impl List {
-    /// May somebody subscribe who is known by this canonical AoR, and proved to be these?
+    /// As whom somebody may subscribe who is known by this canonical AoR, and proved to be these; `None` if he may not.
+    pub(crate) fn subscriber<'w>(&self, watcher: &'w str, who: &'w Identity) -> Option<&'w str> {
+        let named = |aor: &&str| self.subscribers.iter().any(|pattern| fits(pattern, aor));
+        core::iter::once(watcher).chain(who.aors.iter().map(|aor| &**aor)).find(named)
+    }
+
+    /// The same, as a question.
     pub(crate) fn is_for(&self, watcher: &str, who: &Identity) -> bool {
-        let named = |aor: &str| self.subscribers.iter().any(|pattern| fits(pattern, aor));
-        named(watcher) || who.aors.iter().any(|aor| named(aor))
+        self.subscriber(watcher, who).is_some()
     }
 }
 

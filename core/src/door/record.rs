@@ -155,6 +155,7 @@ impl Out {
         self.byte(match stored.form {
             StoredForm::Whole => 0,
             StoredForm::Changes => 1,
+            StoredForm::List => 2,
         });
         self.time(stored.since).time(stored.expires_at).u32(stored.version);
         let dialog = &stored.dialog;
@@ -285,9 +286,11 @@ impl<'r> In<'r> {
                 2 => StoredStanding::Blocked,
                 _ => return Err(RecordError::Broken),
             },
-            form: match self.flag()? {
-                false => StoredForm::Whole,
-                true => StoredForm::Changes,
+            form: match self.byte()? {
+                0 => StoredForm::Whole,
+                1 => StoredForm::Changes,
+                2 => StoredForm::List,
+                _ => return Err(RecordError::Broken),
             },
             since: self.time()?,
             expires_at: self.time()?,

@@ -73,6 +73,8 @@ pub enum StoredForm {
     Whole,
     /// The whole document, then what has changed (RFC 5263).
     Changes,
+    /// Several documents in one body (RFC 4662).
+    List,
 }
 
 /// What a watcher may be told.

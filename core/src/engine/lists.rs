@@ -7,7 +7,7 @@ use crate::ctx::Refusal;
 use crate::documents::pidf::Pidf;
 use crate::documents::xml::Bounds;
 use crate::door::{Buddy, BuddyList, Identity, PresenceRefusal, ReplyBody, Scheme};
-use crate::events::{Body, Due, Form, Package, Progress, Standing};
+use crate::events::{Body, Due, End, Form, Package, Progress, Standing};
 use crate::presence::{ListBody, Telling, Told};
 use crate::wire::Message;
 
@@ -15,24 +15,24 @@ use crate::wire::Message;
 const AT_ONCE: usize = 48_000;
 
 impl Engine {
-    /// In which form a subscriber is told, and `Blocked` where the address is that of a list that is not for him: he is
-    /// told what is told of an address about which nothing is known (DECISIONS 4).
-    pub(super) fn form_of(
+    /// In which form a subscriber is told, and as whom he subscribes; his standing, if the address is that of a list. Where
+    /// it is not for him, he is told what is told of an address about which nothing is known (DECISIONS 4).
+    pub(super) fn form_of<'w>(
         &self,
         package: Package,
         resource: &str,
-        (watcher, who): (&str, &Identity),
+        (watcher, who): (&'w str, &'w Identity),
         msg: Message<'_>,
-    ) -> Result<(Form, Option<Standing>), Refusal> {
+    ) -> Result<(Form, &'w str, Option<Standing>), Refusal> {
         let list = self.house.settings.lists.get(resource).filter(|_| package == Package::Presence);
-        let for_him = list.is_some_and(|list| list.is_for(watcher, who));
-        let form = Form::of(package, for_him, msg)?;
-        let standing = match (list.is_some(), for_him) {
-            (true, true) => Some(Standing::Active),
-            (true, false) => Some(Standing::Blocked),
-            (false, _) => None,
+        let subscriber = list.and_then(|list| list.subscriber(watcher, who));
+        let form = Form::of(package, subscriber.is_some(), msg)?;
+        let standing = match (list, subscriber) {
+            (Some(_), Some(_)) => Some(Standing::Active),
+            (Some(_), None) => Some(Standing::Blocked),
+            (None, _) => None,
         };
-        Ok((form, standing))
+        Ok((form, subscriber.unwrap_or(watcher), standing))
     }
 
     /// Does somebody watch a presentity, by itself or in a list?
@@ -88,8 +88,16 @@ impl Engine {
         let settings = self.house.settings.clone();
         let mut ctx = self.house.ctx();
         let Rooms { events, presence, registrar, txn, .. } = &mut self.rooms;
+        let list = settings.lists.get(&due.resource);
+        if due.progress.whole && !due.last && due.version > 0 {
+            // The configuration may be another one than before a restart.
+            events.end_list(&mut ctx, &due.resource, |watcher| ends(&settings, list, watcher));
+            if events.is_ending(due.key) {
+                return;
+            }
+        }
         // Who leaves needs no state; who fetches has nothing else.
-        let list = settings.lists.get(&due.resource).filter(|_| !due.last || due.version == 0);
+        let list = list.filter(|_| !due.last || due.version == 0);
         let Some(list) = list else { return events.notify(&mut ctx, txn, due.key, None) };
         let watcher: Box<str> = events.watcher(due.key).into();
         let Progress { form, whole, members, changes } = due.progress;
@@ -123,9 +131,7 @@ impl Engine {
             }
             let new = settings.lists.get(&list.aor);
             let mut ctx = self.house.ctx();
-            self.rooms.events.end_list(&mut ctx, &list.aor, |watcher| {
-                !new.is_some_and(|new| new.is_for(watcher, &known(&settings, watcher)))
-            });
+            self.rooms.events.end_list(&mut ctx, &list.aor, |watcher| ends(&settings, new, watcher));
             if rules || new.is_none_or(|new| new != list) {
                 self.rooms.presence.forget_list(&list.aor);
                 let mut ctx = self.house.ctx();
@@ -180,6 +186,14 @@ impl Engine {
         }
         self.tidy_members(list);
         Ok(BuddyList { aor: list.aor.clone(), name: list.name.clone(), buddies, content_type, body })
+    }
+}
+
+/// Why a subscription to a list ends, if it does.
+fn ends(settings: &Settings, list: Option<&List>, watcher: &str) -> Option<End> {
+    match list {
+        None => Some(End::NoResource),
+        Some(list) => (!list.is_for(watcher, &known(settings, watcher))).then_some(End::Deactivated),
     }
 }
 

@@ -50,7 +50,7 @@ impl Engine {
             Package::MessageSummary if may_hear(&settings, watcher, resource) => Standing::Active,
             _ => return Err(Refusal::plain(Status::FORBIDDEN)),
         };
-        let (form, of_list) = self.form_of(package, resource, (watcher, who), pass.msg)?;
+        let (form, watcher, of_list) = self.form_of(package, resource, (watcher, who), pass.msg)?;
         let standing = of_list.unwrap_or(standing);
         let mut ctx = self.house.ctx();
         let granted = Events::grant(&ctx, pass.msg)?;

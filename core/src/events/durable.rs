@@ -5,8 +5,6 @@
 //! and no document version is ever used twice. It is notified once, in full, some time after the start, so that many of
 //! them are no storm; one on a stream hears again when its watcher comes back over another.
 //!
-//! Subscriptions to lists are not kept: their watchers subscribe anew, and are told all of the list as they would be.
-//!
 //! No answer waits for these saves: a subscription that was not saved is lost with a crash and by nothing else, and then
 //! its watcher subscribes anew.
 
@@ -42,9 +40,7 @@ impl Events {
     /// Saves a subscription as it is now, if there is a store.
     pub(super) fn save(&mut self, ctx: &mut Ctx<'_>, key: SubscriptionKey) {
         // What fetches is over before it could be restored.
-        let lasting = |sub: &&mut Subscription| {
-            sub.expires_at > ctx.now && sub.end.is_none() && sub.progress.form != Form::List
-        };
+        let lasting = |sub: &&mut Subscription| sub.expires_at > ctx.now && sub.end.is_none();
         if !ctx.settings.tell.changes {
             return;
         }
@@ -68,7 +64,11 @@ impl Events {
                 Standing::Pending => StoredStanding::Pending,
                 Standing::Blocked => StoredStanding::Blocked,
             },
-            form: if sub.progress.form == Form::Diff { StoredForm::Changes } else { StoredForm::Whole },
+            form: match sub.progress.form {
+                Form::Plain => StoredForm::Whole,
+                Form::Diff => StoredForm::Changes,
+                Form::List => StoredForm::List,
+            },
             since: ctx.to_wall(sub.since),
             expires_at: ctx.to_wall(sub.expires_at),
             version: sub.version.saturating_add(BLOCK),
@@ -130,6 +130,7 @@ impl Events {
             progress: Progress::new(match stored.form {
                 StoredForm::Whole => Form::Plain,
                 StoredForm::Changes => Form::Diff,
+                StoredForm::List => Form::List,
             }),
             dialog,
             event,

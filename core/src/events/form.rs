@@ -122,18 +122,21 @@ impl Events {
         anybody
     }
 
-    /// A list is no more for those for whom `ends` holds.
-    pub(crate) fn end_list(&mut self, ctx: &mut Ctx<'_>, list: &str, ends: impl Fn(&str) -> bool) {
+    /// Subscriptions to a list end, for a reason that depends on who watches.
+    pub(crate) fn end_list(&mut self, ctx: &mut Ctx<'_>, list: &str, why: impl Fn(&str) -> Option<End>) {
         for key in self.watching_list(list) {
-            if !ends(self.watcher(key)) {
-                continue;
-            }
+            let Some(end) = why(self.watcher(key)) else { continue };
             if let Some(sub) = self.store.get_mut(key) {
-                sub.end = Some(End::NoResource);
+                sub.end = Some(end);
                 (sub.in_flight, sub.due) = (false, false);
             }
             self.mark(ctx, key);
         }
+    }
+
+    /// True if its next NOTIFY is its last.
+    pub(crate) fn is_ending(&self, key: SubscriptionKey) -> bool {
+        self.store.get(key).is_some_and(|sub| sub.end.is_some())
     }
 
     fn watching_list(&self, list: &str) -> Vec<SubscriptionKey> {

@@ -191,6 +191,8 @@ pub(crate) enum End {
     Timeout,
     /// What it watched is no more.
     NoResource,
+    /// It shall be made anew, and judged anew.
+    Deactivated,
     /// We go away; the subscriber shall come back after so many seconds.
     Probation(u32),
 }
@@ -549,6 +551,7 @@ impl Events {
         writer.value(Header::SubscriptionState, |value| match end {
             Some(End::Timeout) => value.literal("terminated;reason=timeout"),
             Some(End::NoResource) => value.literal("terminated;reason=noresource"),
+            Some(End::Deactivated) => value.literal("terminated;reason=deactivated"),
             Some(End::Probation(seconds)) => {
                 value.literal("terminated;reason=probation;retry-after=");
                 value.number(u64::from(seconds));
@@ -681,7 +684,7 @@ impl Events {
             ctx.stats.count(Counter::Unsubscribed);
             Events::unsave(ctx, &sub);
             let step = match sub.end {
-                Some(End::Timeout | End::NoResource) => SubscriptionStep::Ended,
+                Some(End::Timeout | End::NoResource | End::Deactivated) => SubscriptionStep::Ended,
                 Some(End::Probation(_)) => SubscriptionStep::SentAway,
                 None => SubscriptionStep::Lost,
             };

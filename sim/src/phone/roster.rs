@@ -58,7 +58,10 @@ impl Roster {
         };
         match self.version {
             None if version != 0 || !whole => return Err(format!("it begins with version {version}")),
-            Some(before) if version != before + 1 => return Err(format!("{version} after {before}")),
+            // RFC 4662 s5.6.1: the whole only has to be newer, as after a restart.
+            Some(before) if version <= before || !whole && version != before + 1 => {
+                return Err(format!("{version} after {before}"));
+            }
             _ => self.version = Some(version),
         }
         self.bodies =

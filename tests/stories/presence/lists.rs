@@ -282,6 +282,34 @@ fn a_list_that_changes_is_told_anew_and_one_that_is_gone_ends() {
 }
 
 #[test]
+fn a_list_goes_on_after_a_restart_unless_it_is_gone() {
+    let mut world = team(10, |_| {});
+    world.store.keeps = strowger_sim::store::Keeps::All;
+    let [alice, bob] = ["alice", "bob"].map(|name| world.phone(name));
+    let watch = watches(&mut world, alice, TEAM);
+    publishes(&mut world, bob, "bob", "before");
+    world.run_for(s(10));
+    world.note("the server starts anew");
+    world.restart();
+    world.run_for(s(10));
+    assert_eq!(roster(&world, alice, watch).bodies, (2, 1));
+    world.act(bob, |p, now| p.modify(now, 0, pidf("bob", "desk", "open", "after")));
+    world.run_for(s(10));
+    assert_eq!(
+        (shown(&world, alice, watch)[0].as_str(), world[alice].watched(watch).statuses.len()),
+        ("bob active after", 2)
+    );
+    world.note("it starts without the list");
+    world[alice].watched_mut(watch).stubborn = false;
+    world.stop_server();
+    world.reload(|c| c.lists.clear());
+    world.start_server();
+    world.run_for(s(10));
+    assert_eq!(reason(&world, alice, watch).as_deref(), Some("noresource"));
+    world.finish();
+}
+
+#[test]
 fn buddies_are_all_others_who_want_to_be_and_whom_the_rules_show() {
     let mut world = buddies(8, |c| {
         c.accounts.extend(["dave", "erin"].map(account));
