@@ -269,3 +269,31 @@ async fn the_program_lights_the_lamp_of_a_phone() {
     assert!(bob.notified().await.contains("Messages-Waiting: no\r\n"));
     end(server).await;
 }
+
+#[tokio::test]
+async fn one_subscription_covers_all_buddies_and_the_program_sees_the_same() {
+    let buddies =
+        |server: SimpleB2bua| server.account("alice", "a").account("bob", "b").account("carol", "c");
+    let server = buddies(server()).enable_buddy_lists().bind().await.expect("started");
+    let presence = server.presence_handler();
+    let mut alice = Phone::of(&server, "alice").await;
+    let lines = "Event: presence\r\nExpires: 600\r\nSupported: eventlist\r\n";
+    let answer = alice.ask("SUBSCRIBE", "buddies@example.com", lines, "").await;
+    assert!(answer.starts_with("SIP/2.0 200 ") && answer.contains("\r\nRequire: eventlist\r\n"), "{answer}");
+    let first = alice.notified().await;
+    assert!(first.contains("fullState=\"true\"") && first.contains("sip:carol@example.com"), "{first}");
+    presence.update_presence(BOB, PresenceState::Busy, "On air", HOUR).await.expect("published");
+    let next = alice.notified().await;
+    assert!(
+        next.contains("fullState=\"false\"") && next.contains("On air") && !next.contains("carol"),
+        "{next}"
+    );
+    let list = presence.get_buddy_list("alice@example.com").await.expect("a list");
+    let states: Vec<_> = list.buddies.iter().map(|buddy| (&*buddy.aor, buddy.state)).collect();
+    let (busy, offline) = (Some(PresenceState::Busy), Some(PresenceState::Offline));
+    assert_eq!(states, [(BOB, busy), ("carol@example.com", offline)]);
+    assert!(list.content_type.starts_with("multipart/related;type=\"application/rlmi+xml\""));
+    let stranger = presence.get_list("team@example.com", "alice@example.com").await;
+    assert_eq!(stranger, Err(PresenceError::Refused(PresenceRefusal::NoList)));
+    end(server).await;
+}
