@@ -134,7 +134,7 @@ impl SimpleB2bua {
     /// let server = SimpleB2bua::new("Lobby", 0).account("alice", "a long secret").account("bob", "another one");
     /// let running = server.enable_buddy_lists().bind().await?;
     /// let buddies = running.presence_handler().get_buddy_list("alice@localhost").await?;
-    /// assert_eq!(&*buddies.buddies[0].aor, "bob@localhost");
+    /// assert!(buddies.buddies[0].aor.starts_with("bob@"));
     /// # running.handle().shutdown()?;
     /// # Ok(running.stopped().await?)
     /// # }
