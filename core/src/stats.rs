@@ -109,6 +109,10 @@ counted! {
         SubscriptionsLost = "subscriptions_lost",
         /// NOTIFY requests sent.
         Notified = "notified",
+        /// Connections opened.
+        Connected = "connected",
+        /// Requests larger than a datagram should be that had no other way (RFC 3261 s18.1.1).
+        LargeDatagrams = "large_datagrams",
         /// Publications made.
         Published = "published",
         /// Publications that ended.

@@ -78,6 +78,8 @@ pub struct Habits {
     pub hide_name: bool,
     /// A token for Bearer challenges.
     pub token: Option<String>,
+    /// Takes TCP connections at its address.
+    pub accepts: bool,
     /// More header fields for each REGISTER.
     pub headers: Vec<(String, String)>,
 }
@@ -92,6 +94,7 @@ impl Default for Habits {
             retry: Duration::from_secs(30),
             instance: None,
             reg_id: None,
+            accepts: false,
             gruu: false,
             keepalive: Duration::ZERO,
             algorithms: Vec::new(),
@@ -291,6 +294,11 @@ impl Phone {
         self.watches.iter_mut().for_each(Watch::stop);
         self.publications.iter_mut().for_each(Publication::stop);
         self.next_keepalive = None;
+    }
+
+    /// True once it is switched off.
+    pub fn is_off(&self) -> bool {
+        self.stopped
     }
 
     /// Starts afresh, as after a power cut: everything learnt is forgotten, but for the instance, which is burnt in.

@@ -49,6 +49,7 @@ enum Due {
     ToPhone {
         phone: PhoneId,
         data: Vec<u8>,
+        connection: Option<FlowId>,
     },
     Connected {
         flow: FlowId,

@@ -40,6 +40,7 @@ targets! {
     parse_message,
     uri,
     header_values,
+    event_headers,
     framer,
     pidf,
     digest_credentials,

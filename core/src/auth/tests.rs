@@ -86,7 +86,7 @@ impl World {
             timers: &mut self.timers,
             ids: &mut self.ids,
             stats: &mut self.stats,
-            flows: &self.flows,
+            flows: &mut self.flows,
             settings: &self.settings,
         };
         act(&mut self.auth, &mut ctx)

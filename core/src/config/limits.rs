@@ -26,6 +26,8 @@ pub struct Limits {
     pub parked: usize,
     /// Most flows (connections and listeners) known at once; more are closed.
     pub flows: usize,
+    /// Most connections that are being opened at once; what would need one more goes another way, or waits.
+    pub connecting: usize,
     /// Most nonces whose counts are remembered against replay; older nonces become stale.
     pub nonces: usize,
     /// Most accepted tokens remembered.
@@ -34,6 +36,10 @@ pub struct Limits {
     pub token_bytes: usize,
     /// Most subscriptions; a SUBSCRIBE past it gets 503.
     pub subscriptions: usize,
+    /// Most subscriptions of one watcher; a SUBSCRIBE past it gets 403.
+    pub subscriptions_per_watcher: usize,
+    /// Most subscriptions that come from one address; a SUBSCRIBE past it gets 503. A proxy, or a NAT, counts as one.
+    pub subscriptions_per_source: usize,
     /// Most publications; a PUBLISH past it gets 503.
     pub publications: usize,
     /// Most publications of one presentity; one past it gets 503.
@@ -49,6 +55,11 @@ pub struct Limits {
     pub list_notify_bytes: usize,
     /// Most NOTIFY requests sent by one `handle`; the others follow at once.
     pub notifies_per_call: usize,
+    /// Most NOTIFY requests sent in a second, on the average; as many may leave at once. What is more waits, and is then
+    /// told the newest state. Zero sets no limit.
+    pub notifies_per_second: u32,
+    /// The same for changes told to one address.
+    pub notifies_per_host: u32,
     /// Most timers run by one `handle`.
     pub timers_per_call: usize,
     /// Longest a parked non-INVITE request waits for an answer before 503 (RFC 4320, DECISIONS 17).
@@ -68,10 +79,13 @@ impl Default for Limits {
             transaction_bytes: 128 << 20,
             parked: 10_000,
             flows: 100_000,
+            connecting: 1_000,
             nonces: 200_000,
             tokens: 10_000,
             token_bytes: 8_192,
             subscriptions: 500_000,
+            subscriptions_per_watcher: 1_000,
+            subscriptions_per_source: 100_000,
             publications: 200_000,
             publications_per_presentity: 16,
             watch_decisions: 100_000,
@@ -79,6 +93,8 @@ impl Default for Limits {
             list_members: 1_000,
             list_notify_bytes: 8 << 10,
             notifies_per_call: 256,
+            notifies_per_second: 20_000,
+            notifies_per_host: 5_000,
             timers_per_call: 1_024,
             park_timeout: Duration::from_secs(5),
         }

@@ -14,11 +14,20 @@ pub struct EventsConfig {
     /// Keep a subscription whose NOTIFY was not answered, until it expires. RFC 6665 s4.2.2 says that it SHOULD be
     /// removed; then one lost packet costs a phone its lamps until it subscribes anew.
     pub keep_silent: bool,
+    /// Shortest interval at which a subscriber may have the same state told again (RFC 6446 `min-rate`): who asks for
+    /// more is granted this.
+    pub repeat_interval: Duration,
 }
 
 impl Default for EventsConfig {
     fn default() -> EventsConfig {
-        EventsConfig { default_expires: 3600, min_expires: 60, max_expires: 7200, keep_silent: false }
+        EventsConfig {
+            default_expires: 3600,
+            min_expires: 60,
+            max_expires: 7200,
+            keep_silent: false,
+            repeat_interval: Duration::from_secs(10),
+        }
     }
 }
 

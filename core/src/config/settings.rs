@@ -201,6 +201,7 @@ impl Config {
             || "events",
             "min_expires <= default_expires <= max_expires is needed, and min_expires at most 3600 (RFC 6665 s4.2.1.1)",
         );
+        faults.unless(!e.repeat_interval.is_zero(), || "events.repeat_interval", "must be above zero");
         if let Some(p) = &self.presence {
             let (min, max) = (p.publish_min_expires, p.publish_max_expires);
             faults.unless(

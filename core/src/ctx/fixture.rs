@@ -67,7 +67,7 @@ impl Fixture {
             timers: &mut self.timers,
             ids: &mut self.ids,
             stats: &mut self.stats,
-            flows: &self.flows,
+            flows: &mut self.flows,
             settings: &self.settings,
         }
     }
@@ -76,7 +76,7 @@ impl Fixture {
     pub(crate) fn flow_up(&mut self, id: FlowId, transport: Transport, remote: Option<&str>) {
         let local = "192.0.2.1:5060".parse().expect("an address");
         let remote = remote.map(|text| text.parse().expect("an address"));
-        self.flows.insert(Flow { id, listener: 0, transport, local, remote });
+        self.flows.insert(Flow { id, listener: 0, transport, local, remote, opening: false });
     }
 
     /// A message came from `remote` over the UDP listener.

@@ -1,6 +1,7 @@
 //! Sockets that are up, and where a message came from.
 
 use core::net::SocketAddr;
+use std::collections::BTreeMap;
 
 use hashbrown::HashTable;
 
@@ -19,6 +20,8 @@ pub(crate) struct Flow {
     pub(crate) local: SocketAddr,
     /// The other end of a stream.
     pub(crate) remote: Option<SocketAddr>,
+    /// We asked for it and have not heard yet: the host keeps what is sent meanwhile.
+    pub(crate) opening: bool,
 }
 
 /// Where a message came from, and so where its response goes.
@@ -41,6 +44,12 @@ pub(crate) struct Origin {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Flows {
     table: HashTable<Flow>,
+    /// The connections we asked for, by where they lead.
+    ours: BTreeMap<SocketAddr, FlowId>,
+    /// How many of them we have not heard of yet.
+    opening: usize,
+    /// How many were ever asked for.
+    opened: u64,
 }
 
 fn spread(id: FlowId) -> u64 {
@@ -55,14 +64,45 @@ impl Flows {
 
     /// Adds a flow, or replaces the one of that name.
     pub(crate) fn insert(&mut self, flow: Flow) {
-        self.remove(flow.id);
-        self.table.insert_unique(spread(flow.id), flow, |f| spread(f.id));
+        match self.table.find_mut(spread(flow.id), |f| f.id == flow.id) {
+            Some(known) => {
+                self.opening -= usize::from(known.opening);
+                *known = flow;
+            }
+            None => {
+                self.table.insert_unique(spread(flow.id), flow, |f| spread(f.id));
+            }
+        }
+        self.opening += usize::from(flow.opening);
+    }
+
+    /// A connection that we open: its name is odd, and never used again. `flow` says the rest.
+    pub(super) fn open(&mut self, remote: SocketAddr, flow: Flow) -> FlowId {
+        let id = FlowId(2 * self.opened + 1);
+        self.opened += 1;
+        self.insert(Flow { id, remote: Some(remote), opening: true, ..flow });
+        self.ours.insert(remote, id);
+        id
+    }
+
+    /// The connection we opened there, or are opening.
+    pub(super) fn ours(&self, remote: SocketAddr) -> Option<FlowId> {
+        self.ours.get(&remote).copied()
+    }
+
+    /// How many are being opened.
+    pub(super) fn opening(&self) -> usize {
+        self.opening
     }
 
     /// Removes a flow.
     pub(crate) fn remove(&mut self, id: FlowId) -> Option<Flow> {
         let entry = self.table.find_entry(spread(id), |f| f.id == id).ok()?;
         let (flow, _) = entry.remove();
+        self.opening -= usize::from(flow.opening);
+        if let Some(remote) = flow.remote.filter(|remote| self.ours.get(remote) == Some(&id)) {
+            self.ours.remove(&remote);
+        }
         if self.table.is_empty() {
             self.table = HashTable::new();
         }

@@ -12,16 +12,18 @@ mod timer;
 
 pub(crate) use flows::{Flow, Flows, Origin};
 pub(crate) use outbox::Outbox;
-pub(crate) use phone::Phone;
+pub(crate) use phone::{Locate, Phone, Reached};
 pub(crate) use published::Published;
 pub(crate) use refusal::{Extra, Refusal};
 pub(crate) use timer::{ClientTimer, ServerTimer, Timer};
 
+use core::net::SocketAddr;
 use std::sync::Arc;
 
 use crate::base::{Ids, Time, Wheel};
-use crate::config::Settings;
-use crate::stats::Stats;
+use crate::config::{ListenerConfig, Settings};
+use crate::door::{Command, FlowId, Transport};
+use crate::stats::{Counter, Stats};
 
 /// Everything a room may use beside its own state, for the length of one pass.
 pub(crate) struct Ctx<'e> {
@@ -37,13 +39,46 @@ pub(crate) struct Ctx<'e> {
     pub(crate) ids: &'e mut Ids,
     /// Counters.
     pub(crate) stats: &'e mut Stats,
-    /// Sockets that are up.
-    pub(crate) flows: &'e Flows,
+    /// Sockets that are up, or being opened.
+    pub(crate) flows: &'e mut Flows,
     /// The configuration of this pass.
     pub(crate) settings: &'e Arc<Settings>,
 }
 
 impl Ctx<'_> {
+    /// A TCP connection to `remote` for somebody who is otherwise reached by `near`: the one we opened before, or a new
+    /// one. What is sent to it before it is up waits at the host; should it not come up, `FlowDown` says so. `None` when
+    /// too many are being opened, or there is no TCP listener that it could name.
+    pub(crate) fn connect(&mut self, near: &Origin, remote: SocketAddr) -> Option<Origin> {
+        let v4 = remote.ip().to_canonical().is_ipv4();
+        let fits = |l: &ListenerConfig| {
+            let ip = l.addr.ip();
+            l.transport == Transport::Tcp
+                && (ip.to_canonical().is_ipv4() == v4 || ip.is_unspecified() && ip.is_ipv6())
+        };
+        let listener = self.settings.listeners.iter().position(fits)?;
+        let port = self.settings.listeners.get(listener).map_or(0, |l| l.addr.port());
+        let port = if port == 0 { near.local.port() } else { port };
+        let local = SocketAddr::new(near.local.ip(), port);
+        let transport = Transport::Tcp;
+        let listener = listener as u16;
+        if let Some(flow) = self.flows.ours(remote) {
+            return Some(Origin { flow, listener, transport, remote, local });
+        }
+        let limits = &self.settings.limits;
+        if self.flows.len() >= limits.flows || self.flows.opening() >= limits.connecting {
+            self.stats.count(Counter::Overload);
+            return None;
+        }
+        let id = FlowId::default();
+        let new = Flow { id, listener, transport, local, remote: None, opening: true };
+        let flow = self.flows.open(remote, new);
+        self.stats.count(Counter::Connected);
+        let local_ip = Some(SocketAddr::new(local.ip(), 0));
+        self.out.push(Command::Open { flow, transport, remote, local: local_ip, server_name: None });
+        Some(Origin { flow, listener, transport, remote, local })
+    }
+
     /// Wall-clock time: for Date headers, token claims and whatever else is compared with other machines' clocks.
     pub(crate) fn wall(&self) -> Time {
         self.to_wall(self.now)

@@ -1,8 +1,10 @@
-//! A phone as presence sees it: what the registrar tells the room beside it.
+//! A phone as other rooms see it: what the registrar tells them.
 
 use core::net::SocketAddr;
 
+use super::{Ctx, Origin};
 use crate::base::Time;
+use crate::wire::Uri;
 
 /// One binding of a presentity.
 #[derive(Clone, Debug)]
@@ -23,4 +25,32 @@ pub(crate) struct Phone {
     pub(crate) reachable: bool,
     /// Where it registered from.
     pub(crate) source: SocketAddr,
+}
+
+/// A phone that was found in the location service, as a request to it needs it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Reached<'r> {
+    /// Its Contact: the Request-URI.
+    pub(crate) contact: &'r [u8],
+    /// The Route; empty for none.
+    pub(crate) path: &'r [u8],
+    /// Over which socket to which address.
+    pub(crate) to: Origin,
+}
+
+/// Where phones are, as far as it is in memory (DECISIONS 10).
+pub(crate) trait Locate {
+    /// The phone that an AoR or a GRUU of ours stands for.
+    fn named(&self, ctx: &Ctx<'_>, uri: &Uri<'_>) -> Option<Reached<'_>>;
+
+    /// The newest flow of a phone of this AoR, known by its instance, else by its Contact; over a stream if that is
+    /// asked for.
+    fn flow_of(
+        &self,
+        ctx: &Ctx<'_>,
+        aor: &str,
+        instance: &[u8],
+        contact: &Uri<'_>,
+        stream: bool,
+    ) -> Option<Origin>;
 }

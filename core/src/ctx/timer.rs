@@ -29,6 +29,10 @@ pub(crate) enum Timer {
     Subscription(u64),
     /// The last NOTIFY of a subscription is long enough ago for the next (`events::SubscriptionKey`).
     SubscriptionPaced(u64),
+    /// A subscriber wants its state again (`events::SubscriptionKey`).
+    SubscriptionRepeat(u64),
+    /// A host may be sent more NOTIFY requests (`events::pace::HostKey`).
+    HostPaced(u64),
     /// NOTIFY requests are due.
     Notifies,
     /// A publication ends (`presence::PublicationKey`).

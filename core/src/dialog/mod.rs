@@ -2,6 +2,8 @@
 //!
 //! All text of a dialog is one boxed blob; spans say where each part lies.
 
+mod reach;
+
 use core::net::IpAddr;
 
 use smallvec::SmallVec;
@@ -12,8 +14,12 @@ use crate::config::Settings;
 use crate::ctx::{Ctx, Flow, Origin, Refusal};
 use crate::door::{FlowId, StoredDialog, Transport};
 use crate::wire::{
-    Arena, ContactValue, Essentials, Header, Host, Message, Method, NameAddr, RequestWriter, Status, Uri,
+    Arena, ContactValue, Essentials, Header, Host, Message, Method, NameAddr, RequestWriter, Status,
 };
+
+pub(crate) use reach::{DATAGRAM, Way};
+
+use reach::Aim;
 
 /// More than this of names, tags and routes is not kept of a dialog.
 const LONGEST: usize = 4096;
@@ -24,15 +30,21 @@ const MAX_FORWARDS: u32 = 70;
 #[derive(Clone, Debug)]
 pub(crate) struct Dialog {
     text: Box<[u8]>,
-    /// Ends of the Call-ID, our tag, their tag, our URI, their URI, their target; the route set is the rest.
-    ends: [u16; 6],
+    /// Ends of the Call-ID, our tag, their tag, our URI, their URI, their target, the route set; their instance is the
+    /// rest.
+    ends: [u16; PARTS - 1],
     /// The number of the last request we sent.
     cseq: u32,
     /// The number of the last request they sent.
     their_cseq: u32,
     /// Where their last request came from.
     origin: Origin,
+    /// What it says of the way back.
+    aim: Aim,
 }
+
+/// Parts of the text of a dialog.
+const PARTS: usize = 8;
 
 /// What a request within a dialog needs to be sent.
 pub(crate) struct Addressed {
@@ -43,6 +55,10 @@ pub(crate) struct Addressed {
 }
 
 impl Dialog {
+    const TARGET: usize = 5;
+    const ROUTES: usize = 6;
+    const INSTANCE: usize = 7;
+
     /// The dialog that our answer with this tag makes of a request (RFC 3261 s12.1.1).
     pub(crate) fn new(
         ctx: &mut Ctx<'_>,
@@ -51,7 +67,7 @@ impl Dialog {
         ess: &Essentials<'_>,
         tag: &IdText,
     ) -> Result<Dialog, Refusal> {
-        let target = target_of(msg)?.ok_or(bad("Missing Contact"))?;
+        let (target, instance) = target_of(msg)?.ok_or(bad("Missing Contact"))?;
         let mut routes: SmallVec<[u8; 256]> = SmallVec::new();
         for value in msg.values(Header::RecordRoute) {
             NameAddr::parse(value).map_err(|_| bad("Malformed Record-Route"))?;
@@ -60,7 +76,7 @@ impl Dialog {
             }
             routes.extend_from_slice(value);
         }
-        let parts: [&[u8]; 7] = [
+        let parts: [&[u8]; PARTS] = [
             ess.call_id,
             tag.as_bytes(),
             ess.from.tag().unwrap_or_default(),
@@ -68,20 +84,22 @@ impl Dialog {
             ess.from.uri.raw(),
             target,
             &routes,
+            instance,
         ];
         let mut dialog = Dialog {
             text: Box::default(),
-            ends: [0; 6],
+            ends: [0; PARTS - 1],
             // RFC 3261 s12.2.1.1: any number below 2^31; ours leaves room to count for the life of a phone.
             cseq: (ctx.ids.next(IdKind::Cseq) >> 36) as u32,
             their_cseq: ess.cseq.number,
             origin: *origin,
+            aim: Aim::of(ctx.settings, origin, Some(&ess.via), target, &routes),
         };
         dialog.write(&parts)?;
         Ok(dialog)
     }
 
-    fn write(&mut self, parts: &[&[u8]; 7]) -> Result<(), Refusal> {
+    fn write(&mut self, parts: &[&[u8]; PARTS]) -> Result<(), Refusal> {
         if parts.iter().map(|part| part.len()).sum::<usize>() > LONGEST {
             return Err(Refusal::plain(Status::MESSAGE_TOO_LARGE));
         }
@@ -100,7 +118,7 @@ impl Dialog {
 
     /// As the store keeps it.
     pub(crate) fn stored(&self) -> StoredDialog {
-        let [call_id, own_tag, tag, own_uri, uri, target, routes] = self.parts().map(Box::from);
+        let [call_id, own_tag, tag, own_uri, uri, target, routes, _] = self.parts().map(Box::from);
         let Origin { transport, remote, local, .. } = self.origin;
         StoredDialog {
             call_id,
@@ -117,7 +135,7 @@ impl Dialog {
     }
 
     /// A dialog of an earlier life, whose socket is not known yet; `None` if it is too large to be one.
-    pub(crate) fn restored(stored: &StoredDialog) -> Option<Dialog> {
+    pub(crate) fn restored(settings: &Settings, stored: &StoredDialog) -> Option<Dialog> {
         let StoredDialog { call_id, tags, uris, target, routes, .. } = stored;
         let [own_tag, tag] = tags;
         let [own_uri, uri] = uris;
@@ -130,13 +148,25 @@ impl Dialog {
         };
         let mut dialog = Dialog {
             text: Box::default(),
-            ends: [0; 6],
+            ends: [0; PARTS - 1],
             cseq: stored.cseq,
             their_cseq: stored.their_cseq,
             origin,
+            aim: Aim::of(settings, &origin, None, target, routes),
         };
-        dialog.write(&[call_id, own_tag, tag, own_uri, uri, target, routes]).ok()?;
+        dialog.write(&[call_id, own_tag, tag, own_uri, uri, target, routes, b""]).ok()?;
         Some(dialog)
+    }
+
+    /// The same dialog as another one?
+    pub(crate) fn is(&self, other: &Dialog) -> bool {
+        (0..3).all(|part| self.part(part) == other.part(part))
+    }
+
+    /// Another subscription of this dialog was restored: the larger numbers hold.
+    pub(crate) fn absorb(&mut self, other: &Dialog) {
+        self.cseq = self.cseq.max(other.cseq);
+        self.their_cseq = self.their_cseq.max(other.their_cseq);
     }
 
     /// The number of the last request we sent.
@@ -168,7 +198,7 @@ impl Dialog {
         self.text.get(usize::from(start)..end).unwrap_or_default()
     }
 
-    fn parts(&self) -> [&[u8]; 7] {
+    fn parts(&self) -> [&[u8]; PARTS] {
         core::array::from_fn(|i| self.part(i))
     }
 
@@ -194,6 +224,7 @@ impl Dialog {
     /// refused.
     pub(crate) fn accept(
         &mut self,
+        ctx: &Ctx<'_>,
         origin: &Origin,
         msg: Message<'_>,
         ess: &Essentials<'_>,
@@ -203,52 +234,54 @@ impl Dialog {
             return Err(Refusal::because(Status::SERVER_ERROR, "CSeq Out of Order"));
         }
         // RFC 6665 s4.4.1: SUBSCRIBE refreshes the target.
-        if let Some(target) = target_of(msg)?
-            && target != self.part(5)
+        let target = target_of(msg)?;
+        if let Some((target, instance)) = target
+            && (target != self.part(Dialog::TARGET) || instance != self.part(Dialog::INSTANCE))
         {
             let old = self.clone();
             let mut parts = old.parts();
-            parts[5] = target;
+            (parts[Dialog::TARGET], parts[Dialog::INSTANCE]) = (target, instance);
             self.write(&parts)?;
         }
         self.their_cseq = ess.cseq.number;
+        let moved = (self.origin.remote, self.origin.transport) != (origin.remote, origin.transport);
         self.origin = *origin;
+        let (target, routes) = (self.part(Dialog::TARGET), self.part(Dialog::ROUTES));
+        let aim = Aim::of(ctx.settings, origin, Some(&ess.via), target, routes);
+        self.aim = if moved { aim } else { aim.after(self.aim) };
         Ok(())
     }
 
-    /// True if the connection of the peer's last request is gone: only another request of his tells a new way.
-    pub(crate) fn is_cut_off(&self, ctx: &Ctx<'_>) -> bool {
-        ctx.flows.get(self.origin.flow).is_none()
+    /// The connection of the peer's last request, unless that was a datagram.
+    pub(crate) fn stream(&self) -> Option<FlowId> {
+        self.origin.transport.is_reliable().then_some(self.origin.flow)
     }
 
-    /// How the peer is reached (DECISIONS 10): over the flow its last request came by. Over UDP a contact at the address
-    /// of the source names the port; behind a proxy, and behind a NAT, the source itself is the way.
-    fn hop(&self) -> Origin {
-        let mut to = self.origin;
-        if to.transport != Transport::Udp || !self.part(6).is_empty() {
-            return to;
-        }
-        if let Ok(uri) = Uri::parse(self.part(5))
-            && uri.host().and_then(|host| host.ip()).is_some_and(|ip| ip == to.remote.ip().to_canonical())
-        {
-            to.remote.set_port(uri.port().unwrap_or(5060));
-        }
-        to
+    /// Where the peer's last request came from.
+    pub(crate) fn source(&self) -> IpAddr {
+        self.origin.remote.ip().to_canonical()
     }
 
-    /// Begins the next request of ours: Via, Max-Forwards, From, To, Call-ID, CSeq, Route and Contact are written.
+    /// Takes the number of the next request of ours.
+    pub(crate) fn advance(&mut self) {
+        self.cseq += 1;
+    }
+
+    /// Begins a request of ours, with the number that was taken last: Via, Max-Forwards, From, To, Call-ID, CSeq, Route
+    /// and Contact are written.
     pub(crate) fn request<'a>(
-        &mut self,
+        &self,
         ctx: &mut Ctx<'_>,
         arena: &'a mut Arena,
         method: Method,
+        way: &Way<'_>,
     ) -> (RequestWriter<'a>, Addressed) {
-        self.cseq += 1;
-        let to = self.hop();
+        let to = way.to;
         let mut branch: SmallVec<[u8; 32]> = SmallVec::from_slice(b"z9hG4bK");
         branch.extend_from_slice(ctx.ids.next_text(IdKind::Branch).as_bytes());
         let own = OwnAddress::towards(ctx.settings, &to);
-        let mut writer = RequestWriter::new(arena, method, self.part(5));
+        let (target, routes) = way.phone.unwrap_or((self.part(Dialog::TARGET), self.part(Dialog::ROUTES)));
+        let mut writer = RequestWriter::new(arena, method, target);
         let text = core::str::from_utf8(&branch).unwrap_or_default();
         writer.via(to.transport.via_token(), own.host(), own.port, text);
         writer.number(Header::MaxForwards, MAX_FORWARDS);
@@ -265,10 +298,15 @@ impl Dialog {
         }
         writer.header(Header::CallId, self.part(0));
         writer.cseq(self.cseq, method.as_str().as_bytes());
-        if !self.part(6).is_empty() {
-            writer.header(Header::Route, self.part(6));
+        if !routes.is_empty() {
+            writer.header(Header::Route, routes);
         }
-        own.write_contact(&mut writer, &to);
+        // The peer goes on sending where it sent to, whichever way this request takes.
+        if to.flow == self.origin.flow {
+            own.write_contact(&mut writer, &to);
+        } else {
+            OwnAddress::towards(ctx.settings, &self.origin).write_contact(&mut writer, &self.origin);
+        }
         (writer, Addressed { to, branch })
     }
 }
@@ -277,16 +315,20 @@ fn bad(reason: &'static str) -> Refusal {
     Refusal::because(Status::BAD_REQUEST, reason)
 }
 
-/// The one Contact of a request that makes or refreshes a dialog (RFC 3261 s8.1.1.8).
-fn target_of(msg: Message<'_>) -> Result<Option<&[u8]>, Refusal> {
+/// A target, and the instance it is of; that is empty for none.
+type Target<'m> = (&'m [u8], &'m [u8]);
+
+/// The one Contact of a request that makes or refreshes a dialog (RFC 3261 s8.1.1.8), and its instance.
+fn target_of(msg: Message<'_>) -> Result<Option<Target<'_>>, Refusal> {
     const MALFORMED: Refusal = Refusal::because(Status::BAD_REQUEST, "Malformed Contact");
     let mut values = msg.values(Header::Contact);
     let Some(value) = values.next() else { return Ok(None) };
-    let Ok(ContactValue::Addr(addr)) = ContactValue::parse(value) else { return Err(MALFORMED) };
+    let contact = ContactValue::parse(value);
+    let Ok(ContactValue::Addr(addr)) = contact else { return Err(MALFORMED) };
     if values.next().is_some() || !addr.uri.is_sip() {
         return Err(MALFORMED);
     }
-    Ok(Some(addr.uri.raw()))
+    Ok(Some((addr.uri.raw(), contact.ok().and_then(|contact| contact.instance()).unwrap_or_default())))
 }
 
 /// What we call ourselves towards a peer: never a wildcard.
@@ -356,9 +398,23 @@ mod tests {
     use crate::base::ids;
     use crate::config::{Config, ListenerConfig};
     use crate::ctx::fixture::{Fixture, with_message};
+    use crate::wire::Uri;
 
     const SUBSCRIBE: &str = "SUBSCRIBE sip:bob@example.com SIP/2.0\nVia: SIP/2.0/UDP 198.51.100.7;branch=z9hG4bK1\n\
         From: \"A\" <sip:alice@example.com>;tag=a1\nTo: <sip:bob@example.com>\nCall-ID: c1\nCSeq: 5 SUBSCRIBE\n";
+
+    /// A location service that knows no phone.
+    struct Nobody;
+
+    impl crate::ctx::Locate for Nobody {
+        fn named(&self, _: &Ctx<'_>, _: &Uri<'_>) -> Option<crate::ctx::Reached<'_>> {
+            None
+        }
+
+        fn flow_of(&self, _: &Ctx<'_>, _: &str, _: &[u8], _: &Uri<'_>, _: bool) -> Option<Origin> {
+            None
+        }
+    }
 
     fn dialog(fixture: &mut Fixture, more: &str) -> Result<Dialog, Refusal> {
         let origin = fixture.udp("198.51.100.7:49152");
@@ -370,7 +426,9 @@ mod tests {
 
     fn request(fixture: &mut Fixture, dialog: &mut Dialog) -> (String, Origin) {
         let mut arena = Arena::new();
-        let (writer, addressed) = dialog.request(&mut fixture.ctx(), &mut arena, Method::Notify);
+        let mut ctx = fixture.ctx();
+        let way = dialog.way(&mut ctx, &Nobody, "").expect("it can be reached");
+        let (writer, addressed) = dialog.request(&mut ctx, &mut arena, Method::Notify, &way);
         (String::from_utf8_lossy(&writer.finish()).into_owned(), addressed.to)
     }
 
@@ -411,7 +469,7 @@ mod tests {
             let text = SUBSCRIBE.replace("CSeq: 5", &format!("CSeq: {cseq}"));
             with_message(&format!("{text}Contact: <sip:{contact}>\n\n"), |msg| {
                 let ess = msg.essentials().expect("it is whole");
-                dialog.accept(&origin, msg, &ess).map_err(|refusal| refusal.status)
+                dialog.accept(&fixture.ctx(), &origin, msg, &ess).map_err(|refusal| refusal.status)
             })
         };
         assert_eq!(take("5", "b@198.51.100.8"), Err(Status::SERVER_ERROR));

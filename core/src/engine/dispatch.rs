@@ -14,7 +14,7 @@ use crate::door::{AuthVerdict, CloseReason, Command, FlowId, Identity, KeepAlive
 use crate::stats::{Counter, DropReason};
 use crate::txn::{RequestMatch, ResponseMatch, ServerKey, TxnId, Usage};
 use crate::wire::{
-    self, Bounds, Essentials, Fault, Header, Kind, Layout, Message, Method, Reject, Status, UriScheme,
+    self, Bounds, Essentials, Event, Fault, Header, Kind, Layout, Message, Method, Reject, Status, UriScheme,
 };
 
 /// Everything known about the request of this pass.
@@ -141,7 +141,11 @@ impl Engine {
             ResponseMatch::Stray => self.drop_input(origin.remote, DropReason::StrayResponse),
             ResponseMatch::Deliver { usage: Usage::Notify(bits), .. } => {
                 if let Kind::Response { status, .. } = msg.kind() {
-                    self.rooms.events.on_response(&mut ctx, bits, status);
+                    let event = msg.header(Header::Event).filter(|_| (200..300).contains(&status));
+                    if let Some(event) = event.and_then(|value| Event::parse(value).ok()) {
+                        self.rooms.events.on_event(&mut ctx, bits, &event);
+                    }
+                    self.rooms.events.on_response(&mut ctx, bits, status, msg.retry_after());
                 }
             }
             ResponseMatch::Absorbed | ResponseMatch::Deliver { usage: Usage::Probe, .. } => {}
@@ -178,7 +182,7 @@ impl Engine {
             }
         };
         if method == Method::Subscribe && ess.to.tag().is_some() && self.house.settings.has_events() {
-            return self.refresh_subscription(&mut pass);
+            return self.subscribe_in_dialog(&mut pass);
         }
         if let Err(refusal) = self.inspect(&pass) {
             return self.refuse(&pass, &refusal);

@@ -11,6 +11,7 @@ use crate::door::{
     Change, CloseReason, Command, Event, FlowId, Input, PresenceCause, ReplyBody, Request, SaveSeq, SendError,
 };
 use crate::stats::{Counter, DropReason};
+use crate::txn::ClientFailure;
 
 /// What a draining server puts into Retry-After, in seconds.
 pub(super) const DRAIN_RETRY_AFTER: u32 = 30;
@@ -19,19 +20,24 @@ impl Engine {
     pub(super) fn on_flow(&mut self, input: Input<'_>) {
         match input {
             Input::FlowUp { flow, listener, transport, local, remote, peer: _ } => {
-                if self.house.flows.len() >= self.house.settings.limits.flows {
+                let known = self.house.flows.get(flow).is_some();
+                if !known && self.house.flows.len() >= self.house.settings.limits.flows {
                     self.house.stats.dropped(DropReason::FlowLimit);
                     self.house.out.push(Command::Close { flow, reason: CloseReason::Shutdown });
                     return;
                 }
-                let up = Flow { id: flow, listener, transport, local, remote };
+                let up = Flow { id: flow, listener, transport, local, remote, opening: false };
                 self.rooms.registrar.flow_up(&up);
                 self.rooms.events.flow_up(&up);
                 self.house.flows.insert(up);
             }
-            Input::FlowDown { flow, reason } if self.house.flows.remove(flow).is_some() => {
+            Input::FlowDown { flow, reason } => {
+                let Some(gone) = self.house.flows.remove(flow) else { return };
                 let mut ctx = self.house.ctx();
-                let failed = self.rooms.txn.on_flow_down(&mut ctx, flow);
+                let mut failed = self.rooms.txn.on_flow_down(&mut ctx, flow);
+                if gone.opening {
+                    failed.iter_mut().for_each(|event| event.what = ClientFailure::Refused);
+                }
                 self.rooms.registrar.flow_down(&mut ctx, flow, reason);
                 self.rooms.registrar.tell_pending(&mut ctx);
                 failed.into_iter().for_each(|event| self.on_client_failure(event));
@@ -77,6 +83,10 @@ impl Engine {
         self.rooms.events.listen(self.is_heard());
         self.rooms.registrar.reload();
         let mut ctx = self.house.ctx();
+        let new = ctx.settings.clone();
+        if old.presence != new.presence || old.message_summary.is_some() != new.message_summary.is_some() {
+            self.rooms.events.unjudge(&mut ctx);
+        }
         if self.rooms.auth.reload(&mut ctx) {
             self.rooms.pending.void_keys();
         }

@@ -88,17 +88,18 @@ impl Engine {
         let settings = self.house.settings.clone();
         let mut ctx = self.house.ctx();
         let Rooms { events, presence, registrar, txn, .. } = &mut self.rooms;
-        let list = settings.lists.get(&due.resource);
+        let resource: Box<str> = events.resource(due.key).into();
+        let list = settings.lists.get(&resource);
         if due.progress.whole && !due.last && due.version > 0 {
             // The configuration may be another one than before a restart.
-            events.end_list(&mut ctx, &due.resource, |watcher| ends(&settings, list, watcher));
+            events.end_list(&mut ctx, &resource, |watcher| ends(&settings, list, watcher));
             if events.is_ending(due.key) {
                 return;
             }
         }
         // Who leaves needs no state; who fetches has nothing else.
         let list = list.filter(|_| !due.last || due.version == 0);
-        let Some(list) = list else { return events.notify(&mut ctx, txn, due.key, None) };
+        let Some(list) = list else { return events.notify(&mut ctx, txn, registrar, due, None) };
         let watcher: Box<str> = events.watcher(due.key).into();
         let Progress { form, whole, members, changes } = due.progress;
         let telling = Telling {
@@ -115,7 +116,7 @@ impl Engine {
             Ok(ListBody { content_type, body, told, more }) => {
                 let after = presence.newest_unsaved();
                 let body = Body { kind: &content_type, bytes: &body, progress: progress(told), more, after };
-                events.notify(&mut ctx, txn, due.key, Some(body));
+                events.notify(&mut ctx, txn, registrar, due, Some(body));
             }
         }
     }
@@ -198,7 +199,7 @@ fn ends(settings: &Settings, list: Option<&List>, watcher: &str) -> Option<End> 
 }
 
 /// Who somebody is as far as the accounts know.
-fn known(settings: &Settings, aor: &str) -> Identity {
+pub(super) fn known(settings: &Settings, aor: &str) -> Identity {
     let account = settings.accounts.by_aor(aor);
     let aors = account.map_or_else(|| vec![aor.into()], |account| account.identity.aors.clone());
     Identity {

@@ -114,7 +114,7 @@ impl House {
             timers: &mut self.timers,
             ids: &mut self.ids,
             stats: &mut self.stats,
-            flows: &self.flows,
+            flows: &mut self.flows,
             settings: &self.settings,
         }
     }
@@ -184,7 +184,7 @@ impl Engine {
             Input::Clock { wall_offset } => self.house.wall_offset = wall_offset,
             Input::Reload(settings) => self.on_reload(settings),
         }
-        if self.house.settings.has_events() {
+        if self.house.settings.has_events() || self.rooms.events.len() > 0 {
             self.settle_presence();
         }
     }
@@ -229,7 +229,7 @@ impl Engine {
     /// Whether anything here needs this connection to stay open although it is silent (DECISIONS 11). A host asks before
     /// it closes an idle one.
     pub fn is_flow_in_use(&self, flow: FlowId) -> bool {
-        self.rooms.registrar.uses_flow(flow)
+        self.rooms.registrar.uses_flow(flow) || self.rooms.events.uses_flow(flow)
     }
 
     /// A hash of the whole state but for counters and waiting commands: equal after equal histories. For explorers of

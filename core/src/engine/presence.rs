@@ -4,6 +4,7 @@
 use bytes::Bytes;
 
 use super::dispatch::Pass;
+use super::lists::known;
 use super::mailboxes::{may_hear, may_say};
 use super::{Engine, Rooms, tell};
 use crate::auth::Allowed;
@@ -12,12 +13,20 @@ use crate::config::{AorBuf, Domains, PresenceConfig};
 use crate::ctx::{Extra, Published, Refusal};
 use crate::dialog::OwnAddress;
 use crate::documents::diff;
-use crate::door::{AuthVerdict, Change, Identity, OwnPresence, PresenceCause, PresenceRefusal, ReplyBody};
-use crate::events::{Body, Due, EVENTLIST, Events, Form, Package, Progress, Standing, Wanted};
+use crate::door::{
+    AuthVerdict, Change, Identity, OwnPresence, PresenceCause, PresenceRefusal, ReplyBody, Scheme,
+};
+use crate::events::{
+    Body, DialogKey, Due, EVENTLIST, Events, Form, Found, Joining, Package, Party, Progress, Standing,
+    SubscriptionKey, Wanted,
+};
 use crate::presence::{Presence, Recall, Seen};
 use crate::registrar::with_uri;
 use crate::txn::{ClientEvent, Usage};
-use crate::wire::{Header, Status};
+use crate::wire::{Event, Header, Status};
+
+/// Subscriptions judged anew in one call.
+const JUDGED_PER_CALL: usize = 1_024;
 
 impl Engine {
     /// A SUBSCRIBE that makes a subscription, or fetches; its sender was let in.
@@ -30,16 +39,30 @@ impl Engine {
 
     fn subscribe(&mut self, pass: &Pass<'_>, who: &Identity) -> Result<(u32, Form), Refusal> {
         let settings = self.house.settings.clone();
-        let (package, event) = Package::of(&settings, pass.msg)?;
-        // DECISIONS 20.
-        if self.rooms.draining {
-            let after = Extra::RetryAfter(super::host::DRAIN_RETRY_AFTER);
-            return Err(Refusal::with(Status::SERVICE_UNAVAILABLE, after));
-        }
+        let what = Package::of(&settings, pass.msg)?;
+        self.refuse_if_draining()?;
         let mut aor = AorBuf::new();
         let resource = asked_for(&settings.domains, pass, &mut aor)?;
         let mut own = AorBuf::new();
         let watcher = watcher_of(&settings.domains, pass, who, &mut own);
+        let (wanted, watcher) = self.wanted(pass, what, resource, (watcher, who))?;
+        let mut ctx = self.house.ctx();
+        let tag = ids::write(ctx.ids.keyed_by(IdKind::Tag, pass.id.to_bits()));
+        let trusted = matches!(who.scheme, Scheme::None | Scheme::Trusted);
+        let party = Party { watcher, trusted, tag };
+        self.rooms.events.subscribe(&mut ctx, &pass.origin, (pass.msg, pass.ess), &party, &wanted)?;
+        Ok((wanted.granted, wanted.form))
+    }
+
+    /// What a new subscription may be told, in which form and for how long, and who subscribes.
+    fn wanted<'w>(
+        &mut self,
+        pass: &Pass<'_>,
+        (package, event): (Package, Event<'w>),
+        resource: &'w str,
+        (watcher, who): (&'w str, &'w Identity),
+    ) -> Result<(Wanted<'w>, &'w str), Refusal> {
+        let settings = self.house.settings.clone();
         let standing = match package {
             Package::Presence => {
                 let config = settings.presence.as_ref().expect("invariant: the package is served");
@@ -52,40 +75,75 @@ impl Engine {
         };
         let (form, watcher, of_list) = self.form_of(package, resource, (watcher, who), pass.msg)?;
         let standing = of_list.unwrap_or(standing);
-        let mut ctx = self.house.ctx();
-        let granted = Events::grant(&ctx, pass.msg)?;
-        let tag = ids::write(ctx.ids.keyed_by(IdKind::Tag, pass.id.to_bits()));
-        let wanted = Wanted { package, event, resource, watcher, standing, granted, form, tag };
-        self.rooms.events.subscribe(&mut ctx, &pass.origin, pass.msg, pass.ess, &wanted)?;
-        Ok((granted, form))
+        let granted = Events::grant(&self.house.ctx(), pass.msg)?;
+        Ok((Wanted { package, event, resource, standing, granted, form }, watcher))
     }
 
     /// A SUBSCRIBE within a dialog: authorised by it, whatever its source (DECISIONS 2).
-    pub(super) fn refresh_subscription(&mut self, pass: &mut Pass<'_>) {
+    pub(super) fn subscribe_in_dialog(&mut self, pass: &mut Pass<'_>) {
         // Nothing is kept of a request that names no dialog of ours: it proves nothing.
         let found = Package::of(&self.house.settings, pass.msg).and_then(|(package, event)| {
-            let found =
-                self.rooms.events.find(pass.ess, &event).ok_or(Refusal::plain(Status::NO_TRANSACTION));
-            Ok((package, found?))
+            let found = self.rooms.events.find(pass.ess, package, &event);
+            Ok((package, event, found.ok_or(Refusal::plain(Status::NO_TRANSACTION))?))
         });
-        let (package, key) = match found {
+        let (package, event, found) = match found {
             Ok(found) => found,
             Err(refusal) => return self.refuse(pass, &refusal),
         };
         if !self.open(pass) {
             return;
         }
-        let mut ctx = self.house.ctx();
-        let refreshed = Events::grant(&ctx, pass.msg).and_then(|granted| {
-            let request = (pass.msg, pass.ess);
-            // What it names now, if it names anything.
-            let form = pass.msg.header(Header::Accept).and_then(|_| Form::of(package, false, pass.msg).ok());
-            self.rooms.events.refresh(&mut ctx, key, &pass.origin, request, (granted, form))?;
-            Ok((granted, self.rooms.events.form(key)))
-        });
-        match refreshed {
+        let granted = match found {
+            Found::Subscription(key) => self.refresh(pass, (package, event), key),
+            Found::Dialog(key, joining) => self.join(pass, (package, event), key, &joining),
+        };
+        match granted {
             Ok(granted) => self.answer_subscribed(pass, granted, AuthVerdict::NotAsked),
             Err(refusal) => self.refuse(pass, &refusal),
+        }
+    }
+
+    fn refresh(
+        &mut self,
+        pass: &Pass<'_>,
+        (package, event): (Package, Event<'_>),
+        key: SubscriptionKey,
+    ) -> Result<(u32, Form), Refusal> {
+        let mut ctx = self.house.ctx();
+        let granted = Events::grant(&ctx, pass.msg)?;
+        // What it names now, if it names anything.
+        let form = pass.msg.header(Header::Accept).and_then(|_| Form::of(package, false, pass.msg).ok());
+        let request = (pass.msg, pass.ess);
+        self.rooms.events.refresh(&mut ctx, key, &pass.origin, request, (granted, form, &event))?;
+        Ok((granted, self.rooms.events.form(key)))
+    }
+
+    /// RFC 6665 s4.5.2: one more subscription in a dialog, about the same resource and by the same watcher.
+    fn join(
+        &mut self,
+        pass: &Pass<'_>,
+        what: (Package, Event<'_>),
+        key: DialogKey,
+        joining: &Joining,
+    ) -> Result<(u32, Form), Refusal> {
+        self.refuse_if_draining()?;
+        let Joining { resource, watcher, trusted } = joining;
+        let mut who = known(&self.house.settings, watcher);
+        if *trusted {
+            who.scheme = Scheme::None;
+        }
+        let (wanted, _) = self.wanted(pass, what, resource, (watcher, &who))?;
+        let mut ctx = self.house.ctx();
+        self.rooms.events.join(&mut ctx, key, &pass.origin, (pass.msg, pass.ess), &wanted)?;
+        Ok((wanted.granted, wanted.form))
+    }
+
+    /// DECISIONS 20.
+    fn refuse_if_draining(&self) -> Result<(), Refusal> {
+        let after = Extra::RetryAfter(super::host::DRAIN_RETRY_AFTER);
+        match self.rooms.draining {
+            true => Err(Refusal::with(Status::SERVICE_UNAVAILABLE, after)),
+            false => Ok(()),
         }
     }
 
@@ -197,7 +255,12 @@ impl Engine {
 
     fn tell_watchers(&mut self, aor: &str, cause: PresenceCause, seen: Option<Seen>) {
         let settings = self.house.settings.clone();
-        let Some(config) = &settings.presence else { return };
+        let Some(config) = &settings.presence else {
+            // It was switched off: what is left goes as it ends.
+            let watched = self.is_watched(aor);
+            let mut ctx = self.house.ctx();
+            return self.rooms.presence.tidy(&mut ctx, aor, watched);
+        };
         self.note_change(aor, cause, seen);
         let mut ctx = self.house.ctx();
         if self.rooms.presence.changed(&mut ctx, config, aor) {
@@ -231,6 +294,7 @@ impl Engine {
             let mut ctx = self.house.ctx();
             self.rooms.events.changed(&mut ctx, Package::Reg, &aor);
         }
+        self.judge_anew();
         let changes = self.take_changes();
         for _ in 0..self.house.settings.limits.notifies_per_call {
             // A NOTIFY may end a subscription, and that is news for whoever watches the watchers.
@@ -251,6 +315,29 @@ impl Engine {
             }
         }
         self.tell_news(changes);
+    }
+
+    /// A new configuration: who may watch now what he watches, some at a time.
+    fn judge_anew(&mut self) {
+        let settings = self.house.settings.clone();
+        for _ in 0..JUDGED_PER_CALL {
+            let Some((key, package, joining)) = self.rooms.events.next_unjudged() else { break };
+            let served = Package::served(&settings).any(|other| other == package);
+            let Joining { resource, watcher, trusted } = &joining;
+            let standing = match (&settings.presence, package) {
+                _ if !served => None,
+                (Some(config), Package::Presence) if settings.lists.get(resource).is_none() => {
+                    let mut who = known(&settings, watcher);
+                    if *trusted {
+                        who.scheme = Scheme::None;
+                    }
+                    Some(self.rooms.presence.standing(config, &who, watcher, resource))
+                }
+                _ => continue,
+            };
+            let mut ctx = self.house.ctx();
+            self.rooms.events.judge(&mut ctx, key, standing);
+        }
     }
 
     /// RFC 3857: who watches the watchers is due.
@@ -274,7 +361,7 @@ impl Engine {
         }
         let mut ctx = self.house.ctx();
         let Rooms { events, presence, registrar, mailboxes, txn, .. } = &mut self.rooms;
-        let resource = &*due.resource;
+        let resource = events.resource(due.key);
         let document: Option<Bytes> = match (due.package, due.standing) {
             (Package::Presence, Standing::Active) => {
                 Some(presence.document(resource, || registrar.phones(&ctx, resource)))
@@ -296,14 +383,14 @@ impl Engine {
         let after = (due.package == Package::Presence).then(|| presence.unsaved(resource)).flatten();
         let kind = due.package.kind();
         let body = document.as_ref().map(|bytes| Body { kind, bytes, progress, more: false, after });
-        events.notify(&mut ctx, txn, due.key, body);
+        events.notify(&mut ctx, txn, registrar, due, body);
     }
 
     /// RFC 5263: what has changed since the last NOTIFY, or everything.
     fn notify_changes(&mut self, due: &Due) {
         let mut ctx = self.house.ctx();
         let Rooms { events, presence, registrar, txn, .. } = &mut self.rooms;
-        let (resource, progress) = (&*due.resource, Progress { whole: false, ..due.progress });
+        let (resource, progress) = (events.resource(due.key), Progress { whole: false, ..due.progress });
         let told = (progress.changes, due.progress.whole || due.last);
         // RFC 5263 s4.4: the first number is 1.
         let phones = || registrar.phones(&ctx, resource);
@@ -312,7 +399,7 @@ impl Engine {
         let progress = Progress { changes, ..progress };
         let after = presence.unsaved(resource);
         let body = Body { kind: diff::CONTENT_TYPE, bytes: body.as_bytes(), progress, more: false, after };
-        events.notify(&mut ctx, txn, due.key, Some(body));
+        events.notify(&mut ctx, txn, registrar, due, Some(body));
     }
 
     /// It was decided whether a watcher may see a presentity.

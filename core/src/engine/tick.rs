@@ -30,6 +30,8 @@ impl Engine {
             }
             Timer::Subscription(key) => rooms.events.on_expiry(&mut ctx, key),
             Timer::SubscriptionPaced(key) => rooms.events.on_paced(&mut ctx, key),
+            Timer::SubscriptionRepeat(key) => rooms.events.on_repeat(&mut ctx, key),
+            Timer::HostPaced(key) => rooms.events.on_share(&mut ctx, key),
             Timer::Notifies => rooms.events.on_pump(),
             Timer::Publication(key) => {
                 if let Some(aor) = rooms.presence.on_publication_expiry(&mut ctx, key) {

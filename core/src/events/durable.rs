@@ -15,7 +15,8 @@ use super::{Events, Form, Package, Progress, Standing, Subscription, Subscriptio
 use crate::base::{Time, TimerKey};
 use crate::ctx::{Ctx, Flow, Timer};
 use crate::dialog::Dialog;
-use crate::door::{Change, StoredForm, StoredStanding, StoredSubscription, Transport};
+use crate::door::{Change, FlowId, StoredForm, StoredStanding, StoredSubscription, Transport};
+use crate::wire::Event;
 
 /// Numbers reserved with each save.
 const BLOCK: u32 = 256;
@@ -49,16 +50,22 @@ impl Events {
             self.shelf.last_id += 1;
             sub.id = self.shelf.last_id;
         }
-        let mut dialog = sub.dialog.stored();
+        let Some((_, shared)) = self.store.both_mut(key) else { return };
+        let mut dialog = shared.dialog.stored();
         dialog.cseq = dialog.cseq.saturating_add(BLOCK);
-        sub.reserved = dialog.cseq;
-        let Some(sub) = self.store.get(key) else { return };
+        shared.reserved = dialog.cseq;
+        let Some((sub, shared)) = self.store.both(key) else { return };
+        let mut event = sub.package.name().as_bytes().to_vec();
+        if !sub.event_id.is_empty() {
+            event.extend_from_slice(b";id=");
+            event.extend_from_slice(&sub.event_id);
+        }
         let stored = StoredSubscription {
             id: sub.id,
             package: sub.package.name().into(),
-            event: sub.event.clone(),
+            event: event.into(),
             aor: self.store.name(sub.resource).into(),
-            watcher: sub.watcher.clone(),
+            watcher: shared.watcher.clone(),
             standing: match sub.standing {
                 Standing::Active => StoredStanding::Active,
                 Standing::Pending => StoredStanding::Pending,
@@ -79,15 +86,19 @@ impl Events {
 
     /// A NOTIFY is about to be sent: its number must be a reserved one.
     pub(super) fn reserve(&mut self, ctx: &mut Ctx<'_>, key: SubscriptionKey) {
-        let Some(sub) = self.store.get(key).filter(|sub| sub.id != 0) else { return };
-        if sub.dialog.cseq() >= sub.reserved {
+        let Some((_, shared)) = self.store.both(key).filter(|(sub, _)| sub.id != 0) else { return };
+        if shared.dialog.cseq() >= shared.reserved {
             self.save(ctx, key);
         }
     }
 
     /// A subscription is gone.
-    pub(super) fn unsave(ctx: &mut Ctx<'_>, sub: &Subscription) {
+    pub(super) fn unsave(&mut self, ctx: &mut Ctx<'_>, sub: &Subscription) {
         if sub.id != 0 && ctx.settings.tell.changes {
+            // The numbers of the dialog must not be lost with the one they were saved with.
+            if let Some(other) = self.store.other_in(sub.dialog) {
+                self.save(ctx, other);
+            }
             ctx.out.save(Change::RemoveSubscription { id: sub.id });
         }
     }
@@ -99,7 +110,7 @@ impl Events {
         self.restore_removal(ctx, id);
         let expires_at = ctx.at_wall(stored.expires_at);
         let package = Package::ALL.into_iter().find(|known| *known.name() == *package);
-        let dialog = Dialog::restored(&stored.dialog);
+        let dialog = Dialog::restored(ctx.settings, &stored.dialog);
         let (Some(package), Some(dialog), true) = (package, dialog, expires_at > ctx.now) else {
             if ctx.settings.tell.changes {
                 ctx.out.save(Change::RemoveSubscription { id });
@@ -113,27 +124,50 @@ impl Events {
         let resource = self.store.resource(&self.hash, package, &aor);
         let at = self.shelf.next.map_or(ctx.now + FIRST, |before| before + STEP).max(ctx.now);
         self.shelf.next = Some(at);
-        let reserved = dialog.cseq();
+        let dialog = match self.store.same_dialog(&self.hash, &dialog) {
+            Some(key) => {
+                if let Some(shared) = self.store.dialog_mut(key) {
+                    shared.dialog.absorb(&dialog);
+                    shared.reserved = shared.dialog.cseq();
+                }
+                key
+            }
+            None => {
+                let cseq = dialog.cseq();
+                let key = self.store.add_dialog(&self.hash, dialog, &watcher, false);
+                if let Some(shared) = self.store.dialog_mut(key) {
+                    shared.reserved = cseq;
+                }
+                key
+            }
+        };
+        let host = self.pace.enter(self.store.source_of(dialog));
+        let event_id = Event::parse(&event).ok().and_then(|event| event.id()).unwrap_or_default();
         let subscription = Subscription {
             standing: match stored.standing {
                 StoredStanding::Active => Standing::Active,
                 StoredStanding::Pending => Standing::Pending,
                 StoredStanding::Blocked => Standing::Blocked,
             },
-            watcher,
             since: ctx.at_wall(stored.since),
             expires_at,
             told: ctx.now,
             version: stored.version,
             id,
-            reserved,
             progress: Progress::new(match stored.form {
                 StoredForm::Whole => Form::Plain,
                 StoredForm::Changes => Form::Diff,
                 StoredForm::List => Form::List,
             }),
             dialog,
-            event,
+            host,
+            event_id: event_id.into(),
+            at: 0,
+            by: FlowId::default(),
+            detour: false,
+            urgent: false,
+            rates: None,
+            failures: 0,
             package,
             resource,
             timer: TimerKey::NONE,
@@ -142,7 +176,7 @@ impl Events {
             due: false,
             end: None,
         };
-        let key = self.store.add(&self.hash, subscription);
+        let key = self.store.add(subscription);
         self.arm(ctx, key);
         if let Some(sub) = self.store.get_mut(key) {
             sub.paced = ctx.timers.arm(at, Timer::SubscriptionPaced(key.to_bits()));
@@ -171,7 +205,9 @@ impl Events {
             return;
         }
         let store = &mut self.store;
-        self.shelf.homeless.retain(|key| store.get_mut(*key).is_some_and(|sub| !sub.dialog.take_home(flow)));
+        self.shelf
+            .homeless
+            .retain(|key| store.both_mut(*key).is_some_and(|(_, shared)| !shared.dialog.take_home(flow)));
         if self.shelf.homeless.is_empty() {
             self.shelf.homeless = Vec::new();
         }

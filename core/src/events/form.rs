@@ -98,14 +98,14 @@ impl Events {
     /// There is nothing that a subscriber who is due may be told.
     pub(crate) fn skip(&mut self, key: SubscriptionKey, progress: Progress) {
         if let Some(sub) = self.store.get_mut(key) {
-            sub.due = false;
+            (sub.due, sub.urgent) = (false, false);
             sub.progress = progress;
         }
     }
 
     /// Who subscribes: a canonical AoR, or empty.
     pub(crate) fn watcher(&self, key: SubscriptionKey) -> &str {
-        self.store.get(key).map_or("", |sub| &sub.watcher)
+        self.store.both(key).map_or("", |(_, shared)| &shared.watcher)
     }
 
     /// Those who watch a list are told all of it at once, or him alone if somebody is named.

@@ -2,107 +2,44 @@
 //!
 //! - A subscription has at most one NOTIFY in flight. What changes meanwhile is remembered as one bit: when the answer is
 //!   in, the newest state follows.
-//! - Whoever has to be notified stands in one queue, which the engine empties some at a time: a change that ten thousand
-//!   watch is no storm.
+//! - Whoever has to be notified stands in a queue, which the engine empties some at a time, and not faster than the limits
+//!   say: a change that ten thousand watch is no storm (`pace`). Who asks to be told less often is (`rates`).
 //! - What is notified is the business of the package; a body is made when its turn comes.
+//! - Several subscriptions of one dialog are told apart by Event (RFC 6665 s4.5.2). They share its route set, its target
+//!   and its numbers; each ends alone.
 //!
-//! | NOTIFY answered with | subscription |
-//! |---|---|
-//! | 2xx | goes on; if something changed meanwhile, again |
-//! | 404, 405, 410, 416, 480 to 485, 489, 501, 604 | removed (RFC 6665 s4.2.2) |
-//! | any other error | goes on; this state is not repeated |
-//! | nothing in time | removed, or goes on ([`EventsConfig::keep_silent`](crate::config::EventsConfig)) |
+//! What an answer to a NOTIFY means stands in `notify`.
 
 mod durable;
 mod form;
+mod judge;
+mod notify;
+mod pace;
+mod package;
+mod rates;
 mod store;
+mod turns;
 
+use core::net::IpAddr;
 use core::time::Duration;
-use std::collections::VecDeque;
 
 use crate::base::ids::{IdKind, IdText};
 use crate::base::{HashKey, Ids, Key, Time, TimerKey};
-use crate::config::Settings;
 use crate::ctx::{Ctx, Extra, Origin, Refusal, Timer};
 use crate::dialog::Dialog;
-use crate::door::{SubscriptionEvent, SubscriptionStep};
+use crate::door::{FlowId, SubscriptionEvent, SubscriptionStep};
 use crate::stats::Counter;
-use crate::txn::{ClientFailure, Transactions, Usage};
-use crate::wire::{Essentials, Event, Header, Message, Method, Status};
+use crate::wire::{Essentials, Event, Message, Status};
 
 pub(crate) use form::{Body, EVENTLIST, Form, Progress};
+use pace::Pace;
+pub(crate) use package::Package;
+use rates::Rates;
+pub(crate) use store::DialogKey;
 use store::Store;
 
 /// Names a subscription while it lives.
 pub(crate) type SubscriptionKey = Key<Subscription>;
-
-/// An event package.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub(crate) enum Package {
-    /// RFC 3856.
-    Presence,
-    /// Who watches whose presence: RFC 3857.
-    Winfo,
-    /// What is registered: RFC 3680.
-    Reg,
-    /// What waits in a mailbox: RFC 3842.
-    MessageSummary,
-}
-
-impl Package {
-    /// All of them.
-    pub(crate) const ALL: [Package; 4] =
-        [Package::Presence, Package::Winfo, Package::Reg, Package::MessageSummary];
-
-    /// Those that are switched on.
-    pub(crate) fn served(settings: &Settings) -> impl Iterator<Item = Package> {
-        let (presence, messages) = (settings.presence.is_some(), settings.message_summary.is_some());
-        Package::ALL.into_iter().filter(move |package| match package {
-            Package::MessageSummary => messages,
-            _ => presence,
-        })
-    }
-
-    /// Its name in Event.
-    pub(crate) const fn name(self) -> &'static str {
-        match self {
-            Package::Presence => "presence",
-            Package::Winfo => "presence.winfo",
-            Package::Reg => "reg",
-            Package::MessageSummary => "message-summary",
-        }
-    }
-
-    /// Content-Type of its documents.
-    pub(crate) const fn kind(self) -> &'static str {
-        match self {
-            Package::Presence => "application/pidf+xml",
-            Package::Winfo => "application/watcherinfo+xml",
-            Package::Reg => "application/reginfo+xml",
-            Package::MessageSummary => "application/simple-message-summary",
-        }
-    }
-
-    /// Shortest time between two NOTIFY requests to one subscriber (DECISIONS 28). Presence is paced by presentity.
-    const fn pacing(self) -> Duration {
-        match self {
-            Package::Presence => Duration::ZERO,
-            Package::Winfo | Package::Reg => Duration::from_secs(5),
-            // RFC 3842 s3.11.
-            Package::MessageSummary => Duration::from_secs(1),
-        }
-    }
-
-    /// The package an Event header names. 489 without one, and for one we do not have (RFC 6665 s4.2.1.1).
-    pub(crate) fn of<'m>(settings: &Settings, msg: Message<'m>) -> Result<(Package, Event<'m>), Refusal> {
-        const BAD_EVENT: Refusal = Refusal::with(Status::BAD_EVENT, Extra::AllowEvents);
-        let event = msg.header(Header::Event).ok_or(BAD_EVENT)?;
-        let event =
-            Event::parse(event).map_err(|_| Refusal::because(Status::BAD_REQUEST, "Malformed Event"))?;
-        let package = Package::served(settings).find(|package| package.name().as_bytes() == event.package);
-        Ok((package.ok_or(BAD_EVENT)?, event))
-    }
-}
 
 /// May the watcher be told?
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -118,14 +55,16 @@ pub(crate) enum Standing {
 /// One subscription.
 #[derive(Clone, Debug)]
 pub(crate) struct Subscription {
-    dialog: Dialog,
-    /// Event of our NOTIFY requests: the package, and the id of the subscriber.
-    event: Box<[u8]>,
+    dialog: DialogKey,
+    /// Where it comes from.
+    host: pace::HostKey,
+    /// The id of Event; empty for none.
+    event_id: Box<[u8]>,
     package: Package,
     resource: store::ResourceKey,
+    /// Its place among the watchers of the resource.
+    at: u32,
     standing: Standing,
-    /// Who it is: a canonical AoR, or empty.
-    watcher: Box<str>,
     since: Time,
     expires_at: Time,
     timer: TimerKey,
@@ -136,27 +75,48 @@ pub(crate) struct Subscription {
     version: u32,
     /// A NOTIFY waits for its answer.
     in_flight: bool,
-    /// It stands in the queue, or will when the NOTIFY in flight is answered.
+    /// Over which socket that one went.
+    by: FlowId,
+    /// It took a stream for its size, where the dialog has none.
+    detour: bool,
+    /// It waits for its turn, or will when the NOTIFY in flight is answered.
     due: bool,
+    /// It goes before those that are told a change.
+    urgent: bool,
+    /// How often it wants to be told.
+    rates: Option<Box<Rates>>,
     /// It ends with the next NOTIFY.
     end: Option<End>,
+    /// How many NOTIFY requests in a row found the peer unable to take them.
+    failures: u8,
     /// How far it is.
     progress: Progress,
     /// Names it in the store; 0 if it is not there.
     id: u64,
-    /// CSeq numbers up to this one are reserved there.
-    reserved: u32,
 }
 
-/// What the engine has to notify.
-#[derive(Clone, Debug)]
+impl Subscription {
+    /// It is due, and may be told.
+    fn is_ready(&self) -> bool {
+        self.due && !self.in_flight
+    }
+
+    /// What lies between two changes that are told (DECISIONS 28).
+    fn interval(&self, ctx: &Ctx<'_>) -> Duration {
+        match (&ctx.settings.presence, self.package) {
+            (Some(presence), Package::Presence) => presence.pacing,
+            _ => self.package.pacing(),
+        }
+    }
+}
+
+/// What the engine has to notify; of what tells [`Events::resource`].
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Due {
     /// Whom.
     pub(crate) key: SubscriptionKey,
     /// Of which package.
     pub(crate) package: Package,
-    /// Of what: a canonical AoR.
-    pub(crate) resource: Box<str>,
     /// What of it may be told.
     pub(crate) standing: Standing,
     /// The number of the document.
@@ -193,6 +153,8 @@ pub(crate) enum End {
     NoResource,
     /// It shall be made anew, and judged anew.
     Deactivated,
+    /// It may not watch any more.
+    Rejected,
     /// We go away; the subscriber shall come back after so many seconds.
     Probation(u32),
 }
@@ -205,16 +167,46 @@ pub(crate) struct Wanted<'w> {
     pub(crate) event: Event<'w>,
     /// A canonical AoR.
     pub(crate) resource: &'w str,
-    /// Who asks: a canonical AoR, or empty.
-    pub(crate) watcher: &'w str,
     /// What it may be told.
     pub(crate) standing: Standing,
     /// Seconds granted; 0 is a fetch.
     pub(crate) granted: u32,
     /// In which form it is told.
     pub(crate) form: Form,
+}
+
+/// Who begins a dialog, and how.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Party<'w> {
+    /// A canonical AoR, or empty.
+    pub(crate) watcher: &'w str,
+    /// Nobody was asked to prove who he is.
+    pub(crate) trusted: bool,
     /// Our tag.
     pub(crate) tag: IdText,
+}
+
+/// There is no such subscription.
+const NO_SUCH: Refusal = Refusal::plain(Status::NO_TRANSACTION);
+
+/// What a SUBSCRIBE within a dialog is for.
+#[derive(Clone, Debug)]
+pub(crate) enum Found {
+    /// A subscription that it refreshes or ends.
+    Subscription(SubscriptionKey),
+    /// One more in this dialog.
+    Dialog(DialogKey, Joining),
+}
+
+/// What is known of the dialog that one more subscription joins.
+#[derive(Clone, Debug)]
+pub(crate) struct Joining {
+    /// What its subscriptions are about: a canonical AoR.
+    pub(crate) resource: Box<str>,
+    /// Who subscribes: a canonical AoR, or empty.
+    pub(crate) watcher: Box<str>,
+    /// Nobody was asked to prove who he is.
+    pub(crate) trusted: bool,
 }
 
 /// All subscriptions.
@@ -222,8 +214,12 @@ pub(crate) struct Wanted<'w> {
 pub(crate) struct Events {
     hash: HashKey,
     store: Store,
-    queue: VecDeque<SubscriptionKey>,
+    pace: Pace,
     pump: TimerKey,
+    /// Until then there is no room for a transaction.
+    blocked: Time,
+    /// Whose standing may have changed with the configuration.
+    unjudged: Vec<SubscriptionKey>,
     /// Resources that lost their last watcher.
     unwatched: Vec<(Package, Box<str>)>,
     /// Resources whose watchers changed, while somebody watches that.
@@ -240,8 +236,10 @@ impl Events {
         Events {
             hash: ids.hash_key(),
             store: Store::default(),
-            queue: VecDeque::new(),
+            pace: Pace::default(),
             pump: TimerKey::NONE,
+            blocked: Time::ZERO,
+            unjudged: Vec::new(),
             unwatched: Vec::new(),
             rewatched: Vec::new(),
             listening: false,
@@ -266,12 +264,17 @@ impl Events {
     }
 
     /// Something happened to a subscription. What fetches is none.
-    fn note_step(&mut self, sub: &Subscription, aor: &str, step: SubscriptionStep) {
+    fn note_step(&mut self, sub: &Subscription, watcher: &str, aor: &str, step: SubscriptionStep) {
         if self.listening && (sub.expires_at != sub.since || step == SubscriptionStep::Lost) {
             let &Subscription { package, expires_at, .. } = sub;
-            let (package, aor, watcher) = (package.name(), aor.into(), sub.watcher.clone());
+            let (package, aor, watcher) = (package.name(), aor.into(), watcher.into());
             self.news.push(SubscriptionEvent { package, aor, watcher, expires_at, step });
         }
+    }
+
+    /// True if a dialog came over this connection.
+    pub(crate) fn uses_flow(&self, flow: FlowId) -> bool {
+        self.store.uses_flow(flow)
     }
 
     /// How many there are.
@@ -281,7 +284,10 @@ impl Events {
 
     /// True if nobody is due and nothing waits to be taken.
     pub(crate) fn is_settled(&self) -> bool {
-        self.queue.is_empty() && self.unwatched.is_empty() && self.rewatched.is_empty()
+        self.pace.is_empty()
+            && self.unjudged.is_empty()
+            && self.unwatched.is_empty()
+            && self.rewatched.is_empty()
     }
 
     /// True if somebody watches this resource.
@@ -297,66 +303,111 @@ impl Events {
         Ok(asked.min(config.max_expires))
     }
 
-    /// Adds a subscription; it is due to be notified at once (RFC 6665 s4.2.1.2).
+    /// Makes a dialog with a subscription, which is due to be notified at once (RFC 6665 s4.2.1.2).
     pub(crate) fn subscribe(
         &mut self,
         ctx: &mut Ctx<'_>,
         origin: &Origin,
-        msg: Message<'_>,
-        ess: &Essentials<'_>,
+        (msg, ess): (Message<'_>, &Essentials<'_>),
+        party: &Party<'_>,
         wanted: &Wanted<'_>,
     ) -> Result<(), Refusal> {
-        if self.store.len() >= ctx.settings.limits.subscriptions {
-            ctx.stats.count(Counter::Overload);
-            return Err(Refusal::with(Status::SERVICE_UNAVAILABLE, Extra::RetryAfter(30)));
-        }
-        let dialog = Dialog::new(ctx, origin, msg, ess, &wanted.tag)?;
-        let mut event = wanted.package.name().as_bytes().to_vec();
-        if let Some(id) = wanted.event.id() {
-            event.extend_from_slice(b";id=");
-            event.extend_from_slice(id);
-        }
-        let resource = self.store.resource(&self.hash, wanted.package, wanted.resource);
-        let key = self.store.add(
-            &self.hash,
-            Subscription {
-                dialog,
-                event: event.into(),
-                package: wanted.package,
-                resource,
-                standing: wanted.standing,
-                watcher: wanted.watcher.into(),
-                since: ctx.now,
-                expires_at: ctx.now + Duration::from_secs(u64::from(wanted.granted)),
-                timer: TimerKey::NONE,
-                // The first change of a list is told at once.
-                told: if wanted.form == Form::List { Time::ZERO } else { ctx.now },
-                paced: TimerKey::NONE,
-                version: 0,
-                in_flight: false,
-                due: false,
-                end: None,
-                progress: Progress::new(wanted.form),
-                id: 0,
-                reserved: 0,
-            },
-        );
-        self.save(ctx, key);
-        ctx.stats.count(Counter::Subscribed);
-        if let Some(sub) = self.store.get(key).filter(|_| self.listening).cloned() {
-            self.note_step(&sub, wanted.resource, step_of(wanted.standing, SubscriptionStep::Started));
-        }
-        self.note_watchers(wanted.package, wanted.form, wanted.resource);
-        self.arm(ctx, key);
-        self.mark(ctx, key);
+        let ip = origin.remote.ip().to_canonical();
+        self.has_room(ctx, ip, party.watcher)?;
+        let dialog = Dialog::new(ctx, origin, msg, ess, &party.tag)?;
+        let dialog = self.store.add_dialog(&self.hash, dialog, party.watcher, party.trusted);
+        self.add(ctx, dialog, wanted);
         Ok(())
     }
 
-    /// The subscription a request is for; its Event must be that of the subscription.
-    pub(crate) fn find(&self, ess: &Essentials<'_>, event: &Event<'_>) -> Option<SubscriptionKey> {
-        self.store.find(Dialog::hash_of(&self.hash, ess), |sub| {
-            sub.dialog.has(ess) && Event::parse(&sub.event).is_ok_and(|own| own.matches(event))
-        })
+    /// One more subscription in a dialog that has some.
+    pub(crate) fn join(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        key: DialogKey,
+        origin: &Origin,
+        request: (Message<'_>, &Essentials<'_>),
+        wanted: &Wanted<'_>,
+    ) -> Result<(), Refusal> {
+        let watcher = self.store.watcher_of(key).to_owned();
+        self.has_room(ctx, origin.remote.ip().to_canonical(), &watcher)?;
+        self.store.accept(ctx, key, origin, request)?;
+        self.add(ctx, key, wanted);
+        Ok(())
+    }
+
+    fn has_room(&self, ctx: &mut Ctx<'_>, ip: IpAddr, watcher: &str) -> Result<(), Refusal> {
+        let limits = &ctx.settings.limits;
+        // Whose own doing it is, is told that it will not do; what others may have filled may be free later.
+        if !watcher.is_empty() && self.store.of_watcher(watcher) >= limits.subscriptions_per_watcher {
+            ctx.stats.count(Counter::Overload);
+            return Err(Refusal::because(Status::FORBIDDEN, "Too Many Subscriptions"));
+        }
+        if self.store.len() >= limits.subscriptions || self.pace.from(ip) >= limits.subscriptions_per_source {
+            ctx.stats.count(Counter::Overload);
+            return Err(Refusal::with(Status::SERVICE_UNAVAILABLE, Extra::RetryAfter(30)));
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, ctx: &mut Ctx<'_>, dialog: DialogKey, wanted: &Wanted<'_>) {
+        let resource = self.store.resource(&self.hash, wanted.package, wanted.resource);
+        let host = self.pace.enter(self.store.source_of(dialog));
+        let key = self.store.add(Subscription {
+            dialog,
+            host,
+            event_id: wanted.event.id().unwrap_or_default().into(),
+            package: wanted.package,
+            resource,
+            at: 0,
+            standing: wanted.standing,
+            since: ctx.now,
+            expires_at: ctx.now + Duration::from_secs(u64::from(wanted.granted)),
+            timer: TimerKey::NONE,
+            // The first change of a list is told at once.
+            told: if wanted.form == Form::List { Time::ZERO } else { ctx.now },
+            paced: TimerKey::NONE,
+            version: 0,
+            in_flight: false,
+            by: FlowId::default(),
+            detour: false,
+            due: false,
+            urgent: false,
+            rates: None,
+            end: None,
+            failures: 0,
+            progress: Progress::new(wanted.form),
+            id: 0,
+        });
+        self.save(ctx, key);
+        ctx.stats.count(Counter::Subscribed);
+        self.note_of(key, step_of(wanted.standing, SubscriptionStep::Started));
+        self.note_watchers(wanted.package, wanted.form, wanted.resource);
+        self.arm(ctx, key);
+        self.agree(ctx, key, &wanted.event);
+        self.mark(ctx, key);
+    }
+
+    /// Something happened to a subscription that is there.
+    fn note_of(&mut self, key: SubscriptionKey, step: SubscriptionStep) {
+        if !self.listening {
+            return;
+        }
+        if let Some((sub, shared)) = self.store.both(key) {
+            let (sub, watcher) = (sub.clone(), shared.watcher.clone());
+            let resource: Box<str> = self.store.name(sub.resource).into();
+            self.note_step(&sub, &watcher, &resource, step);
+        }
+    }
+
+    /// What a request within a dialog is for: the subscription its Event names, or one more.
+    pub(crate) fn find(&self, ess: &Essentials<'_>, package: Package, event: &Event<'_>) -> Option<Found> {
+        let (key, shared) = self.store.dialog_of(&self.hash, ess)?;
+        if let Some(key) = self.store.named(shared, package, event) {
+            return Some(Found::Subscription(key));
+        }
+        let (resource, watcher) = (self.store.resource_of(shared).into(), shared.watcher.clone());
+        Some(Found::Dialog(key, Joining { resource, watcher, trusted: shared.trusted }))
     }
 
     /// A SUBSCRIBE within the dialog: refresh, or the end with `granted` 0. All its state is due, in this form if it names
@@ -366,15 +417,17 @@ impl Events {
         ctx: &mut Ctx<'_>,
         key: SubscriptionKey,
         origin: &Origin,
-        (msg, ess): (Message<'_>, &Essentials<'_>),
-        (granted, form): (u32, Option<Form>),
+        request: (Message<'_>, &Essentials<'_>),
+        (granted, form, event): (u32, Option<Form>, &Event<'_>),
     ) -> Result<(), Refusal> {
-        let Some(sub) = self.store.get_mut(key) else { return Err(Refusal::plain(Status::NO_TRANSACTION)) };
         // What has ended stays so, although its last NOTIFY is not out yet.
-        if sub.end.is_some() {
-            return Err(Refusal::plain(Status::NO_TRANSACTION));
-        }
-        sub.dialog.accept(origin, msg, ess)?;
+        let live = self.store.get(key).filter(|sub| sub.end.is_none());
+        let dialog = live.map(|sub| sub.dialog).ok_or(NO_SUCH)?;
+        self.store.accept(ctx, dialog, origin, request)?;
+        let sub = self.store.get_mut(key).ok_or(NO_SUCH)?;
+        // It may have moved.
+        let host = self.pace.enter(origin.remote.ip().to_canonical());
+        self.pace.leave(ctx, core::mem::replace(&mut sub.host, host));
         sub.end = (granted == 0).then_some(End::Timeout);
         sub.progress.whole = true;
         if let (Some(form), Form::Plain | Form::Diff) = (form, sub.progress.form) {
@@ -383,8 +436,19 @@ impl Events {
         sub.expires_at = ctx.now + Duration::from_secs(u64::from(granted));
         self.save(ctx, key);
         self.arm(ctx, key);
+        self.agree(ctx, key, event);
         self.mark(ctx, key);
         Ok(())
+    }
+
+    /// How often a subscriber wants to be told (RFC 6446): what was agreed before does not count.
+    fn agree(&mut self, ctx: &mut Ctx<'_>, key: SubscriptionKey, event: &Event<'_>) {
+        let Some(sub) = self.store.get_mut(key) else { return };
+        let old = sub.rates.take();
+        ctx.timers.disarm(old.map_or(TimerKey::NONE, |rates| rates.repeat));
+        let bounds = (sub.interval(ctx), ctx.settings.events.repeat_interval);
+        let rates = Rates::of(event, ctx.now, sub.expires_at.since(ctx.now), bounds);
+        sub.rates = rates.map(Box::new);
     }
 
     /// Everybody who watches a resource and may see it is due: to the others the time of a NOTIFY would tell something.
@@ -403,36 +467,11 @@ impl Events {
     pub(crate) fn watchers(&self, package: Package, resource: &str) -> impl Iterator<Item = Watcher<'_>> {
         let keys = self.store.of(&self.hash, package, resource).iter();
         keys.filter_map(|key| {
-            let sub = self.store.get(*key)?;
+            let (sub, shared) = self.store.both(*key)?;
             let Subscription { standing, since, expires_at, progress, .. } = *sub;
             let form = progress.form;
-            Some(Watcher { key: *key, name: &sub.watcher, form, standing, since, expires_at })
+            Some(Watcher { key: *key, name: &shared.watcher, form, standing, since, expires_at })
         })
-    }
-
-    /// It was decided what a watcher may be told; he is told so at once.
-    pub(crate) fn decide(
-        &mut self,
-        ctx: &mut Ctx<'_>,
-        package: Package,
-        resource: &str,
-        watcher: &str,
-        standing: Standing,
-    ) {
-        let of = |w: Watcher<'_>| (w.name == watcher && w.standing != standing).then_some(w.key);
-        let keys: Vec<SubscriptionKey> = self.watchers(package, resource).filter_map(of).collect();
-        for key in keys {
-            if let Some(sub) = self.store.get_mut(key) {
-                sub.standing = standing;
-                sub.progress.whole = true;
-            }
-            self.save(ctx, key);
-            if let Some(sub) = self.store.get(key).filter(|_| self.listening).cloned() {
-                self.note_step(&sub, resource, step_of(standing, SubscriptionStep::Allowed));
-            }
-            self.mark(ctx, key);
-            self.note_watchers(package, Form::Plain, resource);
-        }
     }
 
     /// The watchers of a presentity changed: whoever watches them shall know.
@@ -449,191 +488,9 @@ impl Events {
         core::mem::take(&mut self.rewatched)
     }
 
-    /// One more is due, when the last NOTIFY is long enough ago.
-    fn mark_paced(&mut self, ctx: &mut Ctx<'_>, key: SubscriptionKey) {
-        let Some(sub) = self.store.get_mut(key) else { return };
-        let pacing = match (&ctx.settings.presence, sub.progress.form) {
-            (Some(presence), Form::List) => presence.pacing,
-            _ => sub.package.pacing(),
-        };
-        let next = sub.told + pacing;
-        if ctx.now >= next {
-            return self.mark(ctx, key);
-        }
-        if sub.paced.is_none() {
-            sub.paced = ctx.timers.arm(next, Timer::SubscriptionPaced(key.to_bits()));
-        }
-    }
-
-    /// The last NOTIFY is long enough ago.
-    pub(crate) fn on_paced(&mut self, ctx: &mut Ctx<'_>, bits: u64) {
-        let key = SubscriptionKey::from_bits(bits);
-        if let Some(sub) = self.store.get_mut(key) {
-            sub.paced = TimerKey::NONE;
-            self.mark(ctx, key);
-        }
-    }
-
-    /// One more is due.
-    fn mark(&mut self, ctx: &mut Ctx<'_>, key: SubscriptionKey) {
-        let Some(sub) = self.store.get_mut(key) else { return };
-        if core::mem::replace(&mut sub.due, true) || sub.in_flight {
-            return;
-        }
-        self.queue.push_back(key);
-        self.arm_pump(ctx);
-    }
-
-    fn arm_pump(&mut self, ctx: &mut Ctx<'_>) {
-        if self.pump.is_none() && !self.queue.is_empty() {
-            self.pump = ctx.timers.arm(ctx.now, Timer::Notifies);
-        }
-    }
-
-    /// The timer of the queue has run.
-    pub(crate) fn on_pump(&mut self) {
-        self.pump = TimerKey::NONE;
-    }
-
-    /// The next one to be notified.
-    pub(crate) fn next_due(&mut self, ctx: &mut Ctx<'_>) -> Option<Due> {
-        while let Some(key) = self.queue.pop_front() {
-            let Some(sub) = self.store.get(key) else { continue };
-            let resource = self.store.name(sub.resource).into();
-            let Subscription { package, standing, version, progress, .. } = *sub;
-            let last = sub.end.is_some() || sub.expires_at <= ctx.now;
-            return Some(Due { key, package, resource, standing, version, progress, last });
-        }
-        ctx.timers.disarm(core::mem::take(&mut self.pump));
-        self.queue.shrink_to(1024);
-        None
-    }
-
-    /// So many were notified, and more wait.
-    pub(crate) fn pause(&mut self, ctx: &mut Ctx<'_>) {
-        self.arm_pump(ctx);
-    }
-
-    /// Sends the NOTIFY that is due. A subscription whose time is over ends with it (RFC 6665 s4.4.1).
-    pub(crate) fn notify(
-        &mut self,
-        ctx: &mut Ctx<'_>,
-        txn: &mut Transactions,
-        key: SubscriptionKey,
-        body: Option<Body<'_>>,
-    ) {
-        self.reserve(ctx, key);
-        let after = body.and_then(|body| body.after);
-        let Some(sub) = self.store.get_mut(key) else { return };
-        sub.due = false;
-        // All of a list is exempt from pacing (DECISIONS 28), in however many parts it is told.
-        let old = &sub.progress;
-        let all = old.whole || body.is_some_and(|body| body.progress.members > old.members);
-        if !(old.form == Form::List && all) {
-            sub.told = ctx.now;
-        }
-        sub.version += u32::from(body.is_some());
-        ctx.timers.disarm(core::mem::take(&mut sub.paced));
-        let left = sub.expires_at.since(ctx.now);
-        let end = sub.end.or(left.is_zero().then_some(End::Timeout));
-        // Nobody is there to be told. A refresh by another connection brings the newest state.
-        if sub.dialog.is_cut_off(ctx) {
-            sub.progress.whole = true;
-            return if end.is_some() {
-                self.remove(ctx, key)
-            };
-        }
-        let mut arena = ctx.out.lend();
-        let (mut writer, addressed) = sub.dialog.request(ctx, &mut arena, Method::Notify);
-        writer.prepared(&ctx.settings.agent_line);
-        writer.header(Header::Event, &sub.event);
-        let pending = sub.standing == Standing::Pending;
-        writer.value(Header::SubscriptionState, |value| match end {
-            Some(End::Timeout) => value.literal("terminated;reason=timeout"),
-            Some(End::NoResource) => value.literal("terminated;reason=noresource"),
-            Some(End::Deactivated) => value.literal("terminated;reason=deactivated"),
-            Some(End::Probation(seconds)) => {
-                value.literal("terminated;reason=probation;retry-after=");
-                value.number(u64::from(seconds));
-            }
-            None => {
-                value.literal(if pending { "pending;expires=" } else { "active;expires=" });
-                value.number(left.as_secs() + u64::from(left.subsec_nanos() > 0));
-            }
-        });
-        if sub.progress.form == Form::List {
-            writer.header(Header::Require, EVENTLIST.as_bytes());
-        }
-        if let Some(body) = body {
-            writer.body(body.kind.as_bytes(), body.bytes);
-        }
-        let payload = writer.finish();
-        ctx.out.restore(arena);
-        ctx.stats.count(Counter::Notified);
-        let usage = Usage::Notify(key.to_bits());
-        let sent =
-            txn.send_after(ctx, &addressed.to, Method::Notify, usage, &addressed.branch, payload, after);
-        match (sent, end) {
-            (_, Some(_)) => self.remove(ctx, key),
-            (Ok(_), None) => {
-                if let Some(sub) = self.store.get_mut(key) {
-                    sub.in_flight = true;
-                    // What follows waits for the answer.
-                    sub.due |= body.is_some_and(|body| body.more);
-                    sub.progress = body.map_or(sub.progress, |body| body.progress);
-                }
-            }
-            // No room for one more transaction: this state is lost, and the next one is not.
-            (Err(_), None) => {
-                ctx.stats.count(Counter::Overload);
-                if let Some(sub) = self.store.get_mut(key) {
-                    sub.progress.whole = true;
-                }
-            }
-        }
-    }
-
-    /// Our NOTIFY was answered.
-    pub(crate) fn on_response(&mut self, ctx: &mut Ctx<'_>, bits: u64, status: u16) {
-        let key = SubscriptionKey::from_bits(bits);
-        // RFC 6665 s4.2.2.
-        let fatal = matches!(status, 404 | 405 | 410 | 416 | 480..=485 | 489 | 501 | 604);
-        if status >= 300 {
-            self.not_taken(key);
-        }
-        if status >= 200 {
-            self.answered(ctx, key, fatal);
-        }
-    }
-
-    /// Our NOTIFY was not answered, or cannot be sent.
-    pub(crate) fn on_failure(&mut self, ctx: &mut Ctx<'_>, bits: u64, what: ClientFailure) {
-        let key = SubscriptionKey::from_bits(bits);
-        let cut_off = self.store.get(key).is_some_and(|sub| sub.dialog.is_cut_off(ctx));
-        // RFC 6665 s4.2.2 says SHOULD: one lost packet can cost a phone its lamps until it subscribes anew.
-        let silent = what != ClientFailure::Unsaved;
-        if let Some(sub) = self.store.get_mut(key).filter(|_| !silent) {
-            sub.due = true;
-            // RFC 3261 s12.2.1.1: its number is the next one's.
-            if sub.in_flight {
-                sub.dialog.take_back();
-            }
-        }
-        let fatal = silent && !ctx.settings.events.keep_silent && !cut_off;
-        self.not_taken(key);
-        self.answered(ctx, key, fatal);
-    }
-
-    fn answered(&mut self, ctx: &mut Ctx<'_>, key: SubscriptionKey, fatal: bool) {
-        let Some(sub) = self.store.get_mut(key) else { return };
-        sub.in_flight = false;
-        if fatal {
-            ctx.stats.count(Counter::SubscriptionsLost);
-            return self.remove(ctx, key);
-        }
-        if core::mem::take(&mut sub.due) {
-            self.mark(ctx, key);
-        }
+    /// What a subscription watches: a canonical AoR.
+    pub(crate) fn resource(&self, key: SubscriptionKey) -> &str {
+        self.store.get(key).map_or("", |sub| self.store.name(sub.resource))
     }
 
     /// A subscription's time is up: its last NOTIFY is due.
@@ -642,10 +499,8 @@ impl Events {
         let Some(sub) = self.store.get_mut(key) else { return };
         sub.timer = TimerKey::NONE;
         sub.end = sub.end.or(Some(End::Timeout));
-        // What is in flight is overtaken: nothing may follow the end.
-        sub.in_flight = false;
-        sub.due = false;
         sub.progress.whole = true;
+        // What is in flight is waited for, as always.
         self.mark(ctx, key);
     }
 
@@ -663,7 +518,8 @@ impl Events {
                 sub.in_flight = false;
                 sub.due = false;
             }
-            self.mark(ctx, key);
+            // DECISIONS 20: these are paced.
+            self.mark_change(ctx, key);
         }
     }
 
@@ -678,25 +534,32 @@ impl Events {
     }
 
     fn remove(&mut self, ctx: &mut Ctx<'_>, key: SubscriptionKey) {
+        let watcher =
+            self.store.both(key).filter(|_| self.listening).map(|(_, shared)| shared.watcher.clone());
+        let watcher = watcher.unwrap_or_default();
         if let Some((sub, unwatched)) = self.store.remove(&self.hash, key) {
             ctx.timers.disarm(sub.timer);
             ctx.timers.disarm(sub.paced);
+            ctx.timers.disarm(sub.rates.as_ref().map_or(TimerKey::NONE, |rates| rates.repeat));
+            self.pace.leave(ctx, sub.host);
             ctx.stats.count(Counter::Unsubscribed);
-            Events::unsave(ctx, &sub);
+            self.unsave(ctx, &sub);
             let step = match sub.end {
-                Some(End::Timeout | End::NoResource | End::Deactivated) => SubscriptionStep::Ended,
+                Some(End::Timeout | End::NoResource | End::Deactivated | End::Rejected) => {
+                    SubscriptionStep::Ended
+                }
                 Some(End::Probation(_)) => SubscriptionStep::SentAway,
                 None => SubscriptionStep::Lost,
             };
             match unwatched {
                 Some(name) => {
-                    self.note_step(&sub, &name, step);
+                    self.note_step(&sub, &watcher, &name, step);
                     self.note_watchers(sub.package, sub.progress.form, &name);
                     self.unwatched.push((sub.package, name));
                 }
                 None => {
                     let name: Box<str> = self.store.name(sub.resource).into();
-                    self.note_step(&sub, &name, step);
+                    self.note_step(&sub, &watcher, &name, step);
                     self.note_watchers(sub.package, sub.progress.form, &name);
                 }
             }

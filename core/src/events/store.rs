@@ -1,10 +1,19 @@
 //! The subscriptions by their dialog and by what they watch.
 //!
-//! Invariants: each subscription stands in the index of dialogs and in the list of its resource; a resource has at least
-//! one subscription, but for the moment between [`Store::resource`] and [`Store::add`].
+//! Invariants: each subscription stands in the list of its dialog and in that of its resource; a dialog and a resource
+//! have at least one subscription, but for the moment between their making and [`Store::add`].
 
-use super::{Package, Subscription, SubscriptionKey};
+use core::net::{IpAddr, Ipv4Addr};
+use std::collections::BTreeMap;
+
+use smallvec::SmallVec;
+
+use super::{NO_SUCH, Package, Subscription, SubscriptionKey};
 use crate::base::{HashKey, Index, Key, Slab};
+use crate::ctx::{Ctx, Origin, Refusal};
+use crate::dialog::Dialog;
+use crate::door::FlowId;
+use crate::wire::{Essentials, Event, Message};
 
 /// Names a resource while somebody watches it.
 pub(super) type ResourceKey = Key<Resource>;
@@ -17,13 +26,34 @@ pub(super) struct Resource {
     watchers: Vec<SubscriptionKey>,
 }
 
+/// Names a dialog while somebody subscribes in it.
+pub(crate) type DialogKey = Key<Shared>;
+
+/// A dialog and what is subscribed to in it: one subscription mostly, several by RFC 6665 s4.5.2.
+#[derive(Clone, Debug)]
+pub(crate) struct Shared {
+    pub(super) dialog: Dialog,
+    /// Who it is: a canonical AoR, or empty.
+    pub(super) watcher: Box<str>,
+    /// Nobody was asked to prove who he is.
+    pub(super) trusted: bool,
+    /// CSeq numbers up to this one are reserved in the store.
+    pub(super) reserved: u32,
+    subscriptions: SmallVec<[SubscriptionKey; 1]>,
+}
+
 /// All subscriptions.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Store {
     subscriptions: Slab<Subscription>,
+    dialogs: Slab<Shared>,
     resources: Slab<Resource>,
-    by_dialog: Index<SubscriptionKey>,
+    by_dialog: Index<DialogKey>,
     by_name: Index<ResourceKey>,
+    /// How many dialogs use a connection. Its names are ours: no peer chooses them.
+    streams: BTreeMap<FlowId, u32>,
+    /// How many subscriptions a watcher has.
+    by_watcher: BTreeMap<Box<str>, usize>,
 }
 
 fn hash_name(hash: &HashKey, package: Package, name: &str) -> u64 {
@@ -43,9 +73,140 @@ impl Store {
         self.subscriptions.get_mut(key)
     }
 
-    /// The subscription of a dialog with this hash for which `is_it` holds.
-    pub(super) fn find(&self, hash: u64, is_it: impl Fn(&Subscription) -> bool) -> Option<SubscriptionKey> {
-        self.by_dialog.find(hash, |key| self.subscriptions.get(key).is_some_and(&is_it))
+    /// A subscription with its dialog.
+    pub(super) fn both(&self, key: SubscriptionKey) -> Option<(&Subscription, &Shared)> {
+        let sub = self.subscriptions.get(key)?;
+        Some((sub, self.dialogs.get(sub.dialog)?))
+    }
+
+    pub(super) fn both_mut(&mut self, key: SubscriptionKey) -> Option<(&mut Subscription, &mut Shared)> {
+        let sub = self.subscriptions.get_mut(key)?;
+        let shared = self.dialogs.get_mut(sub.dialog)?;
+        Some((sub, shared))
+    }
+
+    /// The dialog a request is in.
+    pub(super) fn dialog_of(&self, hash: &HashKey, ess: &Essentials<'_>) -> Option<(DialogKey, &Shared)> {
+        let is_it = |key| self.dialogs.get(key).is_some_and(|shared: &Shared| shared.dialog.has(ess));
+        let key = self.by_dialog.find(Dialog::hash_of(hash, ess), is_it)?;
+        Some((key, self.dialogs.get(key)?))
+    }
+
+    /// The same dialog as this one, if it is there.
+    pub(super) fn same_dialog(&self, hash: &HashKey, dialog: &Dialog) -> Option<DialogKey> {
+        let is_it = |key| self.dialogs.get(key).is_some_and(|shared: &Shared| shared.dialog.is(dialog));
+        self.by_dialog.find(dialog.hash(hash), is_it)
+    }
+
+    pub(super) fn dialog_mut(&mut self, key: DialogKey) -> Option<&mut Shared> {
+        self.dialogs.get_mut(key)
+    }
+
+    /// Another subscription of a dialog.
+    pub(super) fn other_in(&self, key: DialogKey) -> Option<SubscriptionKey> {
+        self.dialogs.get(key)?.subscriptions.first().copied()
+    }
+
+    /// The subscription of a dialog that an Event names (RFC 6665 s8.2.1).
+    pub(super) fn named(
+        &self,
+        shared: &Shared,
+        package: Package,
+        event: &Event<'_>,
+    ) -> Option<SubscriptionKey> {
+        let is_it = |key: &&SubscriptionKey| {
+            self.subscriptions
+                .get(**key)
+                .is_some_and(|sub| sub.package == package && *sub.event_id == *event.id().unwrap_or_default())
+        };
+        shared.subscriptions.iter().find(is_it).copied()
+    }
+
+    /// What is subscribed to in the dialog of a subscription, itself among it.
+    pub(super) fn beside(&self, key: SubscriptionKey) -> SmallVec<[SubscriptionKey; 1]> {
+        self.both(key).map(|(_, shared)| shared.subscriptions.clone()).unwrap_or_default()
+    }
+
+    /// The resource of the first subscription of a dialog: all of them are about the same.
+    pub(super) fn resource_of(&self, shared: &Shared) -> &str {
+        let first = shared.subscriptions.first().and_then(|key| self.subscriptions.get(*key));
+        first.map_or("", |sub| self.name(sub.resource))
+    }
+
+    /// A request within a dialog: its number, its target, where it came from.
+    pub(super) fn accept(
+        &mut self,
+        ctx: &Ctx<'_>,
+        key: DialogKey,
+        origin: &Origin,
+        (msg, ess): (Message<'_>, &Essentials<'_>),
+    ) -> Result<(), Refusal> {
+        let shared = self.dialogs.get_mut(key).ok_or(NO_SUCH)?;
+        let before = shared.dialog.stream();
+        shared.dialog.accept(ctx, origin, msg, ess)?;
+        let after = shared.dialog.stream();
+        self.count_stream(before, after);
+        Ok(())
+    }
+
+    fn count_stream(&mut self, before: Option<FlowId>, after: Option<FlowId>) {
+        if before == after {
+            return;
+        }
+        if let Some(flow) = after {
+            *self.streams.entry(flow).or_default() += 1;
+        }
+        if let Some(flow) = before
+            && let Some(count) = self.streams.get_mut(&flow)
+        {
+            *count -= 1;
+            if *count == 0 {
+                self.streams.remove(&flow);
+            }
+        }
+    }
+
+    /// How many subscriptions a watcher has.
+    pub(super) fn of_watcher(&self, watcher: &str) -> usize {
+        self.by_watcher.get(watcher).copied().unwrap_or(0)
+    }
+
+    /// Who subscribes in a dialog.
+    pub(super) fn watcher_of(&self, key: DialogKey) -> &str {
+        self.dialogs.get(key).map_or("", |shared| &shared.watcher)
+    }
+
+    /// Where the last request in a dialog came from.
+    pub(super) fn source_of(&self, key: DialogKey) -> IpAddr {
+        let source = self.dialogs.get(key).map(|shared| shared.dialog.source());
+        source.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED))
+    }
+
+    /// True if a dialog came over this connection.
+    pub(super) fn uses_flow(&self, flow: FlowId) -> bool {
+        self.streams.contains_key(&flow)
+    }
+
+    /// Adds a dialog without subscriptions: the next step adds one.
+    pub(super) fn add_dialog(
+        &mut self,
+        hash: &HashKey,
+        dialog: Dialog,
+        watcher: &str,
+        trusted: bool,
+    ) -> DialogKey {
+        let hashed = dialog.hash(hash);
+        self.count_stream(None, dialog.stream());
+        let subscriptions = SmallVec::new();
+        let key = self.dialogs.insert(Shared {
+            dialog,
+            watcher: watcher.into(),
+            trusted,
+            reserved: 0,
+            subscriptions,
+        });
+        self.by_dialog.insert(hashed, key);
+        key
     }
 
     /// Who watches a resource.
@@ -79,27 +240,57 @@ impl Store {
         key
     }
 
-    pub(super) fn add(&mut self, hash: &HashKey, subscription: Subscription) -> SubscriptionKey {
-        let (dialog, resource) = (subscription.dialog.hash(hash), subscription.resource);
+    pub(super) fn add(&mut self, subscription: Subscription) -> SubscriptionKey {
+        let (dialog, resource) = (subscription.dialog, subscription.resource);
         let key = self.subscriptions.insert(subscription);
-        self.by_dialog.insert(dialog, key);
+        if let Some(shared) = self.dialogs.get_mut(dialog) {
+            shared.subscriptions.push(key);
+            match self.by_watcher.get_mut(&shared.watcher) {
+                Some(count) => *count += 1,
+                None => drop(self.by_watcher.insert(shared.watcher.clone(), 1)),
+            }
+        }
         if let Some(resource) = self.resources.get_mut(resource) {
+            let at = resource.watchers.len() as u32;
             resource.watchers.push(key);
+            if let Some(sub) = self.subscriptions.get_mut(key) {
+                sub.at = at;
+            }
         }
         key
     }
 
-    /// Takes a subscription out; and the name of its resource, if it was the last one.
+    /// Takes a subscription out, and its dialog with the last one; and the name of its resource, if it was the last one
+    /// of that.
     pub(super) fn remove(
         &mut self,
         hash: &HashKey,
         key: SubscriptionKey,
     ) -> Option<(Subscription, Option<Box<str>>)> {
         let sub = self.subscriptions.remove(key)?;
-        self.by_dialog.remove(sub.dialog.hash(hash), |other| other == key);
+        let shared = self.dialogs.get_mut(sub.dialog)?;
+        shared.subscriptions.retain(|other| *other != key);
+        if let Some(count) = self.by_watcher.get_mut(&shared.watcher) {
+            *count -= 1;
+            if *count == 0 {
+                self.by_watcher.remove(&shared.watcher);
+            }
+        }
+        if shared.subscriptions.is_empty() {
+            self.by_dialog.remove(shared.dialog.hash(hash), |other| other == sub.dialog);
+            if let Some(gone) = self.dialogs.remove(sub.dialog) {
+                self.count_stream(gone.dialog.stream(), None);
+            }
+        }
         let resource = self.resources.get_mut(sub.resource)?;
-        if let Some(at) = resource.watchers.iter().position(|other| *other == key) {
-            resource.watchers.swap_remove(at);
+        // The last one moves to its place: nothing is searched for.
+        if resource.watchers.get(sub.at as usize) == Some(&key) {
+            resource.watchers.swap_remove(sub.at as usize);
+        }
+        if let Some(moved) =
+            resource.watchers.get(sub.at as usize).and_then(|key| self.subscriptions.get_mut(*key))
+        {
+            moved.at = sub.at;
         }
         if resource.watchers.is_empty() {
             let hashed = hash_name(hash, resource.package, &resource.name);

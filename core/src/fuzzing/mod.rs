@@ -2,11 +2,13 @@
 //! not. They live here so that clippy sees them and tests replay the committed corpora.
 
 mod documents;
+mod events;
 mod program;
 
 use std::net::{IpAddr, Ipv4Addr};
 
 pub use documents::pidf;
+pub use events::event_headers;
 pub use program::{Op, Program, engine_ops};
 
 use crate::base::HashKey;

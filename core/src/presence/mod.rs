@@ -53,6 +53,8 @@ pub(crate) struct Presentity {
     body: Option<Bytes>,
     /// The same for those who want to be told what has changed.
     partial: Option<Box<partial::Partial>>,
+    /// What those get who may know nothing.
+    neutral: Option<Bytes>,
     /// Something changed since.
     outdated: bool,
     /// When a change was told last.
@@ -123,6 +125,7 @@ impl Presence {
             publications: Vec::new(),
             body: None,
             partial: None,
+            neutral: None,
             outdated: false,
             told: Time::ZERO,
             paced: TimerKey::NONE,
@@ -224,7 +227,21 @@ impl Presence {
     }
 
     /// What somebody gets who may know nothing: the same as of a presentity about which nothing is known.
-    pub(crate) fn neutral(&self, aor: &str) -> Bytes {
+    pub(crate) fn neutral(&mut self, aor: &str) -> Bytes {
+        let key = self.find(aor);
+        let made =
+            key.and_then(|key| self.presentities.get(key)).and_then(|presentity| presentity.neutral.clone());
+        if let Some(body) = made {
+            return body;
+        }
+        let body = self.compose_neutral(aor);
+        if let Some(presentity) = key.and_then(|key| self.presentities.get_mut(key)) {
+            presentity.neutral = Some(body.clone());
+        }
+        body
+    }
+
+    fn compose_neutral(&self, aor: &str) -> Bytes {
         let inputs = Inputs {
             entity: &entity(aor),
             publications: &[],

@@ -16,10 +16,12 @@ use smallvec::SmallVec;
 
 use super::Registrar;
 use super::binding::{Binding, BindingKey, Flags};
+use super::gruu::Named;
 use super::location::RecordKey;
 use super::nat::{address_of, port_of};
-use crate::ctx::{Ctx, Flow, Origin};
+use crate::ctx::{Ctx, Flow, Locate, Origin, Reached};
 use crate::door::{FlowId, Transport};
+use crate::wire::Uri;
 
 /// Where to send.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -188,9 +190,60 @@ impl Registrar {
         others.find_map(|(key, other)| self.target(ctx, key, other))
     }
 
+    /// The flow of a binding, or of the phone behind a path we can follow without asking anybody.
+    fn over(&self, ctx: &Ctx<'_>, binding: &Binding) -> Option<Origin> {
+        match self.sockets.next_hop(ctx, binding) {
+            NextHop::Over(origin) => Some(origin),
+            NextHop::Path | NextHop::Contact | NextHop::Gone => None,
+        }
+    }
+
     fn target<'r>(&self, ctx: &Ctx<'_>, key: BindingKey, binding: &'r Binding) -> Option<Target<'r>> {
         let next = self.sockets.next_hop(ctx, binding);
         let (contact, path, q) = (binding.contact(), binding.path(), binding.priority());
         (next != NextHop::Gone).then_some(Target { binding: key, contact, path, q, next })
+    }
+}
+
+impl Locate for Registrar {
+    fn named(&self, ctx: &Ctx<'_>, uri: &Uri<'_>) -> Option<Reached<'_>> {
+        let named = Registrar::named(self, ctx, ctx.settings, uri)?;
+        let (record, instance) = match named {
+            Named::Record(record) => (record, None),
+            Named::Instance(record, binding) => (record, Some(self.location.get(binding)?.instance())),
+            Named::Nobody | Named::Void => return None,
+        };
+        let ranked = self.ranked(ctx, record);
+        let mut fitting = ranked.into_iter().filter(|(_, binding)| {
+            instance.is_none_or(|instance| binding.instance().eq_ignore_ascii_case(instance))
+        });
+        fitting.find_map(|(_, binding)| {
+            let to = self.over(ctx, binding)?;
+            Some(Reached { contact: binding.contact(), path: binding.path(), to })
+        })
+    }
+
+    fn flow_of(
+        &self,
+        ctx: &Ctx<'_>,
+        aor: &str,
+        instance: &[u8],
+        contact: &Uri<'_>,
+        stream: bool,
+    ) -> Option<Origin> {
+        let record = self.location.find(aor.as_bytes())?;
+        let same = |binding: &Binding| match binding.instance() {
+            own if !own.is_empty() && !instance.is_empty() => own.eq_ignore_ascii_case(instance),
+            _ => binding.contact_uri().equivalent(contact),
+        };
+        let mut fitting: SmallVec<[&Binding; 4]> = self
+            .location
+            .of(record)
+            .map(|(_, binding)| binding)
+            .filter(|binding| binding.is_live(ctx.now) && same(binding))
+            .collect();
+        fitting.sort_by_key(|binding| core::cmp::Reverse((binding.refreshed, binding.id)));
+        let mut flows = fitting.into_iter().filter_map(|binding| self.over(ctx, binding));
+        flows.find(|origin| !stream || origin.transport.is_reliable())
     }
 }

@@ -129,6 +129,8 @@ pub(crate) enum ClientFailure {
     Unanswered,
     /// The request cannot be sent. The transaction is gone (RFC 3261 s17.1.4).
     Unreachable,
+    /// The same, over a connection that never came up: the request was seen by nobody.
+    Refused,
     /// It told of a change that could not be made durable, and was never sent. The transaction is gone.
     Unsaved,
 }

@@ -211,6 +211,13 @@ impl<'m> Message<'m> {
         text::clamp_u32(self.header(Header::Expires)?)
     }
 
+    /// Retry-After in seconds, without its comment and its parameters (RFC 3261 s20.33).
+    pub fn retry_after(&self) -> Option<u32> {
+        let value = self.header(Header::RetryAfter)?;
+        let seconds = value.split(|b| matches!(b, b';' | b'(')).next().unwrap_or_default();
+        text::clamp_u32(seconds.trim_ascii())
+    }
+
     /// Content-Length as declared; [`Message::body`] has it applied.
     pub fn content_length(&self) -> Option<u32> {
         text::clamp_u32(self.header(Header::ContentLength)?)

@@ -169,6 +169,7 @@ pub(super) struct Events {
     pub(super) min_expires: Option<Span>,
     pub(super) max_expires: Option<Span>,
     pub(super) keep_silent: Option<bool>,
+    pub(super) repeat_interval: Option<Span>,
 }
 
 #[derive(Deserialize, Default)]
@@ -258,6 +259,11 @@ pub(super) struct Limits {
     pub(super) list_members: Option<usize>,
     pub(super) list_notify: Option<Size>,
     pub(super) notifies_per_call: Option<usize>,
+    pub(super) notifies_per_second: Option<u32>,
+    pub(super) notifies_per_host: Option<u32>,
+    pub(super) subscriptions_per_watcher: Option<usize>,
+    pub(super) subscriptions_per_source: Option<usize>,
+    pub(super) connecting: Option<usize>,
 }
 
 #[derive(Deserialize, Default)]

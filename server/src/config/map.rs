@@ -213,7 +213,7 @@ fn events(from: file::Events, errors: &mut Vec<ConfigError>) -> EventsConfig {
     seconds.set(&mut to.default_expires, from.default_expires, "default_expires");
     seconds.set(&mut to.min_expires, from.min_expires, "min_expires");
     seconds.set(&mut to.max_expires, from.max_expires, "max_expires");
-    set!(to, from; keep_silent);
+    set!(to, from; keep_silent, repeat_interval);
     to
 }
 
@@ -279,7 +279,8 @@ fn message_summary(
 fn limits(from: file::Limits) -> Limits {
     let mut to = Limits::default();
     set!(to, from; headers, contacts_per_request, aors, bindings, parked, park_timeout, nonces, tokens);
-    set!(to, from; subscriptions, publications, publications_per_presentity, watch_decisions, mailboxes, list_members, notifies_per_call);
+    set!(to, from; subscriptions, publications, publications_per_presentity, watch_decisions, mailboxes, list_members, notifies_per_call, notifies_per_second);
+    set!(to, from; notifies_per_host, subscriptions_per_watcher, subscriptions_per_source, connecting);
     for (to, from) in [
         (&mut to.message_bytes, from.message),
         (&mut to.binding_bytes, from.binding),

@@ -8,7 +8,7 @@ use crate::Time;
 use crate::message::{Sip, param};
 use crate::phone::T1;
 
-/// Call-ID, the tag of the subscriber, the tag of the notifier, the id of Event.
+/// Call-ID, the tag of the subscriber, the tag of the notifier, the id of Event with its package.
 type Name = (String, String, String, String);
 
 /// A subscription as the wire shows it.
@@ -38,7 +38,14 @@ fn tag(m: &Sip, header: &str) -> String {
 }
 
 fn id(m: &Sip) -> String {
-    m.header("Event").and_then(|v| param(v, "id")).unwrap_or_default().to_owned()
+    let event = m.header("Event").unwrap_or_default();
+    format!("{} {}", param(event, "id").unwrap_or_default(), package(event))
+}
+
+/// The same id, whatever the package.
+fn same_id(a: &str, b: &str) -> bool {
+    let id = |name: &str| name.split_once(' ').map(|(id, _)| id.to_owned());
+    id(a) == id(b)
 }
 
 /// The package of an Event, without parameters.
@@ -125,7 +132,20 @@ impl Notifier {
         let call = m.header("Call-ID").unwrap_or_default().to_owned();
         let name = (call, tag(m, "To"), tag(m, "From"), id(m));
         let number = m.cseq().map_or(0, |(n, _)| n);
-        let Some(seen) = self.subscriptions.get_mut(&name) else {
+        // RFC 3261 s12.2.1.1: all subscriptions of a dialog count together.
+        let first = (name.0.clone(), name.1.clone(), name.2.clone(), String::new());
+        let in_dialog = |n: &Name| (&n.0, &n.1, &n.2) == (&name.0, &name.1, &name.2);
+        let of_dialog: Vec<(Name, Option<u32>)> = self
+            .subscriptions
+            .range(first..)
+            .take_while(|(n, _)| in_dialog(n))
+            .map(|(n, seen)| (n.clone(), seen.cseq))
+            .collect();
+        let before = of_dialog.iter().filter_map(|(_, cseq)| *cseq).max();
+        let exact = of_dialog.iter().find(|(n, _)| *n == name);
+        let close = of_dialog.iter().find(|(n, _)| same_id(&n.3, &name.3));
+        let known = exact.or(close).map(|(n, _)| n.clone()).unwrap_or(name.clone());
+        let Some(seen) = self.subscriptions.get_mut(&known) else {
             // DECISIONS 30 asks for the 2xx first.
             find("RFC 6665 s4.2.1.2", "a NOTIFY follows the 2xx of its SUBSCRIBE", format!("{name:?}"));
             return findings;
@@ -153,7 +173,7 @@ impl Notifier {
         if seen.ended.is_some() {
             find("RFC 6665 s4.4.1", "nothing follows the end of a subscription", state.to_owned());
         }
-        if let Some(before) = seen.cseq
+        if let Some(before) = before
             && number != before + 1
             && !(seen.restarted && number > before)
         {

@@ -263,6 +263,24 @@ impl Phone {
         self.watches.len() - 1
     }
 
+    /// Subscribes to something else in the dialog of a subscription that was granted (RFC 6665 s4.5.2).
+    pub fn subscribe_beside(&mut self, now: Time, other: usize, wish: Wish) -> usize {
+        let mut watch = Watch::new(wish, &mut self.rng);
+        let other = &self.watches[other];
+        (watch.call_id, watch.tag) = (other.call_id.clone(), other.tag.clone());
+        (watch.remote_tag, watch.target) = (other.remote_tag.clone(), other.target.clone());
+        self.watches.push(watch);
+        self.send_subscribe(now, self.watches.len() - 1);
+        self.watches.len() - 1
+    }
+
+    /// The largest numbers used in the dialog of a subscription: ours, then theirs.
+    fn numbers(&self, watch: usize) -> (u32, u32) {
+        let own = &self.watches[watch];
+        let shared = self.watches.iter().filter(|w| w.call_id == own.call_id && w.tag == own.tag);
+        shared.fold((0, 0), |(ours, theirs), w| (ours.max(w.cseq), theirs.max(w.remote_cseq)))
+    }
+
     /// Watches somebody for so many seconds, and on; 0 fetches once.
     pub fn watch(&mut self, now: Time, uri: &str, expires: u32) -> usize {
         self.subscribe(now, Wish::presence(uri, expires))
@@ -301,12 +319,13 @@ impl Phone {
     }
 
     pub(super) fn send_subscribe(&mut self, now: Time, watch: usize) {
+        let (last, _) = self.numbers(watch);
         let w = &mut self.watches[watch];
         (w.wake_at, w.again) = (None, false);
         if w.remote_tag.is_none() {
             w.standing = Standing::Trying;
         }
-        w.cseq += 1;
+        w.cseq = last + 1;
         let (wish, tag, call_id) = (w.wish.clone(), w.tag.clone(), w.call_id.clone());
         let (cseq, tries) = (w.cseq, w.tries);
         let to_tag = w.remote_tag.as_ref().map(|t| format!(";tag={t}")).unwrap_or_default();
@@ -461,9 +480,10 @@ impl Phone {
                 && same_event(&w.wish.event, event)
         });
         let Some(watch) = found else { return Say::Status(481) };
+        let (_, last) = self.numbers(watch);
         let w = &mut self.watches[watch];
         let number = m.cseq().map_or(0, |(n, _)| n);
-        if number <= w.remote_cseq {
+        if number <= last {
             return Say::Status(500);
         }
         match m.header("Subscription-State") {

@@ -95,9 +95,14 @@ impl World {
                     }
                 }
             }
-            Due::ToPhone { phone, data } => {
+            Due::ToPhone { phone, data, connection: None } => {
                 let now = self.now;
                 self.act(phone, |p, _| p.receive(now, &data));
+            }
+            Due::ToPhone { phone, data, connection: Some(flow) } => {
+                let now = self.now;
+                self.seats[phone.0].phone.receive(now, &data);
+                self.answer_by(phone, flow);
             }
             Due::Connected { flow } => {
                 let Some(c) = self.connections.get_mut(&flow) else { return };
@@ -119,7 +124,9 @@ impl World {
             }
             Due::Broken { flow, reason } => {
                 let up = self.connections.remove(&flow).is_some_and(|c| c.up);
-                if up {
+                // Who asked for a connection is told that there is none.
+                let asked = flow.0 % 2 == 1 && self.engine.is_some();
+                if up || asked {
                     self.feed(Input::FlowDown { flow, reason });
                 }
             }
@@ -177,10 +184,7 @@ impl World {
                     self.send(&transmit);
                 }
             }
-            Command::Open { flow, .. } => {
-                // No phone of this world accepts connections.
-                self.schedule(self.now, Due::Broken { flow, reason: FlowDownReason::Unreachable });
-            }
+            Command::Open { flow, remote, local, .. } => self.connect_to(flow, remote, local),
             Command::Close { flow, .. } => {
                 self.note(format!("the server closes flow {}", flow.0));
                 if let Some(phone) = self.connections.get(&flow).map(|c| c.phone) {

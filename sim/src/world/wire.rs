@@ -1,6 +1,7 @@
 //! Packets and connections between phones and the server.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use strowger_core::door::{FlowDownReason, FlowId, Transmit, Transport};
 
@@ -47,6 +48,48 @@ impl World {
     /// The flow a phone is connected by.
     pub fn flow_of(&self, phone: PhoneId) -> Option<FlowId> {
         self.seats[phone.0].connection
+    }
+
+    /// The server connects to a phone, if one listens there.
+    pub(super) fn connect_to(&mut self, flow: FlowId, remote: SocketAddr, local: Option<SocketAddr>) {
+        let listens = |id: &PhoneId| {
+            let seat = &self.seats[id.0];
+            seat.phone.habits.accepts && !seat.phone.is_off() && seat.nat.is_none()
+        };
+        let Some(phone) = self.by_addr.get(&remote).copied().filter(listens) else {
+            self.note(format!("{remote} refuses connection {}", flow.0));
+            let at = self.now + Duration::from_millis(20);
+            return self.schedule(at, Due::Broken { flow, reason: FlowDownReason::Unreachable });
+        };
+        self.note(format!("the server connects to {}", self[phone].name));
+        let up_at = self.now + self.seats[phone.0].link.delay * 3;
+        let local = SocketAddr::new(
+            local.map_or_else(|| self.server_addr(phone).ip(), |local| local.ip()),
+            40_000 + (flow.0 % 10_000) as u16,
+        );
+        let transport = Transport::Tcp;
+        let (up, dead, last_in, last_out) = (false, false, up_at, up_at);
+        self.connections
+            .insert(flow, Connection { phone, remote, local, transport, up, dead, last_in, last_out });
+        self.schedule(up_at, Due::Connected { flow });
+    }
+
+    /// What a phone says to what came over a connection of the server's goes back over it.
+    pub(super) fn answer_by(&mut self, id: PhoneId, flow: FlowId) {
+        let mut others = Vec::new();
+        while let Some(bytes) = self.seats[id.0].phone.poll_out() {
+            match self.connections.get(&flow).map(|c| (c.transport, c.remote, c.local)) {
+                Some((transport, remote, local)) if bytes.starts_with(b"SIP/2.0 ") => {
+                    self.record_out(id, &bytes, Fate::Arrives);
+                    let at = self.now + self.seats[id.0].link.delay;
+                    let connection = Some(flow);
+                    self.schedule(at, Due::ToServer { transport, remote, local, connection, data: bytes });
+                }
+                _ => others.push(bytes),
+            }
+        }
+        others.into_iter().for_each(|bytes| self.seats[id.0].phone.raw(bytes));
+        self.flush(id);
     }
 
     /// Puts everything a phone has to say on the wire.
@@ -161,7 +204,8 @@ impl World {
             let at = stream_arrival(&link, &mut self.rng, self.now, &mut connection.last_out);
             self.record_in(phone, payload, fate);
             if fate == Fate::Arrives {
-                self.schedule(at, Due::ToPhone { phone, data: payload.to_vec() });
+                let connection = (flow.0 % 2 == 1).then_some(*flow);
+                self.schedule(at, Due::ToPhone { phone, data: payload.to_vec(), connection });
             }
             return;
         }
@@ -183,7 +227,7 @@ impl World {
         };
         self.record_in(phone, payload, fate(&times));
         for at in times {
-            self.schedule(at, Due::ToPhone { phone, data: payload.to_vec() });
+            self.schedule(at, Due::ToPhone { phone, data: payload.to_vec(), connection: None });
         }
     }
 

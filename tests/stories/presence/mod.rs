@@ -12,7 +12,10 @@ mod pacing;
 mod partial;
 mod people;
 mod pure;
+mod rates;
+mod reach;
 mod restart;
+mod sharing;
 mod watching;
 
 use strowger_core::config::{Config, PresenceConfig};

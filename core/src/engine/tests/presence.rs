@@ -260,12 +260,46 @@ fn a_refresh_prolongs_and_the_end_is_told() {
     // RFC 3261 s12.2.2: out of order.
     let old = host.udp(&subscribe(1, &tag, "Event: presence\r\n"));
     assert_eq!(status(&old), Some(500));
-    let other = host.udp(&subscribe(3, &tag, "Event: presence;id=other\r\n"));
-    assert_eq!(status(&other), Some(481));
     let commands = host.udp(&subscribe(4, &tag, "Event: presence\r\nExpires: 0\r\n"));
     assert!(sent(&commands)[1].contains("Subscription-State: terminated;reason=timeout"));
     assert!(sent(&commands)[1].contains("<presence"), "the last state goes with it");
     assert_eq!(host.engine.sizes().subscriptions, 0);
+}
+
+#[test]
+fn subscriptions_of_one_dialog_are_told_apart_by_event_and_share_its_numbers() {
+    let (mut host, tag) = watched(presence());
+    let second = host.udp(&subscribe(2, &tag, "Event: presence;id=x\r\nExpires: 600\r\n"));
+    assert_eq!(status(&second), Some(200));
+    assert!(sent(&second)[1].contains("Event: presence;id=x\r\n"));
+    answer(&mut host, &second, "200 OK");
+    for (cseq, event, expected) in [(3, "reg", 200), (4, "dialog-of-mine", 489)] {
+        let commands = host.udp(&subscribe(cseq, &tag, &format!("Event: {event}\r\n")));
+        assert_eq!(status(&commands), Some(expected), "{event}");
+        answer(&mut host, &commands, "200 OK");
+    }
+    assert_eq!(host.engine.sizes().subscriptions, 3);
+    let told = host.udp(&publish(1, "", BODY));
+    let number =
+        |text: &String| header(text, "CSeq").trim_end_matches(" NOTIFY").parse::<u32>().expect("a number");
+    let notifies: Vec<String> = sent(&told).into_iter().filter(|text| text.starts_with("NOTIFY ")).collect();
+    assert_eq!(number(&notifies[1]), number(&notifies[0]) + 1);
+    assert_eq!((header(&notifies[0], "Event"), header(&notifies[1], "Event")), ("presence", "presence;id=x"));
+    answer(&mut host, &told, "200 OK");
+    // The end of one leaves the others.
+    let end = host.udp(&subscribe(5, &tag, "Event: presence\r\nExpires: 0\r\n"));
+    assert!(sent(&end)[1].contains("Subscription-State: terminated;reason=timeout"));
+    assert_eq!(host.engine.sizes().subscriptions, 2);
+    let refresh = host.udp(&subscribe(6, &tag, "Event: presence;id=x\r\nExpires: 600\r\n"));
+    assert_eq!(status(&refresh), Some(200));
+    // RFC 5057 s5.1: 481 takes one, 404 the dialog.
+    answer(&mut host, &refresh, "481 Gone");
+    assert_eq!(host.engine.sizes().subscriptions, 1);
+    let last = host.udp(&subscribe(7, &tag, "Event: presence;id=y\r\nExpires: 600\r\n"));
+    assert_eq!(host.engine.sizes().subscriptions, 2);
+    answer(&mut host, &last, "404 Not Found");
+    assert_eq!(host.engine.sizes().subscriptions, 0);
+    assert_eq!(status(&host.udp(&subscribe(8, &tag, "Event: presence;id=x\r\n"))), Some(481));
 }
 
 #[test]
@@ -330,7 +364,11 @@ fn the_host_publishes_and_asks() {
 
 #[test]
 fn ten_thousand_watchers_are_notified_some_at_a_time() {
-    let mut host = Host::new(presence());
+    let mut config = presence();
+    config.limits.subscriptions_per_watcher = 10_000;
+    // The rest is told when one host may be told more.
+    config.limits.notifies_per_host = 0;
+    let mut host = Host::new(config);
     for n in 0..10_000 {
         let text = String::from_utf8(subscribe(1, "", "Event: presence\r\n")).expect("text");
         let text = text
