@@ -259,6 +259,8 @@ pub struct Sizes {
     pub publications: usize,
     /// Presentities that are published for or watched.
     pub presentities: usize,
+    /// Wishes of the host at other servers.
+    pub wishes: usize,
     /// Mailboxes about which something is known.
     pub mailboxes: usize,
     /// Nonces remembered.

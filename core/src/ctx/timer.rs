@@ -45,6 +45,10 @@ pub(crate) enum Timer {
     Paced(u64),
     /// What a messaging server published ends (`mailboxes::Publication`).
     Mailbox(u64),
+    /// A wish is to be refreshed or tried again (`agent::TaskKey`).
+    Agent(u64),
+    /// Timer N of a subscription of ours (`agent::TaskKey`).
+    AgentFirst(u64),
     /// Draining has taken long enough.
     Drain,
 }

@@ -116,6 +116,90 @@ impl Dialog {
         Ok(())
     }
 
+    /// A dialog that a request of ours may make.
+    pub(crate) fn opened(
+        ctx: &mut Ctx<'_>,
+        to: &Origin,
+        call_id: &[u8],
+        own_uri: &[u8],
+        their_uri: &[u8],
+    ) -> Option<Dialog> {
+        let tag = ctx.ids.next_text(IdKind::Tag);
+        let cseq = (ctx.ids.next(IdKind::Cseq) >> 36) as u32;
+        let aim = Aim::of(ctx.settings, to, None, their_uri, b"");
+        let ends = [0; PARTS - 1];
+        let mut dialog = Dialog { text: Box::default(), ends, cseq, their_cseq: 0, origin: *to, aim };
+        dialog.write(&[call_id, tag.as_bytes(), b"", own_uri, their_uri, their_uri, b"", b""]).ok()?;
+        Some(dialog)
+    }
+
+    /// To where its first request went.
+    pub(crate) fn straight(&self) -> Way<'static> {
+        Way { to: self.origin, phone: None }
+    }
+
+    /// Its Call-ID.
+    pub(crate) fn call_id(&self) -> &[u8] {
+        self.part(0)
+    }
+
+    /// The Request-URI of our next request.
+    pub(crate) fn target(&self) -> &[u8] {
+        self.part(5)
+    }
+
+    /// Is the request in this dialog, or may it make it?
+    pub(crate) fn may_have(&self, ess: &Essentials<'_>) -> bool {
+        let theirs = self.part(2);
+        self.part(0) == ess.call_id
+            && self.part(1) == ess.to.tag().unwrap_or_default()
+            && (theirs.is_empty() || theirs == ess.from.tag().unwrap_or_default())
+    }
+
+    /// RFC 3261 s12.1.2: the 2xx to our request names the peer. One of another dialog changes nothing.
+    pub(crate) fn learn_of_response(&mut self, msg: Message<'_>) {
+        let tag = msg.to().ok().and_then(|to| to.tag()).unwrap_or_default();
+        let routes: SmallVec<[&[u8]; 4]> = msg.values(Header::RecordRoute).collect();
+        // RFC 3261 s12.1.2: in reverse order.
+        self.learn(tag, msg, routes.iter().rev().copied());
+    }
+
+    /// RFC 6665 s4.1.3: so does a NOTIFY, which may come first. 500 for one that was overtaken.
+    pub(crate) fn learn_of_request(&mut self, msg: Message<'_>, ess: &Essentials<'_>) -> Result<(), Refusal> {
+        if !self.part(2).is_empty() && ess.cseq.number <= self.their_cseq {
+            return Err(Refusal::because(Status::SERVER_ERROR, "CSeq Out of Order"));
+        }
+        let routes: SmallVec<[&[u8]; 4]> = msg.values(Header::RecordRoute).collect();
+        self.learn(ess.from.tag().unwrap_or_default(), msg, routes.iter().copied());
+        self.their_cseq = ess.cseq.number;
+        Ok(())
+    }
+
+    fn learn<'m>(&mut self, tag: &[u8], msg: Message<'_>, routes: impl Iterator<Item = &'m [u8]>) {
+        let old = self.clone();
+        let mut parts = old.parts();
+        let known = !parts[2].is_empty();
+        if known && parts[2] != tag {
+            return;
+        }
+        parts[2] = tag;
+        if let Ok(Some((target, _))) = target_of(msg) {
+            parts[5] = target;
+        }
+        let mut set: SmallVec<[u8; 256]> = SmallVec::new();
+        for route in routes {
+            set.extend_from_slice(if set.is_empty() { b"" } else { b", " });
+            set.extend_from_slice(route);
+        }
+        // The route set is that of the message that made the dialog.
+        if !known {
+            parts[6] = &set;
+        }
+        if self.write(&parts).is_err() {
+            *self = old;
+        }
+    }
+
     /// As the store keeps it.
     pub(crate) fn stored(&self) -> StoredDialog {
         let [call_id, own_tag, tag, own_uri, uri, target, routes, _] = self.parts().map(Box::from);

@@ -2,7 +2,7 @@
 
 use core::net::SocketAddr;
 
-use super::{BindingView, FlowId, PresenceChange, Scheme, SubscriptionEvent, Transport};
+use super::{AgentEvent, BindingView, FlowId, PresenceChange, Scheme, SubscriptionEvent, Transport};
 use crate::stats::DropReason;
 
 /// Something happened. Which kinds are told is chosen by [`Settings::tell`](crate::config::Settings::tell): an
@@ -32,6 +32,8 @@ pub enum Event {
     Presence(Box<PresenceChange>),
     /// Somebody watches, or does no more.
     Subscription(Box<SubscriptionEvent>),
+    /// Something came of a wish of the host ([`Request::SubscribeAt`](super::Request::SubscribeAt)).
+    Agent(Box<AgentEvent>),
     /// Draining is over: nothing is left, or the time limit came.
     Drained,
 }

@@ -177,6 +177,22 @@ pub enum Request {
         /// What it is.
         presence: Option<super::OwnPresence>,
     },
+    /// Watch somebody at another server, as a client, until [`EndWish`](Request::EndWish). What comes of it is told.
+    SubscribeAt(Box<super::AgentWish>),
+    /// Publish at another server, as a client; of the same number again it modifies.
+    PublishAt {
+        /// For whom and where.
+        wish: Box<super::AgentWish>,
+        /// Content-Type.
+        kind: Box<str>,
+        /// The body.
+        document: Box<[u8]>,
+    },
+    /// End one of these.
+    EndWish {
+        /// Its number.
+        id: u64,
+    },
     /// Tell `Presence` and `Subscription` events from now on, or no more. Where
     /// [`Tell::presence`](crate::config::Tell::presence) is set they are told in any case.
     Listen {

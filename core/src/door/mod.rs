@@ -3,6 +3,7 @@
 //! Nothing here has behaviour beyond construction and formatting, so that inputs and commands can be logged, stored,
 //! compared and replayed. Secrets are wrapped in [`Secret`], whose `Debug` shows nothing.
 
+mod agent;
 mod command;
 mod event;
 mod input;
@@ -12,6 +13,7 @@ mod record;
 mod stored;
 mod view;
 
+pub use agent::{AgentAccount, AgentEvent, AgentHop, AgentStep, AgentWish};
 pub use command::{CloseReason, Command, Reply, ReplyBody, Transmit};
 pub use event::{AuthVerdict, BindingCause, BindingEvent, Event, Outcome};
 pub use input::{BadFrame, FlowDownReason, Input, KeepAlive, Request, SendError};

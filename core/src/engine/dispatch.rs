@@ -4,8 +4,8 @@
 
 use core::net::{IpAddr, SocketAddr};
 
-use super::Engine;
 use super::pending::{Parked, Waits};
+use super::{Engine, Rooms};
 use crate::auth::{Allowed, Need, Verdict, Wait};
 use crate::base::Time;
 use crate::config::{AorBuf, AuthPolicy, Settings};
@@ -139,6 +139,13 @@ impl Engine {
         let mut ctx = self.house.ctx();
         match self.rooms.txn.receive_response(&mut ctx, &origin, msg) {
             ResponseMatch::Stray => self.drop_input(origin.remote, DropReason::StrayResponse),
+            ResponseMatch::Deliver { usage: Usage::Agent(bits), .. } => {
+                if let Kind::Response { status, .. } = msg.kind() {
+                    let Rooms { agent, txn, .. } = &mut self.rooms;
+                    agent.on_response(&mut ctx, txn, bits, status, msg);
+                    self.tell_wishes();
+                }
+            }
             ResponseMatch::Deliver { usage: Usage::Notify(bits), .. } => {
                 if let Kind::Response { status, .. } = msg.kind() {
                     let event = msg.header(Header::Event).filter(|_| (200..300).contains(&status));
@@ -183,6 +190,9 @@ impl Engine {
         };
         if method == Method::Subscribe && ess.to.tag().is_some() && self.house.settings.has_events() {
             return self.subscribe_in_dialog(&mut pass);
+        }
+        if method == Method::Notify && self.rooms.agent.has(ess) {
+            return self.receive_notify(&mut pass);
         }
         if let Err(refusal) = self.inspect(&pass) {
             return self.refuse(&pass, &refusal);

@@ -107,6 +107,10 @@ impl Engine {
                 let body = self.view_list(&watcher, list.as_deref());
                 self.house.out.reply(reply, body);
             }
+            request @ (Request::SubscribeAt(_) | Request::PublishAt { .. } | Request::EndWish { .. }) => {
+                let body = self.wish(request);
+                self.house.out.reply(reply, body);
+            }
             Request::Listen { presence } => {
                 self.listen(presence);
                 self.house.out.reply(reply, ReplyBody::Done);
@@ -153,6 +157,9 @@ impl Engine {
             Request::Presence { .. }
             | Request::Publish { .. }
             | Request::Listen { .. }
+            | Request::SubscribeAt(_)
+            | Request::PublishAt { .. }
+            | Request::EndWish { .. }
             | Request::BuddyList { .. }
             | Request::DecideWatcher { .. }
             | Request::MessageSummary { .. }

@@ -2,6 +2,7 @@
 //! room), `tick` (timer to room). `pending` keeps what waits for the host; `answer` writes what rooms decided; `host`
 //! serves the host's own requests.
 
+mod agent;
 mod answer;
 mod dispatch;
 mod host;
@@ -23,6 +24,7 @@ use std::sync::Arc;
 
 use siphasher::sip128::{Hasher128 as _, SipHasher13};
 
+use crate::agent::Agent;
 use crate::auth::Auth;
 use crate::base::{Ids, Time, Wheel};
 use crate::config::Settings;
@@ -92,6 +94,7 @@ struct Rooms {
     pending: Pending,
     standing: Standing,
     news: News,
+    agent: Agent,
     draining: bool,
 }
 
@@ -144,6 +147,7 @@ impl Engine {
             pending: Pending::default(),
             standing: Standing::default(),
             news: News::default(),
+            agent: Agent::default(),
             draining: false,
         };
         let house = House {
@@ -207,7 +211,7 @@ impl Engine {
 
     /// How large the tables are now.
     pub fn sizes(&self) -> Sizes {
-        let Rooms { txn, auth, registrar, events, presence, mailboxes, pending, .. } = &self.rooms;
+        let Rooms { txn, auth, registrar, events, presence, mailboxes, pending, agent, .. } = &self.rooms;
         Sizes {
             aors: registrar.aors(),
             bindings: registrar.bindings(),
@@ -218,6 +222,7 @@ impl Engine {
             subscriptions: events.len(),
             publications: presence.publications(),
             presentities: presence.len(),
+            wishes: agent.len(),
             mailboxes: mailboxes.len(),
             nonces: auth.nonces(),
             tokens: auth.tokens(),

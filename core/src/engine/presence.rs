@@ -428,6 +428,10 @@ impl Engine {
         let mut ctx = self.house.ctx();
         match event.usage {
             Usage::Notify(bits) => self.rooms.events.on_failure(&mut ctx, bits, event.what),
+            Usage::Agent(bits) => {
+                self.rooms.agent.on_failure(&mut ctx, bits);
+                self.tell_wishes();
+            }
             Usage::Probe => {}
         }
     }

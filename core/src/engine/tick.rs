@@ -59,6 +59,14 @@ impl Engine {
                     self.ask_for_keys(issuer);
                 }
             }
+            Timer::Agent(key) => {
+                rooms.agent.on_timer(&mut ctx, &mut rooms.txn, key);
+                self.tell_wishes();
+            }
+            Timer::AgentFirst(key) => {
+                rooms.agent.on_first(&mut ctx, key);
+                self.tell_wishes();
+            }
             Timer::Drain => ctx.out.tell(Event::Drained),
         }
     }

@@ -96,6 +96,8 @@ pub(crate) enum Usage {
     /// An OPTIONS that asks whether somebody is there.
     #[cfg_attr(not(test), expect(dead_code, reason = "nobody is probed yet"))]
     Probe,
+    /// A request of the client side (`agent::TaskKey`).
+    Agent(u64),
     /// The NOTIFY of a subscription (`events::SubscriptionKey`).
     Notify(u64),
 }
@@ -231,7 +233,6 @@ impl Transactions {
     }
 
     /// Sends a request of ours that waits for no change. `branch` is that of its top Via, with the magic cookie.
-    #[cfg_attr(not(test), expect(dead_code, reason = "all that we ask tells of a change so far"))]
     pub(crate) fn send(
         &mut self,
         ctx: &mut Ctx<'_>,

@@ -1,5 +1,6 @@
 //! Presence from phone to phone: SUBSCRIBE, NOTIFY and PUBLISH (RFC 6665, RFC 3903, RFC 3856).
 
+mod agent;
 mod bad_input;
 mod bindings;
 mod chaos;

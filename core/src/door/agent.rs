@@ -1,0 +1,86 @@
+//! What a host may ask of the engine as a client: to watch and to publish elsewhere.
+
+use core::net::SocketAddr;
+
+use super::{FlowId, Secret};
+use crate::base::Time;
+
+/// On whose behalf the engine asks.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct AgentAccount {
+    /// URI of From.
+    pub uri: Box<str>,
+    /// For Digest.
+    pub username: Box<str>,
+    /// For Digest.
+    pub password: Secret<Box<str>>,
+}
+
+/// Where requests go: a socket that is up, and an address behind it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct AgentHop {
+    /// Over which socket.
+    pub flow: FlowId,
+    /// To whom; ignored on a stream.
+    pub remote: SocketAddr,
+    /// From which of our addresses.
+    pub local: SocketAddr,
+}
+
+/// What to watch or to publish for.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct AgentWish {
+    /// A number the host chose: events name it, and a second wish of that number takes the place of the first.
+    pub id: u64,
+    /// Who asks.
+    pub account: AgentAccount,
+    /// Where.
+    pub hop: AgentHop,
+    /// Whom: Request-URI and To.
+    pub uri: Box<str>,
+    /// The event package.
+    pub event: Box<str>,
+    /// For how many seconds at a time; it is refreshed until the host ends it.
+    pub expires: u32,
+}
+
+/// Something the engine did as a client.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct AgentEvent {
+    /// The number of the wish.
+    pub id: u64,
+    /// What happened.
+    pub step: AgentStep,
+}
+
+/// What happened to a wish.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum AgentStep {
+    /// The first request was granted, for so many seconds; refreshes are not told.
+    Granted {
+        /// Seconds.
+        expires: u32,
+    },
+    /// A NOTIFY came.
+    Notified {
+        /// False while somebody has yet to decide whether we may watch.
+        active: bool,
+        /// Content-Type; empty without a body.
+        kind: Box<str>,
+        /// The body as it came.
+        body: Box<[u8]>,
+    },
+    /// It is over for now, and tried again then.
+    Interrupted {
+        /// The notifier's reason, or the status of an answer.
+        reason: Box<str>,
+        /// When.
+        again: Time,
+    },
+    /// It is over for good.
+    Ended {
+        /// The notifier's reason, or the status of an answer; empty if the host ended it.
+        reason: Box<str>,
+    },
+}
