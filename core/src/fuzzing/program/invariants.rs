@@ -1,0 +1,67 @@
+//! What must hold after each step and at the end of a program.
+
+use super::ops::Op;
+use super::world::Host;
+use crate::base::Time;
+use crate::wire::{self, Bounds, Layout};
+
+impl Host {
+    /// What is sent can be read; a challenge gives the nonce of the next try.
+    pub(super) fn look_at(&mut self, payload: &[u8]) {
+        if payload == b"\r\n" || payload.first().is_some_and(|b| *b < 4) {
+            return;
+        }
+        let mut layout = Layout::new();
+        let bounds = Bounds { message_bytes: usize::MAX, headers: usize::MAX };
+        let Ok(msg) = wire::parse(payload, &mut layout, &bounds) else {
+            panic!("what is sent cannot be read: {:?}", String::from_utf8_lossy(payload));
+        };
+        let challenge =
+            msg.header(wire::Header::WwwAuthenticate).and_then(|v| wire::Challenge::parse(v).ok());
+        if let Some(wire::Challenge::Digest(d)) = challenge
+            && let Some(nonce) = d.nonce
+        {
+            self.nonce = Some(String::from_utf8_lossy(nonce.raw()).trim_matches('"').to_owned());
+            self.uses = 0;
+        }
+    }
+
+    pub(super) fn check(&self) {
+        let (sizes, settings) = (self.engine.sizes(), self.engine.settings());
+        let limits = &settings.limits;
+        for (what, is, most) in [
+            ("bindings", sizes.bindings, limits.bindings),
+            ("aors", sizes.aors, limits.aors.min(sizes.bindings)),
+            ("flows", sizes.flows, limits.flows),
+            ("parked", sizes.parked, limits.parked),
+            ("nonces", sizes.nonces, limits.nonces),
+            ("transaction bytes", sizes.transaction_bytes, limits.transaction_bytes),
+            ("commands", sizes.commands, 0),
+        ] {
+            assert!(is <= most, "{what}: {is}, at most {most}");
+        }
+        if self.exact {
+            assert_eq!(self.model.len(), sizes.bindings, "the changes add up to the bindings");
+        }
+    }
+
+    /// Everything ends: no table and no timer is left but the listener.
+    pub(super) fn end(mut self) {
+        for slot in self.up.clone() {
+            self.run(&Op::FlowDown { slot });
+        }
+        self.settle(Time::MAX);
+        let sizes = self.engine.sizes();
+        let left = [
+            sizes.aors,
+            sizes.bindings,
+            sizes.transactions,
+            sizes.parked,
+            sizes.nonces,
+            sizes.tokens,
+            sizes.timers,
+        ];
+        assert_eq!(left, [0; 7], "something is left at the end: {sizes:?}");
+        assert_eq!((sizes.flows, sizes.transaction_bytes, self.engine.poll_timeout()), (1, 0, None));
+    }
+}
