@@ -173,6 +173,8 @@ const PLAIN: &[(Counter, &str)] = &[
     (Counter::Unsubscribed, "Subscriptions that ended"),
     (Counter::SubscriptionsLost, "Subscriptions whose subscriber refused or did not answer a NOTIFY"),
     (Counter::Notified, "NOTIFY requests sent, retransmissions not included"),
+    (Counter::Connected, "Connections opened towards phones"),
+    (Counter::LargeDatagrams, "Requests over 1300 bytes that had no other way than a datagram"),
     (Counter::Published, "Publications made"),
     (Counter::PublicationsEnded, "Publications that ended"),
 ];
@@ -197,6 +199,8 @@ fn plain_name(counter: Counter) -> &'static str {
         Counter::Unsubscribed => "strowger_subscriptions_ended",
         Counter::SubscriptionsLost => "strowger_subscriptions_lost",
         Counter::Notified => "strowger_notifies_sent",
+        Counter::Connected => "strowger_connections_opened",
+        Counter::LargeDatagrams => "strowger_large_datagrams",
         Counter::Published => "strowger_publications_made",
         Counter::PublicationsEnded => "strowger_publications_ended",
         _ => "strowger_other",
