@@ -5,7 +5,7 @@ use nom::sequence::delimited;
 
 use super::grammar::{space, token};
 use super::{Fault, Params, ParseError};
-use crate::base::text::clamp_u32;
+use crate::base::text::{self, clamp_u32};
 
 /// The Event header.
 #[derive(Clone, Copy, Debug)]
@@ -24,7 +24,12 @@ impl<'m> Event<'m> {
         if package.split(|byte| *byte == b'.').any(<[u8]>::is_empty) {
             return Err(ParseError::new("Event", Fault::Malformed));
         }
-        Ok(Event { package, params })
+        let event = Event { package, params };
+        // RFC 6665 s8.4: "id" EQUAL token. What is quoted would be read otherwise where it is repeated without quotes.
+        if event.id().is_some_and(|id| !id.is_empty() && !text::is_token(id)) {
+            return Err(ParseError::new("Event", Fault::Malformed));
+        }
+        Ok(event)
     }
 
     /// The `id` parameter, which tells subscriptions of one dialog apart.
@@ -125,8 +130,17 @@ mod tests {
 
     #[test]
     fn what_is_no_event_is_refused() {
-        for text in ["", ";id=1", "presence.", ".winfo", "a..b", "presence winfo", "presence,dialog", "a;=1"]
-        {
+        for text in [
+            "",
+            ";id=1",
+            "presence.",
+            ".winfo",
+            "a..b",
+            "presence winfo",
+            "presence,dialog",
+            "a;=1",
+            "a;id=\"b;c\"",
+        ] {
             assert!(Event::parse(text.as_bytes()).is_err(), "{text}");
         }
     }
