@@ -26,15 +26,15 @@ impl<'m> Event<'m> {
         }
         let event = Event { package, params };
         // RFC 6665 s8.4: "id" EQUAL token. What is quoted would be read otherwise where it is repeated without quotes.
-        if event.id().is_some_and(|id| !id.is_empty() && !text::is_token(id)) {
+        if event.id().is_some_and(|id| !text::is_token(id)) {
             return Err(ParseError::new("Event", Fault::Malformed));
         }
         Ok(event)
     }
 
-    /// The `id` parameter, which tells subscriptions of one dialog apart.
+    /// The `id` parameter, which tells subscriptions of one dialog apart; an empty one is none.
     pub fn id(&self) -> Option<&'m [u8]> {
-        self.params.value(b"id")
+        self.params.value(b"id").filter(|id| !id.is_empty())
     }
 
     /// Whether both name the same subscription of a dialog.
@@ -110,6 +110,7 @@ mod tests {
         let event = Event::parse(b" presence.winfo ; id=7;x=\"a;b\"").expect("well-formed");
         assert_eq!((event.package, event.id()), (&b"presence.winfo"[..], Some(&b"7"[..])));
         assert_eq!(Event::parse(b"presence").expect("well-formed").id(), None);
+        assert_eq!(Event::parse(b"presence;id=").expect("well-formed").id(), None);
     }
 
     #[test]
