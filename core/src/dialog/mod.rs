@@ -258,9 +258,12 @@ impl Dialog {
         self.cseq
     }
 
-    /// The last request we numbered was never sent.
-    pub(crate) fn take_back(&mut self) {
-        self.cseq -= 1;
+    /// The request of this number was never sent: the next one has it, unless another was numbered meanwhile (RFC 3261
+    /// s12.2.1.1).
+    pub(crate) fn take_back(&mut self, number: u32) {
+        if self.cseq == number {
+            self.cseq -= 1;
+        }
     }
 
     /// Goes over this UDP socket from now on, if it is the one the peer sends to. True if it is.
@@ -498,6 +501,22 @@ mod tests {
         fn flow_of(&self, _: &Ctx<'_>, _: &str, _: &[u8], _: &Uri<'_>, _: bool) -> Option<Origin> {
             None
         }
+    }
+
+    #[test]
+    fn a_number_is_taken_back_only_while_it_is_the_last() {
+        let mut dialog =
+            dialog(&mut Fixture::new(), "Contact: <sip:alice@198.51.100.7>\n").expect("it is whole");
+        let next = |dialog: &mut Dialog| {
+            dialog.advance();
+            dialog.cseq()
+        };
+        let first = next(&mut dialog);
+        dialog.take_back(first);
+        assert_eq!(next(&mut dialog), first, "nobody has seen it");
+        let second = next(&mut dialog);
+        dialog.take_back(first);
+        assert_eq!(next(&mut dialog), second + 1, "another was sent meanwhile");
     }
 
     fn dialog(fixture: &mut Fixture, more: &str) -> Result<Dialog, Refusal> {

@@ -73,6 +73,8 @@ pub(crate) struct Subscription {
     paced: TimerKey,
     /// Number of the next document.
     version: u32,
+    /// CSeq of the last NOTIFY.
+    number: u32,
     /// A NOTIFY waits for its answer.
     in_flight: bool,
     /// Over which socket that one went.
@@ -368,6 +370,7 @@ impl Events {
             told: if wanted.form == Form::List { Time::ZERO } else { ctx.now },
             paced: TimerKey::NONE,
             version: 0,
+            number: 0,
             in_flight: false,
             by: FlowId::default(),
             detour: false,

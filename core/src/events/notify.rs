@@ -89,6 +89,7 @@ impl Events {
         };
         sub.version += u32::from(body.is_some());
         shared.dialog.advance();
+        sub.number = shared.dialog.cseq();
         let (mut payload, mut addressed) = write(ctx, sub, &shared.dialog, &way, (left, end), body);
         sub.detour = false;
         if payload.len() > DATAGRAM && !addressed.to.transport.is_reliable() {
@@ -150,13 +151,11 @@ impl Events {
             // Nobody has seen the document of this number.
             sub.version = sub.version.saturating_sub(1);
         }
-        let alone = self.store.beside(key).len() == 1;
         let Some((sub, shared)) = self.store.both_mut(key) else { return };
         let effect = if what == ClientFailure::Unsaved {
             sub.due = true;
-            // RFC 3261 s12.2.1.1: its number is the next one's, unless another has used one since.
-            if sub.in_flight && alone {
-                shared.dialog.take_back();
+            if sub.in_flight {
+                shared.dialog.take_back(sub.number);
             }
             Effect::Refused
         } else if core::mem::take(&mut sub.detour) {
