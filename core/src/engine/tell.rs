@@ -19,6 +19,7 @@ pub(super) fn watchers(
     let watcher = |watcher: crate::events::Watcher<'_>| {
         // Who is shown nothing is not told so, and his subscription counts as active to himself; the owner knows better.
         let (status, event) = match watcher.standing {
+            Standing::Active if watcher.approved => (Status::Active, WatcherEvent::Approved),
             Standing::Active => (Status::Active, WatcherEvent::Subscribe),
             Standing::Pending => (Status::Pending, WatcherEvent::Subscribe),
             Standing::Blocked => (Status::Active, WatcherEvent::Rejected),
@@ -45,6 +46,7 @@ pub(super) fn watchers(
         let stands = members.filter(|w| presence.stands(settings, list, w.name, aor));
         stands.map(|w| crate::events::Watcher {
             standing: presence.standing_in_list(settings, w.name, aor),
+            approved: false,
             ..w
         })
     });

@@ -172,6 +172,7 @@ impl Events {
             resource,
             timer: TimerKey::NONE,
             paced: TimerKey::NONE,
+            approved: false,
             number: 0,
             in_flight: false,
             due: false,

@@ -18,6 +18,7 @@ impl Events {
         let keys: Vec<SubscriptionKey> = self.watchers(package, resource).filter_map(of).collect();
         for key in keys {
             if let Some(sub) = self.store.get_mut(key) {
+                sub.approved |= sub.standing == Standing::Pending && standing == Standing::Active;
                 sub.standing = standing;
                 sub.progress.whole = true;
             }
@@ -57,7 +58,10 @@ impl Events {
         }
         sub.progress.whole = true;
         match standing {
-            Some(standing) => sub.standing = standing,
+            Some(standing) => {
+                sub.approved |= sub.standing == Standing::Pending && standing == Standing::Active;
+                sub.standing = standing;
+            }
             None => sub.end = Some(End::Rejected),
         }
         let (package, form, name) = (sub.package, sub.progress.form, sub.resource);

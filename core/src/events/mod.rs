@@ -73,6 +73,8 @@ pub(crate) struct Subscription {
     paced: TimerKey,
     /// Number of the next document.
     version: u32,
+    /// It waited, and was let in (RFC 3857 s4.7.1).
+    approved: bool,
     /// CSeq of the last NOTIFY.
     number: u32,
     /// A NOTIFY waits for its answer.
@@ -140,6 +142,8 @@ pub(crate) struct Watcher<'s> {
     pub(crate) form: Form,
     /// Whether it waits for a decision.
     pub(crate) standing: Standing,
+    /// Whether it waited for a decision, and that was yes.
+    pub(crate) approved: bool,
     /// Since when.
     pub(crate) since: Time,
     /// Until when.
@@ -370,6 +374,7 @@ impl Events {
             told: if wanted.form == Form::List { Time::ZERO } else { ctx.now },
             paced: TimerKey::NONE,
             version: 0,
+            approved: false,
             number: 0,
             in_flight: false,
             by: FlowId::default(),
@@ -471,9 +476,9 @@ impl Events {
         let keys = self.store.of(&self.hash, package, resource).iter();
         keys.filter_map(|key| {
             let (sub, shared) = self.store.both(*key)?;
-            let Subscription { standing, since, expires_at, progress, .. } = *sub;
+            let Subscription { standing, approved, since, expires_at, progress, .. } = *sub;
             let form = progress.form;
-            Some(Watcher { key: *key, name: &shared.watcher, form, standing, since, expires_at })
+            Some(Watcher { key: *key, name: &shared.watcher, form, standing, approved, since, expires_at })
         })
     }
 

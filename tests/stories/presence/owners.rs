@@ -56,7 +56,7 @@ fn a_presentity_sees_who_watches_him_and_who_waits_for_him() {
     let (aor, watcher) = ("bob@example.com".into(), "carol@example.com".into());
     world.host(Request::DecideWatcher { aor, watcher, allow: true });
     world.run_for(s(10));
-    assert!(watchers(&seen(&world, bob, winfo)).contains(&"carol active subscribe".to_owned()));
+    assert!(watchers(&seen(&world, bob, winfo)).contains(&"carol active approved".to_owned()));
     world.note("alice leaves");
     world.act(alice, |p, now| p.unwatch(now, own[0]));
     world.run_for(s(10));
