@@ -107,3 +107,51 @@ fn a_request_without_credentials_leaves_nothing() {
     // The arena for answers is all that may have been renewed.
     assert!(Count::now().since(before).live.abs() <= 64 << 10, "{:?}", Count::now().since(before));
 }
+
+/// Allocations of a fetch (SUBSCRIBE with Expires 0) of a presentity with so many publications, none of which changed.
+fn allocations_of_a_fetch(publications: u32) -> u64 {
+    use strowger_core::config::{AuthPolicy, Config, PresenceConfig, WatchPolicy};
+    use strowger_core::door::{FlowId, Input, Transport};
+    let mut config = Config::new("example.com");
+    (config.policies.subscribe, config.policies.publish) = (AuthPolicy::Open, AuthPolicy::Open);
+    config.presence = Some(PresenceConfig { watchers: WatchPolicy::Everyone, ..PresenceConfig::default() });
+    let now = strowger_core::base::Time::from_secs(1_700_000_000);
+    let mut engine = strowger_core::Engine::new(config.validate().expect("it is good"), [5; 32], now);
+    let (flow, transport) = (FlowId(2), Transport::Udp);
+    let local = "192.0.2.1:5060".parse().expect("an address");
+    let remote = "192.0.2.9:5060".parse().expect("an address");
+    engine.handle(now, Input::FlowUp { flow, listener: 0, transport, local, remote: None, peer: None });
+    let mut send = |method: &str, n: u32, more: &str| {
+        let text = format!(
+            "{method} sip:bob@example.com SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.9;branch=z9hG4bK{method}{n:04};rport\r\n\
+             Max-Forwards: 70\r\nFrom: <sip:bob@example.com>;tag=b\r\nTo: <sip:bob@example.com>\r\n\
+             Call-ID: {method}{n:04}\r\nCSeq: 1 {method}\r\nContact: <sip:bob@192.0.2.9>\r\nEvent: presence\r\n{more}"
+        );
+        let before = Count::now();
+        engine.handle(now, Input::Message { flow, remote, local, data: text.as_bytes() });
+        let sent = std::iter::from_fn(|| engine.poll_command()).count();
+        (Count::now().since(before).calls, sent)
+    };
+    for n in 0..publications {
+        let body = format!(
+            "<presence xmlns=\"urn:ietf:params:xml:ns:pidf\" entity=\"sip:bob@example.com\"><tuple id=\"t{n}\"><status>\
+             <basic>open</basic></status></tuple></presence>"
+        );
+        let more =
+            format!("Content-Type: application/pidf+xml\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+        assert_eq!(send("PUBLISH", n, &more).1, 1, "a 200");
+    }
+    // Tables grow now and then: the least of many is what a fetch needs.
+    let fetches = (0..40).map(|n| send("SUBSCRIBE", n, "Expires: 0\r\nContent-Length: 0\r\n\r\n"));
+    fetches
+        .skip(1)
+        .inspect(|(_, sent)| assert_eq!(*sent, 2, "a 200 and a NOTIFY"))
+        .map(|(calls, _)| calls)
+        .min()
+        .unwrap_or(0)
+}
+
+#[test]
+fn what_was_composed_is_not_composed_again() {
+    assert_eq!(allocations_of_a_fetch(4), allocations_of_a_fetch(1));
+}
