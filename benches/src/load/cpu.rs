@@ -1,6 +1,7 @@
 //! CPU time of a process and all it started, from `/proc`.
 
 use std::fs;
+use std::iter::Sum;
 use std::ops::Sub;
 use std::time::Duration;
 
@@ -28,6 +29,15 @@ impl Sub for CpuTime {
             user: self.user.saturating_sub(earlier.user),
             system: self.system.saturating_sub(earlier.system),
         }
+    }
+}
+
+impl Sum for CpuTime {
+    fn sum<I: Iterator<Item = CpuTime>>(times: I) -> CpuTime {
+        times.fold(CpuTime::default(), |sum, time| CpuTime {
+            user: sum.user + time.user,
+            system: sum.system + time.system,
+        })
     }
 }
 

@@ -136,6 +136,17 @@ const T2: Duration = Duration::from_secs(4);
 /// Sent or received in one go before the other half gets its turn.
 const BURST: usize = 32;
 
+/// A socket of its own that talks to the target and never blocks.
+pub(super) fn open(target: SocketAddr) -> io::Result<UdpSocket> {
+    let socket = Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP))?;
+    socket.set_recv_buffer_size(4 << 20)?;
+    socket.set_send_buffer_size(4 << 20)?;
+    socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into())?;
+    socket.connect(&target.into())?;
+    socket.set_nonblocking(true)?;
+    Ok(UdpSocket::from(socket))
+}
+
 struct User {
     cseq: u32,
     waiting: bool,
@@ -169,13 +180,7 @@ struct Client<'p> {
 
 impl<'p> Client<'p> {
     fn new(plan: &'p Plan) -> io::Result<Client<'p>> {
-        let socket = Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP))?;
-        socket.set_recv_buffer_size(4 << 20)?;
-        socket.set_send_buffer_size(4 << 20)?;
-        socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into())?;
-        socket.connect(&plan.target.into())?;
-        socket.set_nonblocking(true)?;
-        let socket = UdpSocket::from(socket);
+        let socket = open(plan.target)?;
         let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let salt = format!("{:08x}", since.as_nanos() as u32 ^ std::process::id());
         let template = Template::new(plan.kind, &plan.domain, socket.local_addr()?, &salt);
@@ -207,10 +212,7 @@ impl<'p> Client<'p> {
     }
 
     fn server_time(&self) -> CpuTime {
-        self.plan.pids.iter().fold(CpuTime::default(), |sum, &pid| {
-            let time = cpu_of(pid);
-            CpuTime { user: sum.user + time.user, system: sum.system + time.system }
-        })
+        self.plan.pids.iter().map(|&pid| cpu_of(pid)).sum()
     }
 
     fn phase(&mut self, count: u64, pace: Pace) -> io::Result<Report> {

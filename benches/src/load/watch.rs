@@ -4,11 +4,10 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::io::{self, ErrorKind};
-use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::net::{SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
-use socket2::{Domain, Protocol, Socket, Type};
-
+use super::run::open;
 use super::{CpuTime, Histogram, cpu_of};
 
 /// A run.
@@ -110,12 +109,7 @@ pub fn watch(plan: &WatchPlan) -> io::Result<WatchReport> {
         watchers.publish(presentity, presentity + 1, &mut WatchReport::default())?;
     }
     let mut report = WatchReport::default();
-    let cpu = || {
-        plan.pids.iter().fold(CpuTime::default(), |sum, &pid| {
-            let time = cpu_of(pid);
-            CpuTime { user: sum.user + time.user, system: sum.system + time.system }
-        })
-    };
+    let cpu = || plan.pids.iter().map(|&pid| cpu_of(pid)).sum::<CpuTime>();
     let before = cpu();
     for n in 0..plan.publishes {
         watchers.publish(n % plan.presentities, plan.presentities + n + 1, &mut report)?;
@@ -126,19 +120,12 @@ pub fn watch(plan: &WatchPlan) -> io::Result<WatchReport> {
 
 impl<'p> Watchers<'p> {
     fn new(plan: &'p WatchPlan) -> io::Result<Watchers<'p>> {
-        let open = |_| {
-            let socket = Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP))?;
-            socket.set_recv_buffer_size(4 << 20)?;
-            socket.set_send_buffer_size(4 << 20)?;
-            socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into())?;
-            socket.connect(&plan.target.into())?;
-            socket.set_nonblocking(true)?;
-            Ok(UdpSocket::from(socket))
-        };
         let all = (plan.presentities * plan.watchers) as usize;
         Ok(Watchers {
             plan,
-            sockets: (0..plan.sockets.clamp(1, all.max(1))).map(open).collect::<io::Result<_>>()?,
+            sockets: (0..plan.sockets.clamp(1, all.max(1)))
+                .map(|_| open(plan.target))
+                .collect::<io::Result<_>>()?,
             told: vec![0; all],
             accepted: vec![false; all],
             etags: vec![String::new(); plan.presentities as usize],

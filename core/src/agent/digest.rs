@@ -35,7 +35,7 @@ impl Asked {
     fn read(value: &[u8], proxy: bool) -> Option<Asked> {
         let Ok(Challenge::Digest(digest)) = Challenge::parse(value) else { return None };
         let text = |value: AuthValue<'_>| String::from_utf8(value.bytes().collect()).ok();
-        let known = [DigestAlgorithm::Md5, DigestAlgorithm::Sha256, DigestAlgorithm::Sha512_256];
+        let known = DigestAlgorithm::STRONGEST_FIRST;
         let algorithm = match digest.algorithm {
             None => DigestAlgorithm::Md5,
             Some(named) => known.into_iter().find(|a| named.is_ignore_case(a.token().as_bytes()))?,
@@ -68,9 +68,8 @@ impl Asked {
     ) -> (Header, String) {
         self.uses += 1;
         let hex = |hash: &[u8; 32]| {
-            let mut out = String::new();
-            let bytes = hash.get(..self.algorithm.len()).unwrap_or_default();
-            bytes.iter().for_each(|b| out.push_str(&format!("{b:02x}")));
+            let mut out = Vec::new();
+            text::push_hex(hash.get(..self.algorithm.len()).unwrap_or_default(), &mut out);
             out
         };
         let digest = |parts: &[&[u8]]| hex(&hash::digest(self.algorithm, parts));
@@ -81,20 +80,12 @@ impl Asked {
         let (cnonce, count) = (ctx.ids.next_text(IdKind::Cnonce), format!("{:08x}", self.uses));
         let nonce = self.nonce.as_bytes();
         let response = match self.qop {
-            true => digest(&[
-                ha1,
-                b":",
-                nonce,
-                b":",
-                count.as_bytes(),
-                b":",
-                cnonce.as_bytes(),
-                b":auth:",
-                ha2.as_bytes(),
-            ]),
-            false => digest(&[ha1, b":", nonce, b":", ha2.as_bytes()]),
+            true => {
+                digest(&[ha1, b":", nonce, b":", count.as_bytes(), b":", cnonce.as_bytes(), b":auth:", &ha2])
+            }
+            false => digest(&[ha1, b":", nonce, b":", &ha2]),
         };
-        let uri = String::from_utf8_lossy(uri);
+        let (uri, response) = (String::from_utf8_lossy(uri), String::from_utf8_lossy(&response));
         let mut value = format!(
             "Digest username=\"{}\", realm=\"{}\", nonce=\"{}\", uri=\"{uri}\", response=\"{response}\", algorithm={}",
             account.username,

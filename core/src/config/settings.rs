@@ -56,6 +56,9 @@ pub struct Config {
     pub tell: Tell,
 }
 
+const PUBLISH_EXPIRES: &str = "publish_min_expires <= publish_default_expires <= publish_max_expires is needed, and \
+     publish_min_expires at most 3600 (RFC 3903 s6)";
+
 impl Config {
     /// A configuration for one domain, with safe defaults: Digest asked for everything but OPTIONS, no accounts, no
     /// registrar, nobody trusted.
@@ -203,13 +206,9 @@ impl Config {
         );
         faults.unless(!e.repeat_interval.is_zero(), || "events.repeat_interval", "must be above zero");
         if let Some(p) = &self.presence {
-            let (min, max) = (p.publish_min_expires, p.publish_max_expires);
-            faults.unless(
-                min <= p.publish_default_expires && p.publish_default_expires <= max && min <= 3600,
-                || "presence",
-                "publish_min_expires <= publish_default_expires <= publish_max_expires is needed, and \
-                 publish_min_expires at most 3600 (RFC 3903 s6)",
-            );
+            let [min, default, max] =
+                [p.publish_min_expires, p.publish_default_expires, p.publish_max_expires];
+            faults.unless(min <= default && default <= max && min <= 3600, || "presence", PUBLISH_EXPIRES);
             faults.unless(
                 (1_000..=60_000).contains(&p.max_document_bytes),
                 || "presence.max_document_bytes",
@@ -227,12 +226,12 @@ impl Config {
             "must be 1,000 to 40,000",
         );
         if let Some(m) = &self.message_summary {
-            let (min, max) = (m.publish_min_expires, m.publish_max_expires);
+            let [min, default, max] =
+                [m.publish_min_expires, m.publish_default_expires, m.publish_max_expires];
             faults.unless(
-                min <= m.publish_default_expires && m.publish_default_expires <= max && min <= 3600,
+                min <= default && default <= max && min <= 3600,
                 || "message_summary",
-                "publish_min_expires <= publish_default_expires <= publish_max_expires is needed, and \
-                 publish_min_expires at most 3600 (RFC 3903 s6)",
+                PUBLISH_EXPIRES,
             );
             let example = m.account_of("user@example.com");
             faults.unless(

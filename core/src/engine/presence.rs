@@ -305,7 +305,7 @@ impl Engine {
         }
         self.settle_watchers();
         let mut ctx = self.house.ctx();
-        self.rooms.events.pause(&mut ctx);
+        self.rooms.events.arm_pump(&mut ctx);
         for (package, aor) in self.rooms.events.take_unwatched() {
             if package == Package::Presence {
                 let watched = self.is_watched(&aor);

@@ -1,8 +1,16 @@
 //! What a watcher may be told changes: by a decision of the presentity, or by a new configuration.
 
-use super::{End, Events, Form, Joining, Package, Standing, SubscriptionKey, Watcher, step_of};
+use super::{End, Events, Form, Joining, Package, Standing, Subscription, SubscriptionKey, Watcher, step_of};
 use crate::ctx::Ctx;
 use crate::door::SubscriptionStep;
+
+impl Subscription {
+    /// It was judged anew. Who waited and is let in is approved.
+    fn stand(&mut self, standing: Standing) {
+        self.approved |= self.standing == Standing::Pending && standing == Standing::Active;
+        self.standing = standing;
+    }
+}
 
 impl Events {
     /// It was decided what a watcher may be told; he is told so at once.
@@ -18,8 +26,7 @@ impl Events {
         let keys: Vec<SubscriptionKey> = self.watchers(package, resource).filter_map(of).collect();
         for key in keys {
             if let Some(sub) = self.store.get_mut(key) {
-                sub.approved |= sub.standing == Standing::Pending && standing == Standing::Active;
-                sub.standing = standing;
+                sub.stand(standing);
                 sub.progress.whole = true;
             }
             self.save(ctx, key);
@@ -58,10 +65,7 @@ impl Events {
         }
         sub.progress.whole = true;
         match standing {
-            Some(standing) => {
-                sub.approved |= sub.standing == Standing::Pending && standing == Standing::Active;
-                sub.standing = standing;
-            }
+            Some(standing) => sub.stand(standing),
             None => sub.end = Some(End::Rejected),
         }
         let (package, form, name) = (sub.package, sub.progress.form, sub.resource);

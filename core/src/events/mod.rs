@@ -559,17 +559,12 @@ impl Events {
                 Some(End::Probation(_)) => SubscriptionStep::SentAway,
                 None => SubscriptionStep::Lost,
             };
-            match unwatched {
-                Some(name) => {
-                    self.note_step(&sub, &watcher, &name, step);
-                    self.note_watchers(sub.package, sub.progress.form, &name);
-                    self.unwatched.push((sub.package, name));
-                }
-                None => {
-                    let name: Box<str> = self.store.name(sub.resource).into();
-                    self.note_step(&sub, &watcher, &name, step);
-                    self.note_watchers(sub.package, sub.progress.form, &name);
-                }
+            let is_last = unwatched.is_some();
+            let name = unwatched.unwrap_or_else(|| self.store.name(sub.resource).into());
+            self.note_step(&sub, &watcher, &name, step);
+            self.note_watchers(sub.package, sub.progress.form, &name);
+            if is_last {
+                self.unwatched.push((sub.package, name));
             }
         }
     }

@@ -66,7 +66,8 @@ impl Events {
         self.arm_pump(ctx);
     }
 
-    pub(super) fn arm_pump(&mut self, ctx: &mut Ctx<'_>) {
+    /// Whoever has a place gets his turn by the next timer.
+    pub(crate) fn arm_pump(&mut self, ctx: &mut Ctx<'_>) {
         if self.pump.is_none() && !(self.pace.is_empty() && self.unjudged.is_empty()) {
             self.pump = ctx.timers.arm(ctx.now, Timer::Notifies);
         }
@@ -106,10 +107,5 @@ impl Events {
                 None
             }
         }
-    }
-
-    /// So many were notified, and more wait.
-    pub(crate) fn pause(&mut self, ctx: &mut Ctx<'_>) {
-        self.arm_pump(ctx);
     }
 }
