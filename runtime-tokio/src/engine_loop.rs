@@ -13,7 +13,7 @@ use strowger_core::base::Time;
 use strowger_core::config::ListenerConfig;
 use strowger_core::door::{
     Answer, CloseReason, Command, CredentialsAnswer, Event, FlowDownReason, FlowId, Input, KeysQuery, Query,
-    SendError, Transmit, Transport,
+    RouteAnswer, SendError, Transmit, Transport,
 };
 use strowger_shell::clock::Clock;
 use strowger_shell::connection::Arrival;
@@ -174,6 +174,14 @@ impl EngineLoop {
                 Command::Close { flow, reason } => self.order(flow, Outbound::Close(down_reason(reason))),
                 Command::Ask(Query::Keys(query)) => self.ask_keys(query),
                 Command::Ask(Query::Credentials(query)) => self.ask_credentials(query),
+                Command::Ask(Query::Route(query)) => {
+                    let answer = Answer::Route(query.ticket, RouteAnswer::Default);
+                    self.engine.handle(self.clock.now(), Input::Answer(answer));
+                }
+                Command::Ask(Query::Resolve(query)) => {
+                    let answer = Answer::Resolved(query.ticket, Vec::new());
+                    self.engine.handle(self.clock.now(), Input::Answer(answer));
+                }
                 // Nothing is stored: what is in memory is as durable as it gets.
                 Command::Save(seq, _) => self.engine.handle(self.clock.now(), Input::Saved(seq)),
                 Command::Reply(reply) => self.state.replies.settle(reply),

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use hashbrown::HashTable;
 
+use super::{ForwardConfig, Voicemail};
 use crate::base::hash::{self, DigestAlgorithm, FirstBlock};
 use crate::base::text;
 use crate::door::{Identity, Secret};
@@ -84,6 +85,14 @@ pub struct AccountConfig {
     pub groups: Vec<String>,
     /// It stands in no list that is made of accounts.
     pub unlisted: bool,
+    /// Where its calls go instead of its phones.
+    pub forward: ForwardConfig,
+    /// Where calls go that it does not take.
+    pub voicemail: Voicemail,
+    /// It may call and message any domain, through us.
+    pub may_relay: bool,
+    /// What it may call outside; `None` as [`CallsConfig::dial`](super::CallsConfig::dial) says.
+    pub dial: Option<Vec<String>>,
     /// A disabled account is treated as if it did not exist.
     pub disabled: bool,
 }

@@ -53,6 +53,22 @@ pub struct Limits {
     /// Largest body of a NOTIFY of a list, in bytes, as long as there is another way: what does not fit follows in the
     /// next one. Its first names all members, however many, and a fetch is told everything at once.
     pub list_notify_bytes: usize,
+    /// Most calls at once; an INVITE past it gets 503.
+    pub calls: usize,
+    /// Most calls of one account, made and taken; one past it gets 486.
+    pub calls_per_account: usize,
+    /// Most calls that come from one address; an INVITE past it gets 503.
+    pub calls_per_source: usize,
+    /// Most legs of one call, the caller's among them: more phones of one user do not ring.
+    pub legs_per_call: usize,
+    /// Most redirections and forwardings one call follows.
+    pub redirects: usize,
+    /// Most messages kept for those who are not there; one past it is refused.
+    pub stored_messages: usize,
+    /// Most messages kept for one of them.
+    pub stored_messages_per_aor: usize,
+    /// Largest body of a message that is kept, in bytes.
+    pub message_bytes_stored: usize,
     /// Most NOTIFY requests sent by one `handle`; the others follow at once.
     pub notifies_per_call: usize,
     /// Most NOTIFY requests sent in a second, on the average; as many may leave at once. What is more waits, and is then
@@ -92,6 +108,14 @@ impl Default for Limits {
             mailboxes: 200_000,
             list_members: 1_000,
             list_notify_bytes: 8 << 10,
+            calls: 100_000,
+            calls_per_account: 32,
+            calls_per_source: 256,
+            legs_per_call: 16,
+            redirects: 5,
+            stored_messages: 100_000,
+            stored_messages_per_aor: 100,
+            message_bytes_stored: 16 << 10,
             notifies_per_call: 256,
             notifies_per_second: 20_000,
             notifies_per_host: 5_000,

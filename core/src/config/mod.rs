@@ -4,6 +4,7 @@
 //! with the path of the field. Settings are immutable and shared (`Arc`); a reload is a new value.
 
 mod accounts;
+mod calls;
 mod domains;
 mod limits;
 mod lists;
@@ -15,6 +16,10 @@ mod settings;
 pub use crate::base::hash::DigestAlgorithm;
 pub use crate::base::text::AorBuf;
 pub use accounts::{Account, AccountConfig, Accounts, HashedCredential};
+pub use calls::{
+    CallsConfig, ForwardConfig, NumberRule, NumberUser, NumbersConfig, RouteConfig, RouteTo, TrunkConfig,
+    Voicemail,
+};
 pub use domains::{DomainConfig, Domains};
 pub use limits::{Limits, Timers};
 pub use lists::{List, ListConfig, ListMembers, Lists};

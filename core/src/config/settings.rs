@@ -6,8 +6,8 @@ use thiserror::Error;
 
 use super::lists;
 use super::{
-    Account, AccountConfig, Accounts, AuthPolicy, DigestAlgorithm, DigestConfig, DomainConfig, Domains,
-    EventsConfig, HashedCredential, IpNet, JwtConfig, Limits, ListConfig, ListenerConfig, Lists,
+    Account, AccountConfig, Accounts, AuthPolicy, CallsConfig, DigestAlgorithm, DigestConfig, DomainConfig,
+    Domains, EventsConfig, HashedCredential, IpNet, JwtConfig, Limits, ListConfig, ListenerConfig, Lists,
     MessageSummaryConfig, Policies, PresenceConfig, RegistrarConfig, Tell, Timers, WatchRule,
 };
 use crate::base::text::AorBuf;
@@ -48,6 +48,8 @@ pub struct Config {
     pub lists: Vec<ListConfig>,
     /// Messages waiting; `None` answers 489 to SUBSCRIBE and PUBLISH of that package.
     pub message_summary: Option<MessageSummaryConfig>,
+    /// Calls; `None` answers 405 to INVITE.
+    pub calls: Option<CallsConfig>,
     /// Bounds.
     pub limits: Limits,
     /// T1, T2, T4.
@@ -79,6 +81,7 @@ impl Config {
             presence: None,
             lists: Vec::new(),
             message_summary: None,
+            calls: None,
             limits: Limits::default(),
             timers: Timers::default(),
             tell: Tell::default(),
@@ -139,6 +142,7 @@ impl Config {
             presence,
             lists,
             message_summary,
+            calls: self.calls,
             limits: self.limits,
             timers: self.timers,
             tell: self.tell,
@@ -518,6 +522,7 @@ pub struct Settings {
     pub presence: Option<PresenceConfig>,
     pub lists: Lists,
     pub message_summary: Option<MessageSummaryConfig>,
+    pub calls: Option<CallsConfig>,
     pub limits: Limits,
     pub timers: Timers,
     pub tell: Tell,

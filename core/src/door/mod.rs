@@ -10,6 +10,7 @@ mod input;
 mod presence;
 mod query;
 mod record;
+mod route;
 mod stored;
 mod view;
 
@@ -24,6 +25,7 @@ pub use presence::{
 };
 pub use query::{Answer, CredentialsAnswer, CredentialsQuery, KeysAnswer, KeysQuery, Query, Ticket};
 pub use record::{RecordError, VERSION as RECORD_VERSION};
+pub use route::{ResolveQuery, Resolved, RouteAnswer, RouteQuery, RouteTarget};
 pub use stored::{
     StoredDialog, StoredForm, StoredPublication, StoredStanding, StoredSubscription, StoredTie,
 };

@@ -5,7 +5,7 @@ use core::fmt;
 use core::marker::PhantomData;
 use core::time::Duration;
 
-use super::Secret;
+use super::{ResolveQuery, Resolved, RouteAnswer, RouteQuery, Secret};
 use crate::config::{DigestAlgorithm, HashedCredential};
 
 /// Names one outstanding question of kind `K`. Opaque to the host, which hands it back with the answer.
@@ -57,6 +57,10 @@ pub enum Query {
     Credentials(CredentialsQuery),
     /// The key set of a token issuer.
     Keys(KeysQuery),
+    /// Where a call goes.
+    Route(RouteQuery),
+    /// Where a name is.
+    Resolve(ResolveQuery),
 }
 
 /// Asks a foreign store for the HA1 of a user.
@@ -90,6 +94,10 @@ pub enum Answer {
     Credentials(Ticket<CredentialsQuery>, CredentialsAnswer),
     /// To a [`KeysQuery`].
     Keys(Ticket<KeysQuery>, KeysAnswer),
+    /// To a [`RouteQuery`].
+    Route(Ticket<RouteQuery>, RouteAnswer),
+    /// To a [`ResolveQuery`]: the ways in the order to try them; none if there is none.
+    Resolved(Ticket<ResolveQuery>, Vec<Resolved>),
 }
 
 /// What a credential store knows.

@@ -63,6 +63,7 @@ impl Engine {
                 }
                 self.resume(key, Wait::WithCredentials(credentials));
             }
+            Answer::Route(..) | Answer::Resolved(..) => self.house.stats.dropped(DropReason::BadTicket),
         }
     }
 

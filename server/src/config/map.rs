@@ -107,6 +107,7 @@ pub(super) fn accounts(from: Vec<file::Account>, errors: &mut Vec<ConfigError>) 
             groups: a.groups,
             unlisted: a.unlisted,
             disabled: a.disabled,
+            ..AccountConfig::default()
         }
     };
     from.into_iter().enumerate().map(account).collect()

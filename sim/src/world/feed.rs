@@ -6,7 +6,7 @@ use bytes::Bytes;
 use strowger_core::Engine;
 use strowger_core::door::{
     Answer, BindingEvent, Change, Command, Event, FlowDownReason, FlowId, Input, KeepAlive, KeysAnswer,
-    Query, Request, Secret, Transmit, Transport,
+    Query, Request, RouteAnswer, Secret, Transmit, Transport,
 };
 
 use super::wire::{UDP4, UDP6};
@@ -229,6 +229,14 @@ impl World {
                     let at = self.now + self.directory.delay;
                     self.schedule(at, Due::Answer { life, answer: Answer::Credentials(q.ticket, answer) });
                 }
+            }
+            Query::Route(q) => {
+                let answer = Answer::Route(q.ticket, RouteAnswer::Default);
+                self.schedule(self.now, Due::Answer { life, answer });
+            }
+            Query::Resolve(q) => {
+                let answer = Answer::Resolved(q.ticket, Vec::new());
+                self.schedule(self.now, Due::Answer { life, answer });
             }
             Query::Keys(q) => {
                 let (delay, answer) = self.keys(q.issuer);

@@ -13,7 +13,7 @@ use crate::config::{
 };
 use crate::door::{
     Answer, Change, Command, CredentialsAnswer, FlowDownReason, FlowId, Input, KeysAnswer, Query, Request,
-    Secret, StoredBinding, Transport,
+    RouteAnswer, Secret, StoredBinding, Transport,
 };
 
 const START: Time = Time::from_secs(1_790_000_000);
@@ -152,6 +152,8 @@ impl Host {
                 };
                 self.feed(Input::Answer(Answer::Credentials(q.ticket, answer)));
             }
+            Query::Route(q) => self.feed(Input::Answer(Answer::Route(q.ticket, RouteAnswer::Default))),
+            Query::Resolve(q) => self.feed(Input::Answer(Answer::Resolved(q.ticket, Vec::new()))),
             Query::Keys(q) => self.feed(Input::Answer(Answer::Keys(q.ticket, KeysAnswer::Unavailable))),
         }
     }
