@@ -1,6 +1,7 @@
 //! What each room is handed for one pass: the time, the outbox, the timers, ids, counters, flows and settings.
 //! `Ctx` is passed, never stored.
 
+mod call;
 #[cfg(test)]
 pub(crate) mod fixture;
 mod flows;
@@ -10,6 +11,8 @@ mod published;
 mod refusal;
 mod timer;
 
+#[cfg_attr(not(test), allow(unused_imports, reason = "told by the bridge"))]
+pub(crate) use call::{CallPhase, CallState};
 pub(crate) use flows::{Flow, Flows, Origin};
 pub(crate) use outbox::Outbox;
 pub(crate) use phone::{Locate, Phone, Reached};

@@ -4,13 +4,15 @@
 //! - [`pidf`]: presence documents (RFC 3863) with the data model (RFC 4479) and RPID (RFC 4480).
 //! - [`compose`]: many sources, one presence document.
 //! - [`diff`]: what changed between two presence documents (RFC 5262), and the patcher.
-//! - [`winfo`], [`reginfo`]: who watches (RFC 3858), what is registered (RFC 3680).
+//! - [`winfo`], [`reginfo`], [`dialog_info`]: who watches (RFC 3858), what is registered (RFC 3680), who is in which call
+//!   (RFC 4235).
 //! - [`mwi`]: messages waiting (RFC 3842). [`rlmi`]: the states of a list in one body (RFC 4662).
 //!
 //! Readers tolerate what peers get wrong without harm and refuse what would be ambiguous or costly; what they do not
 //! know survives as canonical fragments. Printing is deterministic: equal values give equal bytes.
 
 pub mod compose;
+pub mod dialog_info;
 pub mod diff;
 #[cfg(test)]
 pub(crate) mod fixture;

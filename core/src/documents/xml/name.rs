@@ -31,6 +31,8 @@ pub mod ns {
     pub const REGINFO: &str = "urn:ietf:params:xml:ns:reginfo";
     /// RFC 5628.
     pub const GRUUINFO: &str = "urn:ietf:params:xml:ns:gruuinfo";
+    /// RFC 4235.
+    pub const DIALOG_INFO: &str = "urn:ietf:params:xml:ns:dialog-info";
     /// RFC 4662.
     pub const RLMI: &str = "urn:ietf:params:xml:ns:rlmi";
 
