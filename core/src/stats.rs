@@ -263,6 +263,8 @@ pub struct Sizes {
     pub wishes: usize,
     /// Mailboxes about which something is known.
     pub mailboxes: usize,
+    /// Sides of calls that addresses of record of ours take part in.
+    pub lines: usize,
     /// Nonces remembered.
     pub nonces: usize,
     /// Tokens remembered.

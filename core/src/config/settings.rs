@@ -529,8 +529,13 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// True if anything can be published.
+    pub fn has_publications(&self) -> bool {
+        self.presence.is_some() || self.message_summary.is_some()
+    }
+
     /// True if anything can be subscribed to.
     pub fn has_events(&self) -> bool {
-        self.presence.is_some() || self.message_summary.is_some()
+        self.has_publications() || self.calls.is_some()
     }
 }

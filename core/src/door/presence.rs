@@ -91,12 +91,14 @@ pub enum PresenceCause {
     Registration,
     /// The host published, or took it back.
     Host,
+    /// A call was answered, or is over.
+    Call,
 }
 
 /// A watcher began, was decided about, or ended.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct SubscriptionEvent {
-    /// The event package: `presence`, `presence.winfo`, `reg`.
+    /// The event package: `presence`, `presence.winfo`, `reg`, `dialog`.
     pub package: &'static str,
     /// What is watched: a canonical address of record.
     pub aor: Box<str>,

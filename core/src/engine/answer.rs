@@ -216,7 +216,7 @@ fn methods(settings: &Settings) -> impl Iterator<Item = &'static str> {
         (true, "OPTIONS"),
         (settings.registrar.is_some(), "REGISTER"),
         (events, "SUBSCRIBE"),
-        (events, "PUBLISH"),
+        (settings.has_publications(), "PUBLISH"),
         (notify, "NOTIFY"),
     ];
     all.into_iter().filter_map(|(on, method)| on.then_some(method))

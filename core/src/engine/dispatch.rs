@@ -209,7 +209,8 @@ impl Engine {
             Method::Other => return Err(Refusal::plain(Status::NOT_IMPLEMENTED)),
             Method::Register if settings.registrar.is_some() => {}
             Method::Options if !in_dialog => {}
-            Method::Subscribe | Method::Publish if settings.has_events() && !in_dialog => {}
+            Method::Subscribe if settings.has_events() && !in_dialog => {}
+            Method::Publish if settings.has_publications() && !in_dialog => {}
             Method::Notify
                 if !in_dialog && settings.message_summary.as_ref().is_some_and(|m| m.accept_notify) => {}
             // RFC 3261 s12.2.2: there is no such dialog.

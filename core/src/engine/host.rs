@@ -84,7 +84,8 @@ impl Engine {
         self.rooms.registrar.reload();
         let mut ctx = self.house.ctx();
         let new = ctx.settings.clone();
-        if old.presence != new.presence || old.message_summary.is_some() != new.message_summary.is_some() {
+        let on = |s: &Settings| (s.message_summary.is_some(), s.calls.is_some());
+        if old.presence != new.presence || on(&old) != on(&new) {
             self.rooms.events.unjudge(&mut ctx);
         }
         if self.rooms.auth.reload(&mut ctx) {
@@ -191,12 +192,14 @@ impl Engine {
             (Change::RemovePublication { aor, lineage }, Some(_)) => {
                 presence.restore_removal(&mut ctx, &aor, lineage);
             }
-            (Change::PutSubscription(stored), Some(_)) => events.restore(&mut ctx, *stored),
-            (Change::RemoveSubscription { id }, Some(_)) => events.restore_removal(&mut ctx, id),
+            (Change::PutSubscription(stored), _) if settings.has_events() => {
+                events.restore(&mut ctx, *stored);
+            }
+            (Change::RemoveSubscription { id }, _) => events.restore_removal(&mut ctx, id),
             (Change::PutDecision { aor, watcher, allow }, Some(_)) => {
                 presence.decide(&settings.limits, &aor, &watcher, allow);
             }
-            (_, None) => {}
+            (Change::PutSubscription(_), _) | (_, None) => {}
         }
     }
 

@@ -4,6 +4,7 @@
 
 mod agent;
 mod answer;
+mod dialogs;
 mod dispatch;
 mod host;
 mod lists;
@@ -31,6 +32,7 @@ use crate::config::Settings;
 use crate::ctx::{Ctx, Flows, Outbox, Timer};
 use crate::door::{Command, FlowId, Input};
 use crate::events::Events;
+use crate::lines::Lines;
 use crate::mailboxes::Mailboxes;
 use crate::presence::Presence;
 use crate::registrar::Registrar;
@@ -91,6 +93,7 @@ struct Rooms {
     events: Events,
     presence: Presence,
     mailboxes: Mailboxes,
+    lines: Lines,
     pending: Pending,
     standing: Standing,
     news: News,
@@ -144,6 +147,7 @@ impl Engine {
             events: Events::new(&ids),
             presence: Presence::new(&ids),
             mailboxes: Mailboxes::default(),
+            lines: Lines::default(),
             pending: Pending::default(),
             standing: Standing::default(),
             news: News::default(),
@@ -211,7 +215,8 @@ impl Engine {
 
     /// How large the tables are now.
     pub fn sizes(&self) -> Sizes {
-        let Rooms { txn, auth, registrar, events, presence, mailboxes, pending, agent, .. } = &self.rooms;
+        let Rooms { txn, auth, registrar, events, presence, mailboxes, lines, pending, agent, .. } =
+            &self.rooms;
         Sizes {
             aors: registrar.aors(),
             bindings: registrar.bindings(),
@@ -224,6 +229,7 @@ impl Engine {
             presentities: presence.len(),
             wishes: agent.len(),
             mailboxes: mailboxes.len(),
+            lines: lines.len(),
             nonces: auth.nonces(),
             tokens: auth.tokens(),
             timers: self.house.timers.len(),

@@ -3,6 +3,7 @@
 
 use bytes::Bytes;
 
+use super::dialogs::may_watch;
 use super::dispatch::Pass;
 use super::lists::known;
 use super::mailboxes::{may_hear, may_say};
@@ -68,6 +69,7 @@ impl Engine {
                 let config = settings.presence.as_ref().expect("invariant: the package is served");
                 self.rooms.presence.standing(config, who, watcher, resource)
             }
+            Package::Dialog => may_watch(&settings, &self.rooms.presence, (watcher, who), resource)?,
             // DECISIONS 1: these tell what is the owner's business alone, whoever he is (DECISIONS 4).
             _ if who.owns(resource) => Standing::Active,
             Package::MessageSummary if may_hear(&settings, watcher, resource) => Standing::Active,
@@ -307,6 +309,9 @@ impl Engine {
         let mut ctx = self.house.ctx();
         self.rooms.events.arm_pump(&mut ctx);
         for (package, aor) in self.rooms.events.take_unwatched() {
+            if package == Package::Dialog {
+                self.rooms.lines.forget(&aor);
+            }
             if package == Package::Presence {
                 let watched = self.is_watched(&aor);
                 let mut ctx = self.house.ctx();
@@ -326,12 +331,13 @@ impl Engine {
             let Joining { resource, watcher, trusted } = &joining;
             let standing = match (&settings.presence, package) {
                 _ if !served => None,
-                (Some(config), Package::Presence) if settings.lists.get(resource).is_none() => {
+                (Some(_), Package::Presence) if settings.lists.get(resource).is_some() => continue,
+                (Some(_), Package::Presence) | (_, Package::Dialog) => {
                     let mut who = known(&settings, watcher);
                     if *trusted {
                         who.scheme = Scheme::None;
                     }
-                    Some(self.rooms.presence.standing(config, &who, watcher, resource))
+                    may_watch(&settings, &self.rooms.presence, (watcher, &who), resource).ok()
                 }
                 _ => continue,
             };
@@ -357,6 +363,9 @@ impl Engine {
         match (due.progress.form, due.standing) {
             (Form::List, _) => return self.notify_list(due),
             (Form::Diff, Standing::Active | Standing::Blocked) => return self.notify_changes(due),
+            (_, Standing::Active | Standing::Blocked) if due.package == Package::Dialog => {
+                return self.notify_dialogs(due);
+            }
             _ => {}
         }
         let mut ctx = self.house.ctx();
@@ -377,7 +386,7 @@ impl Engine {
                 let config = ctx.settings.message_summary.as_ref();
                 config.map(|config| mailboxes.document(config, resource).into())
             }
-            (_, Standing::Pending | Standing::Blocked) => None,
+            (Package::Dialog, _) | (_, Standing::Pending | Standing::Blocked) => None,
         };
         let progress = Progress { whole: false, ..due.progress };
         let after = (due.package == Package::Presence).then(|| presence.unsaved(resource)).flatten();
@@ -418,7 +427,9 @@ impl Engine {
         if ctx.settings.tell.changes {
             ctx.out.save(Change::PutDecision { aor: aor.clone(), watcher: watcher.clone(), allow });
         }
-        self.rooms.events.decide(&mut ctx, Package::Presence, &aor, &watcher, standing);
+        for package in [Package::Presence, Package::Dialog] {
+            self.rooms.events.decide(&mut ctx, package, &aor, &watcher, standing);
+        }
         self.decided_in_lists(&aor, &watcher);
         ReplyBody::Done
     }

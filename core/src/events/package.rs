@@ -1,4 +1,5 @@
-//! The event packages: their names, their documents, how often they are told. RFC 3856, RFC 3857, RFC 3680, RFC 3842.
+//! The event packages: their names, their documents, how often they are told. RFC 3856, RFC 3857, RFC 3680, RFC 3842,
+//! RFC 4235.
 
 use core::time::Duration;
 
@@ -17,19 +18,23 @@ pub(crate) enum Package {
     Reg,
     /// What waits in a mailbox: RFC 3842.
     MessageSummary,
+    /// Who is in which call: RFC 4235.
+    Dialog,
 }
 
 impl Package {
     /// All of them.
-    pub(crate) const ALL: [Package; 4] =
-        [Package::Presence, Package::Winfo, Package::Reg, Package::MessageSummary];
+    pub(crate) const ALL: [Package; 5] =
+        [Package::Presence, Package::Winfo, Package::Reg, Package::MessageSummary, Package::Dialog];
 
     /// Those that are switched on.
     pub(crate) fn served(settings: &Settings) -> impl Iterator<Item = Package> {
         let (presence, messages) = (settings.presence.is_some(), settings.message_summary.is_some());
+        let calls = settings.calls.is_some();
         Package::ALL.into_iter().filter(move |package| match package {
             Package::MessageSummary => messages,
-            _ => presence,
+            Package::Dialog => calls,
+            Package::Presence | Package::Winfo | Package::Reg => presence,
         })
     }
 
@@ -40,6 +45,7 @@ impl Package {
             Package::Winfo => "presence.winfo",
             Package::Reg => "reg",
             Package::MessageSummary => "message-summary",
+            Package::Dialog => "dialog",
         }
     }
 
@@ -50,6 +56,7 @@ impl Package {
             Package::Winfo => "application/watcherinfo+xml",
             Package::Reg => "application/reginfo+xml",
             Package::MessageSummary => "application/simple-message-summary",
+            Package::Dialog => "application/dialog-info+xml",
         }
     }
 
@@ -58,8 +65,8 @@ impl Package {
         match self {
             Package::Presence => Duration::ZERO,
             Package::Winfo | Package::Reg => Duration::from_secs(5),
-            // RFC 3842 s3.11.
-            Package::MessageSummary => Duration::from_secs(1),
+            // RFC 3842 s3.11, RFC 4235 s3.10.
+            Package::MessageSummary | Package::Dialog => Duration::from_secs(1),
         }
     }
 

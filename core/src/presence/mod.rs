@@ -78,6 +78,8 @@ pub(crate) struct Presence {
     by_aor: Index<PresentityKey>,
     /// What presentities decided about watchers: by both names.
     decisions: BTreeMap<(Box<str>, Box<str>), bool>,
+    /// Since when presentities are on the phone, those who are.
+    on_phone: BTreeMap<Box<str>, Time>,
     /// The lists that somebody watches.
     lists: lists::Watched,
     undo: durable::Undo,
@@ -94,6 +96,7 @@ impl Presence {
             publications: Slab::new(),
             by_aor: Index::new(),
             decisions: BTreeMap::new(),
+            on_phone: BTreeMap::new(),
             lists: BTreeMap::new(),
             undo: durable::Undo::default(),
             ids: ids.clone(),
@@ -139,6 +142,14 @@ impl Presence {
     pub(crate) fn outdate(&mut self, aor: &str) {
         if let Some(presentity) = self.find(aor).and_then(|key| self.presentities.get_mut(key)) {
             presentity.outdated = true;
+        }
+    }
+
+    /// A presentity is on the phone since then, or no more.
+    pub(crate) fn on_calls(&mut self, aor: &str, since: Option<Time>) {
+        match since {
+            Some(since) => drop(self.on_phone.insert(aor.into(), since)),
+            None => drop(self.on_phone.remove(aor)),
         }
     }
 
@@ -286,7 +297,7 @@ impl Presence {
             entity: &shown,
             publications: &publications,
             registrations: &registrations,
-            in_call: None,
+            in_call: self.on_phone.get(aor).copied(),
             ids: &self.ids,
         };
         ByRule::default().compose(&inputs)

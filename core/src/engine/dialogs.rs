@@ -1,0 +1,73 @@
+//! Where calls meet the package `dialog` and presence: what the bridge tells, and who is told (RFC 4235, DECISIONS 1
+//! and 29).
+
+use super::lists::known;
+use super::{Engine, Rooms};
+use crate::config::Settings;
+use crate::ctx::{CallState, Refusal};
+use crate::documents::dialog_info;
+use crate::door::{Identity, PresenceCause};
+use crate::events::{Body, Due, Package, Progress, Standing};
+use crate::presence::Presence;
+use crate::wire::Status;
+
+/// What a watcher may be told of the calls of a user: who may watch his presence may know whether he is in a call.
+pub(super) fn may_watch(
+    settings: &Settings,
+    presence: &Presence,
+    (watcher, who): (&str, &Identity),
+    resource: &str,
+) -> Result<Standing, Refusal> {
+    match &settings.presence {
+        Some(config) => Ok(presence.standing(config, who, watcher, resource)),
+        None if watcher == resource || who.owns(resource) => Ok(Standing::Active),
+        None => Err(Refusal::plain(Status::FORBIDDEN)),
+    }
+}
+
+/// Is it the user himself? Where nobody is asked to prove who he is, the one he says he is.
+fn is_his_own(settings: &Settings, watcher: &str, resource: &str) -> bool {
+    watcher == resource || known(settings, watcher).owns(resource)
+}
+
+impl Engine {
+    /// One side of a call stands elsewhere.
+    #[cfg_attr(not(test), allow(dead_code, reason = "told by the bridge"))]
+    pub(super) fn on_call_state(&mut self, call: CallState) {
+        let aor = call.aor.clone();
+        let Rooms { lines, events, presence, .. } = &mut self.rooms;
+        let mut ctx = self.house.ctx();
+        let watched = events.is_watched(Package::Dialog, &aor);
+        let phoned = lines.on_call(&ctx.settings.limits, ctx.now, call, watched);
+        if watched {
+            events.changed(&mut ctx, Package::Dialog, &aor);
+        }
+        if phoned.changed {
+            presence.on_calls(&aor, phoned.since);
+            self.presence_changed(&aor, PresenceCause::Call);
+        }
+    }
+
+    /// Somebody is to be told of the calls of a user.
+    pub(super) fn notify_dialogs(&mut self, due: &Due) {
+        let mut ctx = self.house.ctx();
+        let Rooms { events, lines, registrar, txn, .. } = &mut self.rooms;
+        let (resource, progress) = (events.resource(due.key), Progress { whole: false, ..due.progress });
+        let told = (!due.progress.whole && !due.last).then_some(progress.changes);
+        let own = is_his_own(ctx.settings, events.watcher(due.key), resource);
+        let newest = match due.standing {
+            Standing::Active if own => lines.document(resource, ctx.now, told, due.version),
+            standing => lines.outline(resource, standing == Standing::Blocked, told, due.version),
+        };
+        let Some((body, changes)) = newest else { return events.skip(due.key, progress) };
+        let progress = Progress { changes, ..progress };
+        let (kind, bytes) = (dialog_info::CONTENT_TYPE, body.as_bytes());
+        events.notify(
+            &mut ctx,
+            txn,
+            registrar,
+            due,
+            Some(Body { kind, bytes, progress, more: false, after: None }),
+        );
+    }
+}
