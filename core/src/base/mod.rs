@@ -2,6 +2,7 @@
 
 pub mod hash;
 pub mod ids;
+mod sip;
 pub mod slab;
 pub mod table;
 pub mod text;

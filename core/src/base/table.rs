@@ -9,7 +9,9 @@ use core::hash::Hasher;
 
 use hashbrown::HashTable;
 use siphasher::sip::SipHasher13;
-use siphasher::sip128::{Hasher128, SipHasher13 as SipHasher13Wide, SipHasher24};
+use siphasher::sip128::{Hasher128, SipHasher24};
+
+use super::sip;
 
 /// Capacity kept when the table becomes empty; more than that is given back.
 const FLOOR: usize = 64;
@@ -27,7 +29,7 @@ impl HashKey {
     /// SipHash-1-3 of some bytes.
     #[inline]
     pub fn hash(&self, bytes: &[u8]) -> u64 {
-        SipHasher13::new_with_keys(self.0[0], self.0[1]).hash(bytes)
+        sip::narrow(self.0, bytes)
     }
 
     /// SipHash-1-3 of several parts, each preceded by its length, so that no two lists collide by concatenation.
@@ -44,7 +46,7 @@ impl HashKey {
     /// SipHash-1-3 with 128 bits of some bytes: for tables that trust the hash and do not keep the bytes.
     #[inline]
     pub fn hash_wide(&self, bytes: &[u8]) -> u128 {
-        SipHasher13Wide::new_with_keys(self.0[0], self.0[1]).hash(bytes).as_u128()
+        sip::wide(self.0, bytes)
     }
 
     /// SipHash-2-4 with 128 bits of several parts, each preceded by its length: for seals and tokens that a peer gets to
