@@ -130,12 +130,6 @@ impl Ids {
         (wide >> 64) as u64 ^ wide as u64
     }
 
-    /// The same for a request that is known by a hash already.
-    pub fn keyed_by(&self, kind: IdKind, name: u128) -> u64 {
-        let [a, b] = self.kinds[kind as usize].keyed;
-        HashKey::new([a, b]).hash(&name.to_le_bytes())
-    }
-
     /// The key of the hash tables.
     pub fn hash_key(&self) -> HashKey {
         let [key, _] = halves(self.hash_root.mac(&[b"hash tables"]));

@@ -60,8 +60,7 @@ fn write_for(
     status: StatusLine<'_>,
     more: impl FnOnce(&mut Ctx<'_>, &mut ResponseWriter<'_>),
 ) -> Bytes {
-    let tag = house.ids.keyed_by(IdKind::Tag, pass.id.to_bits());
-    write(house, &pass.origin, pass.msg, Some(pass.ess), tag, status, more)
+    write(house, &pass.origin, pass.msg, Some(pass.ess), pass.id.tag(), status, more)
 }
 
 impl Engine {

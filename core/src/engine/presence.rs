@@ -9,7 +9,7 @@ use super::lists::known;
 use super::mailboxes::{may_hear, may_say};
 use super::{Engine, Rooms, tell};
 use crate::auth::Allowed;
-use crate::base::ids::{self, IdKind};
+use crate::base::ids;
 use crate::config::{AorBuf, Domains, PresenceConfig};
 use crate::ctx::{Extra, Published, Refusal};
 use crate::dialog::OwnAddress;
@@ -48,7 +48,7 @@ impl Engine {
         let watcher = watcher_of(&settings.domains, pass, who, &mut own);
         let (wanted, watcher) = self.wanted(pass, what, resource, (watcher, who))?;
         let mut ctx = self.house.ctx();
-        let tag = ids::write(ctx.ids.keyed_by(IdKind::Tag, pass.id.to_bits()));
+        let tag = ids::write(pass.id.tag());
         let trusted = matches!(who.scheme, Scheme::None | Scheme::Trusted);
         let party = Party { watcher, trusted, tag };
         self.rooms.events.subscribe(&mut ctx, &pass.origin, (pass.msg, pass.ess), &party, &wanted)?;

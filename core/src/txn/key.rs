@@ -25,13 +25,14 @@ pub(crate) struct TxnId {
     pub(super) name: Name,
     /// Hash of what a merged request shares (RFC 3261 s8.2.2.2); 0 if that check does not apply.
     pub(super) merge: u64,
+    pub(super) tag: u64,
 }
 
 impl TxnId {
-    /// A number that names the request: the same for its repetitions and, by RFC 3261 s9.2, its CANCEL; different for all
-    /// others. Not to be shown to a peer.
-    pub(crate) fn to_bits(self) -> u128 {
-        u128::from(self.name.hash) << 64 | u128::from(self.name.rest & !METHOD)
+    /// The To tag of responses to the request: the same for its repetitions and, by RFC 3261 s9.2, its CANCEL; different
+    /// for all others.
+    pub(crate) fn tag(self) -> u64 {
+        self.tag
     }
 }
 
@@ -49,6 +50,14 @@ pub(super) struct Name {
     rest: u64,
 }
 
+/// What a request is named.
+pub(super) struct Named {
+    pub(super) name: Name,
+    pub(super) rules: Rules,
+    /// For the To of its responses.
+    pub(super) tag: u64,
+}
+
 /// How a request names its transaction.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Rules {
@@ -56,6 +65,13 @@ pub(super) enum Rules {
     Branch,
     /// As in RFC 2543.
     Legacy,
+}
+
+impl Named {
+    fn new(wide: u128, method: Method, rules: Rules) -> Named {
+        // Shown to the peer: the halves hide each other, so that it learns nothing about the table.
+        Named { name: Name::new(wide, method), rules, tag: (wide >> 64) as u64 ^ wide as u64 }
+    }
 }
 
 impl Name {
@@ -79,12 +95,7 @@ impl Name {
     }
 
     /// Of a request that came in. An ACK bears the name of its INVITE.
-    pub(super) fn of_request(
-        key: &HashKey,
-        msg: Message<'_>,
-        via: &Via<'_>,
-        ess: &Essentials<'_>,
-    ) -> (Name, Rules) {
+    pub(super) fn of_request(key: &HashKey, msg: Message<'_>, via: &Via<'_>, ess: &Essentials<'_>) -> Named {
         let method = match msg.method() {
             Method::Ack => Method::Invite,
             method => method,
@@ -99,7 +110,7 @@ impl Name {
         if let Some(branch) = branch {
             bytes.extend_from_slice(branch);
             sent_by(via, &mut bytes);
-            return (Name::new(key.hash_wide(&bytes), method), Rules::Branch);
+            return Named::new(key.hash_wide(&bytes), method, Rules::Branch);
         }
         let uri = match msg.kind() {
             Kind::Request { uri, .. } => uri,
@@ -107,11 +118,11 @@ impl Name {
         };
         let number = ess.cseq.number.to_be_bytes();
         let from = ess.from.tag().unwrap_or_default();
-        let mut name =
-            Name::new(key.hash128(&[b"2543", &bytes, uri, from, ess.call_id, &number, via.raw]), method);
+        let wide = key.hash128(&[b"2543", &bytes, uri, from, ess.call_id, &number, via.raw]);
+        let mut named = Named::new(wide, method, Rules::Legacy);
         let to = key.hash(ess.to.tag().unwrap_or_default());
-        name.rest = name.rest & !TO_TAG | to << 8 & TO_TAG;
-        (name, Rules::Legacy)
+        named.name.rest = named.name.rest & !TO_TAG | to << 8 & TO_TAG;
+        named
     }
 
     /// Of a request we sent, and of its responses: branch and CSeq method (RFC 3261 s17.1.3).

@@ -35,7 +35,7 @@ use crate::door::{FlowId, SaveSeq};
 use crate::stats::DropReason;
 use crate::wire::{Essentials, Message, Method, Status, Via};
 use client::Clients;
-use key::Name;
+use key::{Name, Named};
 use server::Servers;
 
 /// All transactions of an engine.
@@ -165,7 +165,7 @@ impl Transactions {
         via: &Via<'_>,
         ess: &Essentials<'_>,
     ) -> RequestMatch {
-        let (name, rules) = Name::of_request(&self.hash, msg, via, ess);
+        let Named { name, rules, tag } = Name::of_request(&self.hash, msg, via, ess);
         if msg.method() == Method::Ack {
             let consumed = self.servers.on_ack(ctx, name, rules, ess);
             return if consumed { RequestMatch::Absorbed } else { RequestMatch::Ack };
@@ -176,11 +176,11 @@ impl Transactions {
         }
         if msg.method() == Method::Cancel {
             return RequestMatch::Cancel {
-                id: TxnId { name, merge: 0 },
+                id: TxnId { name, merge: 0, tag },
                 invite: self.servers.find_cancelled(name),
             };
         }
-        let id = TxnId { name, merge: key::merge(&self.hash, msg, ess) };
+        let id = TxnId { name, merge: key::merge(&self.hash, msg, ess), tag };
         if self.servers.is_merged(id.merge) { RequestMatch::Merged(id) } else { RequestMatch::New(id) }
     }
 

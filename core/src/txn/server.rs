@@ -204,7 +204,7 @@ impl Servers {
         method: Method,
     ) -> ServerKey {
         let Origin { flow, listener, transport, remote, local } = response_target(origin, via);
-        let TxnId { name, merge } = id;
+        let TxnId { name, merge, .. } = id;
         let state = if method == Method::Invite { State::Proceeding } else { State::Trying };
         let key = self.slab.insert(Server {
             name,
