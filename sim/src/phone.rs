@@ -3,6 +3,7 @@
 //! shares no code with the engine.
 
 mod auth;
+pub mod call;
 pub mod publisher;
 mod registration;
 pub mod roster;
@@ -18,6 +19,7 @@ use crate::digest::Challenge;
 use crate::message::{Sip, uri_of};
 use crate::rng::Rng;
 
+use call::{Call, Manners};
 use publisher::Publication;
 pub use registration::{Registration, State};
 use transaction::{Finished, Transaction};
@@ -141,6 +143,8 @@ pub struct Phone {
     pub password: String,
     /// What kind of phone it is; may be changed in the middle of a story.
     pub habits: Habits,
+    /// How it behaves in calls; may be changed as well.
+    pub manners: Manners,
     /// Its own address, as it knows it.
     pub addr: SocketAddr,
     /// All final answers so far.
@@ -158,7 +162,8 @@ pub struct Phone {
     registration: Registration,
     watches: Vec<Watch>,
     publications: Vec<Publication>,
-    /// What was said to requests, by branch: a repeated request gets the same (RFC 3261 s17.2.2).
+    calls: Vec<Call>,
+    /// What was said to requests, by branch and method: a repeated request gets the same (RFC 3261 s17.2.2).
     said: BTreeMap<String, (Time, Option<Vec<u8>>)>,
     transactions: Vec<Transaction>,
     challenge: Option<Challenge>,
@@ -187,6 +192,7 @@ impl Phone {
             login: None,
             password: password.into(),
             habits: Habits::default(),
+            manners: Manners::default(),
             addr,
             finals: Vec::new(),
             flaws: Vec::new(),
@@ -197,6 +203,7 @@ impl Phone {
             registration,
             watches: Vec::new(),
             publications: Vec::new(),
+            calls: Vec::new(),
             said: BTreeMap::new(),
             transactions: Vec::new(),
             challenge: None,
@@ -293,6 +300,7 @@ impl Phone {
         self.registration.stop();
         self.watches.iter_mut().for_each(Watch::stop);
         self.publications.iter_mut().for_each(Publication::stop);
+        self.stop_calls();
         self.next_keepalive = None;
     }
 
@@ -311,6 +319,7 @@ impl Phone {
         self.registration = Registration::new(&mut self.rng, addr);
         self.watches.clear();
         self.publications.clear();
+        self.calls.clear();
         self.said.clear();
     }
 
@@ -324,7 +333,7 @@ impl Phone {
         let transactions = self.transactions.iter().filter_map(Transaction::deadline);
         let watches = self.watches.iter().filter_map(Watch::deadline);
         let publications = self.publications.iter().filter_map(|p| p.wake_at);
-        let own = watches.chain(publications).chain(self.next_keepalive);
+        let own = watches.chain(publications).chain(self.next_keepalive).chain(self.calls_deadline());
         transactions.chain(self.registration.wake_at()).chain(own).min()
     }
 
@@ -346,6 +355,7 @@ impl Phone {
         }
         (0..self.watches.len()).for_each(|watch| self.wake_watch(now, watch));
         (0..self.publications.len()).for_each(|publication| self.wake_publication(now, publication));
+        self.wake_calls(now);
         if self.next_keepalive.is_some_and(|at| at <= now) {
             self.out.push_back(b"\r\n\r\n".to_vec());
             self.next_keepalive = Some(now + self.habits.keepalive);
@@ -375,6 +385,7 @@ impl Phone {
                 self.finish(now, &over, 503, None);
             }
         }
+        self.invites_lost(now);
         if !self.stopped
             && matches!(self.registration.state, State::Registered { .. })
             && !self.habits.retry.is_zero()
@@ -421,6 +432,9 @@ impl Phone {
             return;
         };
         let method = m.method().to_owned();
+        if method == "INVITE" && self.invite_answered(now, &m) {
+            return;
+        }
         let found = self.transactions.iter().position(|t| t.branch == via.branch() && t.method == method);
         let Some(i) = found else {
             self.strays += 1;
@@ -468,23 +482,49 @@ impl Phone {
             return self.subscribe_answered(now, watch, status, message.as_ref());
         }
         if let Some(publication) = self.publications.iter().position(|p| p.branch == t.branch) {
-            self.publish_answered(now, publication, status, message.as_ref());
+            return self.publish_answered(now, publication, status, message.as_ref());
         }
+        self.within_answered(now, &t.branch, &t.method, status, message.as_ref());
     }
 
-    // Requests to a phone: OPTIONS is answered, NOTIFY goes to its subscription, nothing else is known here (RFC 3261
-    // s8.2.1, s11.2).
+    // Requests to a phone: OPTIONS is answered, NOTIFY goes to its subscription, calls have their own, nothing else is
+    // known here (RFC 3261 s8.2.1, s11.2).
     fn answer_request(&mut self, now: Time, m: &Sip) {
-        if m.method() == "ACK" {
-            return;
+        match m.method() {
+            "ACK" => return self.acknowledged(now, m),
+            "INVITE" => return self.invited(now, m),
+            _ => {}
         }
-        let branch = m.via().map(|v| v.branch().to_owned()).unwrap_or_default();
+        let via = m.via();
+        let branch = via.map(|v| format!("{} {:?} {} {}", v.host, v.port, v.branch(), m.method()));
+        let branch = branch.unwrap_or_default();
         self.said.retain(|_, (at, _)| now.since(*at) < 64 * T1);
         if let Some((_, before)) = self.said.get(&branch) {
             self.out.extend(before.clone());
             return;
         }
+        // What follows from a request is said behind the answer to it.
+        let mut spoken = std::mem::take(&mut self.out);
+        let of_call = match m.method() {
+            "CANCEL" => Some(Some(self.cancelled(now, m))),
+            _ => self.asked_within(now, m),
+        };
+        if let Some(answer) = of_call {
+            let bytes = answer.map(|m| m.write());
+            spoken.extend(bytes.clone());
+            spoken.append(&mut self.out);
+            self.out = spoken;
+            if !self.habits.via.is_stream() {
+                self.said.insert(branch, (now, bytes));
+            }
+            return;
+        }
+        spoken.append(&mut self.out);
+        self.out = spoken;
+        let within = m.header("To").is_some_and(|to| to.contains(";tag="));
         let say = match m.method() {
+            "BYE" | "PRACK" | "UPDATE" | "INFO" | "REFER" => Say::Status(481),
+            "OPTIONS" | "MESSAGE" if within => Say::Status(481),
             "OPTIONS" => Say::Status(200),
             "NOTIFY" => self.notified(now, m),
             _ => Say::Status(405),
@@ -503,6 +543,7 @@ impl Phone {
         let phrase = match status {
             200 => "OK",
             405 => "Method Not Allowed",
+            481 if m.method() != "NOTIFY" => "Call/Transaction Does Not Exist",
             481 => "Subscription Does Not Exist",
             500 => "Server Internal Error",
             _ => "Said So",

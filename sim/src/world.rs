@@ -2,6 +2,7 @@
 
 mod checks;
 mod feed;
+mod talk;
 mod wire;
 
 use std::collections::BTreeMap;
@@ -439,6 +440,7 @@ impl World {
     /// Ends the world: all phones are switched off, time runs until everything has expired, and then nothing may be
     /// left in the engine, no rule broken and no phone confused. Returns the tape.
     pub fn finish(mut self) -> Tape {
+        self.check_calls();
         for i in 0..self.seats.len() {
             self.act(PhoneId(i), |p, _| p.power_off());
         }
