@@ -80,6 +80,7 @@ pub mod wire;
 mod ctx;
 
 mod auth;
+mod bridge;
 mod dialog;
 mod events;
 mod lines;

@@ -117,6 +117,12 @@ counted! {
         Published = "published",
         /// Publications that ended.
         PublicationsEnded = "publications_ended",
+        /// Calls that were asked for.
+        Calls = "calls",
+        /// Of them those that were answered.
+        CallsAnswered = "calls_answered",
+        /// Answers that came when nobody waited for them any more: acknowledged, and ended.
+        CallsDismissed = "calls_dismissed",
         /// Saves that failed.
         SaveFailures = "save_failures",
     }
@@ -265,6 +271,10 @@ pub struct Sizes {
     pub mailboxes: usize,
     /// Sides of calls that addresses of record of ours take part in.
     pub lines: usize,
+    /// Calls.
+    pub calls: usize,
+    /// Their dialogs.
+    pub call_dialogs: usize,
     /// Nonces remembered.
     pub nonces: usize,
     /// Tokens remembered.

@@ -18,11 +18,12 @@ const FLOORS: &[&[&str]] = &[
     &["presence"],
     &["mailboxes"],
     &["lines"],
+    &["bridge"],
     &["engine"],
 ];
 
 /// Features stand side by side: none imports another, though each has a floor of its own in the list.
-const FEATURES: &[&str] = &["auth", "registrar", "presence", "mailboxes", "lines"];
+const FEATURES: &[&str] = &["auth", "registrar", "presence", "mailboxes", "lines", "bridge"];
 
 fn floor(room: &str) -> Option<usize> {
     FLOORS.iter().position(|rooms| rooms.contains(&room))

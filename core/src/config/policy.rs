@@ -346,4 +346,6 @@ pub struct Tell {
     /// `Presence` and `Subscription` events from the start on. Without it they are told while somebody listens
     /// ([`Request::Listen`](crate::door::Request::Listen)).
     pub presence: bool,
+    /// `Call` events, with a record of each call when it is over.
+    pub calls: bool,
 }

@@ -5,7 +5,6 @@ use crate::documents::dialog_info::DialogEvent;
 
 /// Where one side of a call stands. Told anew with each change, and once more when it is over.
 #[derive(Clone, PartialEq, Eq, Debug)]
-#[cfg_attr(not(test), allow(dead_code, reason = "told by the bridge"))]
 pub(crate) struct CallState {
     /// Names this side over all its changes; never used again for the same address of record.
     pub(crate) id: u64,
@@ -31,7 +30,6 @@ pub(crate) struct CallState {
 
 /// Where one side of a call stands (RFC 4235 s3.7.1).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[cfg_attr(not(test), allow(dead_code, reason = "told by the bridge"))]
 pub(crate) enum CallPhase {
     /// An INVITE is out, and nothing came back.
     Trying,

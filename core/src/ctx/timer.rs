@@ -49,8 +49,23 @@ pub(crate) enum Timer {
     Agent(u64),
     /// Timer N of a subscription of ours (`agent::TaskKey`).
     AgentFirst(u64),
+    /// Of a call (`bridge::CallKey`).
+    Call(u64, CallTimer),
     /// Draining has taken long enough.
     Drain,
+}
+
+/// Timers of calls.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum CallTimer {
+    /// Who is called now has been rung for long enough.
+    Ring,
+    /// The caller is told again that it rings (RFC 3261 s13.3.1.1).
+    Progress,
+    /// A 2xx was not acknowledged yet (RFC 3261 s13.3.1.4).
+    Unacked,
+    /// It rings, or lasts, for too long.
+    Life,
 }
 
 /// Timers of server transactions (RFC 3261 s17.2, RFC 6026 s7.1).

@@ -2,6 +2,7 @@
 //!
 //! All text of a dialog is one boxed blob; spans say where each part lies.
 
+mod crossing;
 mod reach;
 
 use core::net::IpAddr;
@@ -17,15 +18,13 @@ use crate::wire::{
     Arena, ContactValue, Essentials, Header, Host, Message, Method, NameAddr, RequestWriter, Status,
 };
 
+pub(crate) use crossing::Crossing;
 pub(crate) use reach::{DATAGRAM, Way};
 
 use reach::Aim;
 
 /// More than this of names, tags and routes is not kept of a dialog.
 const LONGEST: usize = 4096;
-/// RFC 3261 s8.1.1.6.
-const MAX_FORWARDS: u32 = 70;
-
 /// A dialog that a request from a peer made.
 #[derive(Clone, Debug)]
 pub(crate) struct Dialog {
@@ -52,6 +51,23 @@ pub(crate) struct Addressed {
     pub(crate) to: Origin,
     /// The branch of its Via.
     pub(crate) branch: SmallVec<[u8; 32]>,
+}
+
+/// What of a request within a dialog may differ from the ordinary.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Manner<'m> {
+    /// Its number, if it is not the one that was taken last: ACK has that of its INVITE.
+    pub(crate) number: Option<u32>,
+    /// The display name of From, as it stands between quotes; empty for none.
+    pub(crate) display: &'m [u8],
+    /// Max-Forwards. RFC 3261 s8.1.1.6.
+    pub(crate) max_forwards: u32,
+}
+
+impl Default for Manner<'_> {
+    fn default() -> Self {
+        Manner { number: None, display: b"", max_forwards: 70 }
+    }
 }
 
 impl Dialog {
@@ -131,6 +147,61 @@ impl Dialog {
         let mut dialog = Dialog { text: Box::default(), ends, cseq, their_cseq: 0, origin: *to, aim };
         dialog.write(&[call_id, tag.as_bytes(), b"", own_uri, their_uri, their_uri, b"", b""]).ok()?;
         Some(dialog)
+    }
+
+    /// The dialog that an INVITE of ours to this phone makes, as far as it is known before the answer. What names it
+    /// is known when the peer's tag is ([`learn_of_answer`](Self::learn_of_answer)).
+    pub(crate) fn inviting(
+        ctx: &mut Ctx<'_>,
+        to: &Origin,
+        own_uri: &[u8],
+        their_uri: &[u8],
+        target: &[u8],
+    ) -> Option<Dialog> {
+        let call_id = ctx.ids.next_text(IdKind::CallId);
+        let mut dialog = Dialog::opened(ctx, to, call_id.as_bytes(), own_uri, their_uri)?;
+        let mut parts: [&[u8]; PARTS] = [b""; PARTS];
+        let old = dialog.clone();
+        parts.copy_from_slice(&old.parts());
+        parts[Dialog::TARGET] = target;
+        dialog.write(&parts).ok()?;
+        Some(dialog)
+    }
+
+    /// The dialog that an answer to an INVITE of ours makes, when nothing is known of the INVITE any more: enough to
+    /// acknowledge and to end it. `None` if the answer cannot be read.
+    pub(crate) fn of_answer(ctx: &Ctx<'_>, to: &Origin, msg: Message<'_>) -> Option<Dialog> {
+        let (from, peer) = (msg.from().ok()?, msg.to().ok()?);
+        let mut dialog = Dialog {
+            text: Box::default(),
+            ends: [0; PARTS - 1],
+            cseq: msg.cseq().ok()?.number,
+            their_cseq: 0,
+            origin: *to,
+            aim: Aim::default(),
+        };
+        let (own_uri, uri) = (from.uri.raw(), peer.uri.raw());
+        let own_tag = from.tag().unwrap_or_default();
+        dialog.write(&[msg.call_id().ok()?, own_tag, b"", own_uri, uri, uri, b"", b""]).ok()?;
+        dialog.learn_of_answer(ctx, msg);
+        Some(dialog)
+    }
+
+    /// RFC 3261 s12.1.2: a response to our INVITE names the peer, and where its further requests go.
+    pub(crate) fn learn_of_answer(&mut self, ctx: &Ctx<'_>, msg: Message<'_>) {
+        self.learn_of_response(msg);
+        let (target, routes) = (self.part(Dialog::TARGET), self.part(Dialog::ROUTES));
+        self.aim = Aim::of(ctx.settings, &self.origin, None, target, routes).after(self.aim);
+    }
+
+    /// The tag of the peer; empty if it is not known, or has none.
+    pub(crate) fn their_tag(&self) -> &[u8] {
+        self.part(2)
+    }
+
+    /// Our tag.
+    pub(crate) fn own_tag(&self) -> &[u8] {
+        self.part(1)
     }
 
     /// To where its first request went.
@@ -320,8 +391,13 @@ impl Dialog {
         if ess.cseq.number <= self.their_cseq {
             return Err(Refusal::because(Status::SERVER_ERROR, "CSeq Out of Order"));
         }
-        // RFC 6665 s4.4.1: SUBSCRIBE refreshes the target.
-        let target = target_of(msg)?;
+        // RFC 3261 s12.2: only these refresh the target; RFC 6665 s4.4.1: SUBSCRIBE does.
+        let target = match msg.method() {
+            Method::Invite | Method::Update | Method::Subscribe | Method::Notify | Method::Refer => {
+                target_of(msg)?
+            }
+            _ => None,
+        };
         if let Some((target, instance)) = target
             && (target != self.part(Dialog::TARGET) || instance != self.part(Dialog::INSTANCE))
         {
@@ -363,6 +439,18 @@ impl Dialog {
         method: Method,
         way: &Way<'_>,
     ) -> (RequestWriter<'a>, Addressed) {
+        self.request_as(ctx, arena, method, way, &Manner::default())
+    }
+
+    /// The same in another manner.
+    pub(crate) fn request_as<'a>(
+        &self,
+        ctx: &mut Ctx<'_>,
+        arena: &'a mut Arena,
+        method: Method,
+        way: &Way<'_>,
+        manner: &Manner<'_>,
+    ) -> (RequestWriter<'a>, Addressed) {
         let to = way.to;
         let mut branch: SmallVec<[u8; 32]> = SmallVec::from_slice(b"z9hG4bK");
         branch.extend_from_slice(ctx.ids.next_text(IdKind::Branch).as_bytes());
@@ -371,9 +459,14 @@ impl Dialog {
         let mut writer = RequestWriter::new(arena, method, target);
         let text = core::str::from_utf8(&branch).unwrap_or_default();
         writer.via(to.transport.via_token(), own.host(), own.port, text);
-        writer.number(Header::MaxForwards, MAX_FORWARDS);
+        writer.number(Header::MaxForwards, manner.max_forwards);
         for (header, uri, tag) in [(Header::From, 3, 1), (Header::To, 4, 2)] {
             writer.value(header, |value| {
+                if header == Header::From && !manner.display.is_empty() {
+                    value.literal("\"");
+                    value.text(manner.display);
+                    value.literal("\" ");
+                }
                 value.literal("<");
                 value.text(self.part(uri));
                 value.literal(">");
@@ -384,12 +477,14 @@ impl Dialog {
             });
         }
         writer.header(Header::CallId, self.part(0));
-        writer.cseq(self.cseq, method.as_str().as_bytes());
+        writer.cseq(manner.number.unwrap_or(self.cseq), method.as_str().as_bytes());
         if !routes.is_empty() {
             writer.header(Header::Route, routes);
         }
-        // The peer goes on sending where it sent to, whichever way this request takes.
-        if to.flow == self.origin.flow {
+        // RFC 3261 s20, table 2: these have none. The peer goes on sending where it sent to, whichever way this request
+        // takes.
+        if matches!(method, Method::Ack | Method::Bye | Method::Prack | Method::Info | Method::Message) {
+        } else if to.flow == self.origin.flow {
             own.write_contact(&mut writer, &to);
         } else {
             OwnAddress::towards(ctx.settings, &self.origin).write_contact(&mut writer, &self.origin);

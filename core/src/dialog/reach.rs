@@ -86,6 +86,13 @@ pub(crate) struct Way<'r> {
     pub(super) phone: Option<(&'r [u8], &'r [u8])>,
 }
 
+impl<'r> Way<'r> {
+    /// To a phone: its Contact, and the Path to it.
+    pub(crate) fn to_phone(to: Origin, contact: &'r [u8], path: &'r [u8]) -> Way<'r> {
+        Way { to, phone: Some((contact, path)) }
+    }
+}
+
 impl Dialog {
     /// The table above. `watcher` is the AoR of the peer.
     pub(crate) fn way<'r>(

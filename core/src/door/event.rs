@@ -34,6 +34,8 @@ pub enum Event {
     Subscription(Box<SubscriptionEvent>),
     /// Something came of a wish of the host ([`Request::SubscribeAt`](super::Request::SubscribeAt)).
     Agent(Box<AgentEvent>),
+    /// Something happened to a call.
+    Call(Box<super::CallEvent>),
     /// Draining is over: nothing is left, or the time limit came.
     Drained,
 }

@@ -4,6 +4,7 @@
 //! compared and replayed. Secrets are wrapped in [`Secret`], whose `Debug` shows nothing.
 
 mod agent;
+mod call;
 mod command;
 mod event;
 mod input;
@@ -15,6 +16,7 @@ mod stored;
 mod view;
 
 pub use agent::{AgentAccount, AgentEvent, AgentHop, AgentStep, AgentWish};
+pub use call::{CallEnd, CallEvent, CallRecord, LegRecord};
 pub use command::{CloseReason, Command, Reply, ReplyBody, Transmit};
 pub use event::{AuthVerdict, BindingCause, BindingEvent, Event, Outcome};
 pub use input::{BadFrame, FlowDownReason, Input, KeepAlive, Request, SendError};

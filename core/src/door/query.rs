@@ -58,7 +58,7 @@ pub enum Query {
     /// The key set of a token issuer.
     Keys(KeysQuery),
     /// Where a call goes.
-    Route(RouteQuery),
+    Route(Box<RouteQuery>),
     /// Where a name is.
     Resolve(ResolveQuery),
 }

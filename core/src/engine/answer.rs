@@ -211,7 +211,14 @@ impl Engine {
 fn methods(settings: &Settings) -> impl Iterator<Item = &'static str> {
     let notify = settings.message_summary.as_ref().is_some_and(|messages| messages.accept_notify);
     let events = settings.has_events();
+    let calls = settings.calls.is_some();
     let all = [
+        (calls, "INVITE"),
+        (calls, "ACK"),
+        (calls, "CANCEL"),
+        (calls, "BYE"),
+        (calls, "UPDATE"),
+        (calls, "INFO"),
         (true, "OPTIONS"),
         (settings.registrar.is_some(), "REGISTER"),
         (events, "SUBSCRIBE"),

@@ -32,7 +32,6 @@ fn is_his_own(settings: &Settings, watcher: &str, resource: &str) -> bool {
 
 impl Engine {
     /// One side of a call stands elsewhere.
-    #[cfg_attr(not(test), allow(dead_code, reason = "told by the bridge"))]
     pub(super) fn on_call_state(&mut self, call: CallState) {
         let aor = call.aor.clone();
         let Rooms { lines, events, presence, .. } = &mut self.rooms;

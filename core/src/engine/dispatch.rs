@@ -155,7 +155,12 @@ impl Engine {
                     self.rooms.events.on_response(&mut ctx, bits, status, msg.retry_after());
                 }
             }
-            ResponseMatch::Absorbed | ResponseMatch::Deliver { usage: Usage::Probe, .. } => {}
+            ResponseMatch::Deliver { usage: Usage::Call(bits), key, .. } => {
+                if let Kind::Response { status, .. } = msg.kind() {
+                    self.on_call_response(bits, key, status, msg);
+                }
+            }
+            ResponseMatch::Absorbed | ResponseMatch::Deliver { usage: Usage::Nothing, .. } => {}
         }
     }
 
@@ -177,9 +182,12 @@ impl Engine {
         let mut pass = match self.rooms.txn.receive_request(&mut ctx, &origin, msg, &ess.via, ess) {
             RequestMatch::New(id) => pass(id),
             RequestMatch::Absorbed => return,
-            RequestMatch::Ack => return self.drop_input(origin.remote, DropReason::StrayAck),
+            RequestMatch::Ack => return self.on_ack(&origin, msg, ess),
             // RFC 3261 s9.2: 200 says only that the CANCEL found its transaction; a finished one is not changed by it.
-            RequestMatch::Cancel { id, invite: Some(_) } => return self.answer(&pass(id), Status::OK),
+            RequestMatch::Cancel { id, invite: Some(server) } => {
+                self.answer(&pass(id), Status::OK);
+                return self.on_cancel(server, msg);
+            }
             RequestMatch::Cancel { id, invite: None } => {
                 return self.refuse(&pass(id), &Refusal::plain(Status::NO_TRANSACTION));
             }
@@ -190,6 +198,12 @@ impl Engine {
         };
         if method == Method::Subscribe && ess.to.tag().is_some() && self.house.settings.has_events() {
             return self.subscribe_in_dialog(&mut pass);
+        }
+        if ess.to.tag().is_some()
+            && method != Method::Register
+            && let Some(key) = self.rooms.bridge.find(ess)
+        {
+            return self.serve_in_call(&mut pass, key);
         }
         if method == Method::Notify && self.rooms.agent.has(ess) {
             return self.receive_notify(&mut pass);
@@ -211,6 +225,7 @@ impl Engine {
             Method::Options if !in_dialog => {}
             Method::Subscribe if settings.has_events() && !in_dialog => {}
             Method::Publish if settings.has_publications() && !in_dialog => {}
+            Method::Invite if settings.calls.is_some() && !in_dialog => {}
             Method::Notify
                 if !in_dialog && settings.message_summary.as_ref().is_some_and(|m| m.accept_notify) => {}
             // RFC 3261 s12.2.2: there is no such dialog.
@@ -232,6 +247,10 @@ impl Engine {
                     Extra::RetryAfter(super::host::DRAIN_RETRY_AFTER),
                 ));
             }
+            return Ok(());
+        }
+        // Where a call goes is a matter of who asks.
+        if pass.method == Method::Invite {
             return Ok(());
         }
         // RFC 3261 s10.3 step 1: bindings of other domains are not kept here, and nothing is relayed there.
@@ -312,6 +331,7 @@ impl Engine {
             return self.refuse_as(pass, &refusal, allowed.verdict);
         }
         match pass.method {
+            Method::Invite => return self.serve_invite(pass, allowed),
             Method::Subscribe => return self.serve_subscribe(pass, allowed),
             Method::Publish => return self.serve_publish(pass, allowed),
             Method::Notify => return self.serve_notify(pass, allowed),

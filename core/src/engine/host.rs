@@ -203,7 +203,7 @@ impl Engine {
         }
     }
 
-    /// DECISIONS 20: new work is refused, live work is served. What lives here is only what is parked.
+    /// DECISIONS 20: new work is refused, live work is served. Calls end by themselves, or when it has taken long enough.
     fn drain(&mut self, timeout: Duration) {
         if self.rooms.draining {
             return;
@@ -211,11 +211,13 @@ impl Engine {
         self.rooms.draining = true;
         let mut ctx = self.house.ctx();
         self.rooms.events.end_all(&mut ctx);
-        if self.rooms.pending.len() == 0 && self.rooms.events.len() == 0 {
+        let calls = self.rooms.bridge.len() > 0;
+        if self.rooms.pending.len() == 0 && self.rooms.events.len() == 0 && !calls {
             self.house.out.tell(Event::Drained);
             return;
         }
         let longest = self.house.settings.limits.park_timeout;
-        self.house.timers.arm(self.house.now + timeout.min(longest), Timer::Drain);
+        let wait = if calls { timeout } else { timeout.min(longest) };
+        self.rooms.drain = self.house.timers.arm(self.house.now + wait, Timer::Drain);
     }
 }

@@ -4,6 +4,7 @@
 
 mod agent;
 mod answer;
+mod calls;
 mod dialogs;
 mod dispatch;
 mod host;
@@ -27,7 +28,8 @@ use siphasher::sip128::{Hasher128 as _, SipHasher13};
 
 use crate::agent::Agent;
 use crate::auth::Auth;
-use crate::base::{Ids, Time, Wheel};
+use crate::base::{Ids, Time, TimerKey, Wheel};
+use crate::bridge::Bridge;
 use crate::config::Settings;
 use crate::ctx::{Ctx, Flows, Outbox, Timer};
 use crate::door::{Command, FlowId, Input};
@@ -98,7 +100,10 @@ struct Rooms {
     standing: Standing,
     news: News,
     agent: Agent,
+    bridge: Bridge,
     draining: bool,
+    /// When it has lasted long enough.
+    drain: TimerKey,
 }
 
 /// Hashes the text that is written to it.
@@ -152,7 +157,9 @@ impl Engine {
             standing: Standing::default(),
             news: News::default(),
             agent: Agent::default(),
+            bridge: Bridge::new(&ids),
             draining: false,
+            drain: TimerKey::NONE,
         };
         let house = House {
             now,
@@ -192,6 +199,9 @@ impl Engine {
             Input::Clock { wall_offset } => self.house.wall_offset = wall_offset,
             Input::Reload(settings) => self.on_reload(settings),
         }
+        if self.rooms.bridge.has_news() {
+            self.settle_calls();
+        }
         if self.house.settings.has_events() || self.rooms.events.len() > 0 {
             self.settle_presence();
         }
@@ -215,8 +225,9 @@ impl Engine {
 
     /// How large the tables are now.
     pub fn sizes(&self) -> Sizes {
-        let Rooms { txn, auth, registrar, events, presence, mailboxes, lines, pending, agent, .. } =
-            &self.rooms;
+        let Rooms {
+            txn, auth, registrar, events, presence, mailboxes, lines, pending, agent, bridge, ..
+        } = &self.rooms;
         Sizes {
             aors: registrar.aors(),
             bindings: registrar.bindings(),
@@ -230,6 +241,8 @@ impl Engine {
             wishes: agent.len(),
             mailboxes: mailboxes.len(),
             lines: lines.len(),
+            calls: bridge.len(),
+            call_dialogs: bridge.dialogs(),
             nonces: auth.nonces(),
             tokens: auth.tokens(),
             timers: self.house.timers.len(),
@@ -240,7 +253,9 @@ impl Engine {
     /// Whether anything here needs this connection to stay open although it is silent (DECISIONS 11). A host asks before
     /// it closes an idle one.
     pub fn is_flow_in_use(&self, flow: FlowId) -> bool {
-        self.rooms.registrar.uses_flow(flow) || self.rooms.events.uses_flow(flow)
+        self.rooms.registrar.uses_flow(flow)
+            || self.rooms.events.uses_flow(flow)
+            || self.rooms.bridge.uses_flow(flow)
     }
 
     /// A hash of the whole state but for counters and waiting commands: equal after equal histories. For explorers of

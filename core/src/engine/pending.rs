@@ -70,6 +70,11 @@ impl Pending {
         self.parked.remove(key)
     }
 
+    /// The request of a transaction.
+    pub(super) fn of(&self, server: ServerKey) -> Option<ParkedKey> {
+        self.parked.iter().find(|(_, parked)| parked.server == server).map(|(key, _)| key)
+    }
+
     pub(super) fn get_mut(&mut self, key: ParkedKey) -> Option<&mut Parked> {
         self.parked.get_mut(key)
     }

@@ -141,7 +141,7 @@ impl Engine {
     }
 
     /// DECISIONS 20.
-    fn refuse_if_draining(&self) -> Result<(), Refusal> {
+    pub(super) fn refuse_if_draining(&self) -> Result<(), Refusal> {
         let after = Extra::RetryAfter(super::host::DRAIN_RETRY_AFTER);
         match self.rooms.draining {
             true => Err(Refusal::with(Status::SERVICE_UNAVAILABLE, after)),
@@ -443,7 +443,8 @@ impl Engine {
                 self.rooms.agent.on_failure(&mut ctx, bits);
                 self.tell_wishes();
             }
-            Usage::Probe => {}
+            Usage::Call(bits) => self.on_call_failure(bits, event),
+            Usage::Nothing => {}
         }
     }
 

@@ -104,6 +104,13 @@ impl Engine {
         }
     }
 
+    /// Takes a parked request out and does something else with it.
+    pub(super) fn with_parked(&mut self, key: ParkedKey, act: impl FnOnce(&mut Engine, &Pass<'_>)) {
+        let Some(parked) = self.unpark(key) else { return };
+        let Some(ess) = essentials_of(&parked) else { return };
+        act(self, &pass_of(&parked, &ess));
+    }
+
     fn unpark(&mut self, key: ParkedKey) -> Option<Parked> {
         let parked = self.rooms.pending.take(key)?;
         self.house.timers.disarm(parked.timer);

@@ -1,7 +1,7 @@
 //! From a due timer to the room whose it is.
 
 use super::Engine;
-use crate::base::Key;
+use crate::base::{Key, TimerKey};
 use crate::ctx::Timer;
 use crate::door::{Event, PresenceCause};
 use crate::presence::Recall;
@@ -67,7 +67,12 @@ impl Engine {
                 rooms.agent.on_first(&mut ctx, key);
                 self.tell_wishes();
             }
-            Timer::Drain => ctx.out.tell(Event::Drained),
+            Timer::Call(key, timer) => self.on_call_timer(key, timer),
+            Timer::Drain => {
+                self.rooms.drain = TimerKey::NONE;
+                self.end_calls();
+                self.house.out.tell(Event::Drained);
+            }
         }
     }
 }

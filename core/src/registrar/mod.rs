@@ -42,6 +42,7 @@ use crate::stats::Counter;
 use binding::{Binding, BindingKey, Flags};
 use location::{Location, RecordKey};
 pub(crate) use look::with_uri;
+pub(crate) use next_hop::NextHop;
 use next_hop::Sockets;
 
 /// The registrar and its location store.

@@ -22,9 +22,11 @@
 
 use core::net::SocketAddr;
 use core::num::NonZeroU64;
+use core::time::Duration;
 use std::collections::BTreeSet;
 
 use bytes::Bytes;
+use smallvec::SmallVec;
 
 use super::ack;
 use super::key::Name;
@@ -117,7 +119,9 @@ impl Client {
             (false, State::Proceeding) => (timing.e_proceeding(), ClientTimer::E, timing.f(), ClientTimer::F),
             (false, _) => (timing.e(self.resent), ClientTimer::E, timing.f(), ClientTimer::F),
         };
-        let end = self.since + end;
+        let early =
+            if self.usage.is_relayed() && !self.is_invite() { timing.relay_lead() } else { Duration::ZERO };
+        let end = self.since + end.saturating_sub(early);
         match again.map(|interval| ctx.now + interval) {
             Some(at) if at < end => self.arm(ctx, key, at, resend),
             _ => self.arm(ctx, key, end, over),
@@ -175,6 +179,22 @@ impl Clients {
             client.arm_resend(ctx, key);
         }
         key
+    }
+
+    /// Where the CANCEL of an INVITE that still waits goes, its branch, and what it says.
+    pub(super) fn cancel_of(
+        &self,
+        ctx: &mut Ctx<'_>,
+        key: ClientKey,
+        reason: Option<&str>,
+    ) -> Option<(Origin, SmallVec<[u8; 32]>, Bytes)> {
+        let client = self.slab.get(key).filter(|client| client.is_invite() && client.is_waiting())?;
+        let (branch, payload) = ack::cancel(ctx, &client.payload, reason)?;
+        Some((client.to, branch, payload))
+    }
+
+    pub(super) fn sent_to(&self, key: ClientKey) -> Option<Origin> {
+        self.slab.get(key).map(|client| client.to)
     }
 
     pub(super) fn cancelled(&mut self, ctx: &mut Ctx<'_>, key: ClientKey) {
@@ -372,14 +392,7 @@ impl Clients {
     }
 
     /// A final response came: only its repetitions are waited for.
-    fn finish(
-        &mut self,
-        ctx: &mut Ctx<'_>,
-        key: ClientKey,
-        wait: core::time::Duration,
-        timer: ClientTimer,
-        keep: Bytes,
-    ) {
+    fn finish(&mut self, ctx: &mut Ctx<'_>, key: ClientKey, wait: Duration, timer: ClientTimer, keep: Bytes) {
         if wait.is_zero() {
             return self.remove(ctx, key);
         }

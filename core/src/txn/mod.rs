@@ -93,13 +93,22 @@ pub(crate) enum ResponseMatch {
 /// What a request of ours is for: how its response finds its room.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Usage {
-    /// An OPTIONS that asks whether somebody is there.
-    #[cfg_attr(not(test), expect(dead_code, reason = "nobody is probed yet"))]
-    Probe,
+    /// Something whose answer changes nothing: a CANCEL, the BYE of a call that is forgotten.
+    Nothing,
+    /// A request of a call (`bridge::CallKey`); which one, its transaction says.
+    Call(u64),
     /// A request of the client side (`agent::TaskKey`).
     Agent(u64),
     /// The NOTIFY of a subscription (`events::SubscriptionKey`).
     Notify(u64),
+}
+
+impl Usage {
+    /// Somebody else waits for the answer, and gives up when timer F has run since his own request: ours is given up
+    /// before (RFC 4320 s4.2, DECISIONS 17).
+    fn is_relayed(self) -> bool {
+        matches!(self, Usage::Call(_))
+    }
 }
 
 /// What a server transaction has to say.
@@ -227,7 +236,6 @@ impl Transactions {
     }
 
     /// True for an INVITE that has no final response yet: what a CANCEL can still end.
-    #[cfg_attr(not(test), expect(dead_code, reason = "INVITE is refused until there is a bridge"))]
     pub(crate) fn is_pending_invite(&self, key: ServerKey) -> bool {
         self.servers.is_pending_invite(key)
     }
@@ -262,10 +270,19 @@ impl Transactions {
         Ok(self.clients.send(ctx, to, (method, usage, name), payload, after))
     }
 
-    /// The TU sent CANCEL for this INVITE: without a final response it ends after 64*T1 (RFC 3261 s9.1).
-    #[cfg_attr(not(test), expect(dead_code, reason = "no room sends requests yet"))]
-    pub(crate) fn cancelled(&mut self, ctx: &mut Ctx<'_>, key: ClientKey) {
+    /// Sends CANCEL for an INVITE of ours that was answered provisionally (RFC 3261 s9.1). Without a final response the
+    /// INVITE ends after 64*T1. False if it has its final response already, or there is no room.
+    pub(crate) fn cancel(&mut self, ctx: &mut Ctx<'_>, key: ClientKey, reason: Option<&str>) -> bool {
+        let Some((to, branch, payload)) = self.clients.cancel_of(ctx, key, reason) else { return false };
+        let sent = self.send(ctx, &to, Method::Cancel, Usage::Nothing, &branch, payload).is_ok();
+        // Without a CANCEL there is still an end to it.
         self.clients.cancelled(ctx, key);
+        sent
+    }
+
+    /// Where a request of ours went.
+    pub(crate) fn sent_to(&self, key: ClientKey) -> Option<Origin> {
+        self.clients.sent_to(key)
     }
 
     /// Matches a response (RFC 3261 s17.1.3). A final one to INVITE other than 2xx is acknowledged here, each time.

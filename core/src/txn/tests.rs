@@ -96,7 +96,7 @@ impl World {
         let to = self.origin();
         let payload = Bytes::from(ours(method, branch).replace('\n', "\r\n"));
         self.txn
-            .send(&mut self.fx.ctx(), &to, method, Usage::Probe, branch.as_bytes(), payload)
+            .send(&mut self.fx.ctx(), &to, method, Usage::Nothing, branch.as_bytes(), payload)
             .expect("there is room")
     }
 

@@ -55,6 +55,11 @@ impl Timing {
         self.t1 * 64
     }
 
+    /// By how much a request that is relayed is given up before its sender gives up (DECISIONS 17).
+    pub(super) fn relay_lead(self) -> Duration {
+        self.t1 * 8
+    }
+
     /// G: the final response to an INVITE goes out again, after `sent` repetitions. `None` on reliable transports.
     pub(super) fn g(self, sent: u8) -> Option<Duration> {
         self.e(sent)

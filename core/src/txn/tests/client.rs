@@ -35,7 +35,7 @@ fn a_2xx_to_invite_is_never_acknowledged_here() {
     let mut world = World::new(Over::Udp);
     let key = world.send(Method::Invite, BRANCH);
     world.sent();
-    let deliver = |first| ResponseMatch::Deliver { key, usage: Usage::Probe, first };
+    let deliver = |first| ResponseMatch::Deliver { key, usage: Usage::Nothing, first };
     assert_eq!(world.answer(Method::Invite, BRANCH, 200), deliver(true));
     assert_eq!(world.answer(Method::Invite, BRANCH, 200), deliver(false));
     assert_eq!(world.answer(Method::Invite, BRANCH, 486), ResponseMatch::Absorbed);
@@ -86,7 +86,7 @@ fn a_cancelled_invite_ends_without_an_answer() {
     let key = world.send(Method::Invite, BRANCH);
     world.answer(Method::Invite, BRANCH, 180);
     world.sent();
-    world.txn.cancelled(&mut world.fx.ctx(), key);
+    world.txn.clients.cancelled(&mut world.fx.ctx(), key);
     world.pass(Duration::from_secs(20));
     world.answer(Method::Invite, BRANCH, 180);
     assert_eq!(world.run_out(), "   32.0s C: tell TimedOut\n", "a late 180 gives no more time");
@@ -103,11 +103,11 @@ fn what_cannot_be_sent_ends_only_what_waits_for_that_peer() {
     let payload = Bytes::from(ours(Method::Options, "z9hG4bK3").replace('\n', "\r\n"));
     let elsewhere = world
         .txn
-        .send(&mut world.fx.ctx(), &far, Method::Options, Usage::Probe, b"z9hG4bK3", payload)
+        .send(&mut world.fx.ctx(), &far, Method::Options, Usage::Nothing, b"z9hG4bK3", payload)
         .expect("there is room");
     let near = world.origin();
     let events = world.txn.on_send_failed(&mut world.fx.ctx(), near.flow, near.remote);
-    assert_eq!(events, [ClientEvent { key: waits, usage: Usage::Probe, what: ClientFailure::Unreachable }]);
+    assert_eq!(events, [ClientEvent { key: waits, usage: Usage::Nothing, what: ClientFailure::Unreachable }]);
     assert_eq!(world.txn.len(), 2);
     let events = world.txn.on_flow_down(&mut world.fx.ctx(), near.flow);
     assert_eq!(events.iter().map(|e| e.key).collect::<Vec<_>>(), [elsewhere]);
@@ -123,7 +123,7 @@ fn a_method_of_no_name_is_matched_by_its_name() {
     let payload = Bytes::from(ours(Method::Other, BRANCH).replacen(' ', "FROB ", 1).replace('\n', "\r\n"));
     let key = world
         .txn
-        .send(&mut world.fx.ctx(), &to, Method::Other, Usage::Probe, BRANCH.as_bytes(), payload)
+        .send(&mut world.fx.ctx(), &to, Method::Other, Usage::Nothing, BRANCH.as_bytes(), payload)
         .expect("there is room");
     let answer = |method: &str| {
         format!(
@@ -131,6 +131,6 @@ fn a_method_of_no_name_is_matched_by_its_name() {
         )
     };
     assert_eq!(world.answer_text(&answer("BROF")), ResponseMatch::Stray);
-    let deliver = ResponseMatch::Deliver { key, usage: Usage::Probe, first: true };
+    let deliver = ResponseMatch::Deliver { key, usage: Usage::Nothing, first: true };
     assert_eq!(world.answer_text(&answer("FROB")), deliver);
 }

@@ -160,7 +160,7 @@ impl Program {
             }
             Op::Cancelled { slot } => {
                 if let Some(&(_, key)) = self.clients.get(&(slot, 0)) {
-                    self.world.txn.cancelled(&mut self.world.fx.ctx(), key);
+                    self.world.txn.clients.cancelled(&mut self.world.fx.ctx(), key);
                 }
             }
             Op::SendFailed | Op::FlowDown => {

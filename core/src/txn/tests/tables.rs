@@ -242,7 +242,7 @@ macro_rules! answers {
             Event {
                 name: "TU cancels",
                 happen: |w: &mut World, k| {
-                    w.txn.cancelled(&mut w.fx.ctx(), k);
+                    w.txn.clients.cancelled(&mut w.fx.ctx(), k);
                     None
                 },
             },

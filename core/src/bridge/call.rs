@@ -1,0 +1,222 @@
+//! A call: who asked for it, the INVITEs sent for it, and the pairs of dialogs that come of them.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::table::State;
+use crate::base::ids::IdText;
+use crate::base::{Time, TimerKey};
+use crate::ctx::Origin;
+use crate::dialog::Dialog;
+use crate::door::{CallRecord, Identity};
+use crate::txn::{ClientKey, ServerKey};
+use crate::wire::{Held, Method};
+
+/// The caller's side of a link, and of its arrays.
+pub(super) const CALLER: usize = 0;
+/// The callee's.
+pub(super) const CALLEE: usize = 1;
+
+/// Header lines that the routing adds: names and values.
+pub(crate) type Lines = Arc<[(Box<str>, Box<str>)]>;
+
+/// Who asks for a call.
+#[derive(Clone, Debug)]
+pub(crate) struct Asker {
+    /// His AoR, or the URI of From.
+    pub(crate) aor: Box<str>,
+    /// It is the AoR of a user of ours.
+    pub(crate) ours: bool,
+    /// His URI, display name and tag, as From says.
+    pub(crate) uri: Box<str>,
+    pub(crate) display: Box<str>,
+    pub(crate) tag: Box<str>,
+    /// What his credentials prove.
+    pub(crate) identity: Identity,
+    /// What he says of identities is believed.
+    pub(crate) trusted: bool,
+    /// The trunk he calls from.
+    pub(crate) trunk: Option<u16>,
+}
+
+/// One place to try.
+#[derive(Clone, Debug)]
+pub(crate) struct Hop {
+    /// Where it is.
+    pub(crate) to: Origin,
+    /// The Request-URI.
+    pub(crate) contact: Box<[u8]>,
+    /// The Route; empty for none.
+    pub(crate) path: Box<[u8]>,
+    /// The AoR or URI it stands for.
+    pub(crate) target: Box<str>,
+    /// It is a phone of a user of ours.
+    pub(crate) local: bool,
+    /// The trunk it is behind.
+    pub(crate) trunk: Option<u16>,
+    /// What the routing adds.
+    pub(crate) lines: Lines,
+}
+
+/// How far a call is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Phase {
+    /// The caller waits.
+    Ringing,
+    /// He has his 2xx.
+    Answered,
+    /// Nothing is left to do but to wait for what was sent.
+    Over,
+}
+
+/// The INVITE that asked for the call, until its final response.
+#[derive(Clone, Debug)]
+pub(super) struct Incoming {
+    pub(super) server: ServerKey,
+    pub(super) held: Held,
+    pub(super) origin: Origin,
+    /// The tag of the first dialog, and of a refusal.
+    pub(super) tag: IdText,
+    /// The first dialog, until it is somebody's.
+    pub(super) dialog: Option<Dialog>,
+    /// The last provisional response: it is repeated while the caller waits.
+    pub(super) progress: Option<(u16, Bytes)>,
+}
+
+/// An INVITE of ours.
+#[derive(Clone, Debug)]
+pub(super) struct Attempt {
+    pub(super) client: ClientKey,
+    pub(super) state: State,
+    /// What is known of its dialogs before they are made.
+    pub(super) base: Dialog,
+    pub(super) hop: Hop,
+    /// Its place in the record.
+    pub(super) leg: usize,
+    /// Who watches the callee was told that it rings, and not yet that it does no more.
+    pub(super) shown: bool,
+}
+
+/// One end of a pair.
+#[derive(Clone, Debug)]
+pub(super) struct Side {
+    pub(super) dialog: Dialog,
+    /// The AoR of who is there.
+    pub(super) aor: Box<str>,
+    /// A 2xx that we sent and he did not acknowledge yet.
+    pub(super) unacked: Option<Unacked>,
+    /// The number of an INVITE of ours that he accepted and that waits for the ACK of the other side.
+    pub(super) due: Option<u32>,
+    /// The last ACK we sent him, for the 2xx of that number.
+    pub(super) ack: Option<(u32, Origin, Bytes)>,
+    /// BYE is to be sent when his ACK is there (RFC 3261 s15).
+    pub(super) bye_waits: bool,
+    /// He is gone, or was told to go.
+    pub(super) over: bool,
+    pub(super) local: bool,
+    pub(super) trusted: bool,
+}
+
+/// A 2xx to an INVITE, repeated until the ACK comes (RFC 3261 s13.3.1.4).
+#[derive(Clone, Debug)]
+pub(super) struct Unacked {
+    pub(super) number: u32,
+    pub(super) server: ServerKey,
+    pub(super) payload: Bytes,
+    pub(super) since: Time,
+    pub(super) sent: u8,
+}
+
+/// A request of ours within a dialog.
+#[derive(Clone, Debug)]
+pub(super) struct Errand {
+    pub(super) client: ClientKey,
+    /// To which side it went.
+    pub(super) to: usize,
+    pub(super) number: u32,
+    pub(super) method: Method,
+    /// The request it carries on; `None` for one of our own.
+    pub(super) relayed: Option<Relayed>,
+    /// INVITE: how far it is.
+    pub(super) state: State,
+}
+
+/// A request that waits for the answer of the other side.
+#[derive(Clone, Debug)]
+pub(super) struct Relayed {
+    pub(super) server: ServerKey,
+    pub(super) held: Held,
+    pub(super) origin: Origin,
+}
+
+/// A dialog with the caller and the one with a callee that answers it.
+#[derive(Clone, Debug)]
+pub(super) struct Link {
+    pub(super) sides: [Side; 2],
+    pub(super) errands: Vec<Errand>,
+    /// Of which attempt it is.
+    pub(super) client: ClientKey,
+}
+
+/// The response that will be given if nobody answers, as far as it is known.
+#[derive(Clone, Debug)]
+pub(super) struct Best {
+    pub(super) status: u16,
+    pub(super) held: Option<Held>,
+}
+
+/// One call.
+#[derive(Clone, Debug)]
+pub(crate) struct Call {
+    pub(super) phase: Phase,
+    pub(super) asker: Asker,
+    pub(super) incoming: Option<Incoming>,
+    /// Who is tried next, one group after the other.
+    pub(super) queue: VecDeque<Vec<Hop>>,
+    pub(super) attempts: Vec<Attempt>,
+    pub(super) links: Vec<Link>,
+    pub(super) best: Option<Best>,
+    /// How long a group may ring.
+    pub(super) ring: core::time::Duration,
+    /// The present one rang for so long without an answer.
+    pub(super) unanswered: bool,
+    /// When the caller was last told anything.
+    pub(super) timers: Timers,
+    pub(super) record: Box<CallRecord>,
+}
+
+/// The timers of a call.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Timers {
+    /// The group has rung long enough.
+    pub(super) ring: TimerKey,
+    /// The caller is to be told again that it rings.
+    pub(super) progress: TimerKey,
+    /// A 2xx is to be repeated.
+    pub(super) unacked: TimerKey,
+    /// The call has lasted long enough: at first ringing, then talking.
+    pub(super) life: TimerKey,
+}
+
+impl Call {
+    /// Does anything still wait that only the call knows of?
+    pub(super) fn is_gone(&self) -> bool {
+        self.phase == Phase::Over
+            && self.links.iter().all(|link| link.errands.is_empty() && link.sides.iter().all(|s| s.over))
+            && !self.attempts.iter().any(|attempt| attempt.state == State::Halting)
+    }
+
+    /// Is there an INVITE that may still be answered?
+    pub(super) fn is_trying(&self) -> bool {
+        self.attempts.iter().any(|a| matches!(a.state, State::Calling | State::Proceeding))
+    }
+
+    /// The link and the side a request is from.
+    pub(super) fn find(&self, ess: &crate::wire::Essentials<'_>) -> Option<(usize, usize)> {
+        self.links.iter().enumerate().find_map(|(i, link)| {
+            link.sides.iter().position(|side| side.dialog.has(ess)).map(|side| (i, side))
+        })
+    }
+}

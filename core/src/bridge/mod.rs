@@ -1,0 +1,413 @@
+//! The B2BUA: calls, from the INVITE that asks for one to the last BYE. RFC 3261 s9, s12 to s15, RFC 7092.
+//!
+//! Each leg is a dialog of its own: Call-ID, tags, CSeq and Contact never cross (`dialog::Crossing` says what does). A
+//! [`Call`](call::Call) is one INVITE of a caller, the INVITEs sent for it ([`Attempt`](call::Attempt), `table` says
+//! what becomes of one), and pairs of dialogs ([`Link`](call::Link)): one for each early dialog, and one when it is
+//! answered. Within a pair both sides are alike: a request from one becomes a request to the other, and its answer goes
+//! back.
+//!
+//! - `call`: what a call is made of
+//! - `table`: an INVITE of ours, as one table
+//! - `setup`: INVITEs to everybody who is tried, and what becomes of them
+//! - `talk`: requests within a pair, ACK, BYE, what is repeated
+//! - `told`: where its parties stand, for who watches them
+//! - `write`: the messages
+//!
+//! Guarantees: after our 100 every caller gets a final response; every final response to an INVITE is acknowledged, a
+//! 2xx that nobody waits for with ACK and BYE; nothing is sent to who has gone; every leg ends; when the last call is
+//! over all tables are empty.
+
+mod call;
+mod setup;
+mod table;
+mod talk;
+mod told;
+mod write;
+
+use core::time::Duration;
+use std::collections::BTreeMap;
+
+pub(crate) use call::{Asker, Call, Hop, Lines};
+
+use crate::base::ids;
+use crate::base::{HashKey, Ids, Index, Key, Slab};
+use crate::ctx::{CallPhase, CallState, CallTimer, Ctx, Extra, Locate, Origin, Refusal, Timer};
+use crate::dialog::Dialog;
+use crate::door::{CallEnd, CallEvent, CallRecord, Event};
+use crate::stats::Counter;
+use crate::txn::{ClientEvent, ClientFailure, ClientKey, ServerKey, Transactions, TxnId};
+use crate::wire::{Essentials, Message, Status};
+use call::{Incoming, Phase, Timers};
+
+/// Names a call.
+pub(crate) type CallKey = Key<Call>;
+
+/// RFC 3261 s13.3.1.1: a caller is told again each minute that it rings.
+const PROGRESS: Duration = Duration::from_secs(60);
+
+/// What a room needs to send.
+pub(crate) struct Kit<'k, 'e> {
+    pub(crate) ctx: &'k mut Ctx<'e>,
+    pub(crate) txn: &'k mut Transactions,
+    pub(crate) phones: &'k dyn Locate,
+}
+
+/// A request on its way in.
+#[derive(Clone, Copy)]
+pub(crate) struct Asked<'m> {
+    pub(crate) origin: &'m Origin,
+    pub(crate) msg: Message<'m>,
+    pub(crate) ess: &'m Essentials<'m>,
+    pub(crate) server: ServerKey,
+}
+
+/// How what was tried ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Outcome {
+    /// It rang, and nobody answered.
+    NoAnswer,
+    /// It was refused with this status, the best of all.
+    Refused(u16),
+    /// There was nobody to try.
+    Nobody,
+}
+
+/// What the engine is to do for a call.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum News {
+    /// Everybody was tried: somebody else, or [`Bridge::give_up`].
+    Exhausted(CallKey, Outcome),
+    /// It is over, and forgotten.
+    Gone(CallKey),
+}
+
+/// All calls.
+#[derive(Clone, Debug)]
+pub(crate) struct Bridge {
+    calls: Slab<Call>,
+    desk: Desk,
+}
+
+/// The URI and the display name of who calls, as others are shown them.
+pub(crate) use told::shown;
+
+/// How calls are found, and counted.
+#[derive(Clone, Debug)]
+struct Desk {
+    hash: HashKey,
+    /// By Call-ID and tags of each dialog.
+    dialogs: Index<CallKey>,
+    /// By an INVITE without a final response.
+    servers: BTreeMap<ServerKey, CallKey>,
+    /// How many calls an account has.
+    by_account: BTreeMap<Box<str>, usize>,
+    /// How many come from one address.
+    by_source: BTreeMap<core::net::IpAddr, usize>,
+    news: Vec<News>,
+    /// Where parties of ours stand, for who watches them.
+    told: Vec<CallState>,
+    began: u64,
+}
+
+impl Desk {
+    fn enlist(&mut self, key: CallKey, dialog: &Dialog) {
+        self.dialogs.insert(dialog.hash(&self.hash), key);
+    }
+
+    fn strike(&mut self, key: CallKey, dialog: &Dialog) {
+        self.dialogs.remove(dialog.hash(&self.hash), |other| other == key);
+    }
+}
+
+impl Bridge {
+    pub(crate) fn new(ids: &Ids) -> Bridge {
+        let desk = Desk {
+            hash: ids.hash_key(),
+            dialogs: Index::default(),
+            servers: BTreeMap::new(),
+            by_account: BTreeMap::new(),
+            by_source: BTreeMap::new(),
+            news: Vec::new(),
+            told: Vec::new(),
+            began: 0,
+        };
+        Bridge { calls: Slab::default(), desk }
+    }
+
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.calls.len()
+    }
+
+    /// How many dialogs they have.
+    pub(crate) fn dialogs(&self) -> usize {
+        self.desk.dialogs.len()
+    }
+
+    /// What the engine is to do.
+    pub(crate) fn take_news(&mut self) -> Vec<News> {
+        core::mem::take(&mut self.desk.news)
+    }
+
+    /// Where parties of ours stand that stood elsewhere before.
+    pub(crate) fn take_told(&mut self) -> Vec<CallState> {
+        core::mem::take(&mut self.desk.told)
+    }
+
+    pub(crate) fn has_news(&self) -> bool {
+        !self.desk.news.is_empty() || !self.desk.told.is_empty()
+    }
+
+    /// The call a request is in.
+    pub(crate) fn find(&self, ess: &Essentials<'_>) -> Option<CallKey> {
+        let hash = Dialog::hash_of(&self.desk.hash, ess);
+        self.desk.dialogs.find(hash, |key| self.calls.get(key).is_some_and(|call| call.find(ess).is_some()))
+    }
+
+    /// Does a call hold this connection open?
+    pub(crate) fn uses_flow(&self, flow: crate::door::FlowId) -> bool {
+        let mut sides = self.calls.iter().flat_map(|(_, call)| &call.links).flat_map(|link| &link.sides);
+        sides.any(|side| !side.over && side.dialog.stream() == Some(flow))
+    }
+
+    /// A caller asks for a call. It is answered with 100, and then waits for [`ring`](Self::ring).
+    pub(crate) fn begin(
+        &mut self,
+        kit: &mut Kit<'_, '_>,
+        asked: &Asked<'_>,
+        id: TxnId,
+        asker: Asker,
+        callee: Box<str>,
+    ) -> Result<CallKey, Refusal> {
+        self.refuse_if_full(kit.ctx, asked, &asker)?;
+        // RFC 7332 s5: what has come too far goes no further.
+        if asked.ess.max_forwards == Some(0) {
+            return Err(Refusal::plain(Status::TOO_MANY_HOPS));
+        }
+        let ctx = &mut *kit.ctx;
+        let tag = ids::write(id.tag());
+        let dialog = Dialog::new(ctx, asked.origin, asked.msg, asked.ess, &tag)?;
+        self.desk.began += 1;
+        let record = Box::new(CallRecord {
+            id: self.desk.began,
+            call_id: write::text(asked.ess.call_id),
+            caller: asker.aor.clone(),
+            callee,
+            source: asked.origin.remote,
+            began: ctx.now,
+            rang: None,
+            answered: None,
+            ended: ctx.now,
+            status: 0,
+            end: CallEnd::Failed,
+            legs: Vec::new(),
+        });
+        if ctx.settings.tell.calls {
+            let (id, caller, callee) = (record.id, record.caller.clone(), record.callee.clone());
+            ctx.out.tell(Event::Call(Box::new(CallEvent::Began { id, caller, callee })));
+        }
+        ctx.stats.count(Counter::Calls);
+        *self.desk.by_account.entry(asker.aor.clone()).or_default() += 1;
+        *self.desk.by_source.entry(record.source.ip().to_canonical()).or_default() += 1;
+        let key = self.calls.insert(Call {
+            phase: Phase::Ringing,
+            asker,
+            incoming: Some(Incoming {
+                server: asked.server,
+                held: asked.msg.to_held(),
+                origin: *asked.origin,
+                tag,
+                dialog: Some(dialog),
+                progress: None,
+            }),
+            queue: Default::default(),
+            attempts: Vec::new(),
+            links: Vec::new(),
+            best: None,
+            ring: Duration::ZERO,
+            unanswered: false,
+            timers: Timers::default(),
+            record,
+        });
+        self.desk.servers.insert(asked.server, key);
+        let life = kit.ctx.settings.calls.as_ref().map_or(Duration::ZERO, |calls| calls.ring_timeout);
+        let (life, again) = (kit.ctx.now + life, kit.ctx.now + PROGRESS);
+        if let Some(call) = self.calls.get_mut(key) {
+            call.timers.life = kit.ctx.timers.arm(life, Timer::Call(key.to_bits(), CallTimer::Life));
+            call.timers.progress = kit.ctx.timers.arm(again, Timer::Call(key.to_bits(), CallTimer::Progress));
+            call.trying(kit);
+            call.tell_caller(kit.ctx, &mut self.desk, CallPhase::Trying);
+        }
+        Ok(key)
+    }
+
+    fn refuse_if_full(&self, ctx: &Ctx<'_>, asked: &Asked<'_>, asker: &Asker) -> Result<(), Refusal> {
+        let limits = &ctx.settings.limits;
+        let source = asked.origin.remote.ip().to_canonical();
+        let account = self.desk.by_account.get(&asker.aor).copied().unwrap_or(0);
+        let near = self.desk.by_source.get(&source).copied().unwrap_or(0);
+        let full = self.calls.len() >= limits.calls
+            || (!asker.trusted && account >= limits.calls_per_account)
+            || (!asker.trusted && near >= limits.calls_per_source);
+        match full {
+            true => Err(Refusal::with(Status::SERVICE_UNAVAILABLE, Extra::RetryAfter(5))),
+            false => Ok(()),
+        }
+    }
+
+    /// Calls these, one group after the other, each for so long at most.
+    pub(crate) fn ring(
+        &mut self,
+        kit: &mut Kit<'_, '_>,
+        key: CallKey,
+        groups: impl IntoIterator<Item = Vec<Hop>>,
+        ring: Duration,
+    ) {
+        self.with(kit, key, |call, desk, kit| {
+            if call.phase == Phase::Ringing {
+                call.queue.extend(groups.into_iter().filter(|group| !group.is_empty()));
+                call.ring = ring;
+                call.go_on(kit, desk, key);
+            }
+        });
+    }
+
+    /// Nobody is left to try: the caller gets the best response there was, or this one.
+    pub(crate) fn give_up(&mut self, kit: &mut Kit<'_, '_>, key: CallKey, status: Status) {
+        self.with(kit, key, |call, desk, kit| call.refuse(kit, desk, status));
+    }
+
+    /// The call is refused for a reason of ours.
+    pub(crate) fn refuse(&mut self, kit: &mut Kit<'_, '_>, key: CallKey, status: Status) {
+        self.with(kit, key, |call, desk, kit| {
+            call.best = None;
+            call.refuse(kit, desk, status);
+        });
+    }
+
+    /// The host ends a call, or it has to end for another reason of ours.
+    pub(crate) fn hang_up(&mut self, kit: &mut Kit<'_, '_>, key: CallKey, end: CallEnd) {
+        self.with(kit, key, |call, desk, kit| match call.phase {
+            Phase::Ringing => {
+                call.best = None;
+                call.record.end = end;
+                call.refuse(kit, desk, Status::TEMPORARILY_UNAVAILABLE);
+            }
+            Phase::Answered => call.end(kit, desk, key, None, end),
+            Phase::Over => {}
+        });
+    }
+
+    /// All calls in the order of their begin, for a drain that has lasted long enough.
+    pub(crate) fn all(&self) -> Vec<CallKey> {
+        self.calls.iter().map(|(key, _)| key).collect()
+    }
+
+    /// A request within a dialog of a call.
+    pub(crate) fn on_request(
+        &mut self,
+        kit: &mut Kit<'_, '_>,
+        key: CallKey,
+        asked: &Asked<'_>,
+    ) -> Result<(), Refusal> {
+        let mut result = Ok(());
+        self.with(kit, key, |call, desk, kit| result = call.on_request(kit, desk, key, asked));
+        result
+    }
+
+    /// An ACK that no transaction consumed. False if it is for no call.
+    pub(crate) fn on_ack(&mut self, kit: &mut Kit<'_, '_>, msg: Message<'_>, ess: &Essentials<'_>) -> bool {
+        let Some(key) = self.find(ess) else { return false };
+        self.with(kit, key, |call, _, kit| call.on_ack(kit, key, msg, ess));
+        true
+    }
+
+    /// An INVITE that waits for its final response was cancelled. False if it is of no call.
+    pub(crate) fn on_cancel(
+        &mut self,
+        kit: &mut Kit<'_, '_>,
+        server: ServerKey,
+        cancel: Message<'_>,
+    ) -> bool {
+        let Some(key) = self.desk.servers.get(&server).copied() else { return false };
+        self.with(kit, key, |call, desk, kit| call.on_cancel(kit, desk, server, cancel));
+        true
+    }
+
+    /// A response to a request of ours.
+    pub(crate) fn on_response(
+        &mut self,
+        kit: &mut Kit<'_, '_>,
+        bits: u64,
+        client: ClientKey,
+        status: u16,
+        msg: Message<'_>,
+    ) {
+        let key = CallKey::from_bits(bits);
+        match self.calls.contains(key) {
+            true => {
+                self.with(kit, key, |call, desk, kit| call.on_response(kit, desk, key, client, status, msg))
+            }
+            false => talk::dismiss(kit, client, status, msg),
+        }
+    }
+
+    /// A request of ours has no answer.
+    pub(crate) fn on_failure(&mut self, kit: &mut Kit<'_, '_>, bits: u64, event: ClientEvent) {
+        let key = CallKey::from_bits(bits);
+        self.with(kit, key, |call, desk, kit| match event.what {
+            // RFC 3261 s16.8: it has rung for too long for its proxy.
+            ClientFailure::Unanswered => call.on_unanswered(kit, event.key),
+            _ => call.on_failure(kit, desk, key, event.key),
+        });
+    }
+
+    pub(crate) fn on_timer(&mut self, kit: &mut Kit<'_, '_>, bits: u64, timer: CallTimer) {
+        let key = CallKey::from_bits(bits);
+        self.with(kit, key, |call, desk, kit| match timer {
+            CallTimer::Ring => call.on_ring_timer(kit, desk, key),
+            CallTimer::Progress => call.on_progress_timer(kit, key),
+            CallTimer::Unacked => call.on_unacked_timer(kit, desk, key),
+            CallTimer::Life => call.on_life_timer(kit, desk, key),
+        });
+    }
+
+    /// Does something with a call, and forgets it if nothing is left of it.
+    fn with(
+        &mut self,
+        kit: &mut Kit<'_, '_>,
+        key: CallKey,
+        act: impl FnOnce(&mut Call, &mut Desk, &mut Kit<'_, '_>),
+    ) {
+        let Some(call) = self.calls.get_mut(key) else { return };
+        act(call, &mut self.desk, kit);
+        if !call.is_gone() {
+            return;
+        }
+        let Some(mut call) = self.calls.remove(key) else { return };
+        let Timers { ring, progress, unacked, life } = call.timers;
+        [ring, progress, unacked, life].into_iter().for_each(|timer| {
+            kit.ctx.timers.disarm(timer);
+        });
+        for link in &call.links {
+            link.sides.iter().for_each(|side| self.desk.strike(key, &side.dialog));
+        }
+        less(&mut self.desk.by_account, &call.asker.aor);
+        less(&mut self.desk.by_source, &call.record.source.ip().to_canonical());
+        call.record.ended = kit.ctx.now;
+        if kit.ctx.settings.tell.calls {
+            kit.ctx.out.tell(Event::Call(Box::new(CallEvent::Ended(call.record))));
+        }
+        self.desk.news.push(News::Gone(key));
+    }
+}
+
+/// One less of them.
+fn less<K: Ord + ?Sized, Q: Ord + core::borrow::Borrow<K>>(counts: &mut BTreeMap<Q, usize>, key: &K) {
+    if let Some(count) = counts.get_mut(key) {
+        *count -= 1;
+        if *count == 0 {
+            counts.remove(key);
+        }
+    }
+}

@@ -1,0 +1,526 @@
+//! INVITEs to everybody who is tried, and what becomes of them: RFC 3261 s13.2.2, s16.7, DECISIONS 21.
+
+use super::call::{Attempt, Best, CALLEE, CALLER, Call, Hop, Link, Phase, Side, Unacked};
+use super::table::{self, Does, Heard, State};
+use super::write::{self, Answer};
+use super::{CallKey, Desk, Kit, News, Outcome, PROGRESS};
+use crate::base::ids::IdKind;
+use crate::ctx::{CallPhase, CallTimer, Timer};
+use crate::dialog::{Crossing, Dialog};
+use crate::documents::dialog_info::DialogEvent;
+use crate::door::{CallEnd, CallEvent, Event, LegRecord};
+use crate::stats::Counter;
+use crate::txn::{ClientKey, ServerKey, Usage};
+use crate::wire::{Header, Message, Method, Status};
+
+impl Call {
+    /// 100 at once: it will take a while.
+    pub(super) fn trying(&mut self, kit: &mut Kit<'_, '_>) {
+        let Some(incoming) = &self.incoming else { return };
+        let answer = Answer::own(Status::TRYING);
+        write::respond(kit, incoming.server, &incoming.origin, incoming.held.message(), &answer);
+    }
+
+    /// Tries the next group if nobody of the present one may still answer.
+    pub(super) fn go_on(&mut self, kit: &mut Kit<'_, '_>, desk: &mut Desk, key: CallKey) {
+        while self.phase == Phase::Ringing && !self.is_trying() {
+            kit.ctx.timers.disarm(core::mem::take(&mut self.timers.ring));
+            let Some(group) = self.queue.pop_front() else {
+                let outcome = match &self.best {
+                    _ if self.unanswered => Outcome::NoAnswer,
+                    Some(best) => Outcome::Refused(best.status),
+                    None => Outcome::Nobody,
+                };
+                return desk.news.push(News::Exhausted(key, outcome));
+            };
+            self.unanswered = false;
+            for hop in group {
+                self.try_hop(kit, key, hop);
+            }
+            if self.is_trying() {
+                let deadline = kit.ctx.now + self.ring;
+                self.timers.ring = kit.ctx.timers.arm(deadline, Timer::Call(key.to_bits(), CallTimer::Ring));
+            }
+        }
+    }
+
+    fn try_hop(&mut self, kit: &mut Kit<'_, '_>, key: CallKey, hop: Hop) {
+        let Some(incoming) = &self.incoming else { return };
+        if self.record.legs.len() >= kit.ctx.settings.limits.legs_per_call {
+            return self.fail(Status::SERVER_ERROR.0, None);
+        }
+        let msg = incoming.held.message();
+        let Ok(ess) = msg.essentials() else { return };
+        let (own, theirs) = (ess.from.uri.raw(), ess.to.uri.raw());
+        let Some(mut base) = Dialog::inviting(kit.ctx, &hop.to, own, theirs, &hop.contact) else {
+            return self.fail(Status::MESSAGE_TOO_LARGE.0, None);
+        };
+        let (payload, addressed) = write::invite(kit, &mut base, (msg, &ess), &self.asker, &hop);
+        let leg = self.record.legs.len();
+        self.record.legs.push(LegRecord {
+            target: hop.target.clone(),
+            remote: addressed.to.remote,
+            call_id: write::text(base.call_id()),
+            began: kit.ctx.now,
+            status: 0,
+        });
+        let usage = Usage::Call(key.to_bits());
+        match kit.txn.send(kit.ctx, &addressed.to, Method::Invite, usage, &addressed.branch, payload) {
+            Ok(client) => {
+                self.attempts.push(Attempt { client, state: State::Calling, base, hop, leg, shown: false })
+            }
+            Err(_) => self.fail(Status::SERVICE_UNAVAILABLE.0, None),
+        }
+    }
+
+    /// Somebody refused: it counts for the choice (RFC 3261 s16.7 step 6).
+    fn fail(&mut self, status: u16, msg: Option<Message<'_>>) {
+        if self.best.as_ref().is_none_or(|best| rank(status) < rank(best.status)) {
+            self.best = Some(Best { status, held: msg.map(|msg| msg.to_held()) });
+        }
+    }
+
+    pub(super) fn on_response(
+        &mut self,
+        kit: &mut Kit<'_, '_>,
+        desk: &mut Desk,
+        key: CallKey,
+        client: ClientKey,
+        status: u16,
+        msg: Message<'_>,
+    ) {
+        let Some(i) = self.attempts.iter().position(|attempt| attempt.client == client) else {
+            return self.on_answer(kit, desk, key, client, status, msg);
+        };
+        let heard = match status {
+            100 => Heard::Trying,
+            101..=199 => Heard::Progress,
+            200..=299 if self.phase == Phase::Ringing => Heard::Accepted,
+            200..=299 => Heard::TooLate,
+            _ => Heard::Refused,
+        };
+        match self.hear(i, heard) {
+            Does::Nothing => {}
+            Does::Cancel => _ = kit.txn.cancel(kit.ctx, client, None),
+            Does::Relay => self.progress(kit, desk, key, i, status, msg),
+            Does::Answer => self.answer(kit, desk, key, i, status, msg),
+            Does::Again => self.again(kit, client, status, msg),
+            Does::Dismiss => super::talk::dismiss(kit, client, status, msg),
+            Does::Fail => {
+                self.note(i, status);
+                let all = (600..700).contains(&status)
+                    && !kit.ctx.settings.calls.as_ref().is_some_and(|calls| calls.decline_is_local);
+                self.fail(status, Some(msg));
+                let event = DialogEvent::Rejected;
+                self.tell_callee(kit.ctx, desk, i, CallPhase::Terminated { code: Some(status), event });
+                self.lose(kit, desk, key, client);
+                // RFC 3261 s16.7 step 5: nobody else is to be disturbed.
+                if all {
+                    self.queue.clear();
+                    self.halt(kit, None, Some("SIP;cause=603;text=\"Declined\""));
+                }
+                self.go_on(kit, desk, key);
+            }
+        }
+    }
+
+    fn hear(&mut self, i: usize, heard: Heard) -> Does {
+        let Some(attempt) = self.attempts.get_mut(i) else { return Does::Nothing };
+        let (state, does) = table::next(attempt.state, heard);
+        attempt.state = state;
+        does
+    }
+
+    fn note(&mut self, i: usize, status: u16) {
+        let leg = self.attempts.get(i).map(|attempt| attempt.leg);
+        if let Some(leg) = leg.and_then(|leg| self.record.legs.get_mut(leg)) {
+            leg.status = status;
+        }
+    }
+
+    /// The pair of a response that names its dialog, made if there is none yet.
+    fn link(
+        &mut self,
+        kit: &mut Kit<'_, '_>,
+        desk: &mut Desk,
+        key: CallKey,
+        i: usize,
+        msg: Message<'_>,
+    ) -> Option<usize> {
+        let attempt = self.attempts.get(i)?;
+        let tag = msg.to().ok().and_then(|to| to.tag()).unwrap_or_default();
+        let same =
+            |link: &Link| link.client == attempt.client && link.sides[CALLEE].dialog.their_tag() == tag;
+        if let Some(known) = self.links.iter().position(same) {
+            if let Some(link) = self.links.get_mut(known) {
+                link.sides[CALLEE].dialog.learn_of_answer(kit.ctx, msg);
+            }
+            return Some(known);
+        }
+        if self.links.len() >= kit.ctx.settings.limits.legs_per_call {
+            return None;
+        }
+        let incoming = self.incoming.as_mut()?;
+        let caller = match incoming.dialog.take() {
+            Some(first) => first,
+            None => {
+                let tag = kit.ctx.ids.next_text(IdKind::Tag);
+                let msg = incoming.held.message();
+                let ess = msg.essentials().ok()?;
+                Dialog::new(kit.ctx, &incoming.origin, msg, &ess, &tag).ok()?
+            }
+        };
+        let mut callee = attempt.base.clone();
+        callee.learn_of_answer(kit.ctx, msg);
+        desk.enlist(key, &caller);
+        desk.enlist(key, &callee);
+        let side = |dialog, aor, local, trusted| Side {
+            dialog,
+            aor,
+            unacked: None,
+            due: None,
+            ack: None,
+            bye_waits: false,
+            over: false,
+            local,
+            trusted,
+        };
+        let asker = &self.asker;
+        let sides = [
+            side(caller, asker.aor.clone(), asker.trunk.is_none(), asker.trusted),
+            side(callee, attempt.hop.target.clone(), attempt.hop.local, attempt.hop.trunk.is_some()),
+        ];
+        self.links.push(Link { sides, errands: Vec::new(), client: attempt.client });
+        Some(self.links.len() - 1)
+    }
+
+    /// The caller hears that it rings.
+    fn progress(
+        &mut self,
+        kit: &mut Kit<'_, '_>,
+        desk: &mut Desk,
+        key: CallKey,
+        i: usize,
+        status: u16,
+        msg: Message<'_>,
+    ) {
+        let client = self.attempts.get(i).map(|attempt| attempt.client);
+        // RFC 6228: this one is not there any more; the others are what counts.
+        if status == 199 {
+            let tag = msg.to().ok().and_then(|to| to.tag()).unwrap_or_default();
+            let theirs =
+                |link: &Link| Some(link.client) == client && link.sides[CALLEE].dialog.their_tag() == tag;
+            return self.drop_links(kit, desk, key, theirs);
+        }
+        let single = kit.ctx.settings.calls.as_ref().is_some_and(|calls| calls.single_early_dialog);
+        let Some(link) = self.link(kit, desk, key, i, msg) else { return };
+        let link = if single { 0 } else { link };
+        let (Some(link), Some(incoming)) = (self.links.get(link), &mut self.incoming) else { return };
+        let crossing = link.crossing(CALLER);
+        let tag = core::str::from_utf8(link.sides[CALLER].dialog.own_tag()).unwrap_or_default();
+        let answer = Answer {
+            status: if single { Status::RINGING.0 } else { status },
+            tag,
+            dialog: true,
+            from: Some((msg, crossing)),
+            body: !single,
+        };
+        let held = incoming.held.message();
+        let payload = write::respond(kit, incoming.server, &incoming.origin, held, &answer);
+        incoming.progress = Some((answer.status, payload));
+        if self.record.rang.is_none() {
+            self.record.rang = Some(kit.ctx.now);
+            if kit.ctx.settings.tell.calls {
+                kit.ctx.out.tell(Event::Call(Box::new(CallEvent::Ringing { id: self.record.id })));
+            }
+        }
+        if self.attempts.get(i).is_some_and(|attempt| !attempt.shown) {
+            let tagged = msg.to().is_ok_and(|to| to.tag().is_some());
+            let state = if tagged { CallPhase::Early } else { CallPhase::Proceeding };
+            self.tell_caller(kit.ctx, desk, state);
+            self.tell_callee(kit.ctx, desk, i, state);
+        }
+    }
+
+    /// The caller has who he asked for.
+    fn answer(
+        &mut self,
+        kit: &mut Kit<'_, '_>,
+        desk: &mut Desk,
+        key: CallKey,
+        i: usize,
+        status: u16,
+        msg: Message<'_>,
+    ) {
+        self.note(i, status);
+        let client = self.attempts.get(i).map(|attempt| attempt.client);
+        let made = self.link(kit, desk, key, i, msg);
+        let (Some(client), Some(made)) = (client, made) else {
+            // It names no dialog that could be kept.
+            if let Some(client) = client {
+                super::talk::dismiss(kit, client, status, msg);
+            }
+            self.hear_lost(i);
+            self.fail(Status::BAD_GATEWAY.0, None);
+            return self.go_on(kit, desk, key);
+        };
+        let mut kept = self.links.swap_remove(made);
+        self.drop_links(kit, desk, key, |_| true);
+        let Some(incoming) = self.incoming.take() else { return };
+        let number = msg.cseq().map(|cseq| cseq.number).unwrap_or_default();
+        let tag = core::str::from_utf8(kept.sides[CALLER].dialog.own_tag()).unwrap_or_default();
+        let crossing = kept.crossing(CALLER);
+        let answer = Answer { status, tag, dialog: true, from: Some((msg, crossing)), body: true };
+        let held = incoming.held.message();
+        let payload = write::respond(kit, incoming.server, &incoming.origin, held, &answer);
+        let asked = held.cseq().map(|cseq| cseq.number).unwrap_or_default();
+        let now = kit.ctx.now;
+        kept.sides[CALLER].unacked =
+            Some(Unacked { number: asked, server: incoming.server, payload, since: now, sent: 0 });
+        kept.sides[CALLEE].due = Some(number);
+        let by = kept.sides[CALLEE].aor.clone();
+        self.links.push(kept);
+        desk.servers.remove(&incoming.server);
+        self.phase = Phase::Answered;
+        self.queue.clear();
+        self.record.answered = Some(now);
+        self.record.status = status;
+        self.arm_unacked(kit, key);
+        for timer in [&mut self.timers.ring, &mut self.timers.progress, &mut self.timers.life] {
+            kit.ctx.timers.disarm(core::mem::take(timer));
+        }
+        let longest = kit.ctx.settings.calls.as_ref().map_or(PROGRESS, |calls| calls.max_duration);
+        self.timers.life = kit.ctx.timers.arm(now + longest, Timer::Call(key.to_bits(), CallTimer::Life));
+        // RFC 3326: who is not needed is told that another took the call.
+        self.halt(kit, Some(client), Some("SIP;cause=200;text=\"Call completed elsewhere\""));
+        for other in 0..self.attempts.len() {
+            let state = match other == i {
+                true => CallPhase::Confirmed,
+                false => CallPhase::Terminated { code: None, event: DialogEvent::Cancelled },
+            };
+            self.tell_callee(kit.ctx, desk, other, state);
+        }
+        self.tell_caller(kit.ctx, desk, CallPhase::Confirmed);
+        self.attempts.retain(|attempt| attempt.client == client || attempt.state == State::Halting);
+        kit.ctx.stats.count(Counter::CallsAnswered);
+        if kit.ctx.settings.tell.calls {
+            kit.ctx.out.tell(Event::Call(Box::new(CallEvent::Answered { id: self.record.id, by })));
+        }
+    }
+
+    fn hear_lost(&mut self, i: usize) {
+        if let Some(attempt) = self.attempts.get_mut(i) {
+            attempt.state = State::Over;
+        }
+    }
+
+    /// A 2xx came again, or one of another branch of a fork.
+    fn again(&mut self, kit: &mut Kit<'_, '_>, client: ClientKey, status: u16, msg: Message<'_>) {
+        let tag = msg.to().ok().and_then(|to| to.tag()).unwrap_or_default();
+        let link = self.links.iter().find(|link| link.client == client);
+        match link.map(|link| &link.sides[CALLEE]) {
+            Some(side) if side.dialog.their_tag() == tag => _ = side.acknowledge_again(kit, msg),
+            _ => super::talk::dismiss(kit, client, status, msg),
+        }
+    }
+
+    /// No attempt but this one is wanted any more.
+    pub(super) fn halt(&mut self, kit: &mut Kit<'_, '_>, but: Option<ClientKey>, reason: Option<&str>) {
+        for attempt in &mut self.attempts {
+            if Some(attempt.client) == but {
+                continue;
+            }
+            let (state, does) = table::next(attempt.state, Heard::Halt);
+            attempt.state = state;
+            if does == Does::Cancel {
+                kit.txn.cancel(kit.ctx, attempt.client, reason);
+            }
+        }
+    }
+
+    /// The early dialogs of an attempt are gone.
+    fn lose(&mut self, kit: &mut Kit<'_, '_>, desk: &mut Desk, key: CallKey, client: ClientKey) {
+        // RFC 6228 s4: who may have had media from it is told, if others go on.
+        if let Some(incoming) =
+            self.incoming.as_ref().filter(|_| self.attempts.iter().any(|a| a.client != client))
+        {
+            let held = incoming.held.message();
+            if held.has_token(Header::Supported, b"199") && self.is_trying() {
+                for link in self.links.iter().filter(|link| link.client == client) {
+                    let tag = core::str::from_utf8(link.sides[CALLER].dialog.own_tag()).unwrap_or_default();
+                    let answer = Answer { status: 199, tag, dialog: true, from: None, body: false };
+                    write::respond(kit, incoming.server, &incoming.origin, held, &answer);
+                }
+            }
+        }
+        self.drop_links(kit, desk, key, |link| link.client == client);
+    }
+
+    fn drop_links(
+        &mut self,
+        kit: &mut Kit<'_, '_>,
+        desk: &mut Desk,
+        key: CallKey,
+        which: impl Fn(&Link) -> bool,
+    ) {
+        let (gone, kept) = core::mem::take(&mut self.links).into_iter().partition(|link| which(link));
+        self.links = kept;
+        let gone: Vec<Link> = gone;
+        for link in gone {
+            link.sides.iter().for_each(|side| desk.strike(key, &side.dialog));
+            for relayed in link.errands.into_iter().filter_map(|errand| errand.relayed) {
+                let answer = Answer::own(Status::NO_TRANSACTION);
+                write::respond(kit, relayed.server, &relayed.origin, relayed.held.message(), &answer);
+            }
+        }
+    }
+
+    /// The caller gets the best response there was, or this one.
+    pub(super) fn refuse(&mut self, kit: &mut Kit<'_, '_>, desk: &mut Desk, fallback: Status) {
+        let best = self.best.take();
+        let status = best.as_ref().map_or(fallback.0, |best| told(best.status));
+        let from = best.as_ref().and_then(|best| best.held.as_ref());
+        self.close(kit, desk, status, from.map(|held| held.message()));
+        self.halt(kit, None, None);
+        self.tell_end(kit.ctx, desk);
+    }
+
+    /// The final response to the caller, and the end of what he waited for.
+    fn close(&mut self, kit: &mut Kit<'_, '_>, desk: &mut Desk, status: u16, from: Option<Message<'_>>) {
+        let Some(incoming) = self.incoming.take() else { return };
+        desk.servers.remove(&incoming.server);
+        let crossing = Crossing { trusted: false, local: true };
+        // What goes with a status that is not passed on says nothing of the one that is.
+        let from = from.filter(|msg| msg.status() == Some(status)).map(|msg| (msg, crossing));
+        let answer = Answer { status, tag: &incoming.tag, dialog: false, from, body: true };
+        write::respond(kit, incoming.server, &incoming.origin, incoming.held.message(), &answer);
+        self.record.status = status;
+        self.phase = Phase::Over;
+        self.queue.clear();
+        for timer in [&mut self.timers.ring, &mut self.timers.progress, &mut self.timers.life] {
+            kit.ctx.timers.disarm(core::mem::take(timer));
+        }
+        for link in &mut self.links {
+            link.sides.iter_mut().for_each(|side| side.over = true);
+            for relayed in link.errands.drain(..).filter_map(|errand| errand.relayed) {
+                let answer = Answer::own(Status::NO_TRANSACTION);
+                write::respond(kit, relayed.server, &relayed.origin, relayed.held.message(), &answer);
+            }
+        }
+    }
+
+    /// RFC 3261 s9.2: the INVITE ends with 487.
+    pub(super) fn on_cancel(
+        &mut self,
+        kit: &mut Kit<'_, '_>,
+        desk: &mut Desk,
+        server: ServerKey,
+        cancel: Message<'_>,
+    ) {
+        if self.incoming.as_ref().is_none_or(|incoming| incoming.server != server) {
+            return self.cancel_errand(kit, server);
+        }
+        self.record.end = CallEnd::Cancelled;
+        self.close(kit, desk, Status::REQUEST_TERMINATED.0, None);
+        // RFC 3326: why, if he says.
+        let reason = cancel.header(Header::Reason).and_then(|reason| core::str::from_utf8(reason).ok());
+        self.halt(kit, None, reason);
+        self.tell_end(kit.ctx, desk);
+    }
+
+    /// An INVITE of ours has no answer.
+    pub(super) fn on_failure(
+        &mut self,
+        kit: &mut Kit<'_, '_>,
+        desk: &mut Desk,
+        key: CallKey,
+        client: ClientKey,
+    ) {
+        let Some(i) = self.attempts.iter().position(|attempt| attempt.client == client) else {
+            return self.on_silence(kit, desk, key, client);
+        };
+        if self.hear(i, Heard::Silence) == Does::Fail {
+            self.note(i, Status::REQUEST_TIMEOUT.0);
+            self.fail(Status::REQUEST_TIMEOUT.0, None);
+            let (code, event) = (Some(Status::REQUEST_TIMEOUT.0), DialogEvent::Timeout);
+            self.tell_callee(kit.ctx, desk, i, CallPhase::Terminated { code, event });
+            self.lose(kit, desk, key, client);
+            self.go_on(kit, desk, key);
+        }
+    }
+
+    /// It rings for too long for one who only carries it on (timer C).
+    pub(super) fn on_unanswered(&mut self, kit: &mut Kit<'_, '_>, client: ClientKey) {
+        if let Some(i) = self.attempts.iter().position(|attempt| attempt.client == client)
+            && self.hear(i, Heard::Halt) == Does::Cancel
+        {
+            kit.txn.cancel(kit.ctx, client, None);
+        }
+    }
+
+    /// The present group has rung long enough.
+    pub(super) fn on_ring_timer(&mut self, kit: &mut Kit<'_, '_>, desk: &mut Desk, key: CallKey) {
+        self.timers.ring = Default::default();
+        self.unanswered = true;
+        self.halt(kit, None, Some("SIP;cause=480;text=\"No answer\""));
+        for i in 0..self.attempts.len() {
+            let event = DialogEvent::Cancelled;
+            self.tell_callee(kit.ctx, desk, i, CallPhase::Terminated { code: None, event });
+        }
+        self.go_on(kit, desk, key);
+    }
+
+    /// RFC 3261 s13.3.1.1: a proxy on the way must not think that nothing happens.
+    pub(super) fn on_progress_timer(&mut self, kit: &mut Kit<'_, '_>, key: CallKey) {
+        let Some(incoming) = &mut self.incoming else { return };
+        match &incoming.progress {
+            Some((status, payload)) => {
+                let payload = payload.clone();
+                kit.txn.respond(kit.ctx, incoming.server, Status(*status), payload, None);
+            }
+            None => {
+                let tag = &incoming.tag;
+                let status = Status::SESSION_PROGRESS.0;
+                let answer = Answer { status, tag, dialog: true, from: None, body: false };
+                write::respond(kit, incoming.server, &incoming.origin, incoming.held.message(), &answer);
+            }
+        }
+        let again = kit.ctx.now + PROGRESS;
+        self.timers.progress = kit.ctx.timers.arm(again, Timer::Call(key.to_bits(), CallTimer::Progress));
+    }
+}
+
+impl Link {
+    /// What crosses to a side.
+    pub(super) fn crossing(&self, to: usize) -> Crossing {
+        let [caller, callee] = &self.sides;
+        let from = if to == CALLER { callee } else { caller };
+        Crossing { trusted: from.trusted, local: caller.local && callee.local }
+    }
+}
+
+/// RFC 3261 s16.7 step 6: the least is the best. 6xx before all, then the lowest class, and of 4xx those that say what
+/// could be done about it.
+fn rank(status: u16) -> u16 {
+    match status {
+        600..=699 => 0,
+        // Everything is better than having heard nothing.
+        408 => 4_999,
+        // RFC 3261 s16.7 step 6: a retry would help nobody.
+        503 => 5_999,
+        415 | 420 | 484 => 4_000,
+        300..=599 => status * 10,
+        _ => 9_999,
+    }
+}
+
+/// What the caller is told of it: credentials are asked of us, not of him (DECISIONS 3); that one machine is overloaded
+/// is not his business (RFC 3261 s16.7 step 6); where somebody else may be found is for us to know.
+fn told(status: u16) -> u16 {
+    match status {
+        401 | 407 => Status::FORBIDDEN.0,
+        503 => Status::SERVER_ERROR.0,
+        300..=399 => Status::TEMPORARILY_UNAVAILABLE.0,
+        status => status,
+    }
+}

@@ -1,0 +1,474 @@
+//! Requests within a pair of dialogs: what one side asks is asked of the other, and its answer goes back. ACK, BYE, and
+//! the 2xx that is repeated until its ACK is there. RFC 3261 s12.2, s13.3.1.4, s14, s15.
+//!
+//! | from one side | to the other |
+//! |---|---|
+//! | ACK | the ACK of its 2xx, with what it carries |
+//! | INVITE, UPDATE, INFO, MESSAGE, OPTIONS | the same; its answer goes back |
+//! | INVITE while one of the other's is open | 491 (RFC 3261 s14.2), nothing |
+//! | INVITE while its own last is open | 500 with Retry-After, nothing |
+//! | BYE | 200 to the one, BYE to the other when it has acknowledged what it was answered |
+//! | anything when it is over | 481; another BYE gets its 200 |
+
+use super::call::{CALLEE, CALLER, Call, Errand, Phase, Relayed, Side, Unacked};
+use super::table::{self, Does, Heard, State};
+use super::write::{self, Answer};
+use super::{Asked, CallKey, Desk, Kit};
+use crate::ctx::{CallTimer, Extra, Refusal, Timer};
+use crate::dialog::Dialog;
+use crate::door::CallEnd;
+use crate::stats::Counter;
+use crate::txn::{self, ClientKey, ServerKey, Usage};
+use crate::wire::{Essentials, Message, Method, Status};
+
+/// A 2xx to an INVITE of ours that nobody waits for: it is acknowledged, and its dialog ended (RFC 3261 s13.2.2.4). All
+/// that is needed is in it.
+pub(super) fn dismiss(kit: &mut Kit<'_, '_>, client: ClientKey, status: u16, msg: Message<'_>) {
+    let invite = msg.cseq().is_ok_and(|cseq| cseq.method == Method::Invite);
+    if !invite || !(200..300).contains(&status) {
+        return;
+    }
+    let Some(to) = kit.txn.sent_to(client) else { return };
+    let Some(dialog) = Dialog::of_answer(kit.ctx, &to, msg) else { return };
+    let number = dialog.cseq();
+    let mut side = Side {
+        dialog,
+        aor: Box::default(),
+        unacked: None,
+        due: Some(number),
+        ack: None,
+        bye_waits: false,
+        over: false,
+        local: true,
+        trusted: false,
+    };
+    side.acknowledge(kit, None);
+    kit.ctx.stats.count(Counter::CallsDismissed);
+    side.bye(kit, Usage::Nothing, None);
+}
+
+impl Side {
+    /// Sends the ACK that is due, with what the other side's carries.
+    fn acknowledge(&mut self, kit: &mut Kit<'_, '_>, from: Option<(Message<'_>, crate::dialog::Crossing)>) {
+        let Some(number) = self.due.take() else { return };
+        if let Some((payload, addressed)) = write::request(kit, self, Method::Ack, number, from) {
+            txn::send_to(kit.ctx, &addressed.to, payload.clone());
+            self.ack = Some((number, addressed.to, payload));
+        }
+    }
+
+    /// A 2xx came again: so does its ACK, unless that is still waited for.
+    /// False if it is one that nobody waits for.
+    pub(super) fn acknowledge_again(&self, kit: &mut Kit<'_, '_>, msg: Message<'_>) -> bool {
+        let answered = msg.cseq().map(|cseq| cseq.number).unwrap_or_default();
+        match &self.ack {
+            Some((number, to, payload)) if *number == answered => {
+                kit.ctx.stats.count(Counter::Resent);
+                txn::send_to(kit.ctx, to, payload.clone());
+                true
+            }
+            _ => self.due == Some(answered),
+        }
+    }
+
+    /// Sends BYE; its transaction and number, if there is a way.
+    fn bye(
+        &mut self,
+        kit: &mut Kit<'_, '_>,
+        usage: Usage,
+        from: Option<(Message<'_>, crate::dialog::Crossing)>,
+    ) -> Option<(ClientKey, u32)> {
+        self.over = true;
+        self.dialog.advance();
+        let number = self.dialog.cseq();
+        let (payload, addressed) = write::request(kit, self, Method::Bye, number, from)?;
+        let sent = kit.txn.send(kit.ctx, &addressed.to, Method::Bye, usage, &addressed.branch, payload);
+        sent.ok().map(|client| (client, number))
+    }
+}
+
+impl Call {
+    /// A request within one of the dialogs.
+    pub(super) fn on_request(
+        &mut self,
+        kit: &mut Kit<'_, '_>,
+        desk: &mut Desk,
+        key: CallKey,
+        asked: &Asked<'_>,
+    ) -> Result<(), Refusal> {
+        let gone = Refusal::plain(Status::NO_TRANSACTION);
+        let (at, from) = self.find(asked.ess).ok_or(gone.clone())?;
+        let method = asked.msg.method();
+        let link = self.links.get_mut(at).ok_or(gone.clone())?;
+        let side = &mut link.sides[from];
+        if side.over && method != Method::Bye {
+            return Err(gone);
+        }
+        match method {
+            Method::Bye => {
+                side.dialog.accept(kit.ctx, asked.origin, asked.msg, asked.ess)?;
+                // It hangs up before it was acknowledged: it has waited for that long enough.
+                side.acknowledge(kit, None);
+                write::respond(kit, asked.server, asked.origin, asked.msg, &Answer::own(Status::OK));
+                self.on_bye(kit, desk, key, (at, from), asked.msg);
+                return Ok(());
+            }
+            Method::Invite | Method::Update | Method::Info | Method::Message | Method::Options => {}
+            _ => return Err(Refusal::with(Status::METHOD_NOT_ALLOWED, Extra::Allow)),
+        }
+        if method == Method::Invite {
+            let open = |to: usize| link.errands.iter().any(|e| e.method == Method::Invite && e.to == to);
+            // RFC 3261 s14.2: theirs crossed ours, or ours waits for its ACK.
+            if open(from) || link.sides[from].due.is_some() {
+                return Err(Refusal::plain(Status::REQUEST_PENDING));
+            }
+            // RFC 3261 s14.2: their last one is not finished.
+            if open(1 - from) || link.sides[from].unacked.is_some() {
+                let wait = kit.ctx.ids.below(crate::base::ids::IdKind::Jitter, 10) as u32;
+                return Err(Refusal::with(Status::SERVER_ERROR, Extra::RetryAfter(wait)));
+            }
+        }
+        let side = &mut link.sides[from];
+        side.dialog.accept(kit.ctx, asked.origin, asked.msg, asked.ess)?;
+        self.relay(kit, desk, key, (at, from), asked)
+    }
+
+    /// Asks the other side the same.
+    fn relay(
+        &mut self,
+        kit: &mut Kit<'_, '_>,
+        desk: &mut Desk,
+        key: CallKey,
+        (at, from): (usize, usize),
+        asked: &Asked<'_>,
+    ) -> Result<(), Refusal> {
+        let Some(link) = self.links.get_mut(at) else { return Ok(()) };
+        let (to, method) = (1 - from, asked.msg.method());
+        let crossing = link.crossing(to);
+        let side = &mut link.sides[to];
+        if side.over {
+            return Err(Refusal::plain(Status::NO_TRANSACTION));
+        }
+        side.dialog.advance();
+        let number = side.dialog.cseq();
+        let sent = write::request(kit, side, method, number, Some((asked.msg, crossing)));
+        let (payload, addressed) = sent.ok_or(Refusal::plain(Status::TEMPORARILY_UNAVAILABLE))?;
+        let usage = Usage::Call(key.to_bits());
+        let client = kit
+            .txn
+            .send(kit.ctx, &addressed.to, method, usage, &addressed.branch, payload)
+            .map_err(|_| Refusal::with(Status::SERVICE_UNAVAILABLE, Extra::RetryAfter(5)))?;
+        let relayed = Relayed { server: asked.server, held: asked.msg.to_held(), origin: *asked.origin };
+        if method == Method::Invite {
+            let answer = Answer::own(Status::TRYING);
+            write::respond(kit, asked.server, asked.origin, asked.msg, &answer);
+            desk.servers.insert(asked.server, key);
+        }
+        let state = State::Calling;
+        link.errands.push(Errand { client, to, number, method, relayed: Some(relayed), state });
+        Ok(())
+    }
+
+    /// A response to a request within a dialog.
+    pub(super) fn on_answer(
+        &mut self,
+        kit: &mut Kit<'_, '_>,
+        desk: &mut Desk,
+        key: CallKey,
+        client: ClientKey,
+        status: u16,
+        msg: Message<'_>,
+    ) {
+        let found = self.links.iter().enumerate().find_map(|(at, link)| {
+            link.errands.iter().position(|errand| errand.client == client).map(|errand| (at, errand))
+        });
+        let Some((at, which)) = found else {
+            // A 2xx to an INVITE came again: of this call, or of one of its attempts that is forgotten.
+            let tag = msg.to().ok().and_then(|to| to.tag()).unwrap_or_default();
+            let call_id = msg.call_id().unwrap_or_default();
+            let mut sides = self.links.iter().flat_map(|link| &link.sides);
+            let known = sides.find(|side| side.dialog.their_tag() == tag && side.dialog.call_id() == call_id);
+            if !known.is_some_and(|side| side.acknowledge_again(kit, msg)) {
+                dismiss(kit, client, status, msg);
+            }
+            return;
+        };
+        let Some(link) = self.links.get_mut(at) else { return };
+        let (to, method) = link.errands.get(which).map_or((0, Method::Other), |e| (e.to, e.method));
+        let crossing = link.crossing(1 - to);
+        if status < 200 {
+            let Some(errand) = link.errands.get_mut(which) else { return };
+            let heard = if status == 100 { Heard::Trying } else { Heard::Progress };
+            let (state, does) = table::next(errand.state, heard);
+            errand.state = state;
+            match (does, &errand.relayed) {
+                (Does::Cancel, _) => _ = kit.txn.cancel(kit.ctx, client, None),
+                (Does::Relay, Some(relayed)) if method == Method::Invite => {
+                    let answer =
+                        Answer { status, tag: "", dialog: true, from: Some((msg, crossing)), body: true };
+                    let held = relayed.held.message();
+                    write::respond(kit, relayed.server, &relayed.origin, held, &answer);
+                }
+                _ => {}
+            }
+            return;
+        }
+        let errand = link.errands.remove(which);
+        let accepted = (200..300).contains(&status);
+        if accepted && matches!(method, Method::Invite | Method::Update) {
+            link.sides[to].dialog.learn_of_answer(kit.ctx, msg);
+        }
+        if let Some(relayed) = &errand.relayed {
+            desk.servers.remove(&relayed.server);
+            let told = match status {
+                401 | 407 => Status::FORBIDDEN.0,
+                // RFC 4320 s4.2: who asked has given up, or will soon.
+                408 if method != Method::Invite => Status::SERVER_TIMEOUT.0,
+                status => status,
+            };
+            let dialog = accepted && matches!(method, Method::Invite | Method::Update);
+            let answer = Answer { status: told, tag: "", dialog, from: Some((msg, crossing)), body: true };
+            let held = relayed.held.message();
+            let payload = write::respond(kit, relayed.server, &relayed.origin, held, &answer);
+            if accepted && method == Method::Invite {
+                let number = held.cseq().map(|cseq| cseq.number).unwrap_or_default();
+                let (server, since) = (relayed.server, kit.ctx.now);
+                link.sides[1 - to].unacked = Some(Unacked { number, server, payload, since, sent: 0 });
+                link.sides[to].due = Some(errand.number);
+                self.arm_unacked(kit, key);
+            }
+        }
+        // RFC 3261 s12.2.1.2: there is nobody there any more.
+        if matches!(status, 408 | 481) && method != Method::Bye {
+            self.lost(kit, desk, key, (at, to));
+        }
+    }
+
+    /// A side is gone: the other is told.
+    fn lost(&mut self, kit: &mut Kit<'_, '_>, desk: &mut Desk, key: CallKey, (at, to): (usize, usize)) {
+        if let Some(side) = self.links.get_mut(at).map(|link| &mut link.sides[to]) {
+            side.over = true;
+        }
+        if self.phase == Phase::Answered {
+            self.end(kit, desk, key, None, CallEnd::Lost);
+        }
+    }
+
+    /// A request within a dialog was never answered.
+    pub(super) fn on_silence(
+        &mut self,
+        kit: &mut Kit<'_, '_>,
+        desk: &mut Desk,
+        key: CallKey,
+        client: ClientKey,
+    ) {
+        let found = self.links.iter_mut().enumerate().find_map(|(at, link)| {
+            let which = link.errands.iter().position(|errand| errand.client == client)?;
+            Some((at, link.errands.remove(which)))
+        });
+        let Some((at, errand)) = found else { return };
+        if let Some(relayed) = &errand.relayed {
+            desk.servers.remove(&relayed.server);
+            let status = match (errand.method, errand.state) {
+                (Method::Invite, State::Cancelled | State::Halting) => Status::REQUEST_TERMINATED,
+                (Method::Invite, _) => Status::REQUEST_TIMEOUT,
+                _ => Status::SERVER_TIMEOUT,
+            };
+            let held = relayed.held.message();
+            write::respond(kit, relayed.server, &relayed.origin, held, &Answer::own(status));
+        }
+        // RFC 3261 s12.2.1.2, RFC 6086 s4.2.2: INFO and its kind say nothing of the session.
+        if matches!(errand.method, Method::Invite | Method::Update) && errand.state != State::Cancelled {
+            self.lost(kit, desk, key, (at, errand.to));
+        }
+    }
+
+    /// The caller of a new INVITE within a dialog does not want it any more: the other side decides what it was.
+    pub(super) fn cancel_errand(&mut self, kit: &mut Kit<'_, '_>, server: ServerKey) {
+        let mut errands = self.links.iter_mut().flat_map(|link| &mut link.errands);
+        let ours = |errand: &&mut Errand| errand.relayed.as_ref().is_some_and(|r| r.server == server);
+        let Some(errand) = errands.find(ours) else { return };
+        let (state, does) = table::next(errand.state, Heard::Halt);
+        errand.state = state;
+        if does == Does::Cancel {
+            kit.txn.cancel(kit.ctx, errand.client, None);
+        }
+    }
+
+    /// The ACK of a 2xx: it goes on to the other side.
+    pub(super) fn on_ack(
+        &mut self,
+        kit: &mut Kit<'_, '_>,
+        key: CallKey,
+        msg: Message<'_>,
+        ess: &Essentials<'_>,
+    ) {
+        let Some((at, from)) = self.find(ess) else { return };
+        let Some(link) = self.links.get_mut(at) else { return };
+        let waits = link.sides[from].unacked.as_ref().is_some_and(|u| u.number == ess.cseq.number);
+        if !waits {
+            return;
+        }
+        link.sides[from].unacked = None;
+        let crossing = link.crossing(1 - from);
+        link.sides[1 - from].acknowledge(kit, Some((msg, crossing)));
+        if link.sides.iter().all(|side| side.unacked.is_none()) {
+            kit.ctx.timers.disarm(core::mem::take(&mut self.timers.unacked));
+        }
+        self.bye_if_it_waited(kit, key, (at, from));
+    }
+
+    /// A side hangs up.
+    fn on_bye(
+        &mut self,
+        kit: &mut Kit<'_, '_>,
+        desk: &mut Desk,
+        key: CallKey,
+        (at, from): (usize, usize),
+        msg: Message<'_>,
+    ) {
+        let was_over = self.links.get(at).is_none_or(|link| link.sides[from].over);
+        if let Some(link) = self.links.get_mut(at) {
+            link.sides[from].over = true;
+            link.sides[from].unacked = None;
+            link.sides[from].bye_waits = false;
+        }
+        match self.phase {
+            // RFC 3261 s15: the caller may end an early dialog so; for us that ends what he asked for.
+            Phase::Ringing if from == CALLER => {
+                let server = self.incoming.as_ref().map(|incoming| incoming.server);
+                if let Some(server) = server {
+                    self.on_cancel(kit, desk, server, msg);
+                }
+            }
+            Phase::Ringing => {}
+            Phase::Answered if !was_over => {
+                let end = if from == CALLER { CallEnd::Caller } else { CallEnd::Callee };
+                self.end(kit, desk, key, Some(msg), end);
+            }
+            Phase::Answered | Phase::Over => {}
+        }
+    }
+
+    /// The call is over: who is still there gets BYE, and what waits for an answer gets one.
+    pub(super) fn end(
+        &mut self,
+        kit: &mut Kit<'_, '_>,
+        desk: &mut Desk,
+        key: CallKey,
+        bye: Option<Message<'_>>,
+        end: CallEnd,
+    ) {
+        self.phase = Phase::Over;
+        self.record.end = end;
+        self.record.ended = kit.ctx.now;
+        kit.ctx.timers.disarm(core::mem::take(&mut self.timers.life));
+        for at in 0..self.links.len() {
+            let Some(link) = self.links.get_mut(at) else { continue };
+            // RFC 3261 s15.1.2: requests of who hung up, and of who will be, are answered.
+            let open: Vec<Errand> = link.errands.extract_if(.., |errand| errand.relayed.is_some()).collect();
+            for errand in open {
+                let Some(relayed) = errand.relayed else { continue };
+                desk.servers.remove(&relayed.server);
+                let answer = Answer::own(Status::REQUEST_TERMINATED);
+                write::respond(kit, relayed.server, &relayed.origin, relayed.held.message(), &answer);
+            }
+            for to in [CALLER, CALLEE] {
+                let crossing = link.crossing(to);
+                let side = &mut link.sides[to];
+                if side.over {
+                    continue;
+                }
+                // What it accepted is acknowledged before it is told to go.
+                side.acknowledge(kit, None);
+                // RFC 3261 s15: not before its ACK is there, or will not come.
+                if side.unacked.is_some() {
+                    side.bye_waits = true;
+                    continue;
+                }
+                if let Some((client, number)) =
+                    side.bye(kit, Usage::Call(key.to_bits()), bye.map(|msg| (msg, crossing)))
+                {
+                    let (method, state) = (Method::Bye, State::Calling);
+                    link.errands.push(Errand { client, to, number, method, relayed: None, state });
+                }
+            }
+        }
+        if !self.links.iter().flat_map(|link| &link.sides).any(|side| side.unacked.is_some()) {
+            kit.ctx.timers.disarm(core::mem::take(&mut self.timers.unacked));
+        }
+        self.tell_end(kit.ctx, desk);
+    }
+
+    fn bye_if_it_waited(&mut self, kit: &mut Kit<'_, '_>, key: CallKey, (at, to): (usize, usize)) {
+        let Some(link) = self.links.get_mut(at) else { return };
+        let side = &mut link.sides[to];
+        if !core::mem::take(&mut side.bye_waits) || side.over {
+            return;
+        }
+        if let Some((client, number)) = side.bye(kit, Usage::Call(key.to_bits()), None) {
+            let (method, state) = (Method::Bye, State::Calling);
+            link.errands.push(Errand { client, to, number, method, relayed: None, state });
+        }
+    }
+
+    /// Arms the timer that repeats what was not acknowledged yet.
+    pub(super) fn arm_unacked(&mut self, kit: &mut Kit<'_, '_>, key: CallKey) {
+        let settings = &kit.ctx.settings.timers;
+        let sides = self.links.iter().flat_map(|link| &link.sides);
+        let waiting = sides.filter_map(|side| side.unacked.as_ref());
+        // RFC 3261 s13.3.1.4: at T1, then twice as long each time up to T2, whatever the transport.
+        let due = waiting.map(|unacked| {
+            let mut at = unacked.since;
+            for sent in 0..=unacked.sent {
+                at = at + (settings.t1 * (1 << sent.min(8))).min(settings.t2);
+            }
+            at.min(unacked.since + settings.t1 * 64)
+        });
+        let Some(due) = due.min() else { return };
+        kit.ctx.timers.disarm(self.timers.unacked);
+        self.timers.unacked = kit.ctx.timers.arm(due, Timer::Call(key.to_bits(), CallTimer::Unacked));
+    }
+
+    /// A 2xx is repeated; or its ACK will not come, and the call is over (RFC 3261 s13.3.1.4).
+    pub(super) fn on_unacked_timer(&mut self, kit: &mut Kit<'_, '_>, desk: &mut Desk, key: CallKey) {
+        self.timers.unacked = Default::default();
+        let patience = kit.ctx.settings.timers.t1 * 64;
+        let mut given_up = Vec::new();
+        for (at, link) in self.links.iter_mut().enumerate() {
+            for (which, side) in link.sides.iter_mut().enumerate() {
+                let Some(unacked) = &mut side.unacked else { continue };
+                if kit.ctx.now.since(unacked.since) >= patience {
+                    side.unacked = None;
+                    given_up.push((at, which));
+                } else {
+                    unacked.sent = unacked.sent.saturating_add(1);
+                    kit.ctx.stats.count(Counter::Resent);
+                    let (server, payload) = (unacked.server, unacked.payload.clone());
+                    kit.txn.respond(kit.ctx, server, Status::OK, payload, None);
+                }
+            }
+        }
+        for place in given_up {
+            match self.phase {
+                Phase::Over => self.bye_if_it_waited(kit, key, place),
+                _ => self.end(kit, desk, key, None, CallEnd::NoAck),
+            }
+        }
+        self.arm_unacked(kit, key);
+    }
+
+    /// It rang for too long, or lasted for too long.
+    pub(super) fn on_life_timer(&mut self, kit: &mut Kit<'_, '_>, desk: &mut Desk, key: CallKey) {
+        self.timers.life = Default::default();
+        match self.phase {
+            Phase::Ringing => {
+                self.halt(kit, None, Some("SIP;cause=480;text=\"No answer\""));
+                self.best = None;
+                self.refuse(kit, desk, Status::TEMPORARILY_UNAVAILABLE);
+            }
+            Phase::Answered => self.end(kit, desk, key, None, CallEnd::Expired),
+            Phase::Over => {}
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! The messages of calls.
+
+use bytes::Bytes;
+
+use super::Kit;
+use super::call::{Asker, Hop, Side};
+use crate::config::Settings;
+use crate::ctx::Origin;
+use crate::dialog::{Addressed, Crossing, DATAGRAM, Dialog, Manner, OwnAddress, Way};
+use crate::door::Transport;
+use crate::stats::Counter;
+use crate::txn::ServerKey;
+use crate::wire::{Essentials, Header, Message, Method, ResponseWriter, Status, Writer};
+
+/// What a leg may be sent (RFC 3261 s20.5).
+pub(super) const ALLOW: &[u8] = b"INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE, INFO, MESSAGE";
+
+pub(super) fn text(bytes: &[u8]) -> Box<str> {
+    String::from_utf8_lossy(bytes).into()
+}
+
+/// What a response says beside what it has from its request.
+pub(super) struct Answer<'a> {
+    pub(super) status: u16,
+    /// The tag of To, where it has none.
+    pub(super) tag: &'a str,
+    /// It makes a dialog, or refreshes one: Contact, and of the first INVITE also Record-Route.
+    pub(super) dialog: bool,
+    /// The response of the other side that it carries on.
+    pub(super) from: Option<(Message<'a>, Crossing)>,
+    /// With what describes a session.
+    pub(super) body: bool,
+}
+
+impl Answer<'_> {
+    /// One of our own.
+    pub(super) fn own(status: Status) -> Answer<'static> {
+        Answer { status: status.0, tag: "", dialog: false, from: None, body: false }
+    }
+}
+
+/// Answers a request; gives what was sent.
+pub(super) fn respond<'a>(
+    kit: &mut Kit<'_, '_>,
+    server: ServerKey,
+    origin: &Origin,
+    request: Message<'a>,
+    answer: &Answer<'a>,
+) -> Bytes {
+    let ctx = &mut *kit.ctx;
+    let mut arena = ctx.out.lend();
+    let status = Status(answer.status);
+    let source = (origin.remote.ip(), origin.remote.port());
+    let tag = Some(answer.tag).filter(|tag| !tag.is_empty());
+    let mut writer = ResponseWriter::new(&mut arena, request, status, tag, Some(source));
+    writer.prepared(&ctx.settings.server_line);
+    if answer.dialog {
+        writer.record_route();
+        OwnAddress::towards(ctx.settings, origin).write_contact(&mut writer, origin);
+        writer.header(Header::Allow, ALLOW);
+        write_supported(ctx.settings, &mut writer);
+    }
+    if let Some((from, crossing)) = answer.from {
+        match answer.body {
+            true => crossing.write_all(&mut writer, from),
+            false => crossing.write(&mut writer, from),
+        }
+    }
+    let payload = writer.finish();
+    ctx.out.restore(arena);
+    ctx.stats.response(request.method(), status.0);
+    kit.txn.respond(kit.ctx, server, status, payload.clone(), None);
+    payload
+}
+
+/// The option tags a leg may count on.
+fn write_supported(_settings: &Settings, _writer: &mut Writer<'_>) {}
+
+/// The INVITE to a callee; `base` is the dialog it may make.
+pub(super) fn invite(
+    kit: &mut Kit<'_, '_>,
+    base: &mut Dialog,
+    (msg, ess): (Message<'_>, &Essentials<'_>),
+    asker: &Asker,
+    hop: &Hop,
+) -> (Bytes, Addressed) {
+    let crossing = Crossing { trusted: asker.trusted, local: hop.local && asker.trunk.is_none() };
+    base.advance();
+    let ctx = &mut *kit.ctx;
+    let mut to = hop.to;
+    // RFC 3261 s18.1.1, DECISIONS 14: what is too large for a datagram goes over a stream of the same phone.
+    if to.transport == Transport::Udp && msg.raw().len() > DATAGRAM - 200 {
+        let contact = crate::wire::Uri::parse(&hop.contact).ok();
+        let stream = contact.and_then(|uri| kit.phones.flow_of(ctx, &hop.target, b"", &uri, true));
+        match stream {
+            Some(stream) => to = stream,
+            None => ctx.stats.count(Counter::LargeDatagrams),
+        }
+    }
+    let way = Way::to_phone(to, &hop.contact, &hop.path);
+    // RFC 7332 s5: counted across the bridge, or a loop over two of us never ends.
+    let max_forwards = ess.max_forwards.map_or(70, |hops| u32::from(hops.saturating_sub(1)));
+    let display = ess.from.display.unwrap_or_default();
+    let manner = Manner { number: None, display, max_forwards };
+    let mut arena = ctx.out.lend();
+    let (mut writer, addressed) = base.request_as(ctx, &mut arena, Method::Invite, &way, &manner);
+    writer.prepared(&ctx.settings.agent_line);
+    writer.header(Header::Allow, ALLOW);
+    write_supported(ctx.settings, &mut writer);
+    // RFC 3325 s5: what the caller proved, unless he wants it hidden.
+    let hidden = msg
+        .values(Header::Privacy)
+        .any(|value| value.split(|b| *b == b';').any(|word| word.trim_ascii().eq_ignore_ascii_case(b"id")));
+    if !asker.trusted && !asker.identity.account.is_empty() && !hidden {
+        writer.value(Header::PAssertedIdentity, |value| {
+            value.literal("<sip:");
+            value.text(asker.aor.as_bytes());
+            value.literal(">");
+        });
+    }
+    for (name, value) in hop.lines.iter() {
+        writer.other(name.as_bytes(), value.as_bytes());
+    }
+    crossing.write_all(&mut writer, msg);
+    let payload = writer.finish();
+    ctx.out.restore(arena);
+    (payload, addressed)
+}
+
+/// A request to one side of a pair, with what another one says if it carries that on. `None` if there is no way.
+pub(super) fn request(
+    kit: &mut Kit<'_, '_>,
+    side: &Side,
+    method: Method,
+    number: u32,
+    from: Option<(Message<'_>, Crossing)>,
+) -> Option<(Bytes, Addressed)> {
+    let ctx = &mut *kit.ctx;
+    let mut way = side.dialog.way(ctx, kit.phones, &side.aor)?;
+    if way.to.transport == Transport::Udp && from.is_some_and(|(msg, _)| msg.raw().len() > DATAGRAM - 200) {
+        match side.dialog.way_by_stream(ctx, kit.phones, &side.aor, (way, method == Method::Ack)) {
+            Some(stream) => way = stream,
+            None => ctx.stats.count(Counter::LargeDatagrams),
+        }
+    }
+    let mut arena = ctx.out.lend();
+    let manner = Manner { number: Some(number), ..Manner::default() };
+    let (mut writer, addressed) = side.dialog.request_as(ctx, &mut arena, method, &way, &manner);
+    writer.prepared(&ctx.settings.agent_line);
+    if matches!(method, Method::Invite | Method::Update) {
+        writer.header(Header::Allow, ALLOW);
+        write_supported(ctx.settings, &mut writer);
+    }
+    if let Some((msg, crossing)) = from {
+        crossing.write_all(&mut writer, msg);
+    }
+    let payload = writer.finish();
+    ctx.out.restore(arena);
+    Some((payload, addressed))
+}

@@ -1,0 +1,116 @@
+//! Calls as the host sees them: what happens to one while it lives, and its record when it is over.
+
+use core::net::SocketAddr;
+
+use crate::base::Time;
+
+/// One attempt to reach somebody within a call.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct LegRecord {
+    /// The AoR or URI that was called.
+    pub target: Box<str>,
+    /// Where the INVITE went.
+    pub remote: SocketAddr,
+    /// Call-ID of this leg.
+    pub call_id: Box<str>,
+    /// When the INVITE was sent.
+    pub began: Time,
+    /// The final response; 0 if none came.
+    pub status: u16,
+}
+
+/// How a call ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum CallEnd {
+    /// The caller hung up.
+    Caller,
+    /// The callee hung up.
+    Callee,
+    /// The caller gave up before it was answered.
+    Cancelled,
+    /// It was refused, or nobody answered; the status says which.
+    Failed,
+    /// The caller never acknowledged the answer.
+    NoAck,
+    /// A party is gone: it answered nothing any more, or did not know the call.
+    Lost,
+    /// It lasted too long.
+    Expired,
+    /// The host ended it.
+    Host,
+}
+
+impl CallEnd {
+    /// A short name for logs and metrics.
+    pub const fn text(self) -> &'static str {
+        match self {
+            CallEnd::Caller => "caller",
+            CallEnd::Callee => "callee",
+            CallEnd::Cancelled => "cancelled",
+            CallEnd::Failed => "failed",
+            CallEnd::NoAck => "no_ack",
+            CallEnd::Lost => "lost",
+            CallEnd::Expired => "expired",
+            CallEnd::Host => "host",
+        }
+    }
+}
+
+/// The record of one call.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct CallRecord {
+    /// Its number; no two calls of an engine have the same.
+    pub id: u64,
+    /// Call-ID of the caller's leg.
+    pub call_id: Box<str>,
+    /// Who called: an AoR where it is known, else the URI of From.
+    pub caller: Box<str>,
+    /// Who was called: the same of the Request-URI.
+    pub callee: Box<str>,
+    /// Where the INVITE came from.
+    pub source: SocketAddr,
+    /// When it came.
+    pub began: Time,
+    /// When somebody's phone rang first.
+    pub rang: Option<Time>,
+    /// When it was answered.
+    pub answered: Option<Time>,
+    /// When it was over.
+    pub ended: Time,
+    /// The final response to the caller; 0 if it never got one.
+    pub status: u16,
+    /// How it ended.
+    pub end: CallEnd,
+    /// Everybody who was tried, in order.
+    pub legs: Vec<LegRecord>,
+}
+
+/// What happens to a call.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum CallEvent {
+    /// It came in and will be routed.
+    Began {
+        /// Its number.
+        id: u64,
+        /// Who calls.
+        caller: Box<str>,
+        /// Who is called.
+        callee: Box<str>,
+    },
+    /// Somebody's phone rings.
+    Ringing {
+        /// Its number.
+        id: u64,
+    },
+    /// It was answered.
+    Answered {
+        /// Its number.
+        id: u64,
+        /// Who answered: the AoR or URI that was called.
+        by: Box<str>,
+    },
+    /// It is over.
+    Ended(Box<CallRecord>),
+}

@@ -1,0 +1,216 @@
+//! Where calls meet their neighbours: INVITE on its way in, the phones it goes to, and what the bridge has to say.
+
+use core::time::Duration;
+
+use super::dispatch::Pass;
+use super::pending::ParkedKey;
+use super::{Engine, Rooms};
+use crate::auth::Allowed;
+use crate::bridge::{self, Asked, Asker, Bridge, CallKey, Hop, Kit, Lines, News, Outcome};
+use crate::config::AorBuf;
+use crate::ctx::{CallTimer, Origin, Refusal};
+use crate::door::{CallEnd, Event, Identity, Scheme};
+use crate::registrar::NextHop;
+use crate::stats::DropReason;
+use crate::txn::{ClientEvent, ClientKey, ServerKey};
+use crate::wire::{Essentials, Host, Message, Status, Uri};
+
+/// How many pieces of news of calls are dealt with in one go: each may bring another.
+const NEWS_PER_CALL: usize = 10_000;
+
+impl Engine {
+    /// Does something with the calls, and what they need for it.
+    fn bridge<T>(&mut self, act: impl FnOnce(&mut Bridge, &mut Kit<'_, '_>) -> T) -> T {
+        let Rooms { bridge, txn, registrar, .. } = &mut self.rooms;
+        let mut ctx = self.house.ctx();
+        act(bridge, &mut Kit { ctx: &mut ctx, txn, phones: registrar })
+    }
+
+    /// An INVITE that asks for a call; its sender was let in.
+    pub(super) fn serve_invite(&mut self, pass: &Pass<'_>, allowed: &Allowed) {
+        if let Err(refusal) = self.begin_call(pass, &allowed.identity) {
+            self.refuse_as(pass, &refusal, allowed.verdict);
+        }
+    }
+
+    fn begin_call(&mut self, pass: &Pass<'_>, who: &Identity) -> Result<(), Refusal> {
+        self.refuse_if_draining()?;
+        let server = pass.server.ok_or(Refusal::plain(Status::SERVER_ERROR))?;
+        let asker = self.asker(pass.ess, who)?;
+        let callee = self.callee(pass.ess)?;
+        let asked = Asked { origin: &pass.origin, msg: pass.msg, ess: pass.ess, server };
+        let name = callee.clone();
+        let key = self.bridge(|bridge, kit| bridge.begin(kit, &asked, pass.id, asker, name))?;
+        self.route_call(key, &callee);
+        Ok(())
+    }
+
+    /// DECISIONS 1: who calls is whom the credentials prove, and From says so, or says nobody (RFC 3323).
+    pub(super) fn asker(&self, ess: &Essentials<'_>, who: &Identity) -> Result<Asker, Refusal> {
+        let trusted = matches!(who.scheme, Scheme::Trusted);
+        let mut aor = AorBuf::new();
+        let ours = self.house.settings.domains.aor(&ess.from.uri, &mut aor);
+        let named = core::str::from_utf8(&aor).unwrap_or_default();
+        let proved = !matches!(who.scheme, Scheme::None | Scheme::Trusted);
+        let from = ess.from.uri;
+        let aor: Box<str> = match () {
+            _ if ours && who.owns(named) => named.into(),
+            _ if !proved => String::from_utf8_lossy(from.raw()).into(),
+            _ if is_anonymous(&from) => who.aors.first().cloned().unwrap_or_default(),
+            _ => return Err(Refusal::because(Status::FORBIDDEN, "From Is Another's")),
+        };
+        let (uri, display) = bridge::shown(&ess.from);
+        let tag = String::from_utf8_lossy(ess.from.tag().unwrap_or_default()).into();
+        let ours = ours && who.owns(&aor);
+        Ok(Asker { aor, ours, uri, display, tag, identity: who.clone(), trusted, trunk: None })
+    }
+
+    /// Who is called: a canonical AoR.
+    fn callee(&self, ess: &Essentials<'_>) -> Result<Box<str>, Refusal> {
+        let uri = ess.uri.ok_or(Refusal::plain(Status::BAD_REQUEST))?;
+        let mut aor = AorBuf::new();
+        match self.house.settings.domains.aor(&uri, &mut aor) {
+            true => Ok(String::from_utf8_lossy(&aor).into()),
+            // No open relay.
+            false => Err(Refusal::plain(Status::FORBIDDEN)),
+        }
+    }
+
+    /// Finds out where a call goes.
+    fn route_call(&mut self, key: CallKey, callee: &str) {
+        let lines: Lines = Lines::default();
+        let groups = self.groups(callee, &lines);
+        let ring = self.house.settings.calls.as_ref().map_or(Duration::ZERO, |calls| calls.target_timeout);
+        self.bridge(|bridge, kit| bridge.ring(kit, key, groups, ring));
+    }
+
+    /// The phones of an AoR: those of one priority ring together, the higher first (RFC 3261 s16.6).
+    fn groups(&mut self, aor: &str, lines: &Lines) -> Vec<Vec<Hop>> {
+        let ctx = self.house.ctx();
+        let mut groups: Vec<(u16, Vec<Hop>)> = Vec::new();
+        for target in self.rooms.registrar.targets(&ctx, aor.as_bytes()) {
+            let NextHop::Over(to) = target.next else { continue };
+            let hop = Hop {
+                to,
+                contact: target.contact.into(),
+                path: target.path.into(),
+                target: aor.into(),
+                local: true,
+                trunk: None,
+                lines: lines.clone(),
+            };
+            match groups.last_mut() {
+                Some((q, group)) if *q == target.q => group.push(hop),
+                _ => groups.push((target.q, vec![hop])),
+            }
+        }
+        groups.into_iter().map(|(_, group)| group).collect()
+    }
+
+    /// A request within the dialog of a call.
+    pub(super) fn serve_in_call(&mut self, pass: &mut Pass<'_>, key: CallKey) {
+        if !self.open(pass) {
+            return;
+        }
+        if let Some(refusal) = self.unsupported(pass) {
+            return self.refuse(pass, &refusal);
+        }
+        let Some(server) = pass.server else { return };
+        let asked = Asked { origin: &pass.origin, msg: pass.msg, ess: pass.ess, server };
+        if let Err(refusal) = self.bridge(|bridge, kit| bridge.on_request(kit, key, &asked)) {
+            self.refuse(pass, &refusal);
+        }
+    }
+
+    /// An ACK that no transaction consumed.
+    pub(super) fn on_ack(&mut self, origin: &Origin, msg: Message<'_>, ess: &Essentials<'_>) {
+        if !self.bridge(|bridge, kit| bridge.on_ack(kit, msg, ess)) {
+            self.drop_input(origin.remote, DropReason::StrayAck);
+        }
+    }
+
+    /// A CANCEL found its INVITE, or another request: only an INVITE that waits is changed by it (RFC 3261 s9.2).
+    pub(super) fn on_cancel(&mut self, server: ServerKey, msg: Message<'_>) {
+        if !self.rooms.txn.is_pending_invite(server) {
+            return;
+        }
+        if self.bridge(|bridge, kit| bridge.on_cancel(kit, server, msg)) {
+            return;
+        }
+        if let Some(key) = self.rooms.pending.of(server) {
+            self.terminate_parked(key);
+        }
+    }
+
+    fn terminate_parked(&mut self, key: ParkedKey) {
+        self.with_parked(key, |engine, pass| {
+            engine.refuse(pass, &Refusal::plain(Status::REQUEST_TERMINATED));
+        });
+    }
+
+    pub(super) fn on_call_response(&mut self, bits: u64, client: ClientKey, status: u16, msg: Message<'_>) {
+        self.bridge(|bridge, kit| bridge.on_response(kit, bits, client, status, msg));
+    }
+
+    pub(super) fn on_call_failure(&mut self, bits: u64, event: ClientEvent) {
+        self.bridge(|bridge, kit| bridge.on_failure(kit, bits, event));
+    }
+
+    pub(super) fn on_call_timer(&mut self, bits: u64, timer: CallTimer) {
+        self.bridge(|bridge, kit| bridge.on_timer(kit, bits, timer));
+    }
+
+    /// Draining has lasted long enough (DECISIONS 20): who still talks is told to go.
+    pub(super) fn end_calls(&mut self) {
+        self.bridge(|bridge, kit| {
+            for key in bridge.all() {
+                bridge.hang_up(kit, key, CallEnd::Host);
+            }
+        });
+    }
+
+    /// Does what the calls need of their neighbours.
+    pub(super) fn settle_calls(&mut self) {
+        for _ in 0..NEWS_PER_CALL {
+            for state in self.rooms.bridge.take_told() {
+                self.on_call_state(state);
+            }
+            let news = self.rooms.bridge.take_news();
+            if news.is_empty() {
+                return;
+            }
+            for news in news {
+                match news {
+                    News::Exhausted(key, outcome) => self.on_exhausted(key, outcome),
+                    News::Gone(_) => self.on_call_gone(),
+                }
+            }
+        }
+    }
+
+    /// DECISIONS 20: who drains has waited for the last of them.
+    fn on_call_gone(&mut self) {
+        if self.rooms.drain.is_none() || self.rooms.bridge.len() > 0 {
+            return;
+        }
+        self.house.timers.disarm(core::mem::take(&mut self.rooms.drain));
+        self.house.out.tell(Event::Drained);
+    }
+
+    fn on_exhausted(&mut self, key: CallKey, outcome: Outcome) {
+        let status = match outcome {
+            Outcome::NoAnswer | Outcome::Nobody | Outcome::Refused(_) => Status::TEMPORARILY_UNAVAILABLE,
+        };
+        self.bridge(|bridge, kit| match outcome {
+            Outcome::NoAnswer => bridge.refuse(kit, key, status),
+            _ => bridge.give_up(kit, key, status),
+        });
+    }
+}
+
+/// RFC 3323 s4.1.1.3: who does not want to be named.
+fn is_anonymous(uri: &Uri<'_>) -> bool {
+    let user = uri.user().unwrap_or_default();
+    user.eq_ignore_ascii_case(b"anonymous")
+        || matches!(uri.host(), Some(Host::Name(name)) if name.eq_ignore_ascii_case(b"anonymous.invalid"))
+}
