@@ -1,6 +1,7 @@
 //! The audit: rules that cite an RFC, checked over everything the engine sends in every simulated run. A story is
 //! written for what it tells; conformance comes with it.
 
+mod calls;
 mod notifier;
 mod rules;
 
@@ -13,6 +14,8 @@ use crate::Time;
 use crate::message::Sip;
 use crate::phone::{T1, T2};
 
+use calls::Calls;
+pub use calls::{LAWS, Law};
 use notifier::Notifier;
 pub use rules::{RULES, Rule};
 
@@ -85,6 +88,7 @@ pub struct Audit {
     asked: BTreeMap<String, Asked>,
     sent: BTreeMap<String, (Time, u32, bool)>,
     notifier: Notifier,
+    calls: Calls,
     unreadable: u64,
     last_sweep: Time,
 }
@@ -122,6 +126,7 @@ impl Audit {
     /// The server begins a new life, perhaps with what it stored in the one before.
     pub fn restarted(&mut self) {
         self.notifier.restarted();
+        self.calls.restarted();
         // What was answered before may come again, and is a new request to it.
         self.asked.retain(|_, asked| asked.finals.is_empty());
     }
@@ -135,6 +140,7 @@ impl Audit {
             asked: BTreeMap::new(),
             sent: BTreeMap::new(),
             notifier: Notifier::default(),
+            calls: Calls::default(),
             unreadable: 0,
             last_sweep: Time::ZERO,
         }
@@ -147,6 +153,7 @@ impl Audit {
             self.unreadable += 1;
             return;
         };
+        self.calls.came(at, &message);
         if !message.is_request() {
             if let Some((_, _, answered)) = self.sent.get_mut(&key(&message, message.method())) {
                 *answered = true;
@@ -162,9 +169,16 @@ impl Audit {
         }
         let method = message.method().to_owned();
         if method == "ACK" {
-            if let Some(invite) = self.asked.get_mut(&key(&message, "INVITE")) {
-                invite.acknowledged = true;
-            }
+            // RFC 3261 s13.2.2.4: the ACK of a 2xx has a branch of its own.
+            let of = |a: &&mut Asked| {
+                let same = |name: &str| a.message.header(name) == message.header(name);
+                let number = |m: &Sip| m.cseq().map(|(n, _)| n);
+                a.message.method() == "INVITE"
+                    && same("Call-ID")
+                    && number(&a.message) == number(&message)
+                    && same("From")
+            };
+            self.asked.values_mut().filter(of).for_each(|invite| invite.acknowledged = true);
             return;
         }
         let new = Asked { message, place, at, copies: 0, acknowledged: false, finals: Vec::new() };
@@ -192,6 +206,7 @@ impl Audit {
                 return self.find("RFC 3261 s7", "what is sent is well-formed", at, flaw.to_string());
             }
         };
+        self.findings.extend(self.calls.went(at, place, &message));
         if message.is_request() {
             return self.request_went(at, place, &message);
         }
@@ -280,6 +295,16 @@ impl Audit {
         self.sent.insert(key(m, m.method()), (at, times + 1, answered));
     }
 
+    /// How many calls were answered.
+    pub fn answered_calls(&self) -> u64 {
+        self.calls.answered
+    }
+
+    /// The world ends: every call must have ended before.
+    pub fn end(&mut self, now: Time) {
+        self.findings.extend(self.calls.overdue(now, true));
+    }
+
     /// Requests that never got a final answer although they came this long ago.
     pub fn unanswered(&mut self, now: Time, patience: Duration) {
         if !self.expects_answers {
@@ -303,16 +328,31 @@ impl Audit {
             return;
         }
         self.unanswered(now, OLD);
+        self.findings.extend(self.calls.overdue(now, false));
+        self.calls.sweep(now, OLD);
         self.last_sweep = now;
-        self.asked.retain(|_, a| now.since(a.at) < OLD);
+        self.asked.retain(|_, a| now.since(a.last()) < if a.is_ringing() { RINGING } else { OLD });
         self.sent.retain(|_, (at, _, _)| now.since(*at) < OLD);
         self.notifier.sweep(now, OLD);
     }
 }
 
+/// How long an INVITE may be without a final response: the longest ringing, and what ends it.
+const RINGING: Duration = Duration::from_secs(260);
+
 impl Asked {
     fn is_unanswered(&self, now: Time, patience: Duration) -> bool {
+        let patience = if self.is_ringing() { patience.max(RINGING) } else { patience };
         self.finals.is_empty() && now.since(self.at) >= patience
+    }
+
+    fn is_ringing(&self) -> bool {
+        self.message.method() == "INVITE" && self.finals.is_empty()
+    }
+
+    /// When it was last heard of.
+    fn last(&self) -> Time {
+        self.finals.last().map_or(self.at, |(at, _, _)| *at)
     }
 
     fn label(&self) -> String {

@@ -115,6 +115,7 @@ impl World {
 
     pub(super) fn check_end(&mut self) {
         self.audit.unanswered(self.now, Duration::from_secs(32));
+        self.audit.end(self.now);
         if let Some(finding) = self.audit.findings.first() {
             let all: Vec<String> = self.audit.findings.iter().take(10).map(ToString::to_string).collect();
             let at = finding.at;

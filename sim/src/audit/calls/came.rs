@@ -1,0 +1,140 @@
+//! What comes to the engine within calls: taken as it is, since it is not ours to judge.
+
+use super::offer::{By, Carrier, description};
+use super::{Last, Leg, Time, Trans, branch, contact, is_reliable, number, tag, trans};
+use crate::message::Sip;
+
+impl Leg {
+    pub(super) fn request_came(&mut self, m: &Sip) {
+        let (ours, theirs) = (tag(m, "To"), tag(m, "From"));
+        let method = m.method();
+        match method {
+            "INVITE" => {
+                if self.position(By::Them, m).is_none() {
+                    self.trans.push(trans(By::Them, m));
+                    let Some(d) = self.dialog(&ours, &theirs) else { return };
+                    d.talks.again();
+                    d.talks.take(By::Them, Carrier::Request, m);
+                }
+            }
+            "ACK" => {
+                let n = number(m);
+                let of = |t: &&mut Trans| t.by == By::Them && t.number == n;
+                let Some(t) = self.trans.iter_mut().find(of) else { return };
+                let fresh = t.finals.iter().any(|f| f.tag == ours && !f.acknowledged);
+                t.finals.iter_mut().filter(|f| f.tag == ours).for_each(|f| f.acknowledged = true);
+                let accepted = t.finals.iter().any(|f| f.tag == ours && f.status < 300);
+                if accepted
+                    && fresh
+                    && let Some(d) = self.dialog(&ours, &theirs)
+                {
+                    d.talks.take(By::Them, Carrier::Ack, m);
+                }
+            }
+            "CANCEL" => {
+                if let Some(at) = self.position(By::Them, m) {
+                    let t = &mut self.trans[at];
+                    t.cancelled |= t.is_open();
+                }
+            }
+            _ => {
+                let Some(d) = self.dialog(&ours, &theirs) else { return };
+                if d.offers.insert(branch(m), description(m).is_some()).is_some() {
+                    return;
+                }
+                match method {
+                    "BYE" => d.bye = true,
+                    "PRACK" => {
+                        let named = m.header("RAck").and_then(|v| v.split(' ').next()?.parse::<u32>().ok());
+                        if let (Some((rseq, done)), Some(named)) = (&mut d.rseq, named) {
+                            *done |= *rseq == named;
+                        }
+                        d.talks.take(By::Them, Carrier::Request, m);
+                    }
+                    "UPDATE" => {
+                        d.talks.again();
+                        d.talks.take(By::Them, Carrier::Request, m);
+                        if !contact(m).is_empty() {
+                            d.target = contact(m);
+                        }
+                    }
+                    _ => {}
+                }
+            }
+        }
+    }
+
+    pub(super) fn response_came(&mut self, at: Time, m: &Sip) {
+        let (ours, theirs) = (tag(m, "From"), tag(m, "To"));
+        let status = m.status().unwrap_or(0);
+        if m.method() != "INVITE" {
+            let Some(d) = self.dialog(&ours, &theirs) else { return };
+            if status < 200 || !d.sent.contains(&(branch(m), m.method().to_owned())) {
+                return;
+            }
+            if m.method() == "BYE" || matches!(status, 481 | 408) && m.method() != "NOTIFY" {
+                d.ended.get_or_insert(at);
+            }
+            let Some(offered) = d.offers.remove(&branch(m)) else { return };
+            match status {
+                ..300 => drop(d.talks.take(By::Them, Carrier::Agrees { offered }, m)),
+                _ if offered => d.talks.refused(),
+                _ => {}
+            }
+            return;
+        }
+        let Some(i) = self.position(By::Us, m) else { return };
+        let (within, offered) = (self.trans[i].within(), self.trans[i].offered());
+        let before = self.trans[i].finals.iter().any(|f| f.tag == theirs && f.status == status);
+        match status {
+            ..200 => {
+                self.trans[i].provisional = true;
+                if theirs.is_empty() || status == 100 {
+                    return;
+                }
+                let Some(d) = self.dialog_for(i, m).and_then(|at| self.dialogs.get_mut(at)) else { return };
+                if !contact(m).is_empty() {
+                    d.target = contact(m);
+                }
+                let rseq = m.header("RSeq").and_then(|v| v.parse().ok());
+                let carrier = if is_reliable(m) { Carrier::Reliable } else { Carrier::Preview };
+                if rseq.is_none_or(|rseq| d.heard.insert(rseq)) {
+                    d.talks.take(By::Them, carrier, m);
+                }
+            }
+            200..300 => {
+                self.seen(i, at, status, &theirs);
+                let Some(d) = self.dialog_for(i, m).and_then(|at| self.dialogs.get_mut(at)) else { return };
+                if !contact(m).is_empty() {
+                    d.target = contact(m);
+                }
+                if !d.confirmed {
+                    d.routes = m.values("Record-Route").into_iter().map(str::to_owned).collect();
+                    d.routes.reverse();
+                }
+                d.confirmed = true;
+                if !before {
+                    d.talks.take(By::Them, Carrier::Accepts { offered, first: !within }, m);
+                }
+            }
+            _ => {
+                self.seen(i, at, status, &theirs);
+                let Some(d) = self.dialog(&ours, &theirs) else { return };
+                if within && offered {
+                    d.talks.refused();
+                }
+                if within && matches!(status, 481 | 408) {
+                    d.ended.get_or_insert(at);
+                }
+            }
+        }
+    }
+
+    pub(super) fn seen(&mut self, i: usize, at: Time, status: u16, tag: &str) {
+        let finals = &mut self.trans[i].finals;
+        match finals.iter_mut().find(|f| f.tag == tag && f.status == status) {
+            Some(f) => f.times += 1,
+            None => finals.push(Last { status, tag: tag.into(), at, times: 1, acknowledged: false }),
+        }
+    }
+}
