@@ -105,6 +105,14 @@ pub struct Account {
     pub identity: Arc<Identity>,
     /// One HA1 per algorithm it may use.
     pub credentials: Vec<HashedCredential>,
+    /// Where its calls go instead of its phones; each a URI.
+    pub forward: ForwardConfig,
+    /// Where calls go that it does not take.
+    pub voicemail: Voicemail,
+    /// It may call and message any domain.
+    pub may_relay: bool,
+    /// What it may call outside; `None` as [`CallsConfig::dial`](super::CallsConfig::dial) says.
+    pub dial: Option<Vec<String>>,
 }
 
 impl Account {

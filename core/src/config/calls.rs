@@ -2,8 +2,13 @@
 //!
 //! One small language serves routes, numbers and permissions. A *pattern* is compared with a number (`+442079460000`), a
 //! user of ours, or `user@host`; it is that text, or the beginning of it followed by one `*`, which stands for the rest,
-//! also for none. What it becomes may hold `{rest}` (what the `*` stood for), `{user}` (all that was compared, up to the
+//! also for none. With a domain behind `@` it means that domain, `@*` every one that is not ours. What it becomes may hold `{rest}` (what the `*` stood for), `{user}` (all that was compared, up to the
 //! `@`) and `{domain}`.
+
+mod check;
+pub(crate) mod pattern;
+
+pub(super) use check::{check, check_account};
 
 use core::time::Duration;
 
@@ -181,7 +186,7 @@ pub struct NumberUser {
 pub struct ForwardConfig {
     /// Each call, and at once: a URI, `user@domain`, a user of the account's domain, or a number.
     pub always: Option<String>,
-    /// When all phones are busy, or the user is said to be.
+    /// When all phones are busy.
     pub busy: Option<String>,
     /// When nobody answers.
     pub no_answer: Option<String>,

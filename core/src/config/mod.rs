@@ -16,6 +16,7 @@ mod settings;
 pub use crate::base::hash::DigestAlgorithm;
 pub use crate::base::text::AorBuf;
 pub use accounts::{Account, AccountConfig, Accounts, HashedCredential};
+pub(crate) use calls::pattern;
 pub use calls::{
     CallsConfig, ForwardConfig, NumberRule, NumberUser, NumbersConfig, RouteConfig, RouteTo, TrunkConfig,
     Voicemail,

@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
-use super::lists;
 use super::{
     Account, AccountConfig, Accounts, AuthPolicy, CallsConfig, DigestAlgorithm, DigestConfig, DomainConfig,
     Domains, EventsConfig, HashedCredential, IpNet, JwtConfig, Limits, ListConfig, ListenerConfig, Lists,
     MessageSummaryConfig, Policies, PresenceConfig, RegistrarConfig, Tell, Timers, WatchRule,
 };
+use super::{calls, lists};
 use crate::base::text::AorBuf;
 use crate::door::{Identity, Scheme};
 use crate::wire::{Header, Host, PreparedLine, Uri};
@@ -118,6 +118,10 @@ impl Config {
         if let Some(config) = &mut message_summary {
             canonical_mailboxes(config, &domains, &mut faults);
         }
+        let mut calls = self.calls;
+        if let Some(calls) = &mut calls {
+            calls::check(calls, self.listeners.len(), &domains, &mut faults);
+        }
         if !faults.0.is_empty() {
             return Err(faults.0);
         }
@@ -142,7 +146,7 @@ impl Config {
             presence,
             lists,
             message_summary,
-            calls: self.calls,
+            calls,
             limits: self.limits,
             timers: self.timers,
             tell: self.tell,
@@ -338,7 +342,7 @@ fn is_clean(text: &str) -> bool {
     text.bytes().all(|b| (0x20..0x7f).contains(&b))
 }
 
-fn is_quotable(text: &str) -> bool {
+pub(super) fn is_quotable(text: &str) -> bool {
     is_clean(text) && !text.contains(['"', '\\'])
 }
 
@@ -396,7 +400,15 @@ fn account(
     let account = a.username.as_str().into();
     let foreign_contacts = a.foreign_contacts;
     let identity = Identity { scheme: Scheme::Digest, account, aors, scopes: Vec::new(), foreign_contacts };
-    Some(Account { identity: Arc::new(identity), credentials })
+    let (forward, voicemail) = calls::check_account(a, i, domain, faults);
+    Some(Account {
+        identity: Arc::new(identity),
+        credentials,
+        forward,
+        voicemail,
+        may_relay: a.may_relay,
+        dial: a.dial.clone(),
+    })
 }
 
 /// `user@domain` or a SIP URI, to the canonical AoR.
@@ -481,7 +493,7 @@ impl Faults {
         self.0.push(ConfigError { path: path.into(), message: message.into() });
     }
 
-    fn unless<P: Into<String>>(&mut self, good: bool, path: impl FnOnce() -> P, message: &str) {
+    pub(super) fn unless<P: Into<String>>(&mut self, good: bool, path: impl FnOnce() -> P, message: &str) {
         if !good {
             self.add(path(), message);
         }

@@ -36,8 +36,8 @@ pub struct RouteQuery {
 pub enum RouteAnswer {
     /// Where it goes without being asked.
     Default,
-    /// To these. Nobody gets further by them than he may: an address outside is refused unless the configuration lets
-    /// the caller relay.
+    /// To these, whoever calls: the host answers for it, and what the configuration permits is not asked. Of a user of
+    /// ours only the phones ring; where he forwards to, and his voicemail, are for [`Default`](RouteAnswer::Default).
     Targets(Vec<RouteTarget>),
     /// Nowhere.
     Reject {
