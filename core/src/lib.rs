@@ -61,6 +61,7 @@
 //! - `presence`: PUBLISH (RFC 3903), who may watch, what a presentity is all in all (RFC 3856).
 //! - `router`: where a call goes: accounts and their forwarding, routes, trunks, permissions.
 //! - `mailboxes`: what waits in mailboxes (RFC 3842). `lines`: who is in which call (RFC 4235).
+//! - `messages`: pager messages, to all phones of somebody or kept for the next one (RFC 3428).
 //! - [`Engine`]: the doors, and the three files where the rooms meet.
 //!
 //! # Features
@@ -86,6 +87,7 @@ mod dialog;
 mod events;
 mod lines;
 mod mailboxes;
+mod messages;
 mod presence;
 mod registrar;
 // The engine asks it as soon as calls are built.

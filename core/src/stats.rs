@@ -123,6 +123,12 @@ counted! {
         CallsAnswered = "calls_answered",
         /// Answers that came when nobody waited for them any more: acknowledged, and ended.
         CallsDismissed = "calls_dismissed",
+        /// Instant messages that a phone took.
+        MessagesTaken = "messages_taken",
+        /// Instant messages kept for later.
+        MessagesKept = "messages_kept",
+        /// Kept messages that nobody came for.
+        MessagesExpired = "messages_expired",
         /// Saves that failed.
         SaveFailures = "save_failures",
     }
@@ -275,6 +281,10 @@ pub struct Sizes {
     pub calls: usize,
     /// Their dialogs.
     pub call_dialogs: usize,
+    /// Instant messages on their way: those of senders who wait for an answer, and each to a phone.
+    pub messages: usize,
+    /// Instant messages kept for those who are not there.
+    pub stored_messages: usize,
     /// Nonces remembered.
     pub nonces: usize,
     /// Tokens remembered.

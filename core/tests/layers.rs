@@ -18,13 +18,15 @@ const FLOORS: &[&[&str]] = &[
     &["presence"],
     &["mailboxes"],
     &["lines"],
+    &["messages"],
     &["router"],
     &["bridge"],
     &["engine"],
 ];
 
 /// Features stand side by side: none imports another, though each has a floor of its own in the list.
-const FEATURES: &[&str] = &["auth", "registrar", "presence", "mailboxes", "lines", "router", "bridge"];
+const FEATURES: &[&str] =
+    &["auth", "registrar", "presence", "mailboxes", "lines", "messages", "router", "bridge"];
 
 fn floor(room: &str) -> Option<usize> {
     FLOORS.iter().position(|rooms| rooms.contains(&room))

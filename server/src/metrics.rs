@@ -123,6 +123,12 @@ impl Collector for Export {
             ("strowger_publications", "Publications", sizes.publications),
             ("strowger_presentities", "Presentities published for or watched", sizes.presentities),
             ("strowger_mailboxes", "Mailboxes about which something is known", sizes.mailboxes),
+            ("strowger_messages", "Instant messages on their way", sizes.messages),
+            (
+                "strowger_stored_messages",
+                "Instant messages kept for those who are not there",
+                sizes.stored_messages,
+            ),
             ("strowger_nonces", "Nonces remembered", sizes.nonces),
             ("strowger_tokens", "Tokens remembered", sizes.tokens),
             ("strowger_timers", "Timers armed", sizes.timers),

@@ -34,6 +34,8 @@ pub struct Shelf {
     pub subscriptions: BTreeMap<u64, Vec<u8>>,
     /// Decisions by presentity and watcher.
     pub decisions: BTreeMap<(Box<str>, Box<str>), Vec<u8>>,
+    /// Kept messages by their numbers.
+    pub messages: BTreeMap<u64, Vec<u8>>,
 }
 
 impl Shelf {
@@ -55,14 +57,20 @@ impl Shelf {
             Change::PutDecision { aor, watcher, .. } => {
                 self.decisions.insert((aor.clone(), watcher.clone()), record);
             }
+            Change::PutMessage(stored) => {
+                self.messages.insert(stored.id, record);
+            }
+            Change::RemoveMessage { id } => {
+                self.messages.remove(id);
+            }
             Change::PutBinding(_) | Change::RemoveBinding { .. } => {}
         }
     }
 
     /// Everything, as it was written.
     pub fn records(&self) -> Vec<Change> {
-        let all =
-            self.publications.values().chain(self.subscriptions.values()).chain(self.decisions.values());
+        let all = self.publications.values().chain(self.subscriptions.values());
+        let all = all.chain(self.decisions.values()).chain(self.messages.values());
         all.map(|record| Change::from_record(record).expect("it was written by the engine")).collect()
     }
 }

@@ -63,6 +63,9 @@ pub struct Limits {
     pub legs_per_call: usize,
     /// Most redirections and forwardings one call follows.
     pub redirects: usize,
+    /// Most messages that wait for one phone while another one is on its way to it: it takes them one at a time (RFC 3428
+    /// s8). One past it is refused.
+    pub messages_waiting: usize,
     /// Most messages kept for those who are not there; one past it is refused.
     pub stored_messages: usize,
     /// Most messages kept for one of them.
@@ -113,6 +116,7 @@ impl Default for Limits {
             calls_per_source: 256,
             legs_per_call: 16,
             redirects: 5,
+            messages_waiting: 32,
             stored_messages: 100_000,
             stored_messages_per_aor: 100,
             message_bytes_stored: 16 << 10,

@@ -9,6 +9,7 @@ mod domains;
 mod limits;
 mod lists;
 mod mailboxes;
+mod messages;
 mod policy;
 mod presence;
 mod settings;
@@ -25,6 +26,7 @@ pub use domains::{DomainConfig, Domains};
 pub use limits::{Limits, Timers};
 pub use lists::{List, ListConfig, ListMembers, Lists};
 pub use mailboxes::{MailboxRule, MessageSummaryConfig};
+pub use messages::MessagesConfig;
 pub use policy::{
     AuthPolicy, DigestConfig, IpNet, IssuerConfig, JwtAlgorithm, JwtConfig, ListenerConfig, MaxContacts,
     OutboundMode, PathMode, Policies, RegistrarConfig, Tell,

@@ -7,7 +7,7 @@ use thiserror::Error;
 use super::{
     Account, AccountConfig, Accounts, AuthPolicy, CallsConfig, DigestAlgorithm, DigestConfig, DomainConfig,
     Domains, EventsConfig, HashedCredential, IpNet, JwtConfig, Limits, ListConfig, ListenerConfig, Lists,
-    MessageSummaryConfig, Policies, PresenceConfig, RegistrarConfig, Tell, Timers, WatchRule,
+    MessageSummaryConfig, MessagesConfig, Policies, PresenceConfig, RegistrarConfig, Tell, Timers, WatchRule,
 };
 use super::{calls, lists};
 use crate::base::text::AorBuf;
@@ -46,6 +46,8 @@ pub struct Config {
     pub presence: Option<PresenceConfig>,
     /// Lists that one subscription covers.
     pub lists: Vec<ListConfig>,
+    /// Instant messages; `None` answers 405 to MESSAGE.
+    pub messages: Option<MessagesConfig>,
     /// Messages waiting; `None` answers 489 to SUBSCRIBE and PUBLISH of that package.
     pub message_summary: Option<MessageSummaryConfig>,
     /// Calls; `None` answers 405 to INVITE.
@@ -80,6 +82,7 @@ impl Config {
             events: EventsConfig::default(),
             presence: None,
             lists: Vec::new(),
+            messages: None,
             message_summary: None,
             calls: None,
             limits: Limits::default(),
@@ -145,6 +148,7 @@ impl Config {
             events: self.events,
             presence,
             lists,
+            messages: self.messages,
             message_summary,
             calls,
             limits: self.limits,
@@ -233,6 +237,13 @@ impl Config {
             || "limits.list_notify_bytes",
             "must be 1,000 to 40,000",
         );
+        if let Some(m) = &self.messages {
+            faults.unless(
+                m.default_expires <= m.max_expires,
+                || "messages",
+                "default_expires must not exceed max_expires",
+            );
+        }
         if let Some(m) = &self.message_summary {
             let [min, default, max] =
                 [m.publish_min_expires, m.publish_default_expires, m.publish_max_expires];
@@ -533,6 +544,7 @@ pub struct Settings {
     pub events: EventsConfig,
     pub presence: Option<PresenceConfig>,
     pub lists: Lists,
+    pub messages: Option<MessagesConfig>,
     pub message_summary: Option<MessageSummaryConfig>,
     pub calls: Option<CallsConfig>,
     pub limits: Limits,

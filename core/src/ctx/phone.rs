@@ -43,6 +43,9 @@ pub(crate) trait Locate {
     /// The phone that an AoR or a GRUU of ours stands for.
     fn named(&self, ctx: &Ctx<'_>, uri: &Uri<'_>) -> Option<Reached<'_>>;
 
+    /// The phone of this binding, while it is bound and can be reached; over a stream if that is asked for and it has one.
+    fn bound(&self, ctx: &Ctx<'_>, binding: u64, stream: bool) -> Option<Reached<'_>>;
+
     /// The newest flow of a phone of this AoR, known by its instance, else by its Contact; over a stream if that is
     /// asked for.
     fn flow_of(

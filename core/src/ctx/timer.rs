@@ -45,6 +45,8 @@ pub(crate) enum Timer {
     Paced(u64),
     /// What a messaging server published ends (`mailboxes::Publication`).
     Mailbox(u64),
+    /// A message has been kept for long enough (`messages::spool::KeptKey`).
+    KeptMessage(u64),
     /// A wish is to be refreshed or tried again (`agent::TaskKey`).
     Agent(u64),
     /// Timer N of a subscription of ours (`agent::TaskKey`).

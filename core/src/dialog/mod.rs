@@ -518,7 +518,8 @@ fn target_of(msg: Message<'_>) -> Result<Option<Target<'_>>, Refusal> {
 pub(crate) struct OwnAddress {
     /// A host as it stands in a Via: an IPv6 address has its brackets.
     host: SmallVec<[u8; 48]>,
-    port: u16,
+    /// The port.
+    pub(crate) port: u16,
 }
 
 impl OwnAddress {
@@ -539,7 +540,8 @@ impl OwnAddress {
         }
     }
 
-    fn host(&self) -> &str {
+    /// The host, with brackets if it is an IPv6 address.
+    pub(crate) fn host(&self) -> &str {
         core::str::from_utf8(&self.host).unwrap_or_default()
     }
 

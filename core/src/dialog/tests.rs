@@ -15,6 +15,10 @@ impl crate::ctx::Locate for Nobody {
         None
     }
 
+    fn bound(&self, _: &Ctx<'_>, _: u64, _: bool) -> Option<crate::ctx::Reached<'_>> {
+        None
+    }
+
     fn flow_of(&self, _: &Ctx<'_>, _: &str, _: &[u8], _: &Uri<'_>, _: bool) -> Option<Origin> {
         None
     }

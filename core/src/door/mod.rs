@@ -29,7 +29,7 @@ pub use query::{Answer, CredentialsAnswer, CredentialsQuery, KeysAnswer, KeysQue
 pub use record::{RecordError, VERSION as RECORD_VERSION};
 pub use route::{ResolveQuery, Resolved, RouteAnswer, RouteQuery, RouteTarget};
 pub use stored::{
-    StoredDialog, StoredForm, StoredPublication, StoredStanding, StoredSubscription, StoredTie,
+    StoredDialog, StoredForm, StoredMessage, StoredPublication, StoredStanding, StoredSubscription, StoredTie,
 };
 pub use view::{
     BindingView, Change, FlowId, Identity, PeerIdentity, SaveSeq, Scheme, Secret, StoredBinding, Transport,

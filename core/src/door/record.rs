@@ -9,7 +9,7 @@ use core::net::SocketAddr;
 use thiserror::Error;
 
 use super::stored::{
-    StoredDialog, StoredForm, StoredPublication, StoredStanding, StoredSubscription, StoredTie,
+    StoredDialog, StoredForm, StoredMessage, StoredPublication, StoredStanding, StoredSubscription, StoredTie,
 };
 use super::view::{BindingView, Change, FlowId, StoredBinding, Transport};
 use crate::base::Time;
@@ -42,6 +42,8 @@ impl Change {
             Change::PutDecision { aor, watcher, allow } => {
                 out.byte(7).text(aor).text(watcher).byte(u8::from(*allow))
             }
+            Change::PutMessage(stored) => out.byte(8).message(stored),
+            Change::RemoveMessage { id } => out.byte(9).u64(*id),
         };
         out.0
     }
@@ -62,6 +64,8 @@ impl Change {
             5 => Change::PutSubscription(Box::new(input.subscription()?)),
             6 => Change::RemoveSubscription { id: input.u64()? },
             7 => Change::PutDecision { aor: input.text()?, watcher: input.text()?, allow: input.flag()? },
+            8 => Change::PutMessage(Box::new(input.message()?)),
+            9 => Change::RemoveMessage { id: input.u64()? },
             _ => return Err(RecordError::Broken),
         };
         if input.0.is_empty() { Ok(change) } else { Err(RecordError::Broken) }
@@ -142,6 +146,12 @@ impl Out {
             StoredTie::Any => self.byte(2),
         };
         self.text(&stored.document)
+    }
+
+    fn message(&mut self, stored: &StoredMessage) -> &mut Out {
+        self.u64(stored.id).text(&stored.aor).time(stored.received).time(stored.expires_at);
+        let [from, to] = &stored.parties;
+        self.bytes(from).bytes(to).bytes(&stored.lines).bytes(&stored.body).byte(stored.max_forwards)
     }
 
     fn subscription(&mut self, stored: &StoredSubscription) -> &mut Out {
@@ -273,6 +283,19 @@ impl<'r> In<'r> {
         })
     }
 
+    fn message(&mut self) -> Result<StoredMessage, RecordError> {
+        Ok(StoredMessage {
+            id: self.u64()?,
+            aor: self.text()?,
+            received: self.time()?,
+            expires_at: self.time()?,
+            parties: [self.bytes()?, self.bytes()?],
+            lines: self.bytes()?,
+            body: self.bytes()?,
+            max_forwards: self.byte()?,
+        })
+    }
+
     fn subscription(&mut self) -> Result<StoredSubscription, RecordError> {
         Ok(StoredSubscription {
             id: self.u64()?,
@@ -379,6 +402,17 @@ mod tests {
             })),
             Change::RemoveSubscription { id: 9 },
             Change::PutDecision { aor: "bob@example.com".into(), watcher: "eve@x".into(), allow: false },
+            Change::PutMessage(Box::new(StoredMessage {
+                id: 3,
+                aor: "bob@example.com".into(),
+                received: Time::from_secs(5),
+                expires_at: Time::from_secs(6),
+                parties: [bytes("<sip:alice@example.com>"), bytes("<sip:bob@example.com>")],
+                lines: bytes("Content-Type: text/plain\r\n"),
+                body: bytes("hello"),
+                max_forwards: 69,
+            })),
+            Change::RemoveMessage { id: 3 },
         ]
     }
 

@@ -66,6 +66,27 @@ pub struct StoredSubscription {
     pub dialog: StoredDialog,
 }
 
+/// An instant message that waits for a phone of its recipient (RFC 3428). What it says is private.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct StoredMessage {
+    /// Names it in the store; never used again.
+    pub id: u64,
+    /// For whom it is: a canonical address of record.
+    pub aor: Box<str>,
+    /// When it came.
+    pub received: Time,
+    /// When it is given up.
+    pub expires_at: Time,
+    /// From and To, without tags.
+    pub parties: [Box<[u8]>; 2],
+    /// Header lines that go with it.
+    pub lines: Box<[u8]>,
+    /// What it says.
+    pub body: Box<[u8]>,
+    /// Hops it may still take.
+    pub max_forwards: u8,
+}
+
 /// In which form a watcher is told.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum StoredForm {

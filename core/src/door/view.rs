@@ -3,7 +3,7 @@
 use core::fmt;
 use core::net::SocketAddr;
 
-use super::stored::{StoredPublication, StoredSubscription};
+use super::stored::{StoredMessage, StoredPublication, StoredSubscription};
 use crate::base::Time;
 
 /// Names one socket: a UDP listener, or one stream connection. Never reused within an engine's life.
@@ -198,6 +198,13 @@ pub enum Change {
         watcher: Box<str>,
         /// May he see it?
         allow: bool,
+    },
+    /// This message waits for a phone of its recipient.
+    PutMessage(Box<StoredMessage>),
+    /// This message waits no more.
+    RemoveMessage {
+        /// What names it.
+        id: u64,
     },
 }
 

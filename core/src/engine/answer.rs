@@ -150,6 +150,13 @@ impl Engine {
         self.send_response(pass, Status::OK, payload, save);
     }
 
+    /// RFC 3428 s7: a message is kept, and was not delivered. 500 if it cannot be made durable.
+    pub(super) fn answer_kept(&mut self, pass: &Pass<'_>, save: Option<SaveSeq>) {
+        let payload = write_for(&mut self.house, pass, Status::ACCEPTED.into(), |_, _| {});
+        self.stand_on(pass, save, &payload, Status::SERVER_ERROR);
+        self.send_response(pass, Status::ACCEPTED, payload, save);
+    }
+
     /// RFC 3261 s11.2: what we can do; the same for everybody (DECISIONS 4).
     pub(super) fn serve_options(&mut self, pass: &Pass<'_>) {
         if let Some(refusal) = self.unsupported(pass) {
@@ -224,6 +231,7 @@ fn methods(settings: &Settings) -> impl Iterator<Item = &'static str> {
         (events, "SUBSCRIBE"),
         (settings.has_publications(), "PUBLISH"),
         (notify, "NOTIFY"),
+        (settings.messages.is_some(), "MESSAGE"),
     ];
     all.into_iter().filter_map(|(on, method)| on.then_some(method))
 }

@@ -155,6 +155,11 @@ impl Engine {
                     self.rooms.events.on_response(&mut ctx, bits, status, msg.retry_after());
                 }
             }
+            ResponseMatch::Deliver { usage: Usage::Message(bits), .. } => {
+                if let Kind::Response { status, .. } = msg.kind() {
+                    self.rooms.messages.on_response(&mut ctx, bits, status, msg);
+                }
+            }
             ResponseMatch::Deliver { usage: Usage::Call(bits), key, .. } => {
                 if let Kind::Response { status, .. } = msg.kind() {
                     self.on_call_response(bits, key, status, msg);
@@ -223,6 +228,7 @@ impl Engine {
             Method::Other => return Err(Refusal::plain(Status::NOT_IMPLEMENTED)),
             Method::Register if settings.registrar.is_some() => {}
             Method::Options if !in_dialog => {}
+            Method::Message if settings.messages.is_some() && !in_dialog => {}
             Method::Subscribe if settings.has_events() && !in_dialog => {}
             Method::Publish if settings.has_publications() && !in_dialog => {}
             Method::Invite if settings.calls.is_some() && !in_dialog => {}
@@ -249,8 +255,8 @@ impl Engine {
             }
             return Ok(());
         }
-        // Where a call goes is a matter of who asks.
-        if pass.method == Method::Invite {
+        // Where a call or a message goes is a matter of who asks.
+        if matches!(pass.method, Method::Invite | Method::Message) {
             return Ok(());
         }
         // RFC 3261 s10.3 step 1: bindings of other domains are not kept here, and nothing is relayed there.
@@ -335,6 +341,7 @@ impl Engine {
             Method::Subscribe => return self.serve_subscribe(pass, allowed),
             Method::Publish => return self.serve_publish(pass, allowed),
             Method::Notify => return self.serve_notify(pass, allowed),
+            Method::Message => return self.serve_message(pass, allowed),
             _ => {}
         }
         let mut ctx = self.house.ctx();
@@ -409,7 +416,7 @@ impl Engine {
     }
 
     /// Keeps one copy of the request until `deadline`, in a transaction of its own that absorbs retransmissions.
-    fn park_until(
+    pub(super) fn park_until(
         &mut self,
         pass: &mut Pass<'_>,
         waits: Waits,

@@ -64,6 +64,10 @@ impl Engine {
         if let Some(last) = self.rooms.registrar.on_save_failed(&mut ctx, seq) {
             self.fail_standing(last);
         }
+        let mut ctx = self.house.ctx();
+        if self.rooms.messages.on_save_failed(&mut ctx, seq) {
+            self.fail_standing(seq);
+        }
         // What was said to watchers because of it was not said.
         let mut ctx = self.house.ctx();
         let unsaid = self.rooms.txn.on_save_failed(&mut ctx, seq);
@@ -183,7 +187,7 @@ impl Engine {
     fn restore(&mut self, change: Change) {
         let settings = self.house.settings.clone();
         let mut ctx = self.house.ctx();
-        let Rooms { registrar, events, presence, .. } = &mut self.rooms;
+        let Rooms { registrar, events, presence, messages, .. } = &mut self.rooms;
         match (change, &settings.presence) {
             (change @ (Change::PutBinding(_) | Change::RemoveBinding { .. }), _) => {
                 registrar.restore(&mut ctx, change);
@@ -192,6 +196,8 @@ impl Engine {
             (Change::RemovePublication { aor, lineage }, Some(_)) => {
                 presence.restore_removal(&mut ctx, &aor, lineage);
             }
+            (Change::PutMessage(stored), _) => messages.restore(&mut ctx, *stored),
+            (Change::RemoveMessage { id }, _) => messages.restore_removal(&mut ctx, id),
             (Change::PutSubscription(stored), _) if settings.has_events() => {
                 events.restore(&mut ctx, *stored);
             }

@@ -10,6 +10,7 @@ mod dispatch;
 mod host;
 mod lists;
 mod mailboxes;
+mod messages;
 mod news;
 mod pending;
 mod presence;
@@ -36,6 +37,7 @@ use crate::door::{Command, FlowId, Input};
 use crate::events::Events;
 use crate::lines::Lines;
 use crate::mailboxes::Mailboxes;
+use crate::messages::Messages;
 use crate::presence::Presence;
 use crate::registrar::Registrar;
 use crate::stats::{Counter, Sizes, Stats};
@@ -96,6 +98,7 @@ struct Rooms {
     presence: Presence,
     mailboxes: Mailboxes,
     lines: Lines,
+    messages: Messages,
     pending: Pending,
     standing: Standing,
     news: News,
@@ -153,6 +156,7 @@ impl Engine {
             presence: Presence::new(&ids),
             mailboxes: Mailboxes::default(),
             lines: Lines::default(),
+            messages: Messages::default(),
             pending: Pending::default(),
             standing: Standing::default(),
             news: News::default(),
@@ -202,6 +206,7 @@ impl Engine {
         if self.rooms.bridge.has_news() {
             self.settle_calls();
         }
+        self.settle_messages();
         if self.house.settings.has_events() || self.rooms.events.len() > 0 {
             self.settle_presence();
         }
@@ -226,7 +231,18 @@ impl Engine {
     /// How large the tables are now.
     pub fn sizes(&self) -> Sizes {
         let Rooms {
-            txn, auth, registrar, events, presence, mailboxes, lines, pending, agent, bridge, ..
+            txn,
+            auth,
+            registrar,
+            events,
+            presence,
+            mailboxes,
+            lines,
+            messages,
+            pending,
+            agent,
+            bridge,
+            ..
         } = &self.rooms;
         Sizes {
             aors: registrar.aors(),
@@ -243,6 +259,8 @@ impl Engine {
             lines: lines.len(),
             calls: bridge.len(),
             call_dialogs: bridge.dialogs(),
+            messages: messages.len(),
+            stored_messages: messages.kept(),
             nonces: auth.nonces(),
             tokens: auth.tokens(),
             timers: self.house.timers.len(),

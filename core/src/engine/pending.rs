@@ -8,6 +8,7 @@ use crate::auth::{KEYS_PATIENCE, Verdict};
 use crate::base::{Key, Slab, Time, TimerKey};
 use crate::ctx::Origin;
 use crate::door::Ticket;
+use crate::messages::DeliveryKey;
 use crate::txn::{ServerKey, TxnId};
 use crate::wire::Held;
 
@@ -39,6 +40,8 @@ pub(super) enum Waits {
     Keys(u16),
     /// The credentials of one user.
     Credentials,
+    /// The answers of phones.
+    Message(DeliveryKey),
     /// Nothing: it is decided, and goes out later, so that time tells nothing.
     Delay(Verdict),
 }

@@ -443,6 +443,7 @@ impl Engine {
                 self.rooms.agent.on_failure(&mut ctx, bits);
                 self.tell_wishes();
             }
+            Usage::Message(bits) => self.rooms.messages.on_failure(bits),
             Usage::Call(bits) => self.on_call_failure(bits, event),
             Usage::Nothing => {}
         }

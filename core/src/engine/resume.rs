@@ -97,6 +97,7 @@ impl Engine {
                     self.obey(&mut pass_of(&parked, &ess), verdict);
                 }
             }
+            Some(&Waits::Message(delivery)) => self.on_message_overdue(key, delivery),
             Some(Waits::Keys(_) | Waits::Credentials) => {
                 self.house.stats.count(Counter::ParkTimeouts);
                 self.resume(key, Wait::Final);

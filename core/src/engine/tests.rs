@@ -3,6 +3,7 @@
 mod calls;
 mod dialogs;
 mod lists;
+mod messages;
 mod news;
 mod presence;
 

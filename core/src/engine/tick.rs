@@ -59,6 +59,7 @@ impl Engine {
                     self.ask_for_keys(issuer);
                 }
             }
+            Timer::KeptMessage(key) => rooms.messages.on_expiry(&mut ctx, key),
             Timer::Agent(key) => {
                 rooms.agent.on_timer(&mut ctx, &mut rooms.txn, key);
                 self.tell_wishes();

@@ -58,6 +58,10 @@ pub(crate) struct Registrar {
     pending: Vec<Command>,
     /// Addresses of record whose bindings changed in what presence shows of them.
     touched: Vec<Box<str>>,
+    /// Somebody waits for phones to register.
+    awaited: bool,
+    /// Who did since: an address of record, and the number of the binding.
+    arrived: Vec<(Box<str>, u64)>,
 }
 
 /// A REGISTER that was served: what its 200 says beside the bindings.
@@ -83,6 +87,8 @@ impl Registrar {
             same: unchanged::Same::new(ids.hash_key()),
             pending: Vec::new(),
             touched: Vec::new(),
+            awaited: false,
+            arrived: Vec::new(),
         }
     }
 
@@ -117,6 +123,16 @@ impl Registrar {
     /// Addresses of record whose bindings changed since the last call, in the order of the changes.
     pub(crate) fn take_touched(&mut self) -> Vec<Box<str>> {
         core::mem::take(&mut self.touched)
+    }
+
+    /// Whether somebody waits for phones to register.
+    pub(crate) fn await_phones(&mut self, awaited: bool) {
+        self.awaited = awaited;
+    }
+
+    /// Bindings that were registered or refreshed since the last call, while somebody waited for them.
+    pub(crate) fn take_arrived(&mut self) -> Vec<(Box<str>, u64)> {
+        core::mem::take(&mut self.arrived)
     }
 
     /// What presence shows of the bindings of an address of record.
@@ -237,6 +253,12 @@ impl Registrar {
         };
         if let Some(counter) = counter {
             ctx.stats.count(counter);
+        }
+        if self.awaited
+            && matches!(cause, BindingCause::Registered | BindingCause::Refreshed | BindingCause::Moved)
+            && let Some(binding) = self.location.get(key)
+        {
+            self.arrived.push((self.location.name(binding).into(), key.to_bits()));
         }
         let waited_for = self.location.get(key).is_some_and(Binding::is_waited_for);
         let shows = match cause {

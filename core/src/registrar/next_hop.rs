@@ -154,7 +154,6 @@ impl Registrar {
 
     /// Where a request to an AoR goes, best first. RFC 5626 s7: of one instance only its best flow, and no contact that
     /// cannot be reached.
-    #[cfg_attr(not(test), allow(dead_code, reason = "requests to phones come with calls and presence"))]
     pub(crate) fn targets(&self, ctx: &Ctx<'_>, aor: &[u8]) -> SmallVec<[Target<'_>; 4]> {
         let Some(record) = self.location.find(aor) else { return SmallVec::new() };
         let mut seen: SmallVec<[&[u8]; 4]> = SmallVec::new();
@@ -171,6 +170,15 @@ impl Registrar {
             targets.push(target);
         }
         targets
+    }
+
+    /// The phone that a GRUU of ours names, if it is bound and can be reached: the number of its best binding.
+    pub(crate) fn device(&self, ctx: &Ctx<'_>, uri: &Uri<'_>) -> Option<u64> {
+        let Some(Named::Instance(record, binding)) = self.named(ctx, ctx.settings, uri) else { return None };
+        let instance = self.location.get(binding)?.instance();
+        let mut same =
+            self.ranked(ctx, record).into_iter().filter(|(_, b)| b.instance().eq_ignore_ascii_case(instance));
+        same.find(|(_, binding)| self.over(ctx, binding).is_some()).map(|(key, _)| key.to_bits())
     }
 
     /// RFC 5626 s7: after a 408 or 430 from one flow of an instance, its next best one that was not tried.
@@ -221,6 +229,18 @@ impl Locate for Registrar {
             let to = self.over(ctx, binding)?;
             Some(Reached { contact: binding.contact(), path: binding.path(), to })
         })
+    }
+
+    fn bound(&self, ctx: &Ctx<'_>, binding: u64, stream: bool) -> Option<Reached<'_>> {
+        let binding = self.location.get(BindingKey::from_bits(binding))?;
+        let to = self.over(ctx, binding).filter(|_| binding.is_live(ctx.now))?;
+        let wants = stream && !to.transport.is_reliable();
+        let other = wants.then(|| {
+            let (aor, contact) = (self.location.name(binding), binding.contact_uri());
+            Locate::flow_of(self, ctx, aor, binding.instance(), &contact, true)
+        });
+        let to = other.flatten().unwrap_or(to);
+        Some(Reached { contact: binding.contact(), path: binding.path(), to })
     }
 
     fn flow_of(

@@ -101,6 +101,8 @@ pub(crate) enum Usage {
     Agent(u64),
     /// The NOTIFY of a subscription (`events::SubscriptionKey`).
     Notify(u64),
+    /// A MESSAGE to a phone (`messages::LegKey`).
+    Message(u64),
 }
 
 impl Usage {

@@ -115,6 +115,12 @@ impl<'a> Writer<'a> {
         self
     }
 
+    /// A body whose type stands in a line already.
+    pub(crate) fn content(&mut self, body: &'a [u8]) -> &mut Self {
+        self.body = body;
+        self
+    }
+
     /// Date (RFC 3261 s20.17).
     #[inline]
     pub fn date(&mut self, date: &Date) -> &mut Self {
@@ -151,8 +157,8 @@ impl<'a> Writer<'a> {
     }
 }
 
-/// A line that is the same in many messages, for [`Writer::prepared`].
-#[derive(Clone, Default, Debug)]
+/// A line that is the same in many messages, or lines taken from one to be put into others, for [`Writer::prepared`].
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct PreparedLine(Box<[u8]>);
 
 impl PreparedLine {
@@ -163,6 +169,26 @@ impl PreparedLine {
             Writer::new(&mut arena).header(header, value);
         }
         PreparedLine(arena.text.into())
+    }
+
+    /// Lines of a parsed message, as [`Writer::raw_line`] writes them.
+    pub(crate) fn copied<'m>(lines: impl IntoIterator<Item = Line<'m>>) -> PreparedLine {
+        let mut arena = Arena::new();
+        let mut writer = Writer::new(&mut arena);
+        for line in lines {
+            writer.raw_line(line);
+        }
+        PreparedLine(arena.text.into())
+    }
+
+    /// What [`PreparedLine::bytes`] gave in an earlier life.
+    pub(crate) fn restored(bytes: Box<[u8]>) -> PreparedLine {
+        PreparedLine(bytes)
+    }
+
+    /// The lines, each with its end.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.0
     }
 }
 

@@ -85,6 +85,7 @@ impl World {
             ("flows", sizes.flows, l.flows),
             ("subscriptions", sizes.subscriptions, l.subscriptions),
             ("publications", sizes.publications, l.publications),
+            ("stored messages", sizes.stored_messages, l.stored_messages),
             ("nonces", sizes.nonces, l.nonces),
             ("tokens", sizes.tokens, l.tokens),
             ("commands after draining", sizes.commands, 0),
@@ -137,7 +138,7 @@ impl World {
             ));
         }
         let kept = &self.store.presence;
-        if !kept.publications.is_empty() || !kept.subscriptions.is_empty() {
+        if !kept.publications.is_empty() || !kept.subscriptions.is_empty() || !kept.messages.is_empty() {
             self.fail(&format!("something is left in the store: {kept:?}"));
         }
         if self.forever() == 0 && engine.poll_timeout().is_some() {
@@ -156,6 +157,6 @@ impl World {
 fn is_empty(s: &Sizes) -> bool {
     let sip =
         [s.aors, s.bindings, s.transactions, s.transaction_bytes, s.parked, s.nonces, s.tokens, s.commands];
-    let presence = [s.subscriptions, s.publications, s.presentities];
+    let presence = [s.subscriptions, s.publications, s.presentities, s.lines, s.messages, s.stored_messages];
     sip.iter().chain(&presence).all(|n| *n == 0)
 }

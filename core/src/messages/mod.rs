@@ -1,0 +1,380 @@
+//! Pager messages: RFC 3428. To all phones of the recipient at once, or kept for the next one that registers.
+//!
+//! - `letter`: what crosses, and how it is written.
+//! - `spool`: what is kept.
+//! - this file: what is on its way.
+//!
+//! A message of a sender is a *delivery*; each of its requests to a phone is a *leg*, and so is that of a kept message.
+//! One leg at a time is on its way to a phone (RFC 3428 s8), the others wait for it. The first 2xx is the sender's; when
+//! all have failed, the best failure is. A sender who waits for too long is answered before he gives up (RFC 4320, DECISIONS
+//! 17); what is on its way then goes on, and nobody hears of it.
+//!
+//! | a phone says | to a sender | of a kept message |
+//! |---|---|---|
+//! | 2xx | 200 | is forgotten, the next one follows |
+//! | 405, 501 | as it is | another phone may take it |
+//! | 408, 430, 480, 486, 491, 3xx | 480 | the next phone may take it |
+//! | 401, 407 | 403 | is forgotten, the next one follows |
+//! | 503 | 500 | the next phone may take it |
+//! | other 5xx | as it is | the next phone may take it |
+//! | anything else | as it is | is forgotten, the next one follows |
+//! | nothing, or it cannot be reached | 480 | the next phone may take it |
+
+mod letter;
+mod spool;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use crate::base::{Key, Slab};
+use crate::config::MessagesConfig;
+use crate::ctx::{Ctx, Locate, Refusal};
+use crate::dialog::DATAGRAM;
+use crate::door::{SaveSeq, StoredMessage};
+use crate::stats::Counter;
+use crate::txn::{Transactions, Usage};
+use crate::wire::{Message, Method, PreparedLine, Status};
+use spool::{KeptKey, Spool};
+
+pub(crate) use letter::{Letter, is_own};
+pub(crate) use spool::Wanted;
+
+/// Names a leg while it is there.
+type LegKey = Key<Leg>;
+/// Names a delivery while its sender waits.
+pub(crate) type DeliveryKey = Key<Delivery>;
+
+/// One request to a phone.
+#[derive(Clone, Debug)]
+pub(crate) struct Leg {
+    whose: Whose,
+    binding: u64,
+    /// What it will send; none when it is sent.
+    letter: Option<Arc<Letter>>,
+}
+
+/// For whom a leg goes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Whose {
+    Sender(DeliveryKey),
+    Spool(KeptKey),
+}
+
+/// What becomes of the other kept messages when one of them is over.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Then {
+    /// The next one follows.
+    GoOn,
+    /// They wait for a phone to register.
+    Stop,
+}
+
+/// A message whose sender waits.
+#[derive(Clone, Debug)]
+pub(crate) struct Delivery {
+    /// His request, where the engine keeps it.
+    request: u64,
+    /// Legs that may still succeed.
+    open: usize,
+    /// The best of those that failed.
+    best: Option<Failure>,
+}
+
+/// Why a message was not taken.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Failure {
+    /// What the sender is told.
+    pub(crate) status: Status,
+    /// Headers that explain it.
+    pub(crate) lines: PreparedLine,
+}
+
+/// A delivery that is over.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Done {
+    /// The request of the sender.
+    pub(crate) request: u64,
+    /// What became of it.
+    pub(crate) result: Result<(), Failure>,
+}
+
+/// What goes to one phone, one at a time.
+#[derive(Clone, Debug, Default)]
+struct Lane {
+    busy: Option<LegKey>,
+    waiting: VecDeque<LegKey>,
+    /// One of them is kept for this recipient, and the next one will follow it.
+    emptying: Option<Box<str>>,
+}
+
+/// All messages.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Messages {
+    legs: Slab<Leg>,
+    deliveries: Slab<Delivery>,
+    /// By the number of the binding.
+    lanes: BTreeMap<u64, Lane>,
+    /// Legs whose turn it is.
+    due: VecDeque<LegKey>,
+    done: Vec<Done>,
+    spool: Spool,
+}
+
+impl Failure {
+    /// The recipient has phones, and none of them answers.
+    fn unreached() -> Failure {
+        Failure::plain(Status::TEMPORARILY_UNAVAILABLE)
+    }
+
+    fn plain(status: Status) -> Failure {
+        Failure { status, lines: PreparedLine::default() }
+    }
+
+    /// Of a response of a phone.
+    fn of(status: u16, msg: Message<'_>) -> Failure {
+        let told = match status {
+            // DECISIONS 3: that is between the phone and us.
+            401 | 407 => return Failure::plain(Status::FORBIDDEN),
+            // RFC 4320 s4.2 for 408; nobody else can follow a redirection, or knows the flow.
+            300..=399 | 408 | 430 => Status::TEMPORARILY_UNAVAILABLE,
+            // RFC 3261 s16.7 step 6: it is the phone that has no time, not we.
+            503 => return Failure::plain(Status::SERVER_ERROR),
+            _ => Status(status),
+        };
+        Failure { status: told, lines: letter::explanation(msg) }
+    }
+
+    /// RFC 3261 s16.7 step 6: smaller is better.
+    fn rank(&self) -> u8 {
+        match self.status.0 {
+            600.. => 0,
+            // It says what to change.
+            413 | 415 | 420 | 484 => 1,
+            // It says least.
+            480 => 3,
+            ..=499 => 2,
+            500..=599 => 4,
+        }
+    }
+}
+
+/// May another phone take what was answered so, or this one later?
+fn may_be_taken_later(status: u16) -> bool {
+    matches!(status, 300..=399 | 405 | 408 | 430 | 480 | 486 | 491 | 500..=599)
+}
+
+impl Messages {
+    /// How many are on their way.
+    pub(crate) fn len(&self) -> usize {
+        self.deliveries.len() + self.legs.len()
+    }
+
+    /// How many are kept.
+    pub(crate) fn kept(&self) -> usize {
+        self.spool.len()
+    }
+
+    /// Sends a message to all of these phones. The sender's request is kept until this is over.
+    pub(crate) fn deliver(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        request: u64,
+        letter: Letter,
+        bindings: &[u64],
+    ) -> DeliveryKey {
+        let key = self.deliveries.insert(Delivery { request, open: bindings.len(), best: None });
+        let letter = Arc::new(letter);
+        for binding in bindings {
+            let full = |lane: &Lane| lane.waiting.len() >= ctx.settings.limits.messages_waiting;
+            if self.lanes.get(binding).is_some_and(full) {
+                ctx.stats.count(Counter::Overload);
+                self.leg_failed(key, Failure::unreached());
+            } else {
+                self.line_up(Leg {
+                    whose: Whose::Sender(key),
+                    binding: *binding,
+                    letter: Some(letter.clone()),
+                });
+            }
+        }
+        key
+    }
+
+    /// Keeps a message for a recipient who is not there.
+    pub(crate) fn keep(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        config: &MessagesConfig,
+        what: (&str, Letter, Wanted),
+    ) -> Result<Option<SaveSeq>, Refusal> {
+        self.spool.keep(ctx, config, what)
+    }
+
+    /// A phone has registered: it gets what was kept, one after the other.
+    pub(crate) fn arrived(&mut self, aor: &str, binding: u64) {
+        if self.lanes.get(&binding).is_none_or(|lane| lane.emptying.is_none()) {
+            self.send_kept(aor, binding);
+        }
+    }
+
+    fn send_kept(&mut self, aor: &str, binding: u64) {
+        let Some((key, letter)) = self.spool.take_next(aor) else { return };
+        self.line_up(Leg { whose: Whose::Spool(key), binding, letter: Some(letter) });
+        if let Some(lane) = self.lanes.get_mut(&binding) {
+            lane.emptying = Some(aor.into());
+        }
+    }
+
+    fn line_up(&mut self, leg: Leg) {
+        let binding = leg.binding;
+        let key = self.legs.insert(leg);
+        let lane = self.lanes.entry(binding).or_default();
+        match lane.busy {
+            Some(_) => lane.waiting.push_back(key),
+            None => {
+                lane.busy = Some(key);
+                self.due.push_back(key);
+            }
+        }
+    }
+
+    /// Sends what is due.
+    pub(crate) fn send_due(&mut self, ctx: &mut Ctx<'_>, txn: &mut Transactions, phones: &dyn Locate) {
+        while let Some(key) = self.due.pop_front() {
+            if !self.is_wanted(key) {
+                self.end(key, Then::GoOn);
+            } else if !self.send(ctx, txn, phones, key) {
+                self.on_failure(key.to_bits());
+            }
+        }
+        if self.due.capacity() > 64 {
+            self.due = VecDeque::new();
+        }
+    }
+
+    /// Not if its sender has been answered, or it has expired.
+    fn is_wanted(&self, key: LegKey) -> bool {
+        self.legs.get(key).is_some_and(|leg| match leg.whose {
+            Whose::Sender(delivery) => self.deliveries.contains(delivery),
+            Whose::Spool(kept) => self.spool.recipient(kept).is_some(),
+        })
+    }
+
+    /// False if the phone cannot be reached now, or there is no room for a transaction.
+    fn send(&mut self, ctx: &mut Ctx<'_>, txn: &mut Transactions, phones: &dyn Locate, key: LegKey) -> bool {
+        let Some(leg) = self.legs.get_mut(key) else { return true };
+        let Some(letter) = leg.letter.take() else { return true };
+        let Some(mut phone) = phones.bound(ctx, leg.binding, false) else { return false };
+        let (mut payload, mut branch) = letter.write(ctx, &phone);
+        if payload.len() > DATAGRAM && !phone.to.transport.is_reliable() {
+            // DECISIONS 14.
+            match phones.bound(ctx, leg.binding, true) {
+                Some(other) if other.to.transport.is_reliable() => {
+                    phone = other;
+                    (payload, branch) = letter.write(ctx, &phone);
+                }
+                _ => ctx.stats.count(Counter::LargeDatagrams),
+            }
+        }
+        let usage = Usage::Message(key.to_bits());
+        let sent = txn.send(ctx, &phone.to, Method::Message, usage, &branch, payload);
+        if sent.is_err() {
+            ctx.stats.count(Counter::Overload);
+        }
+        sent.is_ok()
+    }
+
+    /// A phone answered.
+    pub(crate) fn on_response(&mut self, ctx: &mut Ctx<'_>, bits: u64, status: u16, msg: Message<'_>) {
+        let key = LegKey::from_bits(bits);
+        let Some(whose) = self.legs.get(key).filter(|_| status >= 200).map(|leg| leg.whose) else { return };
+        if status < 300 {
+            ctx.stats.count(Counter::MessagesTaken);
+        }
+        match whose {
+            Whose::Sender(delivery) if status < 300 => self.finish(delivery, Ok(())),
+            Whose::Sender(delivery) => self.leg_failed(delivery, Failure::of(status, msg)),
+            Whose::Spool(kept) if may_be_taken_later(status) => {
+                self.spool.put_back(kept);
+                return self.end(key, Then::Stop);
+            }
+            Whose::Spool(kept) => _ = self.spool.forget(ctx, kept),
+        }
+        self.end(key, Then::GoOn);
+    }
+
+    /// A phone did not answer, or cannot be reached.
+    pub(crate) fn on_failure(&mut self, bits: u64) {
+        let key = LegKey::from_bits(bits);
+        match self.legs.get(key).map(|leg| leg.whose) {
+            Some(Whose::Sender(delivery)) => self.leg_failed(delivery, Failure::unreached()),
+            Some(Whose::Spool(kept)) => self.spool.put_back(kept),
+            None => return,
+        }
+        self.end(key, Then::Stop);
+    }
+
+    fn leg_failed(&mut self, key: DeliveryKey, failure: Failure) {
+        let Some(delivery) = self.deliveries.get_mut(key) else { return };
+        delivery.open = delivery.open.saturating_sub(1);
+        if delivery.best.as_ref().is_none_or(|best| failure.rank() < best.rank()) {
+            delivery.best = Some(failure);
+        }
+        if delivery.open == 0 {
+            let best = delivery.best.take().unwrap_or_else(Failure::unreached);
+            self.finish(key, Err(best));
+        }
+    }
+
+    fn finish(&mut self, key: DeliveryKey, result: Result<(), Failure>) {
+        if let Some(Delivery { request, .. }) = self.deliveries.remove(key) {
+            self.done.push(Done { request, result });
+        }
+    }
+
+    /// The sender will wait no longer: what he is told.
+    pub(crate) fn give_up(&mut self, key: DeliveryKey) -> Option<Failure> {
+        self.deliveries.remove(key).map(|delivery| delivery.best.unwrap_or_else(Failure::unreached))
+    }
+
+    /// What is over since the last call.
+    pub(crate) fn take_done(&mut self) -> Vec<Done> {
+        core::mem::take(&mut self.done)
+    }
+
+    /// A leg is over; the next one to its phone follows.
+    fn end(&mut self, key: LegKey, then: Then) {
+        let Some(Leg { binding, whose, .. }) = self.legs.remove(key) else { return };
+        let Some(lane) = self.lanes.get_mut(&binding) else { return };
+        let kept = matches!(whose, Whose::Spool(_));
+        let recipient = if kept { lane.emptying.take() } else { None };
+        lane.busy = lane.waiting.pop_front();
+        self.due.extend(lane.busy);
+        if lane.busy.is_none() {
+            self.lanes.remove(&binding);
+        }
+        if let Some(aor) = recipient.filter(|_| then == Then::GoOn) {
+            self.send_kept(&aor, binding);
+        }
+    }
+
+    /// A message was kept for long enough.
+    pub(crate) fn on_expiry(&mut self, ctx: &mut Ctx<'_>, bits: u64) {
+        self.spool.on_expiry(ctx, bits);
+    }
+
+    /// What was to make a message durable failed: it is not kept. True if there was such a message.
+    pub(crate) fn on_save_failed(&mut self, ctx: &mut Ctx<'_>, seq: SaveSeq) -> bool {
+        self.spool.on_save_failed(ctx, seq)
+    }
+
+    /// Takes over a message of an earlier life.
+    pub(crate) fn restore(&mut self, ctx: &mut Ctx<'_>, stored: StoredMessage) {
+        self.spool.restore(ctx, stored);
+    }
+
+    /// It was taken in that life.
+    pub(crate) fn restore_removal(&mut self, ctx: &mut Ctx<'_>, id: u64) {
+        self.spool.restore_removal(ctx, id);
+    }
+}
