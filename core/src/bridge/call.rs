@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::reliable::{Accepted, Early};
 use super::table::State;
 use crate::base::ids::IdText;
 use crate::base::{Time, TimerKey};
@@ -117,6 +118,8 @@ pub(super) struct Side {
     pub(super) over: bool,
     pub(super) local: bool,
     pub(super) trusted: bool,
+    /// The session description it was sent last, of those it agreed to.
+    pub(super) sdp: Box<[u8]>,
 }
 
 /// A 2xx to an INVITE, repeated until the ACK comes (RFC 3261 s13.3.1.4).
@@ -158,6 +161,8 @@ pub(super) struct Link {
     pub(super) errands: Vec<Errand>,
     /// Of which attempt it is.
     pub(super) client: ClientKey,
+    /// What it has until the INVITE is answered.
+    pub(super) early: Option<Box<Early>>,
 }
 
 /// The response that will be given if nobody answers, as far as it is known.
@@ -177,6 +182,8 @@ pub(crate) struct Call {
     pub(super) queue: VecDeque<Vec<Hop>>,
     pub(super) attempts: Vec<Attempt>,
     pub(super) links: Vec<Link>,
+    /// A 2xx that the caller is not to have yet.
+    pub(super) accepted: Option<Box<Accepted>>,
     pub(super) best: Option<Best>,
     /// How long a group may ring.
     pub(super) ring: core::time::Duration,
@@ -196,6 +203,8 @@ pub(super) struct Timers {
     pub(super) progress: TimerKey,
     /// A 2xx is to be repeated.
     pub(super) unacked: TimerKey,
+    /// So is a provisional response.
+    pub(super) reliable: TimerKey,
     /// The call has lasted long enough: at first ringing, then talking.
     pub(super) life: TimerKey,
 }

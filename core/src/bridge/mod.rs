@@ -10,6 +10,7 @@
 //! - `table`: an INVITE of ours, as one table
 //! - `setup`: INVITEs to everybody who is tried, and what becomes of them
 //! - `talk`: requests within a pair, ACK, BYE, what is repeated
+//! - `reliable`: provisional responses that are acknowledged; `offers`: one offer at a time
 //! - `told`: where its parties stand, for who watches them
 //! - `write`: the messages
 //!
@@ -18,6 +19,8 @@
 //! over all tables are empty.
 
 mod call;
+mod offers;
+mod reliable;
 mod setup;
 mod table;
 mod talk;
@@ -223,6 +226,7 @@ impl Bridge {
             queue: Default::default(),
             attempts: Vec::new(),
             links: Vec::new(),
+            accepted: None,
             best: None,
             ring: Duration::ZERO,
             unanswered: false,
@@ -368,6 +372,7 @@ impl Bridge {
             CallTimer::Ring => call.on_ring_timer(kit, desk, key),
             CallTimer::Progress => call.on_progress_timer(kit, key),
             CallTimer::Unacked => call.on_unacked_timer(kit, desk, key),
+            CallTimer::Reliable => call.on_reliable_timer(kit, desk, key),
             CallTimer::Life => call.on_life_timer(kit, desk, key),
         });
     }
@@ -385,8 +390,8 @@ impl Bridge {
             return;
         }
         let Some(mut call) = self.calls.remove(key) else { return };
-        let Timers { ring, progress, unacked, life } = call.timers;
-        [ring, progress, unacked, life].into_iter().for_each(|timer| {
+        let Timers { ring, progress, unacked, reliable, life } = call.timers;
+        [ring, progress, unacked, reliable, life].into_iter().for_each(|timer| {
             kit.ctx.timers.disarm(timer);
         });
         for link in &call.links {

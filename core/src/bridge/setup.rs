@@ -1,6 +1,7 @@
 //! INVITEs to everybody who is tried, and what becomes of them: RFC 3261 s13.2.2, s16.7, DECISIONS 21.
 
-use super::call::{Attempt, Best, CALLEE, CALLER, Call, Hop, Link, Phase, Side, Unacked};
+use super::call::{Attempt, Best, CALLEE, CALLER, Call, Hop, Link, Phase, Side, Timers, Unacked};
+use super::reliable::{Early, Manner, Wants};
 use super::table::{self, Does, Heard, State};
 use super::write::{self, Answer};
 use super::{CallKey, Desk, Kit, News, Outcome, PROGRESS};
@@ -13,6 +14,9 @@ use crate::stats::Counter;
 use crate::txn::{ClientKey, ServerKey, Usage};
 use crate::wire::{Header, Message, Method, Status};
 
+/// RFC 3326: why who is not needed is told to stop.
+pub(super) const ELSEWHERE: &str = "SIP;cause=200;text=\"Call completed elsewhere\"";
+
 impl Call {
     /// 100 at once: it will take a while.
     pub(super) fn trying(&mut self, kit: &mut Kit<'_, '_>) {
@@ -23,7 +27,7 @@ impl Call {
 
     /// Tries the next group if nobody of the present one may still answer.
     pub(super) fn go_on(&mut self, kit: &mut Kit<'_, '_>, desk: &mut Desk, key: CallKey) {
-        while self.phase == Phase::Ringing && !self.is_trying() {
+        while self.phase == Phase::Ringing && !self.is_trying() && self.accepted.is_none() {
             kit.ctx.timers.disarm(core::mem::take(&mut self.timers.ring));
             let Some(group) = self.queue.pop_front() else {
                 let outcome = match &self.best {
@@ -170,6 +174,9 @@ impl Call {
                 Dialog::new(kit.ctx, &incoming.origin, msg, &ess, &tag).ok()?
             }
         };
+        let invite = incoming.held.message();
+        let asked = invite.cseq().map(|cseq| cseq.number).unwrap_or_default();
+        let early = Early::new(!invite.body().is_empty(), [asked, attempt.base.cseq()]);
         let mut callee = attempt.base.clone();
         callee.learn_of_answer(kit.ctx, msg);
         desk.enlist(key, &caller);
@@ -184,13 +191,14 @@ impl Call {
             over: false,
             local,
             trusted,
+            sdp: Box::default(),
         };
         let asker = &self.asker;
         let sides = [
             side(caller, asker.aor.clone(), asker.trunk.is_none(), asker.trusted),
             side(callee, attempt.hop.target.clone(), attempt.hop.local, attempt.hop.trunk.is_some()),
         ];
-        self.links.push(Link { sides, errands: Vec::new(), client: attempt.client });
+        self.links.push(Link { sides, errands: Vec::new(), client: attempt.client, early: Some(early) });
         Some(self.links.len() - 1)
     }
 
@@ -213,21 +221,14 @@ impl Call {
             return self.drop_links(kit, desk, key, theirs);
         }
         let single = kit.ctx.settings.calls.as_ref().is_some_and(|calls| calls.single_early_dialog);
-        let Some(link) = self.link(kit, desk, key, i, msg) else { return };
-        let link = if single { 0 } else { link };
-        let (Some(link), Some(incoming)) = (self.links.get(link), &mut self.incoming) else { return };
-        let crossing = link.crossing(CALLER);
-        let tag = core::str::from_utf8(link.sides[CALLER].dialog.own_tag()).unwrap_or_default();
-        let answer = Answer {
-            status: if single { Status::RINGING.0 } else { status },
-            tag,
-            dialog: true,
-            from: Some((msg, crossing)),
-            body: !single,
-        };
-        let held = incoming.held.message();
-        let payload = write::respond(kit, incoming.server, &incoming.origin, held, &answer);
-        incoming.progress = Some((answer.status, payload));
+        let Some(at) = self.link(kit, desk, key, i, msg) else { return };
+        let Some(manner) = self.weigh(kit, key, at, msg, single) else { return };
+        let at = if single { 0 } else { at };
+        let status = if single { Status::RINGING.0 } else { status };
+        match manner {
+            Manner::Plain => self.send_plainly(kit, at, (status, msg), !single),
+            Manner::Reliable(number) => self.send_reliably(kit, key, at, (status, msg), number),
+        }
         if self.record.rang.is_none() {
             self.record.rang = Some(kit.ctx.now);
             if kit.ctx.settings.tell.calls {
@@ -242,8 +243,24 @@ impl Call {
         }
     }
 
+    fn send_plainly(
+        &mut self,
+        kit: &mut Kit<'_, '_>,
+        at: usize,
+        (status, msg): (u16, Message<'_>),
+        body: bool,
+    ) {
+        let (Some(link), Some(incoming)) = (self.links.get(at), &mut self.incoming) else { return };
+        let crossing = link.crossing(CALLER);
+        let tag = core::str::from_utf8(link.sides[CALLER].dialog.own_tag()).unwrap_or_default();
+        let answer = Answer { status, tag, dialog: true, from: Some((msg, crossing)), body };
+        let held = incoming.held.message();
+        let payload = write::respond(kit, incoming.server, &incoming.origin, held, &answer);
+        incoming.progress = Some((status, payload));
+    }
+
     /// The caller has who he asked for.
-    fn answer(
+    pub(super) fn answer(
         &mut self,
         kit: &mut Kit<'_, '_>,
         desk: &mut Desk,
@@ -254,6 +271,12 @@ impl Call {
     ) {
         self.note(i, status);
         let client = self.attempts.get(i).map(|attempt| attempt.client);
+        // Another one was faster, and waits for a PRACK.
+        if let Some(client) = client.filter(|_| self.accepted.is_some()) {
+            self.hear_lost(i);
+            self.lose(kit, desk, key, client);
+            return super::talk::dismiss(kit, client, status, msg);
+        }
         let made = self.link(kit, desk, key, i, msg);
         let (Some(client), Some(made)) = (client, made) else {
             // It names no dialog that could be kept.
@@ -264,7 +287,11 @@ impl Call {
             self.fail(Status::BAD_GATEWAY.0, None);
             return self.go_on(kit, desk, key);
         };
+        if self.hold(kit, made, client, (status, msg)) {
+            return;
+        }
         let mut kept = self.links.swap_remove(made);
+        kept.settle_early();
         self.drop_links(kit, desk, key, |_| true);
         let Some(incoming) = self.incoming.take() else { return };
         let number = msg.cseq().map(|cseq| cseq.number).unwrap_or_default();
@@ -278,6 +305,12 @@ impl Call {
         kept.sides[CALLER].unacked =
             Some(Unacked { number: asked, server: incoming.server, payload, since: now, sent: 0 });
         kept.sides[CALLEE].due = Some(number);
+        // What was agreed before counts.
+        for (side, body) in [(CALLEE, held.body()), (CALLER, msg.body())] {
+            if kept.sides[side].sdp.is_empty() {
+                kept.sides[side].keep_sdp(body);
+            }
+        }
         let by = kept.sides[CALLEE].aor.clone();
         self.links.push(kept);
         desk.servers.remove(&incoming.server);
@@ -286,13 +319,13 @@ impl Call {
         self.record.answered = Some(now);
         self.record.status = status;
         self.arm_unacked(kit, key);
-        for timer in [&mut self.timers.ring, &mut self.timers.progress, &mut self.timers.life] {
+        let Timers { ring, progress, reliable, life, .. } = &mut self.timers;
+        for timer in [ring, progress, reliable, life] {
             kit.ctx.timers.disarm(core::mem::take(timer));
         }
         let longest = kit.ctx.settings.calls.as_ref().map_or(PROGRESS, |calls| calls.max_duration);
         self.timers.life = kit.ctx.timers.arm(now + longest, Timer::Call(key.to_bits(), CallTimer::Life));
-        // RFC 3326: who is not needed is told that another took the call.
-        self.halt(kit, Some(client), Some("SIP;cause=200;text=\"Call completed elsewhere\""));
+        self.halt(kit, Some(client), Some(ELSEWHERE));
         for other in 0..self.attempts.len() {
             let state = match other == i {
                 true => CallPhase::Confirmed,
@@ -388,6 +421,7 @@ impl Call {
     /// The final response to the caller, and the end of what he waited for.
     fn close(&mut self, kit: &mut Kit<'_, '_>, desk: &mut Desk, status: u16, from: Option<Message<'_>>) {
         let Some(incoming) = self.incoming.take() else { return };
+        self.drop_accepted(kit);
         desk.servers.remove(&incoming.server);
         let crossing = Crossing { trusted: false, local: true };
         // What goes with a status that is not passed on says nothing of the one that is.
@@ -397,7 +431,8 @@ impl Call {
         self.record.status = status;
         self.phase = Phase::Over;
         self.queue.clear();
-        for timer in [&mut self.timers.ring, &mut self.timers.progress, &mut self.timers.life] {
+        let Timers { ring, progress, reliable, life, .. } = &mut self.timers;
+        for timer in [ring, progress, reliable, life] {
             kit.ctx.timers.disarm(core::mem::take(timer));
         }
         for link in &mut self.links {
@@ -478,6 +513,8 @@ impl Call {
                 let payload = payload.clone();
                 kit.txn.respond(kit.ctx, incoming.server, Status(*status), payload, None);
             }
+            // What is nobody's cannot be acknowledged.
+            None if Wants::of(incoming.held.message()) == Wants::Requires => {}
             None => {
                 let tag = &incoming.tag;
                 let status = Status::SESSION_PROGRESS.0;

@@ -5,12 +5,13 @@
 //! |---|---|
 //! | ACK | the ACK of its 2xx, with what it carries |
 //! | INVITE, UPDATE, INFO, MESSAGE, OPTIONS | the same; its answer goes back |
-//! | INVITE while one of the other's is open | 491 (RFC 3261 s14.2), nothing |
-//! | INVITE while its own last is open | 500 with Retry-After, nothing |
+//! | an offer while another is open | 491 or 500 (`offers`), nothing |
+//! | PRACK | PRACK of what it acknowledges (`reliable`) |
 //! | BYE | 200 to the one, BYE to the other when it has acknowledged what it was answered |
 //! | anything when it is over | 481; another BYE gets its 200 |
 
 use super::call::{CALLEE, CALLER, Call, Errand, Phase, Relayed, Side, Unacked};
+use super::reliable::Wants;
 use super::table::{self, Does, Heard, State};
 use super::write::{self, Answer};
 use super::{Asked, CallKey, Desk, Kit};
@@ -41,6 +42,7 @@ pub(super) fn dismiss(kit: &mut Kit<'_, '_>, client: ClientKey, status: u16, msg
         over: false,
         local: true,
         trusted: false,
+        sdp: Box::default(),
     };
     side.acknowledge(kit, None);
     kit.ctx.stats.count(Counter::CallsDismissed);
@@ -48,6 +50,13 @@ pub(super) fn dismiss(kit: &mut Kit<'_, '_>, client: ClientKey, status: u16, msg
 }
 
 impl Side {
+    /// It was sent this, and agreed; nothing if it says nothing.
+    pub(super) fn keep_sdp(&mut self, body: &[u8]) {
+        if !body.is_empty() && *self.sdp != *body {
+            self.sdp = body.into();
+        }
+    }
+
     /// Sends the ACK that is due, with what the other side's carries.
     fn acknowledge(&mut self, kit: &mut Kit<'_, '_>, from: Option<(Message<'_>, crate::dialog::Crossing)>) {
         let Some(number) = self.due.take() else { return };
@@ -113,21 +122,11 @@ impl Call {
                 self.on_bye(kit, desk, key, (at, from), asked.msg);
                 return Ok(());
             }
+            Method::Prack => return self.on_prack(kit, desk, key, (at, from), asked),
             Method::Invite | Method::Update | Method::Info | Method::Message | Method::Options => {}
             _ => return Err(Refusal::with(Status::METHOD_NOT_ALLOWED, Extra::Allow)),
         }
-        if method == Method::Invite {
-            let open = |to: usize| link.errands.iter().any(|e| e.method == Method::Invite && e.to == to);
-            // RFC 3261 s14.2: theirs crossed ours, or ours waits for its ACK.
-            if open(from) || link.sides[from].due.is_some() {
-                return Err(Refusal::plain(Status::REQUEST_PENDING));
-            }
-            // RFC 3261 s14.2: their last one is not finished.
-            if open(1 - from) || link.sides[from].unacked.is_some() {
-                let wait = kit.ctx.ids.below(crate::base::ids::IdKind::Jitter, 10) as u32;
-                return Err(Refusal::with(Status::SERVER_ERROR, Extra::RetryAfter(wait)));
-            }
-        }
+        link.refuse_offer(kit, self.phase, from, asked.msg)?;
         let side = &mut link.sides[from];
         side.dialog.accept(kit.ctx, asked.origin, asked.msg, asked.ess)?;
         self.relay(kit, desk, key, (at, from), asked)
@@ -203,7 +202,10 @@ impl Call {
             errand.state = state;
             match (does, &errand.relayed) {
                 (Does::Cancel, _) => _ = kit.txn.cancel(kit.ctx, client, None),
-                (Does::Relay, Some(relayed)) if method == Method::Invite => {
+                // RFC 3262 s3: who requires all of them to be reliable gets none that is not.
+                (Does::Relay, Some(relayed))
+                    if method == Method::Invite && Wants::of(relayed.held.message()) != Wants::Requires =>
+                {
                     let answer =
                         Answer { status, tag: "", dialog: true, from: Some((msg, crossing)), body: true };
                     let held = relayed.held.message();
@@ -217,6 +219,15 @@ impl Call {
         let accepted = (200..300).contains(&status);
         if accepted && matches!(method, Method::Invite | Method::Update) {
             link.sides[to].dialog.learn_of_answer(kit.ctx, msg);
+        }
+        // What was refused changes nothing.
+        if let Some(relayed) = errand
+            .relayed
+            .as_ref()
+            .filter(|_| accepted && matches!(method, Method::Invite | Method::Update | Method::Prack))
+        {
+            link.sides[to].keep_sdp(relayed.held.message().body());
+            link.sides[1 - to].keep_sdp(msg.body());
         }
         if let Some(relayed) = &errand.relayed {
             desk.servers.remove(&relayed.server);
@@ -239,7 +250,7 @@ impl Call {
             }
         }
         // RFC 3261 s12.2.1.2: there is nobody there any more.
-        if matches!(status, 408 | 481) && method != Method::Bye {
+        if matches!(status, 408 | 481) && !matches!(method, Method::Bye | Method::Prack) {
             self.lost(kit, desk, key, (at, to));
         }
     }
@@ -311,6 +322,7 @@ impl Call {
         }
         link.sides[from].unacked = None;
         let crossing = link.crossing(1 - from);
+        link.sides[1 - from].keep_sdp(msg.body());
         link.sides[1 - from].acknowledge(kit, Some((msg, crossing)));
         if link.sides.iter().all(|side| side.unacked.is_none()) {
             kit.ctx.timers.disarm(core::mem::take(&mut self.timers.unacked));

@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::Kit;
 use super::call::{Asker, Hop, Side};
-use crate::config::Settings;
+use super::reliable::{self, Wants};
 use crate::ctx::Origin;
 use crate::dialog::{Addressed, Crossing, DATAGRAM, Dialog, Manner, OwnAddress, Way};
 use crate::door::Transport;
@@ -13,7 +13,7 @@ use crate::txn::ServerKey;
 use crate::wire::{Essentials, Header, Message, Method, ResponseWriter, Status, Writer};
 
 /// What a leg may be sent (RFC 3261 s20.5).
-pub(super) const ALLOW: &[u8] = b"INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE, INFO, MESSAGE";
+pub(super) const ALLOW: &[u8] = b"INVITE, ACK, CANCEL, BYE, OPTIONS, PRACK, UPDATE, INFO, MESSAGE";
 
 pub(super) fn text(bytes: &[u8]) -> Box<str> {
     String::from_utf8_lossy(bytes).into()
@@ -47,6 +47,18 @@ pub(super) fn respond<'a>(
     request: Message<'a>,
     answer: &Answer<'a>,
 ) -> Bytes {
+    respond_with(kit, server, origin, request, answer, |_| {})
+}
+
+/// The same, saying more.
+pub(super) fn respond_with<'a>(
+    kit: &mut Kit<'_, '_>,
+    server: ServerKey,
+    origin: &Origin,
+    request: Message<'a>,
+    answer: &Answer<'a>,
+    more: impl FnOnce(&mut Writer<'_>),
+) -> Bytes {
     let ctx = &mut *kit.ctx;
     let mut arena = ctx.out.lend();
     let status = Status(answer.status);
@@ -58,8 +70,9 @@ pub(super) fn respond<'a>(
         writer.record_route();
         OwnAddress::towards(ctx.settings, origin).write_contact(&mut writer, origin);
         writer.header(Header::Allow, ALLOW);
-        write_supported(ctx.settings, &mut writer);
+        write_supported(&mut writer, true);
     }
+    more(&mut *writer);
     if let Some((from, crossing)) = answer.from {
         match answer.body {
             true => crossing.write_all(&mut writer, from),
@@ -74,7 +87,10 @@ pub(super) fn respond<'a>(
 }
 
 /// The option tags a leg may count on.
-fn write_supported(_settings: &Settings, _writer: &mut Writer<'_>) {}
+fn write_supported(writer: &mut Writer<'_>, reliable: bool) {
+    let tags = [(reliable, reliable::TAG)];
+    writer.list(Header::Supported, tags.into_iter().filter_map(|(on, tag)| on.then_some(tag)));
+}
 
 /// The INVITE to a callee; `base` is the dialog it may make.
 pub(super) fn invite(
@@ -106,7 +122,9 @@ pub(super) fn invite(
     let (mut writer, addressed) = base.request_as(ctx, &mut arena, Method::Invite, &way, &manner);
     writer.prepared(&ctx.settings.agent_line);
     writer.header(Header::Allow, ALLOW);
-    write_supported(ctx.settings, &mut writer);
+    // DECISIONS 21: nothing is asked of the callee that the caller cannot do.
+    let single = ctx.settings.calls.as_ref().is_some_and(|calls| calls.single_early_dialog);
+    write_supported(&mut writer, !single && Wants::of(msg) != Wants::Nothing);
     // RFC 3325 s5: what the caller proved, unless he wants it hidden.
     let hidden = msg
         .values(Header::Privacy)
@@ -135,6 +153,18 @@ pub(super) fn request(
     number: u32,
     from: Option<(Message<'_>, Crossing)>,
 ) -> Option<(Bytes, Addressed)> {
+    request_with(kit, side, method, number, from, |_| {})
+}
+
+/// The same, saying more.
+pub(super) fn request_with(
+    kit: &mut Kit<'_, '_>,
+    side: &Side,
+    method: Method,
+    number: u32,
+    from: Option<(Message<'_>, Crossing)>,
+    more: impl FnOnce(&mut Writer<'_>),
+) -> Option<(Bytes, Addressed)> {
     let ctx = &mut *kit.ctx;
     let mut way = side.dialog.way(ctx, kit.phones, &side.aor)?;
     if way.to.transport == Transport::Udp && from.is_some_and(|(msg, _)| msg.raw().len() > DATAGRAM - 200) {
@@ -149,8 +179,9 @@ pub(super) fn request(
     writer.prepared(&ctx.settings.agent_line);
     if matches!(method, Method::Invite | Method::Update) {
         writer.header(Header::Allow, ALLOW);
-        write_supported(ctx.settings, &mut writer);
+        write_supported(&mut writer, false);
     }
+    more(&mut *writer);
     if let Some((msg, crossing)) = from {
         crossing.write_all(&mut writer, msg);
     }

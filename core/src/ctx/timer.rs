@@ -66,6 +66,8 @@ pub(crate) enum CallTimer {
     Progress,
     /// A 2xx was not acknowledged yet (RFC 3261 s13.3.1.4).
     Unacked,
+    /// A reliable provisional response was not acknowledged yet (RFC 3262 s3).
+    Reliable,
     /// It rings, or lasts, for too long.
     Life,
 }

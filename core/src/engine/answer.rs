@@ -224,6 +224,7 @@ fn methods(settings: &Settings) -> impl Iterator<Item = &'static str> {
         (calls, "ACK"),
         (calls, "CANCEL"),
         (calls, "BYE"),
+        (calls, "PRACK"),
         (calls, "UPDATE"),
         (calls, "INFO"),
         (true, "OPTIONS"),
@@ -241,14 +242,15 @@ fn packages(settings: &Settings) -> impl Iterator<Item = &'static str> {
     Package::served(settings).map(Package::name)
 }
 
-/// Option tags we support (RFC 3327, RFC 5626, RFC 5627, RFC 4662).
+/// Option tags we support (RFC 3262, RFC 3327, RFC 5626, RFC 5627, RFC 4662).
 pub(super) fn options(settings: &Settings) -> impl Iterator<Item = &'static str> {
     let r = settings.registrar.as_ref();
     let path = r.is_some_and(|r| matches!(r.path, PathMode::From(_)));
     let outbound = r.is_some_and(|r| r.outbound == OutboundMode::On);
     let gruu = r.is_some_and(|r| r.gruu);
     let lists = !settings.lists.is_empty();
-    [(path, "path"), (outbound, "outbound"), (gruu, "gruu"), (lists, EVENTLIST)]
+    let calls = settings.calls.is_some();
+    [(path, "path"), (outbound, "outbound"), (gruu, "gruu"), (lists, EVENTLIST), (calls, "100rel")]
         .into_iter()
         .filter_map(|(on, tag)| on.then_some(tag))
 }

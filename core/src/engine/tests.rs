@@ -6,6 +6,7 @@ mod lists;
 mod messages;
 mod news;
 mod presence;
+mod reliable;
 
 use core::fmt::Write as _;
 use core::net::SocketAddr;

@@ -10,9 +10,9 @@ pub(super) struct Calls {
     pub(super) ladder: String,
 }
 
-const ALICE: &str = "192.0.2.8:5060";
-const BOB: &str = "192.0.2.9:5060";
-const BOB2: &str = "192.0.2.10:5060";
+pub(super) const ALICE: &str = "192.0.2.8:5060";
+pub(super) const BOB: &str = "192.0.2.9:5060";
+pub(super) const BOB2: &str = "192.0.2.10:5060";
 
 /// A message the engine sent.
 #[derive(Clone, Debug)]
@@ -36,16 +36,16 @@ impl Sent {
         self.all(name).first().copied().unwrap_or_default()
     }
 
-    fn body(&self) -> &str {
+    pub(super) fn body(&self) -> &str {
         self.text.split_once("\r\n\r\n").map_or("", |(_, body)| body)
     }
 
-    fn tag(&self, name: &str) -> &str {
+    pub(super) fn tag(&self, name: &str) -> &str {
         self.one(name).split_once(";tag=").map_or("", |(_, tag)| tag)
     }
 }
 
-fn calls_config() -> Config {
+pub(super) fn calls_config() -> Config {
     let mut config = open();
     config.policies.invite = AuthPolicy::Open;
     config.calls = Some(CallsConfig::default());
@@ -62,7 +62,7 @@ impl Calls {
         calls
     }
 
-    fn register(&mut self, user: &str, at: &str, params: &str) {
+    pub(super) fn register(&mut self, user: &str, at: &str, params: &str) {
         let text = format!(
             "REGISTER sip:example.com SIP/2.0\r\nVia: SIP/2.0/UDP {at};branch=z9hG4bKr{user}{at}\r\n\
              Max-Forwards: 70\r\nFrom: <sip:{user}@example.com>;tag=r\r\nTo: <sip:{user}@example.com>\r\n\
@@ -100,7 +100,7 @@ impl Calls {
     }
 
     /// After all timers nothing is left of calls and transactions.
-    fn finish(mut self) -> String {
+    pub(super) fn finish(mut self) -> String {
         let ladder = self.ladder.clone();
         self.wait(Duration::from_secs(100));
         let sizes = self.host.engine.sizes();
@@ -109,8 +109,8 @@ impl Calls {
     }
 }
 
-const OFFER: &str = "v=0\r\no=alice 1 1 IN IP4 192.0.2.8\r\ns=-\r\n";
-const ANSWER: &str = "v=0\r\no=bob 1 1 IN IP4 192.0.2.9\r\ns=-\r\n";
+pub(super) const OFFER: &str = "v=0\r\no=alice 1 1 IN IP4 192.0.2.8\r\ns=-\r\n";
+pub(super) const ANSWER: &str = "v=0\r\no=bob 1 1 IN IP4 192.0.2.9\r\ns=-\r\n";
 
 fn body(text: &str) -> String {
     match text {
@@ -119,7 +119,7 @@ fn body(text: &str) -> String {
     }
 }
 
-fn invite(more: &str) -> String {
+pub(super) fn invite(more: &str) -> String {
     format!(
         "INVITE sip:bob@example.com SIP/2.0\r\nVia: SIP/2.0/UDP {ALICE};branch=z9hG4bKinv;rport\r\n\
          Max-Forwards: 70\r\nFrom: \"Alice\" <sip:alice@example.com>;tag=a1\r\nTo: <sip:bob@example.com>\r\n\
@@ -148,7 +148,7 @@ pub(super) fn response(request: &Sent, status: &str, tag: &str, contact: &str, s
 }
 
 /// A request of the caller in the dialog that a response made.
-fn by_caller(method: &str, cseq: u32, from: &Sent, branch: &str, sdp: &str) -> String {
+pub(super) fn by_caller(method: &str, cseq: u32, from: &Sent, branch: &str, sdp: &str) -> String {
     format!(
         "{method} sip:192.0.2.1:5060 SIP/2.0\r\nVia: SIP/2.0/UDP {ALICE};branch=z9hG4bK{branch}\r\n\
          Max-Forwards: 70\r\nFrom: {}\r\nTo: {}\r\nCall-ID: {}\r\nCSeq: {cseq} {method}\r\n\
@@ -161,7 +161,14 @@ fn by_caller(method: &str, cseq: u32, from: &Sent, branch: &str, sdp: &str) -> S
 }
 
 /// A request of the callee in the dialog of the INVITE it got and answered with this tag.
-fn by_callee(method: &str, cseq: u32, invite: &Sent, tag: &str, branch: &str, sdp: &str) -> String {
+pub(super) fn by_callee(
+    method: &str,
+    cseq: u32,
+    invite: &Sent,
+    tag: &str,
+    branch: &str,
+    sdp: &str,
+) -> String {
     format!(
         "{method} sip:192.0.2.1:5060 SIP/2.0\r\nVia: SIP/2.0/UDP {BOB};branch=z9hG4bK{branch}\r\n\
          Max-Forwards: 70\r\nFrom: {};tag={tag}\r\nTo: {}\r\nCall-ID: {}\r\nCSeq: {cseq} {method}\r\n\
@@ -174,7 +181,7 @@ fn by_callee(method: &str, cseq: u32, invite: &Sent, tag: &str, branch: &str, sd
 }
 
 /// A call that is answered and acknowledged: the INVITE to bob and the 200 to alice.
-fn established(calls: &mut Calls) -> (Sent, Sent) {
+pub(super) fn established(calls: &mut Calls) -> (Sent, Sent) {
     let sent = calls.from(ALICE, &invite(""));
     let to_bob = sent[1].clone();
     let ok = calls.from(BOB, &response(&to_bob, "200 OK", "b1", BOB, ANSWER));
