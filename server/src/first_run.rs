@@ -2,8 +2,8 @@
 //! name of the machine means, and nobody served from outside.
 
 use strowger_core::config::{
-    AccountConfig, Config, DigestAlgorithm, DomainConfig, IpNet, MessageSummaryConfig, PresenceConfig,
-    RegistrarConfig,
+    AccountConfig, CallsConfig, Config, DigestAlgorithm, DomainConfig, IpNet, MessageSummaryConfig,
+    PresenceConfig, RegistrarConfig,
 };
 use strowger_shell::names;
 use strowger_tokio::{everywhere, machine_domain};
@@ -47,6 +47,8 @@ pub fn config(domain: Option<&str>, public: bool) -> Config {
     config.registrar = Some(RegistrarConfig::default());
     config.presence = Some(PresenceConfig::default());
     config.message_summary = Some(MessageSummaryConfig::default());
+    // Between accounts and nowhere else: there are no trunks, and nobody may relay.
+    config.calls = Some(CallsConfig::default());
     // What runs without a file is there for any phone at hand, and some give up at the first challenge whose algorithm
     // they do not know, baresip 1.0 among them (DECISIONS 7). The passwords are random and the network is near.
     config.digest.algorithms = vec![DigestAlgorithm::Md5];

@@ -127,11 +127,14 @@ fn file_path(path: &str) -> Vec<Step> {
             "domains" if first => &["domain"],
             "listeners" if first => &["listen"],
             "lists" if first => &["list"],
+            "routes" if first => &["route"],
+            "trunks" if first => &["trunk"],
             "issuers" => &["issuer"],
             "message_bytes" => &["message"],
             "transaction_bytes" => &["transactions"],
             "list_notify_bytes" => &["list_notify"],
             "max_document_bytes" => &["max_document"],
+            "message_bytes_stored" => &["stored_message"],
             "rules" => &["rule"],
             _ => &[],
         };
@@ -205,7 +208,10 @@ fn floor(text: &str, mut at: usize) -> usize {
 fn is_sensitive(text: &str, at: usize) -> bool {
     let header =
         text[..floor(text, at)].lines().rev().map(str::trim_start).find(|line| line.starts_with('['));
-    header.is_some_and(|header| header.trim_start_matches('[').trim_start().starts_with("acc"))
+    header.is_some_and(|header| {
+        let name = header.trim_start_matches('[').trim_start();
+        ["acc", "tru"].iter().any(|start| name.starts_with(start))
+    })
 }
 
 /// The line with its values replaced, character by character, so that columns stay true.

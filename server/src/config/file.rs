@@ -7,7 +7,9 @@ use std::path::PathBuf;
 use serde::Deserialize;
 
 use super::listen::{Advertised, Listen};
-use super::units::{Hash, Hidden, Net, PastMax, Policy, Signature, Size, Span, Watch, Watchers};
+use super::units::{
+    Hash, Hidden, Mailbox, Net, PastMax, Policy, Priority, Signature, Size, Span, Watch, Watchers,
+};
 use crate::cli::LogFormat;
 
 /// The whole file.
@@ -24,6 +26,10 @@ pub(super) struct File {
     pub(super) presence: Presence,
     pub(super) list: Vec<List>,
     pub(super) message_summary: MessageSummary,
+    pub(super) calls: Calls,
+    pub(super) route: Vec<Route>,
+    pub(super) trunk: Vec<Trunk>,
+    pub(super) numbers: Numbers,
     pub(super) network: Network,
     pub(super) limits: Limits,
     pub(super) connections: Connections,
@@ -82,7 +88,24 @@ pub(super) struct Account {
     #[serde(default)]
     pub(super) unlisted: bool,
     #[serde(default)]
+    pub(super) forward: Forward,
+    pub(super) voicemail: Option<Mailbox>,
+    #[serde(default)]
+    pub(super) may_relay: bool,
+    pub(super) dial: Option<Vec<String>>,
+    #[serde(default)]
     pub(super) disabled: bool,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Forward {
+    pub(super) always: Option<String>,
+    pub(super) busy: Option<String>,
+    pub(super) no_answer: Option<String>,
+    pub(super) offline: Option<String>,
+    pub(super) do_not_disturb: bool,
+    pub(super) after: Option<Span>,
 }
 
 #[derive(Deserialize, Default)]
@@ -229,6 +252,79 @@ pub(super) struct MailboxRule {
 
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields, default)]
+pub(super) struct Calls {
+    pub(super) enabled: Option<bool>,
+    pub(super) ring_timeout: Option<Span>,
+    pub(super) target_timeout: Option<Span>,
+    pub(super) max_duration: Option<Span>,
+    pub(super) session_timers: Option<bool>,
+    pub(super) session_expires: Option<Span>,
+    pub(super) min_se: Option<Span>,
+    pub(super) single_early_dialog: Option<bool>,
+    pub(super) decline_is_local: Option<bool>,
+    pub(super) voicemail: Option<String>,
+    pub(super) emergency: Option<String>,
+    pub(super) dial: Option<Vec<String>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Route {
+    pub(super) pattern: String,
+    pub(super) to: Option<String>,
+    pub(super) trunk: Option<String>,
+    pub(super) targets: Option<Vec<Target>>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Target {
+    pub(super) to: Option<String>,
+    pub(super) trunk: Option<String>,
+    pub(super) q: Option<Priority>,
+    pub(super) timeout: Option<Span>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Trunk {
+    pub(super) name: String,
+    pub(super) uri: String,
+    pub(super) username: Option<String>,
+    pub(super) password: Option<Hidden>,
+    #[serde(default)]
+    pub(super) sources: Vec<Net>,
+    pub(super) listener: Option<Listen>,
+    #[serde(default)]
+    pub(super) tls_names: Vec<String>,
+    pub(super) max_calls: Option<u32>,
+    pub(super) from: Option<String>,
+    #[serde(default)]
+    pub(super) asserted: bool,
+    #[serde(default)]
+    pub(super) called: Vec<NumberRule>,
+    #[serde(default)]
+    pub(super) calling: Vec<NumberRule>,
+    #[serde(default)]
+    pub(super) inbound: Vec<NumberRule>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Numbers {
+    pub(super) rule: Vec<NumberRule>,
+    pub(super) users: BTreeMap<String, String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct NumberRule {
+    pub(super) pattern: String,
+    pub(super) becomes: String,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
 pub(super) struct Network {
     pub(super) local: Vec<Net>,
     pub(super) trusted: Vec<Net>,
@@ -264,6 +360,14 @@ pub(super) struct Limits {
     pub(super) subscriptions_per_watcher: Option<usize>,
     pub(super) subscriptions_per_source: Option<usize>,
     pub(super) connecting: Option<usize>,
+    pub(super) calls: Option<usize>,
+    pub(super) calls_per_account: Option<usize>,
+    pub(super) calls_per_source: Option<usize>,
+    pub(super) legs_per_call: Option<usize>,
+    pub(super) redirects: Option<usize>,
+    pub(super) stored_messages: Option<usize>,
+    pub(super) stored_messages_per_aor: Option<usize>,
+    pub(super) stored_message: Option<Size>,
 }
 
 #[derive(Deserialize, Default)]

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use strowger_core::config::{
     AccountConfig, Config, ConfigError, DigestAlgorithm, DigestConfig, DomainConfig, EventsConfig,
-    IssuerConfig, JwtConfig, Limits, ListConfig, ListMembers, ListenerConfig, MailboxRule,
+    ForwardConfig, IssuerConfig, JwtConfig, Limits, ListConfig, ListMembers, ListenerConfig, MailboxRule,
     MessageSummaryConfig, OutboundMode, PathMode, Policies, PresenceConfig, RegistrarConfig, Timers,
     WatchRule,
 };
@@ -23,6 +23,8 @@ macro_rules! set {
         $(if let Some(value) = $from.$field { $to.$field = value.into(); })*
     };
 }
+
+mod calls;
 
 impl From<Span> for Duration {
     fn from(span: Span) -> Duration {
@@ -62,6 +64,8 @@ pub(super) fn map(file: file::File) -> (Loaded, Vec<ConfigError>) {
     config.presence = presence(file.presence, &mut errors);
     config.lists = lists(file.list, &mut errors);
     config.message_summary = message_summary(file.message_summary, &mut errors);
+    config.calls =
+        calls::calls(file.calls, file.route, file.trunk, file.numbers, &config.listeners, &mut errors);
     config.local_nets = file.network.local.into_iter().map(|net| net.0).collect();
     config.trusted = file.network.trusted.into_iter().map(|net| net.0).collect();
     config.allowed_sources = file.network.allowed.into_iter().map(|net| net.0).collect();
@@ -106,8 +110,18 @@ pub(super) fn accounts(from: Vec<file::Account>, errors: &mut Vec<ConfigError>) 
             foreign_contacts: a.foreign_contacts,
             groups: a.groups,
             unlisted: a.unlisted,
+            forward: ForwardConfig {
+                always: a.forward.always,
+                busy: a.forward.busy,
+                no_answer: a.forward.no_answer,
+                offline: a.forward.offline,
+                do_not_disturb: a.forward.do_not_disturb,
+                after: a.forward.after.map(Duration::from),
+            },
+            voicemail: a.voicemail.map(|mailbox| mailbox.0).unwrap_or_default(),
+            may_relay: a.may_relay,
+            dial: a.dial,
             disabled: a.disabled,
-            ..AccountConfig::default()
         }
     };
     from.into_iter().enumerate().map(account).collect()
@@ -282,12 +296,14 @@ fn limits(from: file::Limits) -> Limits {
     set!(to, from; headers, contacts_per_request, aors, bindings, parked, park_timeout, nonces, tokens);
     set!(to, from; subscriptions, publications, publications_per_presentity, watch_decisions, mailboxes, list_members, notifies_per_call, notifies_per_second);
     set!(to, from; notifies_per_host, subscriptions_per_watcher, subscriptions_per_source, connecting);
+    set!(to, from; calls, calls_per_account, calls_per_source, legs_per_call, redirects, stored_messages, stored_messages_per_aor);
     for (to, from) in [
         (&mut to.message_bytes, from.message),
         (&mut to.binding_bytes, from.binding),
         (&mut to.transaction_bytes, from.transactions),
         (&mut to.token_bytes, from.token),
         (&mut to.list_notify_bytes, from.list_notify),
+        (&mut to.message_bytes_stored, from.stored_message),
     ] {
         if let Some(size) = from {
             *to = size.0;

@@ -100,6 +100,28 @@ pub fn warnings(config: &Config) -> Vec<String> {
         };
         warnings.push(format!("presence is off: PUBLISH and SUBSCRIBE are answered with {refused}"));
     }
+    match &config.calls {
+        None => warnings.push("calls are off: INVITE is answered with 405".into()),
+        Some(calls) if !calls.trunks.is_empty() => {
+            let may_dial =
+                |account: &AccountConfig| account.dial.as_ref().is_some_and(|dial| !dial.is_empty());
+            if calls.dial.is_empty() && !config.accounts.iter().any(may_dial) {
+                warnings.push(
+                    "there are trunks, and nobody may call over them: give dial to [calls] or to accounts"
+                        .into(),
+                );
+            }
+            for trunk in calls.trunks.iter().filter(|trunk| trunk.listener.is_some()) {
+                if trunk.sources.is_empty() && trunk.tls_names.is_empty() {
+                    warnings.push(format!(
+                        "trunk {} takes calls from everybody who finds its listener: give sources or tls_names",
+                        trunk.name
+                    ));
+                }
+            }
+        }
+        Some(_) => {}
+    }
     if config.jwt.as_ref().is_some_and(|jwt| jwt.allow_cleartext) {
         warnings.push(
             "auth.jwt.allow_cleartext lets tokens travel unencrypted: whoever listens can use them".into(),

@@ -5,6 +5,8 @@ use strowger_core::door::Transport;
 
 use super::*;
 
+mod calls;
+
 const EXAMPLE: &str = include_str!("../../strowger.example.toml");
 
 fn fault(text: &str) -> String {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::de::{self, Deserialize, Deserializer, Visitor};
 use strowger_core::config::{
-    AuthPolicy, DigestAlgorithm, IpNet, JwtAlgorithm, MaxContacts, WatchAction, WatchPolicy,
+    AuthPolicy, DigestAlgorithm, IpNet, JwtAlgorithm, MaxContacts, Voicemail, WatchAction, WatchPolicy,
 };
 use strowger_core::door::Secret;
 
@@ -189,6 +189,44 @@ from_text!(
         _ => None,
     }
 );
+
+/// A priority: `0.5`, from 0 to 1 with three digits; kept in thousandths.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Priority(pub u16);
+
+impl<'de> Deserialize<'de> for Priority {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Priority, D::Error> {
+        let q = f64::deserialize(deserializer)?;
+        let thousandths = q * 1000.0;
+        match (0.0..=1000.0).contains(&thousandths) {
+            true => Ok(Priority(thousandths.round() as u16)),
+            false => Err(de::Error::invalid_value(de::Unexpected::Float(q), &"a number from 0 to 1")),
+        }
+    }
+}
+
+/// Where calls go that an account does not take: `true` for the common voicemail, `false` for none, or a URI.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Mailbox(pub Voicemail);
+
+impl<'de> Deserialize<'de> for Mailbox {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Mailbox, D::Error> {
+        struct Written;
+        impl Visitor<'_> for Written {
+            type Value = Mailbox;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a URI, true for that of [calls], or false for none")
+            }
+            fn visit_bool<E: de::Error>(self, common: bool) -> Result<Mailbox, E> {
+                Ok(Mailbox(if common { Voicemail::Common } else { Voicemail::Off }))
+            }
+            fn visit_str<E: de::Error>(self, uri: &str) -> Result<Mailbox, E> {
+                Ok(Mailbox(Voicemail::To(uri.into())))
+            }
+        }
+        deserializer.deserialize_any(Written)
+    }
+}
 
 /// A string that is never shown.
 #[derive(Clone, PartialEq, Eq, Debug)]
