@@ -1,6 +1,7 @@
 //! The builder's face: a server in a few lines.
 
 use std::fmt;
+use std::sync::Arc;
 
 use strowger_core::config::{
     AccountConfig, Config, DomainConfig, IssuerConfig, JwtConfig, ListConfig, ListenerConfig,
@@ -10,6 +11,7 @@ use strowger_shell::handle::Handle;
 use strowger_shell::names;
 use strowger_shell::options::Options;
 use strowger_shell::presence::PresenceHandle;
+use strowger_shell::route::{Route, RouteCall};
 
 use crate::bind::everywhere;
 use crate::error::StartError;
@@ -167,6 +169,71 @@ impl SimpleB2bua {
         self
     }
 
+    /// Takes calls: to the phones of whoever is called, then to where he forwards to, then to his voicemail. Calls stay
+    /// within; routes, trunks, numbers and who may call what are in
+    /// [`CallsConfig`](strowger_core::config::CallsConfig).
+    pub fn enable_calls(mut self) -> SimpleB2bua {
+        self.config.calls.get_or_insert_default();
+        self
+    }
+
+    /// Asks this closure where each new call, and message, goes. It may look things up meanwhile: other calls do not wait
+    /// for it, and the caller hears 100 Trying. An answer that takes longer than
+    /// [`Limits::park_timeout`](strowger_core::config::Limits::park_timeout) comes too late, and the caller gets 503.
+    ///
+    /// It is told who calls, as the credentials of that request prove, whom, with which phones, and whether he is
+    /// there. It answers with a [`Route`], or with whatever becomes one: a URI, a status, `None` for where the call goes
+    /// without it. Where it sends a call, permissions are not asked again.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), strowger_tokio::StartError> {
+    /// use strowger_tokio::{Route, RouteCall, SimpleB2bua};
+    /// use strowger_tokio::core::door::PresenceState;
+    ///
+    /// let server = SimpleB2bua::new("Lobby", 0)
+    ///     .account("alice", "a long secret")
+    ///     .account("voicemail", "another one")
+    ///     .enable_registration()
+    ///     .enable_presence()
+    ///     .on_route(async |call: RouteCall| match call.state() {
+    ///         _ if call.caller.is_none() => Route::reject(403),
+    ///         Some(PresenceState::DoNotDisturb) => Route::to("sip:voicemail@localhost"),
+    ///         Some(PresenceState::Busy) => Route::busy(),
+    ///         // Where it goes without asking: her phones, what she forwards to, her voicemail.
+    ///         _ => Route::default(),
+    ///     });
+    /// let running = server.bind().await?;
+    /// # running.handle().shutdown().unwrap();
+    /// # running.stopped().await
+    /// # }
+    /// ```
+    pub fn on_route<F, R>(mut self, on_route: F) -> SimpleB2bua
+    where
+        F: Fn(RouteCall) -> R + Send + Sync + 'static,
+        R: Future<Output: Into<Route>> + Send + 'static,
+    {
+        self.hooks.on_route = Some(Arc::new(move |call| {
+            let routed = on_route(call);
+            Box::pin(async move { routed.await.into() })
+        }));
+        self.enable_calls()
+    }
+
+    /// A whole server: phones register, publish and watch presence, and call each other, by Digest or by Bearer tokens
+    /// signed with the keys at this URL or file. What was set before stays as it is, an
+    /// [`on_route`](SimpleB2bua::on_route) among it.
+    ///
+    /// ```
+    /// # async fn whole() -> Result<(), strowger_tokio::StartError> {
+    /// # use strowger_tokio::SimpleB2bua;
+    /// SimpleB2bua::new("Exchange", 5060).enable_sip_server("https://login.example/keys").start().await
+    /// # }
+    /// ```
+    pub fn enable_sip_server(self, jwks_url: impl Into<String>) -> SimpleB2bua {
+        self.enable_registration().enable_presence().enable_calls().enable_auth(jwks_url)
+    }
+
     /// Accepts Bearer tokens (RFC 8898) signed with the keys at this URL or file, beside Digest.
     ///
     /// The issuer is taken to be the URL's scheme and host, and the audience the server's domain;
@@ -221,7 +288,7 @@ impl SimpleB2bua {
 
     /// Is told when keys were fetched, or could not be.
     pub fn on_notice(mut self, on_notice: impl Fn(Notice) + Send + Sync + 'static) -> SimpleB2bua {
-        self.hooks.on_notice = Some(std::sync::Arc::new(on_notice));
+        self.hooks.on_notice = Some(Arc::new(on_notice));
         self
     }
 
@@ -284,6 +351,8 @@ fn origin(url: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
@@ -302,6 +371,20 @@ mod tests {
         let issuers = server.config.jwt.expect("jwt").issuers;
         assert_eq!(issuers.len(), 1);
         assert_eq!((issuers[0].issuer.as_str(), issuers[0].audiences[0].as_str()), ("urn:login", "phones"));
+    }
+
+    #[test]
+    fn a_whole_server_leaves_what_was_set_before() {
+        let plain = SimpleB2bua::new("Lobby", 0).enable_sip_server("https://login.example/keys");
+        let config = plain.config.validate().expect("valid");
+        assert!(config.registrar.is_some() && config.presence.is_some() && config.calls.is_some());
+        assert!(config.jwt.is_some() && plain.hooks.on_route.is_none());
+        let server = SimpleB2bua::new("Lobby", 0)
+            .on_route(async |_| None::<Route>)
+            .configure(|config| config.calls.as_mut().expect("calls").ring_timeout = Duration::from_secs(7))
+            .enable_sip_server("https://login.example/keys");
+        assert!(server.hooks.on_route.is_some());
+        assert_eq!(server.config.calls.map(|calls| calls.ring_timeout), Some(Duration::from_secs(7)));
     }
 
     #[test]

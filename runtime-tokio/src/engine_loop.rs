@@ -13,7 +13,7 @@ use strowger_core::base::Time;
 use strowger_core::config::ListenerConfig;
 use strowger_core::door::{
     Answer, CloseReason, Command, CredentialsAnswer, Event, FlowDownReason, FlowId, Input, KeysQuery, Query,
-    RouteAnswer, SendError, Transmit, Transport,
+    SendError, Transmit, Transport,
 };
 use strowger_shell::clock::Clock;
 use strowger_shell::connection::Arrival;
@@ -30,6 +30,7 @@ use tokio::time::{Instant, Sleep};
 use crate::accept::Opening;
 use crate::hooks::{Hooks, Notice};
 use crate::inbox::{Batch, Inbound, Outbound, StreamOut};
+use crate::routing::Routing;
 use crate::stream::{Streams, orders};
 use crate::udp::{ReceiveBuffer, UdpPort};
 
@@ -49,6 +50,7 @@ pub(crate) struct EngineLoop {
     pub(crate) calls: mpsc::Receiver<Call>,
     pub(crate) hooks: Hooks,
     pub(crate) keys: KeyFetcher,
+    pub(crate) routing: Routing,
     /// The runtime of the program, where connections live.
     pub(crate) ambient: tokio::runtime::Handle,
     pub(crate) streams: Streams,
@@ -175,8 +177,9 @@ impl EngineLoop {
                 Command::Ask(Query::Keys(query)) => self.ask_keys(query),
                 Command::Ask(Query::Credentials(query)) => self.ask_credentials(query),
                 Command::Ask(Query::Route(query)) => {
-                    let answer = Answer::Route(query.ticket, RouteAnswer::Default);
-                    self.engine.handle(self.clock.now(), Input::Answer(answer));
+                    if let Some(answer) = self.routing.ask(*query, &self.ambient, &self.streams.inbox) {
+                        self.engine.handle(self.clock.now(), Input::Answer(answer));
+                    }
                 }
                 Command::Ask(Query::Resolve(query)) => {
                     let answer = Answer::Resolved(query.ticket, Vec::new());
@@ -369,7 +372,10 @@ impl EngineLoop {
                 let LoopState { latency, notify_latency, .. } = self.state;
                 promise.keep(Box::new(Snapshot { stats, sizes, sockets, latency, notify_latency }));
             }
-            Call::Reload(settings) => self.engine.handle(now, Input::Reload(settings)),
+            Call::Reload(settings) => {
+                let settings = self.routing.fit(settings);
+                self.engine.handle(now, Input::Reload(settings));
+            }
             Call::Stop => self.state.stopped = true,
         }
     }

@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use strowger_core::door::{CredentialsAnswer, CredentialsQuery, Event};
+use strowger_shell::route::{Route, RouteCall};
 
 /// The future of a credential look-up.
 pub type Lookup = Pin<Box<dyn Future<Output = CredentialsAnswer> + Send>>;
@@ -19,6 +20,12 @@ pub type OnNotice = Arc<dyn Fn(Notice) + Send + Sync>;
 /// A closure that looks credentials up.
 pub type Credentials = Box<dyn Fn(CredentialsQuery) -> Lookup + Send>;
 
+/// The future of a question where a call goes.
+pub type Routed = Pin<Box<dyn Future<Output = Route> + Send>>;
+
+/// A closure that says where a call goes, from any thread.
+pub type OnRoute = Arc<dyn Fn(RouteCall) -> Routed + Send + Sync>;
+
 /// The closures of a host. All are optional.
 #[derive(Default)]
 pub struct Hooks {
@@ -31,15 +38,18 @@ pub struct Hooks {
     /// program's runtime; the engine waits for
     /// [`Limits::park_timeout`](strowger_core::config::Limits::park_timeout) at most.
     pub credentials: Option<Credentials>,
+    /// Asked where each new call goes. Runs on the program's runtime; the engine waits as long as for credentials.
+    pub on_route: Option<OnRoute>,
 }
 
 impl fmt::Debug for Hooks {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Hooks { on_event, on_notice, credentials } = self;
+        let Hooks { on_event, on_notice, credentials, on_route } = self;
         f.debug_struct("Hooks")
             .field("on_event", &on_event.is_some())
             .field("on_notice", &on_notice.is_some())
             .field("credentials", &credentials.is_some())
+            .field("on_route", &on_route.is_some())
             .finish()
     }
 }

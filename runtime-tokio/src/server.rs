@@ -19,6 +19,7 @@ use crate::bind::{Granted, Sockets};
 use crate::engine_loop::{EngineLoop, LoopState, key_fetcher, spawn};
 use crate::error::StartError;
 use crate::hooks::Hooks;
+use crate::routing::Routing;
 use crate::stream::Streams;
 use crate::udp::UdpPort;
 
@@ -76,7 +77,9 @@ impl Server {
         let mut config = config;
         let sockets = Sockets::bind(std::mem::take(&mut config.listeners), &options)?;
         config.listeners = sockets.listeners.clone();
-        let settings = config.validate().map_err(StartError::Config)?;
+        let mut hooks = hooks;
+        let routing = Routing::new(hooks.on_route.take(), &options.routing);
+        let settings = routing.fit(config.validate().map_err(StartError::Config)?);
 
         let clock = Clock::start();
         let (sender, inbox) = mpsc::channel(options.inbox.max(1));
@@ -129,6 +132,7 @@ impl Server {
                 calls,
                 hooks,
                 keys,
+                routing,
                 ambient,
                 streams,
                 options,

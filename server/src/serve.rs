@@ -36,7 +36,7 @@ async fn serve(args: ServeArgs, plan: Plan) -> Result<ExitCode, Complaint> {
     let lost = Lost::default();
     let (on_event, mut written) = logs::event_writer(lost.clone())?;
     let hooks =
-        Hooks { on_event: Some(on_event), on_notice: Some(Arc::new(logs::notice)), credentials: None };
+        Hooks { on_event: Some(on_event), on_notice: Some(Arc::new(logs::notice)), ..Hooks::default() };
     let server = Server::start(plan.config.clone(), plan.options.clone(), hooks)
         .map_err(|error| unstarted(&plan, error))?;
     let (handle, listeners) = (server.handle(), server.listeners().to_vec());

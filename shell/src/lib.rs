@@ -12,6 +12,7 @@
 //! - [`news`]: changes of presence, for whoever listens.
 //! - [`options`]: every bound and deadline of the sockets.
 //! - [`presence`]: what presentities are, and publishing for them, over a handle.
+//! - [`route`]: where a call goes, as a program says it.
 #![forbid(unsafe_code)]
 
 pub mod admission;
@@ -27,6 +28,7 @@ pub mod news;
 pub mod options;
 pub mod presence;
 pub mod promise;
+pub mod route;
 mod write_queue;
 
 /// Fresh bytes from the operating system, for an engine's seed.

@@ -54,6 +54,22 @@ impl Default for DatagramOptions {
     }
 }
 
+/// How a program is asked where calls go.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct RoutingOptions {
+    /// Most calls about which it is asked at once; more get 503.
+    pub at_once: usize,
+    /// How long it may think; then the call gets 503, as after
+    /// [`Limits::park_timeout`](strowger_core::config::Limits::park_timeout) in any case.
+    pub patience: Duration,
+}
+
+impl Default for RoutingOptions {
+    fn default() -> RoutingOptions {
+        RoutingOptions { at_once: 1_000, patience: Duration::from_secs(30) }
+    }
+}
+
 /// Everything a runtime's sockets are told.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Options {
@@ -65,6 +81,8 @@ pub struct Options {
     pub inbox: usize,
     /// How often the wall clock is compared with the monotonic one.
     pub clock_check: Duration,
+    /// Questions where calls go.
+    pub routing: RoutingOptions,
 }
 
 impl Default for Options {
@@ -74,6 +92,7 @@ impl Default for Options {
             stream: StreamOptions::default(),
             inbox: 512,
             clock_check: Duration::from_secs(5),
+            routing: RoutingOptions::default(),
         }
     }
 }
