@@ -7,6 +7,7 @@ pub mod call;
 pub mod publisher;
 mod registration;
 pub mod roster;
+pub mod texts;
 mod transaction;
 pub mod watcher;
 
@@ -22,6 +23,7 @@ use crate::rng::Rng;
 use call::{Call, Manners};
 use publisher::Publication;
 pub use registration::{Registration, State};
+use texts::{Got, Text};
 use transaction::{Finished, Transaction};
 use watcher::{Say, Watch};
 
@@ -82,6 +84,8 @@ pub struct Habits {
     pub token: Option<String>,
     /// Takes TCP connections at its address.
     pub accepts: bool,
+    /// What it says to a MESSAGE; `None` for nothing at all.
+    pub texts: Option<u16>,
     /// More header fields for each REGISTER.
     pub headers: Vec<(String, String)>,
 }
@@ -97,6 +101,7 @@ impl Default for Habits {
             instance: None,
             reg_id: None,
             accepts: false,
+            texts: Some(200),
             gruu: false,
             keepalive: Duration::ZERO,
             algorithms: Vec::new(),
@@ -162,6 +167,8 @@ pub struct Phone {
     registration: Registration,
     watches: Vec<Watch>,
     publications: Vec<Publication>,
+    texts: Vec<Text>,
+    inbox: Vec<Got>,
     calls: Vec<Call>,
     /// What was said to requests, by branch and method: a repeated request gets the same (RFC 3261 s17.2.2).
     said: BTreeMap<String, (Time, Option<Vec<u8>>)>,
@@ -203,6 +210,8 @@ impl Phone {
             registration,
             watches: Vec::new(),
             publications: Vec::new(),
+            texts: Vec::new(),
+            inbox: Vec::new(),
             calls: Vec::new(),
             said: BTreeMap::new(),
             transactions: Vec::new(),
@@ -484,6 +493,9 @@ impl Phone {
         if let Some(publication) = self.publications.iter().position(|p| p.branch == t.branch) {
             return self.publish_answered(now, publication, status, message.as_ref());
         }
+        if self.text_answered(now, t, status, message.as_ref()) {
+            return;
+        }
         self.within_answered(now, &t.branch, &t.method, status, message.as_ref());
     }
 
@@ -527,6 +539,7 @@ impl Phone {
             "OPTIONS" | "MESSAGE" if within => Say::Status(481),
             "OPTIONS" => Say::Status(200),
             "NOTIFY" => self.notified(now, m),
+            "MESSAGE" => self.texted(now, m),
             _ => Say::Status(405),
         };
         let bytes = match say {
@@ -543,6 +556,7 @@ impl Phone {
         let phrase = match status {
             200 => "OK",
             405 => "Method Not Allowed",
+            486 => "Busy Here",
             481 if m.method() != "NOTIFY" => "Call/Transaction Does Not Exist",
             481 => "Subscription Does Not Exist",
             500 => "Server Internal Error",

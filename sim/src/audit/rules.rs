@@ -60,6 +60,7 @@ rules! {
     never_accepted "RFC 6665 s8.3.1" "SUBSCRIBE is answered 200, never 202",
     subscribed_is_whole "RFC 6665 s4.2.1.1" "a 2xx to SUBSCRIBE has Expires, no longer than asked, and Contact",
     published_is_whole "RFC 3903 s6" "a 2xx to PUBLISH has one SIP-ETag, and Expires no longer than asked",
+    message_is_bare "RFC 3428 s7" "a 2xx to MESSAGE has no body and no Contact",
     allows_events "RFC 6665 s8.3.2" "489 carries Allow-Events",
     condition_asked "RFC 3903 s11.2.1" "412 answers a condition",
 }
@@ -349,7 +350,7 @@ fn too_long(c: &Case<'_>) -> bool {
 }
 
 fn never_accepted(c: &Case<'_>) -> Option<String> {
-    (c.response.status() == Some(202)).then(|| "a 202".to_owned())
+    (c.asked.message.method() == "SUBSCRIBE" && c.response.status() == Some(202)).then(|| "a 202".to_owned())
 }
 
 fn subscribed_is_whole(c: &Case<'_>) -> Option<String> {
@@ -364,6 +365,11 @@ fn published_is_whole(c: &Case<'_>) -> Option<String> {
     (is_2xx_to(c, "PUBLISH") && !whole).then(|| {
         format!("Expires {:?}, SIP-ETag {:?}", c.response.header("Expires"), c.response.lines("SIP-ETag"))
     })
+}
+
+fn message_is_bare(c: &Case<'_>) -> Option<String> {
+    let more = !c.response.body.is_empty() || c.response.header("Contact").is_some();
+    (is_2xx_to(c, "MESSAGE") && more).then(|| "a body, or Contact".to_owned())
 }
 
 fn allows_events(c: &Case<'_>) -> Option<String> {

@@ -160,7 +160,14 @@ fn each_rule_is_broken_by_its_vector_and_by_nothing_else() {
                 m.push("Path", "<sip:a;lr>");
             }),
         ),
-        ("never_accepted", verdict(|m| status(m, "202 Accepted"))),
+        (
+            "never_accepted",
+            asked_else("SUBSCRIBE", |m| {
+                status(m, "202 Accepted");
+                m.push("Expires", "60")
+            }),
+        ),
+        ("message_is_bare", asked_else("MESSAGE", |m| m)),
         ("subscribed_is_whole", asked_else("SUBSCRIBE", |m| m.set("Expires", "61"))),
         ("published_is_whole", asked_else("PUBLISH", |m| m.set("Expires", "60"))),
         ("allows_events", verdict(|m| status(m, "489 Bad Event"))),
@@ -249,6 +256,7 @@ const ORDER: &[&str] = &[
     "never_accepted",
     "subscribed_is_whole",
     "published_is_whole",
+    "message_is_bare",
     "allows_events",
     "condition_asked",
 ];
