@@ -450,6 +450,10 @@ impl Phone {
             return;
         };
         if let Finished::Yes(before) = &self.transactions[i].finished {
+            // RFC 3261 s17.1.2.2: what the network brings late is dropped.
+            if status < 200 {
+                return;
+            }
             // RFC 3261 s8.2.7, s17.2.2: the same final response, with the same tag. A challenge without state may carry
             // another nonce each time.
             if (&before.start, before.header("To")) != (&m.start, m.header("To")) {

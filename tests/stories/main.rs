@@ -5,6 +5,7 @@ mod auth;
 mod crowd;
 mod explore;
 mod hostile;
+mod messages;
 mod network;
 mod presence;
 mod pure;

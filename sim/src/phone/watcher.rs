@@ -91,6 +91,12 @@ impl Wish {
         }
     }
 
+    /// To see who is in which call (RFC 4235).
+    pub fn dialog(uri: &str, expires: u32) -> Wish {
+        let accept = Some("application/dialog-info+xml".into());
+        Wish { event: "dialog".into(), accept, ..Wish::presence(uri, expires) }
+    }
+
     /// To see who watches one's own presence (RFC 3857).
     pub fn watchers(uri: &str, expires: u32) -> Wish {
         let accept = Some("application/watcherinfo+xml".into());

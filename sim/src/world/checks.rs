@@ -25,10 +25,15 @@ pub struct Invariants {
 }
 
 impl Invariants {
-    /// A fresh engine gets these bindings back.
-    pub(super) fn boot(&mut self, bindings: &BTreeMap<(Box<str>, u64), StoredBinding>) {
-        self.mirror = bindings.clone();
+    /// A fresh engine knows nothing.
+    pub(super) fn boot(&mut self) {
+        self.mirror.clear();
         self.before.clear();
+    }
+
+    /// It gets this binding back.
+    pub(super) fn restored(&mut self, stored: &StoredBinding) {
+        self.mirror.insert((stored.view.aor.clone(), stored.id), stored.clone());
     }
 
     /// A change was committed, or failed to be: then the engine takes it back.

@@ -24,9 +24,10 @@ impl World {
         }
         let engine = Engine::new(self.settings.clone(), seed, self.now);
         self.engine = Some(engine);
-        self.invariants.boot(&self.store.bindings);
+        self.invariants.boot();
         self.drain();
         for stored in self.store.bindings.values().cloned().collect::<Vec<_>>() {
+            self.invariants.restored(&stored);
             let request = Request::Restore(Box::new(Change::PutBinding(Box::new(stored))));
             self.feed(Input::Host { reply: None, request });
         }
