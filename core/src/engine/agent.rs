@@ -29,7 +29,7 @@ impl Engine {
 
     /// A NOTIFY within a dialog: authorised by it (DECISIONS 2).
     pub(super) fn receive_notify(&mut self, pass: &mut Pass<'_>) {
-        if !self.open(pass) {
+        if !self.open(&mut pass.asker) {
             return;
         }
         match self.rooms.agent.accept(pass.msg, pass.ess) {

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::dispatch::Pass;
+use super::dispatch::Asker;
 use super::{Engine, House};
 use crate::auth::{AuthInfo, Challenge};
 use crate::base::ids::{self, IdKind};
@@ -13,7 +13,7 @@ use crate::events::{EVENTLIST, Package};
 use crate::registrar::Registered;
 use crate::stats::DropReason;
 use crate::txn;
-use crate::wire::{Essentials, Header, Message, ResponseWriter, Status, StatusLine};
+use crate::wire::{Header, Kind, Message, ResponseWriter, Status, StatusLine, Via};
 
 /// Writes a response into the arena. `more` adds headers after those copied from the request. `tag` is for a To without
 /// one; it is a keyed function of what names the request: a response without state and its repetition carry the same
@@ -22,7 +22,7 @@ fn write(
     house: &mut House,
     origin: &Origin,
     msg: Message<'_>,
-    ess: Option<&Essentials<'_>>,
+    known: Option<(&Via<'_>, bool)>,
     tag: u64,
     status: StatusLine<'_>,
     more: impl FnOnce(&mut Ctx<'_>, &mut ResponseWriter<'_>),
@@ -31,8 +31,11 @@ fn write(
     let mut ctx = house.ctx();
     let mut arena = ctx.out.lend();
     let source = (origin.remote.ip(), origin.remote.port());
-    let mut writer = match ess {
-        Some(ess) => ResponseWriter::answering(&mut arena, msg, ess, status, &tag, source),
+    let mut writer = match known {
+        Some((via, is_tagged)) => {
+            let tag = if is_tagged { None } else { Some(&*tag) };
+            ResponseWriter::answering(&mut arena, msg, via, status, tag, source)
+        }
         None => ResponseWriter::new(&mut arena, msg, status, Some(&tag), Some(source)),
     };
     writer.prepared(&ctx.settings.server_line);
@@ -56,49 +59,50 @@ pub(super) fn write_again(house: &mut House, response: Message<'_>, status: Stat
 /// Writes the response to a request that is being served.
 fn write_for(
     house: &mut House,
-    pass: &Pass<'_>,
+    asker: &Asker<'_>,
     status: StatusLine<'_>,
     more: impl FnOnce(&mut Ctx<'_>, &mut ResponseWriter<'_>),
 ) -> Bytes {
-    write(house, &pass.origin, pass.msg, Some(pass.ess), pass.id.tag(), status, more)
+    let known = Some((asker.via, asker.is_tagged));
+    write(house, &asker.origin, asker.msg, known, asker.id.tag(), status, more)
 }
 
 impl Engine {
     pub(super) fn respond(
         &mut self,
-        pass: &Pass<'_>,
+        asker: &Asker<'_>,
         status: Status,
         more: impl FnOnce(&mut Ctx<'_>, &mut ResponseWriter<'_>),
     ) {
-        let payload = write_for(&mut self.house, pass, status.into(), more);
-        self.send_response(pass, status, payload, None);
+        let payload = write_for(&mut self.house, asker, status.into(), more);
+        self.send_response(asker, status, payload, None);
     }
 
     /// A response through the transaction if the request has one, without state else.
-    fn send_response(&mut self, pass: &Pass<'_>, status: Status, payload: Bytes, after: Option<SaveSeq>) {
-        self.house.stats.response(pass.method, status.0);
+    fn send_response(&mut self, asker: &Asker<'_>, status: Status, payload: Bytes, after: Option<SaveSeq>) {
+        self.house.stats.response(asker.method, status.0);
         let mut ctx = self.house.ctx();
-        match pass.server {
+        match asker.server {
             Some(key) => self.rooms.txn.respond(&mut ctx, key, status, payload, after),
-            None => txn::respond_stateless(&mut ctx, &pass.origin, &pass.ess.via, payload),
+            None => txn::respond_stateless(&mut ctx, &asker.origin, asker.via, payload),
         }
     }
 
     /// A bare final response.
-    pub(super) fn answer(&mut self, pass: &Pass<'_>, status: Status) {
-        self.respond(pass, status, |_, _| {});
-        self.tell_outcome(pass, status, AuthVerdict::NotAsked);
+    pub(super) fn answer(&mut self, asker: &Asker<'_>, status: Status) {
+        self.respond(asker, status, |_, _| {});
+        self.tell_outcome(asker, status, AuthVerdict::NotAsked);
     }
 
     /// Refuses without having asked who it is.
-    pub(super) fn refuse(&mut self, pass: &Pass<'_>, refusal: &Refusal) {
-        self.refuse_as(pass, refusal, AuthVerdict::NotAsked);
+    pub(super) fn refuse(&mut self, asker: &Asker<'_>, refusal: &Refusal) {
+        self.refuse_as(asker, refusal, AuthVerdict::NotAsked);
     }
 
-    pub(super) fn refuse_as(&mut self, pass: &Pass<'_>, refusal: &Refusal, why: AuthVerdict) {
+    pub(super) fn refuse_as(&mut self, asker: &Asker<'_>, refusal: &Refusal, why: AuthVerdict) {
         let status = refusal.status;
         let line = refusal.reason.map_or(status.into(), |phrase| (status, phrase).into());
-        let payload = write_for(&mut self.house, pass, line, |ctx, writer| {
+        let payload = write_for(&mut self.house, asker, line, |ctx, writer| {
             match &refusal.extra {
                 Extra::None => writer,
                 Extra::MinExpires(seconds) => writer.number(Header::MinExpires, *seconds),
@@ -110,59 +114,64 @@ impl Engine {
                 Extra::RetryAfter(seconds) => writer.number(Header::RetryAfter, *seconds),
             };
         });
-        self.send_response(pass, status, payload, None);
-        self.tell_outcome(pass, status, why);
+        self.send_response(asker, status, payload, None);
+        self.tell_outcome(asker, status, why);
     }
 
     /// RFC 3261 s22: challenged, and nothing remembered.
-    pub(super) fn challenge(&mut self, pass: &Pass<'_>, challenge: &Challenge, why: AuthVerdict) {
-        self.respond(pass, Status::UNAUTHORIZED, |ctx, writer| challenge.write(ctx.settings, writer));
-        self.tell_outcome(pass, Status::UNAUTHORIZED, why);
+    pub(super) fn challenge(&mut self, asker: &Asker<'_>, challenge: &Challenge, why: AuthVerdict) {
+        self.respond(asker, Status::UNAUTHORIZED, |ctx, writer| challenge.write(ctx.settings, writer));
+        self.tell_outcome(asker, Status::UNAUTHORIZED, why);
     }
 
     /// RFC 3261 s10.3 step 8: all current bindings.
     pub(super) fn answer_registered(
         &mut self,
-        pass: &Pass<'_>,
+        asker: &Asker<'_>,
         registered: &Registered,
         info: Option<&AuthInfo>,
         why: AuthVerdict,
     ) {
         let registrar = &self.rooms.registrar;
-        let payload = write_for(&mut self.house, pass, Status::OK.into(), |ctx, writer| {
-            registrar.write_ok(ctx, writer, registered, pass.msg);
+        let payload = write_for(&mut self.house, asker, Status::OK.into(), |ctx, writer| {
+            registrar.write_ok(ctx, writer, registered, asker.msg);
             if let Some(info) = info {
                 info.write(writer);
             }
         });
-        self.stand_on(pass, registered.save, &payload, Status::SERVER_ERROR);
-        self.send_response(pass, Status::OK, payload, registered.save);
-        self.tell_outcome(pass, Status::OK, why);
+        self.stand_on(asker, registered.save, &payload, Status::SERVER_ERROR);
+        self.send_response(asker, Status::OK, payload, registered.save);
+        self.tell_outcome(asker, Status::OK, why);
     }
 
     /// RFC 3903 s6 step 6: the new entity tag, and what was granted. 504 if it cannot be made durable.
-    pub(super) fn answer_published(&mut self, pass: &Pass<'_>, published: &Published, save: Option<SaveSeq>) {
-        let payload = write_for(&mut self.house, pass, Status::OK.into(), |_, writer| {
+    pub(super) fn answer_published(
+        &mut self,
+        asker: &Asker<'_>,
+        published: &Published,
+        save: Option<SaveSeq>,
+    ) {
+        let payload = write_for(&mut self.house, asker, Status::OK.into(), |_, writer| {
             writer.header(Header::SipEtag, published.etag.as_bytes());
             writer.number(Header::Expires, published.expires);
         });
-        self.stand_on(pass, save, &payload, Status::SERVER_TIMEOUT);
-        self.send_response(pass, Status::OK, payload, save);
+        self.stand_on(asker, save, &payload, Status::SERVER_TIMEOUT);
+        self.send_response(asker, Status::OK, payload, save);
     }
 
     /// RFC 3428 s7: a message is kept, and was not delivered. 500 if it cannot be made durable.
-    pub(super) fn answer_kept(&mut self, pass: &Pass<'_>, save: Option<SaveSeq>) {
-        let payload = write_for(&mut self.house, pass, Status::ACCEPTED.into(), |_, _| {});
-        self.stand_on(pass, save, &payload, Status::SERVER_ERROR);
-        self.send_response(pass, Status::ACCEPTED, payload, save);
+    pub(super) fn answer_kept(&mut self, asker: &Asker<'_>, save: Option<SaveSeq>) {
+        let payload = write_for(&mut self.house, asker, Status::ACCEPTED.into(), |_, _| {});
+        self.stand_on(asker, save, &payload, Status::SERVER_ERROR);
+        self.send_response(asker, Status::ACCEPTED, payload, save);
     }
 
     /// RFC 3261 s11.2: what we can do; the same for everybody (DECISIONS 4).
-    pub(super) fn serve_options(&mut self, pass: &Pass<'_>) {
-        if let Some(refusal) = self.unsupported(pass) {
-            return self.refuse(pass, &refusal);
+    pub(super) fn serve_options(&mut self, asker: &Asker<'_>) {
+        if let Some(refusal) = self.unsupported(asker) {
+            return self.refuse(asker, &refusal);
         }
-        self.respond(pass, Status::OK, |ctx, writer| {
+        self.respond(asker, Status::OK, |ctx, writer| {
             writer.list(Header::Allow, methods(ctx.settings));
             writer.header(Header::Accept, b"*/*");
             writer.header(Header::AcceptEncoding, b"identity");
@@ -170,7 +179,7 @@ impl Engine {
             writer.list(Header::Supported, options(ctx.settings));
             writer.list(Header::AllowEvents, packages(ctx.settings));
         });
-        self.tell_outcome(pass, Status::OK, AuthVerdict::NotAsked);
+        self.tell_outcome(asker, Status::OK, AuthVerdict::NotAsked);
     }
 
     /// A request with a usable Via that is broken elsewhere: the phrase names the broken part.
@@ -186,30 +195,33 @@ impl Engine {
     }
 
     /// RFC 4320 s4.2, RFC 3261 s17.2.1: should the answer take long, the transaction sends this at its time.
-    pub(super) fn prepare_trying(&mut self, pass: &Pass<'_>) {
-        let Some(key) = pass.server else { return };
-        let payload = write_for(&mut self.house, pass, Status::TRYING.into(), |_, _| {});
+    pub(super) fn prepare_trying(&mut self, asker: &Asker<'_>) {
+        let Some(key) = asker.server else { return };
+        let payload = write_for(&mut self.house, asker, Status::TRYING.into(), |_, _| {});
         let mut ctx = self.house.ctx();
         self.rooms.txn.trying(&mut ctx, key, payload);
     }
 
-    pub(super) fn tell_outcome(&mut self, pass: &Pass<'_>, status: Status, auth: AuthVerdict) {
+    pub(super) fn tell_outcome(&mut self, asker: &Asker<'_>, status: Status, auth: AuthVerdict) {
         let house = &mut self.house;
         if !house.settings.tell.outcomes {
             return;
         }
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned().into_boxed_str();
         let mut aor = crate::config::AorBuf::new();
-        house.settings.domains.aor(&pass.ess.to.uri, &mut aor);
+        if let Ok(to) = asker.msg.to() {
+            house.settings.domains.aor(&to.uri, &mut aor);
+        }
+        let Kind::Request { method_raw, .. } = asker.msg.kind() else { return };
         house.out.tell(Event::Outcome(Box::new(Outcome {
-            method: text(pass.ess.cseq.method_raw),
+            method: text(method_raw),
             status: status.0,
-            call_id: text(pass.ess.call_id),
+            call_id: text(asker.msg.header(Header::CallId).unwrap_or_default()),
             aor: text(&aor),
-            remote: pass.origin.remote,
-            transport: pass.origin.transport,
+            remote: asker.origin.remote,
+            transport: asker.origin.transport,
             auth,
-            nanos: u64::try_from(house.now.since(pass.since).as_nanos()).unwrap_or(u64::MAX),
+            nanos: u64::try_from(house.now.since(asker.since).as_nanos()).unwrap_or(u64::MAX),
         })));
     }
 }

@@ -109,7 +109,7 @@ impl Engine {
 
     /// A request within the dialog of a call.
     pub(super) fn serve_in_call(&mut self, pass: &mut Pass<'_>, key: CallKey) {
-        if !self.open(pass) {
+        if !self.open(&mut pass.asker) {
             return;
         }
         if let Some(refusal) = self.unsupported(pass) {

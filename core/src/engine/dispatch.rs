@@ -3,6 +3,7 @@
 //! RFC 3261 s8.2 fixes the order in which a request is inspected; what a refusal looks like is in `answer`.
 
 use core::net::{IpAddr, SocketAddr};
+use core::ops::Deref;
 
 use super::pending::{Parked, Waits};
 use super::{Engine, Rooms};
@@ -15,14 +16,27 @@ use crate::stats::{Counter, DropReason};
 use crate::txn::{RequestMatch, ResponseMatch, ServerKey, TxnId, Usage};
 use crate::wire::{
     self, Bounds, Essentials, Event, Fault, Header, Kind, Layout, Message, Method, Reject, Status, UriScheme,
+    Via,
 };
 
 /// Everything known about the request of this pass.
 #[derive(Clone, Copy)]
 pub(super) struct Pass<'m> {
+    pub(super) asker: Asker<'m>,
+    pub(super) ess: &'m Essentials<'m>,
+    /// What a REGISTER asks for, as a hash, if that was looked at.
+    pub(super) asked: Option<u64>,
+}
+
+/// What the answer to a request needs to know of it.
+#[derive(Clone, Copy)]
+pub(super) struct Asker<'m> {
     pub(super) origin: Origin,
     pub(super) msg: Message<'m>,
-    pub(super) ess: &'m Essentials<'m>,
+    /// The topmost Via.
+    pub(super) via: &'m Via<'m>,
+    /// To has a tag: the request is one within a dialog, or claims to be.
+    pub(super) is_tagged: bool,
     pub(super) method: Method,
     /// What its transaction is or would be known by.
     pub(super) id: TxnId,
@@ -30,6 +44,28 @@ pub(super) struct Pass<'m> {
     pub(super) since: Time,
     /// Its transaction, once there is one; without, the response leaves no state.
     pub(super) server: Option<ServerKey>,
+}
+
+impl<'m> Pass<'m> {
+    /// Of a request that comes in now.
+    pub(super) fn new(
+        origin: Origin,
+        msg: Message<'m>,
+        ess: &'m Essentials<'m>,
+        id: TxnId,
+        now: Time,
+    ) -> Pass<'m> {
+        let (via, is_tagged) = (&ess.via, ess.to.tag().is_some());
+        let asker = Asker { origin, msg, via, is_tagged, method: msg.method(), id, since: now, server: None };
+        Pass { asker, ess, asked: None }
+    }
+}
+
+impl<'m> Deref for Pass<'m> {
+    type Target = Asker<'m>;
+    fn deref(&self) -> &Asker<'m> {
+        &self.asker
+    }
 }
 
 impl Engine {
@@ -172,7 +208,17 @@ impl Engine {
     fn on_request(&mut self, origin: Origin, msg: Message<'_>) {
         let method = msg.method();
         self.house.stats.request(method);
-        let ess = &match msg.read_essentials() {
+        let (via, cseq) = (msg.only_via(), msg.cseq());
+        let mut asked = None;
+        if method == Method::Register
+            && let (Some(via), Ok(cseq)) = (&via, &cseq)
+        {
+            asked = self.asked_again(&origin, msg, via, cseq);
+            if asked.is_some_and(|asked| self.on_again(&origin, msg, via, cseq, asked)) {
+                return;
+            }
+        }
+        let ess = &match msg.read_essentials(via, cseq) {
             Ok(ess) => ess,
             // RFC 4475 s3.1.2.18: what matters more about an unknown method is that it is unknown.
             Err(error) if method == Method::Other && error.fault == Fault::Mismatch => {
@@ -181,8 +227,8 @@ impl Engine {
             }
             Err(error) => return self.on_reject(&origin, &Reject { error, partial: Some(msg) }),
         };
-        let since = self.house.now;
-        let pass = |id| Pass { origin, msg, ess, method, id, since, server: None };
+        let now = self.house.now;
+        let pass = |id| Pass { asked, ..Pass::new(origin, msg, ess, id, now) };
         let mut ctx = self.house.ctx();
         let mut pass = match self.rooms.txn.receive_request(&mut ctx, &origin, msg, &ess.via, ess) {
             RequestMatch::New(id) => pass(id),
@@ -330,7 +376,7 @@ impl Engine {
         if pass.method == Method::Options {
             return self.serve_options(pass);
         }
-        if !self.open(pass) {
+        if !self.open(&mut pass.asker) {
             return;
         }
         if let Some(refusal) = self.unsupported(pass) {
@@ -345,7 +391,8 @@ impl Engine {
             _ => {}
         }
         let mut ctx = self.house.ctx();
-        match self.rooms.registrar.register(&mut ctx, &pass.origin, pass.msg, pass.ess, &allowed.identity) {
+        let (origin, who) = (&pass.origin, &allowed.identity);
+        match self.rooms.registrar.register(&mut ctx, origin, pass.msg, pass.ess, pass.asked, who) {
             Ok(registered) => {
                 self.answer_registered(pass, &registered, allowed.info.as_ref(), allowed.verdict);
                 let mut ctx = self.house.ctx();
@@ -365,33 +412,33 @@ impl Engine {
     }
 
     /// Opens the transaction unless the request has one. False if there is no room: the answer is out then.
-    pub(super) fn open(&mut self, pass: &mut Pass<'_>) -> bool {
-        if pass.server.is_some() {
+    pub(super) fn open(&mut self, asker: &mut Asker<'_>) -> bool {
+        if asker.server.is_some() {
             return true;
         }
         let mut ctx = self.house.ctx();
-        match self.rooms.txn.open(&mut ctx, &pass.origin, &pass.ess.via, pass.id, pass.msg) {
+        match self.rooms.txn.open(&mut ctx, &asker.origin, asker.via, asker.id, asker.method) {
             Ok(key) => {
-                pass.server = Some(key);
+                asker.server = Some(key);
                 true
             }
             Err(_) => {
-                self.overload(pass);
+                self.overload(asker);
                 false
             }
         }
     }
 
-    pub(super) fn overload(&mut self, pass: &Pass<'_>) {
+    pub(super) fn overload(&mut self, asker: &Asker<'_>) {
         self.house.stats.count(Counter::Overload);
-        self.refuse(pass, &Refusal::with(Status::SERVICE_UNAVAILABLE, Extra::RetryAfter(5)));
+        self.refuse(asker, &Refusal::with(Status::SERVICE_UNAVAILABLE, Extra::RetryAfter(5)));
     }
 
     /// RFC 3261 s8.2.2.3: option tags in Require that we do not have.
-    pub(super) fn unsupported(&self, pass: &Pass<'_>) -> Option<Refusal> {
-        pass.msg.header(Header::Require)?;
+    pub(super) fn unsupported(&self, asker: &Asker<'_>) -> Option<Refusal> {
+        asker.msg.header(Header::Require)?;
         let mut missing = String::new();
-        for tag in pass.msg.values(Header::Require).take(self.house.settings.limits.values) {
+        for tag in asker.msg.values(Header::Require).take(self.house.settings.limits.values) {
             if !super::answer::options(&self.house.settings)
                 .any(|own| own.as_bytes().eq_ignore_ascii_case(tag))
             {
@@ -426,7 +473,7 @@ impl Engine {
             self.overload(pass);
             return None;
         }
-        if !self.open(pass) {
+        if !self.open(&mut pass.asker) {
             return None;
         }
         let server = pass.server?;

@@ -1,7 +1,8 @@
 //! The doors, and the three flat files where the rooms meet: `dispatch` (verdict to next room), `resume` (answer to
 //! room), `tick` (timer to room). `pending` keeps what waits for the host; `answer` writes what rooms decided; `host`
-//! serves the host's own requests.
+//! serves the host's own requests; `again` is the short way of a REGISTER that says nothing new.
 
+mod again;
 mod agent;
 mod answer;
 mod calls;

@@ -92,7 +92,7 @@ impl Engine {
             Ok(found) => found,
             Err(refusal) => return self.refuse(pass, &refusal),
         };
-        if !self.open(pass) {
+        if !self.open(&mut pass.asker) {
             return;
         }
         let granted = match found {

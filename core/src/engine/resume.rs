@@ -126,7 +126,8 @@ fn essentials_of(parked: &Parked) -> Option<Essentials<'_>> {
 
 /// The request as it was when it parked.
 fn pass_of<'p>(parked: &'p Parked, ess: &'p Essentials<'p>) -> Pass<'p> {
-    let msg = parked.held.message();
     let Parked { origin, id, since, server, .. } = *parked;
-    Pass { origin, msg, ess, method: msg.method(), id, since, server: Some(server) }
+    let mut pass = Pass::new(origin, parked.held.message(), ess, id, since);
+    pass.asker.server = Some(server);
+    pass
 }

@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use super::Engine;
 use super::answer;
-use super::dispatch::Pass;
+use super::dispatch::Asker;
 use crate::ctx::Origin;
 use crate::door::SaveSeq;
 use crate::txn::{self, ServerKey};
@@ -56,7 +56,7 @@ impl Engine {
     /// Remembers a response until its change is durable.
     pub(super) fn stand_on(
         &mut self,
-        pass: &Pass<'_>,
+        asker: &Asker<'_>,
         save: Option<SaveSeq>,
         response: &Bytes,
         otherwise: Status,
@@ -66,8 +66,8 @@ impl Engine {
         if queue.len() == LIMIT {
             queue.pop_front();
         }
-        let to = txn::response_target(&pass.origin, &pass.ess.via);
-        queue.push_back(Stand { seq, to, server: pass.server, response: response.clone(), otherwise });
+        let to = txn::response_target(&asker.origin, asker.via);
+        queue.push_back(Stand { seq, to, server: asker.server, response: response.clone(), otherwise });
     }
 
     /// The change failed: 500 or 504 takes the place of the response that stood on it, also for repeated requests.

@@ -1,5 +1,6 @@
 //! The engine through its doors: what each kind of input is answered with, byte for byte.
 
+mod again;
 mod calls;
 mod dialogs;
 mod lists;

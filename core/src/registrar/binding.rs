@@ -88,6 +88,7 @@ pub(crate) struct Binding {
     /// Number of the last temporary GRUU minted for it; 0 for none.
     pub(super) gruu: u32,
     /// What was asked for by the REGISTER that wrote it, as a hash (`unchanged`); 0 if that must be read again.
+    /// Changed by `Location::set_asked`.
     pub(super) asked: u64,
     /// The seconds asked for, or ours if that was left to us.
     pub(super) requested: u32,

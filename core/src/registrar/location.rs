@@ -1,7 +1,8 @@
-//! The location store: addresses of record and their bindings, found by AoR, by Contact URI and by flow.
+//! The location store: addresses of record and their bindings, found by AoR, by Contact URI, by flow and by what was
+//! asked for.
 //!
 //! Invariants: a record has at least one binding; each binding stands in its record, in the group of its contact and,
-//! if it came over a stream that is up, in the group of its flow; empty, the store holds no memory but a small floor.
+//! if it came over a stream that is up, in the group of its flow, and by what it was granted on, if that is known; empty, the store holds no memory but a small floor.
 
 use smallvec::SmallVec;
 
@@ -38,6 +39,8 @@ pub(super) struct Location {
     bindings: Slab<Binding>,
     by_aor: Index<RecordKey>,
     by_contact: Groups<()>,
+    /// By the hash of what was asked for (`unchanged`), where there is one.
+    by_asked: Index<BindingKey>,
     /// Stream flows only, each with its timer for silence.
     by_flow: Groups<TimerKey>,
     names: Names,
@@ -52,6 +55,7 @@ impl Location {
             bindings: Slab::new(),
             by_aor: Index::new(),
             by_contact: Groups::new(),
+            by_asked: Index::new(),
             by_flow: Groups::new(),
             names: Names::default(),
             last_id: 0,
@@ -87,6 +91,11 @@ impl Location {
     /// For fields no index depends on.
     pub(super) fn get_mut(&mut self, key: BindingKey) -> Option<&mut Binding> {
         self.bindings.get_mut(key)
+    }
+
+    /// The binding that was granted on this.
+    pub(super) fn asked(&self, asked: u64) -> Option<BindingKey> {
+        self.by_asked.find(asked, |key| self.bindings.get(key).is_some_and(|binding| binding.asked == asked))
     }
 
     /// The AoR of a binding.
@@ -191,6 +200,9 @@ impl Location {
             record.bindings.push(key);
         }
         self.by_contact.insert(contact, key);
+        if binding.asked != 0 {
+            self.by_asked.insert(binding.asked, key);
+        }
         let flow = (binding.transport.is_reliable()).then(|| binding.own_flow()).flatten();
         if let Some(flow) = flow {
             self.by_flow.insert(flow.0, key);
@@ -213,6 +225,21 @@ impl Location {
         let Some(record) = self.records.get_mut(binding.record) else { return };
         record.gruus += 1;
         binding.gruu = record.gruus;
+    }
+
+    /// Keeps what a binding was granted on; 0 for what must be read each time.
+    pub(super) fn set_asked(&mut self, key: BindingKey, asked: u64) {
+        let Some(binding) = self.bindings.get_mut(key) else { return };
+        let before = core::mem::replace(&mut binding.asked, asked);
+        if before == asked {
+            return;
+        }
+        if before != 0 {
+            self.by_asked.remove(before, |k| k == key);
+        }
+        if asked != 0 {
+            self.by_asked.insert(asked, key);
+        }
     }
 
     /// Writes new text into a binding.
@@ -263,6 +290,9 @@ impl Location {
         let binding = self.bindings.remove(key)?;
         let contact = binding.contact_uri().hash_equivalent(&self.hash);
         self.by_contact.remove(contact, key);
+        if binding.asked != 0 {
+            self.by_asked.remove(binding.asked, |k| k == key);
+        }
         let flow = if binding.transport.is_reliable() { binding.own_flow() } else { None };
         let silence = flow.and_then(|flow| self.by_flow.remove(flow.0, key)).unwrap_or_default();
         let record = self.records.get_mut(binding.record).expect("invariant: a binding has a record");
@@ -299,6 +329,7 @@ impl Location {
             && self.bindings.is_empty()
             && self.by_aor.is_empty()
             && self.by_contact.is_empty()
+            && self.by_asked.is_empty()
             && self.by_flow.is_empty()
             && self.names.is_empty()
     }
@@ -316,6 +347,8 @@ impl Location {
         assert_eq!(listed, self.bindings.len());
         let mut grouped = 0;
         for (key, binding) in self.bindings.iter() {
+            let asked = self.by_asked.find(binding.asked, |k| k == key);
+            assert_eq!(asked, (binding.asked != 0).then_some(key));
             let hash = binding.contact_uri().hash_equivalent(&self.hash);
             assert_eq!(self.with_contact(hash).filter(|(k, _)| *k == key).count(), 1);
             if let Some(flow) = binding.own_flow().filter(|_| binding.transport.is_reliable()) {

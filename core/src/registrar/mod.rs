@@ -44,6 +44,7 @@ use location::{Location, RecordKey};
 pub(crate) use look::with_uri;
 pub(crate) use next_hop::NextHop;
 use next_hop::Sockets;
+pub(crate) use unchanged::Fresh;
 
 /// The registrar and its location store.
 #[derive(Clone, Debug)]

@@ -10,7 +10,7 @@ use crate::config::{RegistrarConfig, Settings};
 use crate::ctx::{Ctx, Origin, Timer};
 use crate::door::Transport;
 use crate::stats::Counter;
-use crate::wire::{Essentials, Host, Uri};
+use crate::wire::{Host, Uri, Via};
 
 /// Ports of SIP when none is written (RFC 3261 s19.1.2).
 const PORTS: [u16; 2] = [5060, 5061];
@@ -80,15 +80,15 @@ fn is_us(settings: &Settings, origin: &Origin, host: Host<'_>, uri: &Uri<'_>) ->
 }
 
 /// DECISIONS 13: true if the phone believes to be elsewhere than where it is seen.
-pub(super) fn is_displaced(origin: &Origin, ess: &Essentials<'_>) -> bool {
-    let sent_by = ess.via.host.ip().map(|ip| ip.to_canonical());
-    ess.is_direct && sent_by.is_some_and(|ip| ip != origin.remote.ip().to_canonical())
+pub(super) fn is_displaced(origin: &Origin, via: &Via<'_>, is_direct: bool) -> bool {
+    let sent_by = via.host.ip().map(|ip| ip.to_canonical());
+    is_direct && sent_by.is_some_and(|ip| ip != origin.remote.ip().to_canonical())
 }
 
 /// Finds out how a contact can be reached. What was found out about it before holds as long as its grounds do.
 pub(super) fn judge(request: &Request<'_, '_>, known: Option<&Binding>, wanted: &mut Wanted<'_>) {
     let source = request.origin.remote.ip().to_canonical();
-    let displaced = is_displaced(request.origin, request.ess);
+    let displaced = is_displaced(request.origin, &request.ess.via, request.direct);
     let mut flags = Flags::default();
     flags.set(Flags::OUTBOUND, wanted.flags.has(Flags::OUTBOUND));
     flags.set(Flags::DIRECT, request.direct);

@@ -13,6 +13,7 @@ use smallvec::SmallVec;
 use super::binding::{Binding, BindingKey, Draft, Flags};
 use super::location::RecordKey;
 use super::read::{Asked, Plan, Request, Wanted, canonical_aor, read_contacts, read_request};
+use super::unchanged::Fresh;
 use super::{Registered, Registrar, nat, outbound};
 use crate::base::Time;
 use crate::base::ids::IdKind;
@@ -28,7 +29,7 @@ const RETRY_AFTER: u32 = 30;
 type Keys = SmallVec<[BindingKey; 4]>;
 
 impl Registrar {
-    /// Serves a REGISTER of `who`. Changes all it asks for or nothing; saves are emitted at once, events wait for
+    /// Serves a REGISTER of `who`; `asked` is the hash of what it [asks for](Self::asked), if that is known. Changes all it asks for or nothing; saves are emitted at once, events wait for
     /// [`tell_pending`](Self::tell_pending), so that they come after the response.
     pub(crate) fn register(
         &mut self,
@@ -36,6 +37,7 @@ impl Registrar {
         origin: &Origin,
         msg: Message<'_>,
         ess: &Essentials<'_>,
+        asked: Option<u64>,
         who: &Identity,
     ) -> Result<Registered, Refusal> {
         let settings: &Settings = ctx.settings;
@@ -44,9 +46,11 @@ impl Registrar {
         // A canonical name is canonical: what a record is called by its own name it is rightly called.
         let plain = ess.to.uri.user_at_host();
         let known = plain.and_then(|name| self.location.find(name));
-        if let (Some(name), Some(record)) = (plain, known)
-            && who.owns_bytes(name)
-            && let Some(registered) = self.refresh_unchanged(ctx, config, record, (origin, msg, ess), who)
+        let fresh = Fresh::of(origin, msg, ess);
+        let same = asked.unwrap_or_else(|| self.asked(&fresh));
+        if let Some(again) = self.recognise(ctx.now, same, fresh.number)
+            && self.may_ask(again, who)
+            && let Some(registered) = self.refresh(ctx, again, &fresh)
         {
             return Ok(registered);
         }
@@ -69,7 +73,12 @@ impl Registrar {
                 let save = self.remove_all(ctx, &request, record)?;
                 Ok(answer_to(None, &request, &[], save))
             }
-            Asked::Contacts => self.update(ctx, config, &request, aor, record, &mut plan),
+            Asked::Contacts => {
+                if let [wanted] = plan.as_mut_slice() {
+                    wanted.asked = same;
+                }
+                self.update(ctx, config, &request, aor, record, &mut plan)
+            }
         }
     }
 
@@ -140,9 +149,6 @@ impl Registrar {
         }
         if plan.iter().any(|wanted| wanted.hit.is_none() && !wanted.is_removal()) {
             self.make_room(ctx.settings, config, record, plan, &mut leaving)?;
-        }
-        if let [wanted] = plan.as_mut_slice() {
-            wanted.asked = self.same.asked(request.origin, request.msg, request.ess, request.may_be_foreign);
         }
         // Nothing can fail from here on.
         let mut save = None;
@@ -331,10 +337,10 @@ impl Registrar {
         if let Some(binding) = self.location.get_mut(key) {
             binding.q = wanted.q;
             binding.reg_id = wanted.reg_id;
-            binding.asked = wanted.asked;
             binding.requested = wanted.requested.unwrap_or(config.default_expires);
         }
-        let save = self.grant(ctx, config, (key, cause), (request.msg, request.ess));
+        self.location.set_asked(key, wanted.asked);
+        let save = self.grant(ctx, config, (key, cause), (request.msg, request.ess.cseq.number));
         if let Some(flow) = retired {
             self.retire_later(ctx, flow, origin.flow);
         }
@@ -376,11 +382,11 @@ impl Registrar {
         ctx: &mut Ctx<'_>,
         config: &RegistrarConfig,
         (key, cause): (BindingKey, BindingCause),
-        (msg, ess): (Message<'_>, &Essentials<'_>),
+        (msg, cseq): (Message<'_>, u32),
     ) -> Option<SaveSeq> {
         let binding = self.location.get_mut(key)?;
         let granted = seconds_granted(ctx, config, binding);
-        binding.cseq = ess.cseq.number;
+        binding.cseq = cseq;
         binding.refreshed = ctx.now;
         binding.expires_at = ctx.now + Duration::from_secs(u64::from(granted));
         if !binding.instance().is_empty() && config.gruu && msg.has_token(Header::Supported, b"gruu") {
@@ -393,13 +399,13 @@ impl Registrar {
     /// What is to be answered. `flow`: whether outbound was granted.
     pub(super) fn registered(
         record: Option<RecordKey>,
-        (origin, msg, ess): (&Origin, Message<'_>, &Essentials<'_>),
+        fresh: &Fresh<'_, '_>,
         flow: bool,
         save: Option<SaveSeq>,
     ) -> Registered {
         // RFC 5626 s6: the tag is required of the client only if it said that it has it.
-        let outbound = flow && msg.has_token(Header::Supported, b"outbound");
-        let flow_timer = outbound && ess.is_direct && outbound::keeps_alive(origin.transport);
+        let outbound = flow && fresh.msg.has_token(Header::Supported, b"outbound");
+        let flow_timer = outbound && fresh.is_direct && outbound::keeps_alive(fresh.origin.transport);
         Registered { record, save, outbound, flow_timer }
     }
 
@@ -424,7 +430,7 @@ fn answer_to(
     save: Option<SaveSeq>,
 ) -> Registered {
     let flow = plan.iter().any(|wanted| wanted.flags.has(Flags::OUTBOUND) && !wanted.is_removal());
-    Registrar::registered(record, (request.origin, request.msg, request.ess), flow, save)
+    Registrar::registered(record, &Fresh::of(request.origin, request.msg, request.ess), flow, save)
 }
 
 /// RFC 3261 s10.3 step 7: the update is aborted and the request fails, with the status the same step gives to failure.

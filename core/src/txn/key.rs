@@ -100,17 +100,9 @@ impl Name {
             Method::Ack => Method::Invite,
             method => method,
         };
-        let mut bytes: Bytes = SmallVec::new();
-        if method == Method::Other {
-            bytes.extend_from_slice(ess.cseq.method_raw);
-            bytes.push(0);
-        }
-        // RFC 4475 s3.2.1: the cookie alone identifies nothing.
-        let branch = via.branch().filter(|branch| branch.len() > COOKIE.len() && branch.starts_with(COOKIE));
-        if let Some(branch) = branch {
-            bytes.extend_from_slice(branch);
-            sent_by(via, &mut bytes);
-            return Named::new(key.hash_wide(&bytes), method, Rules::Branch);
+        let other = if method == Method::Other { ess.cseq.method_raw } else { b"" };
+        if let Some(named) = Name::of_branch(key, other, method, via) {
+            return named;
         }
         let uri = match msg.kind() {
             Kind::Request { uri, .. } => uri,
@@ -118,11 +110,27 @@ impl Name {
         };
         let number = ess.cseq.number.to_be_bytes();
         let from = ess.from.tag().unwrap_or_default();
-        let wide = key.hash128(&[b"2543", &bytes, uri, from, ess.call_id, &number, via.raw]);
+        let wide = key.hash128(&[b"2543", other, uri, from, ess.call_id, &number, via.raw]);
         let mut named = Named::new(wide, method, Rules::Legacy);
         let to = key.hash(ess.to.tag().unwrap_or_default());
         named.name.rest = named.name.rest & !TO_TAG | to << 8 & TO_TAG;
         named
+    }
+
+    /// Of a request that is known by its branch; `other` is the name of a method that has no number.
+    #[inline(always)]
+    pub(super) fn of_branch(key: &HashKey, other: &[u8], method: Method, via: &Via<'_>) -> Option<Named> {
+        // RFC 4475 s3.2.1: the cookie alone identifies nothing.
+        let branch =
+            via.branch().filter(|branch| branch.len() > COOKIE.len() && branch.starts_with(COOKIE))?;
+        let mut bytes: Bytes = SmallVec::new();
+        if !other.is_empty() {
+            bytes.extend_from_slice(other);
+            bytes.push(0);
+        }
+        bytes.extend_from_slice(branch);
+        sent_by(via, &mut bytes);
+        Some(Named::new(key.hash_wide(&bytes), method, Rules::Branch))
     }
 
     /// Of a request we sent, and of its responses: branch and CSeq method (RFC 3261 s17.1.3).

@@ -195,6 +195,12 @@ impl Transactions {
         if self.servers.is_merged(id.merge) { RequestMatch::Merged(id) } else { RequestMatch::New(id) }
     }
 
+    /// The name of a request, if that is its branch and the request is new.
+    pub(crate) fn new_branch(&self, via: &Via<'_>, method: Method) -> Option<TxnId> {
+        let Named { name, tag, .. } = Name::of_branch(&self.hash, b"", method, via)?;
+        self.servers.find(name).is_none().then_some(TxnId { name, merge: 0, tag })
+    }
+
     /// Opens the transaction of a request that was found new, so that its repetitions are absorbed. When there is no
     /// room the caller answers 503 without state.
     pub(crate) fn open(
@@ -203,10 +209,10 @@ impl Transactions {
         origin: &Origin,
         via: &Via<'_>,
         id: TxnId,
-        msg: Message<'_>,
+        method: Method,
     ) -> Result<ServerKey, Full> {
         self.make_room(ctx, server::SERVER_BYTES)?;
-        Ok(self.servers.open(ctx, origin, via, id, msg.method()))
+        Ok(self.servers.open(ctx, origin, via, id, method))
     }
 
     /// Has this 100 sent when nothing else was in time: for INVITE 200 ms after it came (RFC 3261 s17.2.1), for others

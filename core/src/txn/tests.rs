@@ -80,7 +80,7 @@ impl World {
         let World { fx, txn, .. } = self;
         with_message(text, |msg| {
             let via = msg.via().expect("the test's request is whole");
-            txn.open(&mut fx.ctx(), &origin, &via, id, msg)
+            txn.open(&mut fx.ctx(), &origin, &via, id, msg.method())
         })
     }
 

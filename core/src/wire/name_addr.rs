@@ -98,6 +98,11 @@ impl<'m> NameAddr<'m> {
     }
 }
 
+/// Whether these are the parameters of From with nothing but a tag, as nearly all are.
+pub(super) fn is_bare_tag(params: &[u8]) -> bool {
+    params.strip_prefix(b";tag=").is_some_and(is_value)
+}
+
 /// Whether it is a value that needs no quotes.
 #[inline(always)]
 fn is_value(text: &[u8]) -> bool {

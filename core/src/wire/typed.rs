@@ -1,6 +1,7 @@
 //! Typed values of a message, read when asked for, and the check of what every message must have.
 //! RFC 3261 s8.1.1, s20.
 
+use super::name_addr::is_bare_tag;
 use super::{
     ContactValue, Cseq, Fault, Header, Kind, Message, Method, NameAddr, ParseError, Uri, UriScheme, Via,
 };
@@ -43,13 +44,18 @@ impl<'m> Message<'m> {
     /// Reads and checks what every message must have. That nothing of it is there twice was checked by
     /// [`parse`](super::parse). Unknown URI schemes are not refused here, see [`Message::request_uri`].
     pub fn essentials(&self) -> Result<Essentials<'m>, ParseError> {
-        self.read_essentials()
+        self.read_essentials(self.only_via(), self.cseq())
     }
 
-    /// The same, in the place of the caller: what it gives is large.
+    /// The same, in the place of the caller, which has read [the one Via](Self::only_via) and CSeq: what it gives is
+    /// large.
     #[inline(always)]
-    pub(crate) fn read_essentials(&self) -> Result<Essentials<'m>, ParseError> {
-        let (via, is_direct) = match self.only_via() {
+    pub(crate) fn read_essentials(
+        &self,
+        via: Option<Via<'m>>,
+        cseq: Result<Cseq<'m>, ParseError>,
+    ) -> Result<Essentials<'m>, ParseError> {
+        let (via, is_direct) = match via {
             Some(via) => (via, true),
             None => self.first_of_vias()?,
         };
@@ -61,7 +67,7 @@ impl<'m> Message<'m> {
         let from = NameAddr::read(Header::From.name(), from)?;
         let to = self.read_to_beside(&from)?;
         let call_id = self.call_id()?;
-        let cseq = self.cseq()?;
+        let cseq = cseq?;
         let max_forwards = self.max_forwards()?;
         if let Kind::Request { method, method_raw, .. } = self.kind() {
             // RFC 3261 s8.1.1.5: the method of CSeq must match that of the request.
@@ -115,7 +121,7 @@ impl<'m> Message<'m> {
 
     /// The Via, if there is one and it is as nearly all are.
     #[inline(always)]
-    fn only_via(&self) -> Option<Via<'m>> {
+    pub(crate) fn only_via(&self) -> Option<Via<'m>> {
         if self.has_several(Header::Via) { None } else { Via::usual(self.header(Header::Via)?) }
     }
 
@@ -137,6 +143,16 @@ impl<'m> Message<'m> {
     #[inline]
     pub fn vias(&self) -> impl Iterator<Item = Result<Via<'m>, ParseError>> + use<'m> {
         self.values(Header::Via).map(Via::parse)
+    }
+
+    /// Whether From is To with nothing but a tag behind it, as in most REGISTER: it is well-formed then if To is, and the
+    /// answer has to add a tag to To.
+    pub(crate) fn is_from_to(&self) -> bool {
+        let (Some(from), Some(to)) = (self.header(Header::From), self.header(Header::To)) else {
+            return false;
+        };
+        // A value that ends with its bracket has no parameters.
+        to.last() == Some(&b'>') && from.strip_prefix(to).is_some_and(is_bare_tag)
     }
 
     /// From.

@@ -78,7 +78,7 @@ impl World {
         with_message(text, |msg| {
             let ess = msg.essentials().expect("the test's message is complete");
             let mut ctx = self.fixture.ctx();
-            self.registrar.register(&mut ctx, from, msg, &ess, &self.who)
+            self.registrar.register(&mut ctx, from, msg, &ess, None, &self.who)
         })
     }
 

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 
 use super::{Phone, World};
 use crate::config::OutboundMode;
-use crate::door::{FlowId, Transport};
+use crate::door::{FlowId, Scheme, Transport};
 
 /// One REGISTER as choices; the first of each is what most phones send. Small, so that requests repeat themselves.
 #[derive(Clone, Debug)]
@@ -28,6 +28,8 @@ enum Op {
     Register(Choice),
     Wait(u16),
     Die,
+    /// Somebody else asks from now on.
+    Become(u8),
 }
 
 fn mostly(n: u8) -> impl Strategy<Value = u8> {
@@ -54,7 +56,7 @@ fn op() -> impl Strategy<Value = Op> {
             ahead,
         })
     });
-    prop_oneof![8 => register, 1 => (1..4000_u16).prop_map(Op::Wait), 1 => Just(Op::Die)]
+    prop_oneof![8 => register, 1 => (1..4000_u16).prop_map(Op::Wait), 1 => Just(Op::Die), 1 => (0..4_u8).prop_map(Op::Become)]
 }
 
 /// A world, and its two streams.
@@ -153,6 +155,13 @@ impl Side {
                 }
                 String::new()
             }
+            Op::Become(who) => {
+                let asker = &mut self.world.who;
+                asker.aors = vec![if *who == 1 { "mallory@example.com" } else { "bob@example.com" }.into()];
+                asker.foreign_contacts = *who == 2;
+                asker.scheme = if *who == 3 { Scheme::Trusted } else { Scheme::Digest };
+                String::new()
+            }
         };
         shown.push_str(&self.world.commands());
         shown + &format!("{:#?}", self.world.lookup("bob@example.com"))
@@ -177,7 +186,7 @@ proptest! {
 fn a_refresh_that_says_the_same_takes_the_short_way() {
     let mut world = World::new();
     let mut phone = Phone::at("198.51.100.7:5060").header("User-Agent: A");
-    let short_ways = |world: &World| world.registrar.same.taken();
+    let short_ways = |world: &World| world.registrar.short_ways();
     world.send(&phone);
     world.send(phone.again());
     assert_eq!(short_ways(&world), 1);

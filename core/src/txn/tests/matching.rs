@@ -172,7 +172,7 @@ fn the_same_request_by_another_path_is_merged() {
     let origin = world.origin();
     let second = with_message(&request("INVITE", "2"), |msg| {
         let via = msg.via().expect("a Via");
-        world.txn.open(&mut world.fx.ctx(), &origin, &via, id, msg).expect("there is room")
+        world.txn.open(&mut world.fx.ctx(), &origin, &via, id, msg.method()).expect("there is room")
     });
     world.respond(second, 482);
     assert_eq!(world.receive(&request("INVITE", "2")), RequestMatch::Absorbed);

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use super::{Value, Writer, put, put_v4};
 use crate::base::text;
 use crate::wire::via::SourceParams;
-use crate::wire::{Arena, Essentials, Header, Message, ParseError, Rport, Status, Via, split};
+use crate::wire::{Arena, Header, Message, ParseError, Rport, Status, Via, split};
 
 /// Status and phrase of a response.
 #[derive(Clone, Copy, Debug)]
@@ -77,17 +77,17 @@ impl<'a> ResponseWriter<'a> {
         ResponseWriter::with(arena, request, status.into(), to_tag, source, via.as_ref())
     }
 
-    /// Like [`ResponseWriter::new`], for a request whose essentials were read before.
+    /// Like [`ResponseWriter::new`], for a request whose topmost Via was read before, and of which is known whether To
+    /// lacks a tag.
     pub(crate) fn answering<'s>(
         arena: &'a mut Arena,
         request: Message<'a>,
-        essentials: &Essentials<'_>,
+        via: &Via<'_>,
         status: impl Into<StatusLine<'s>>,
-        to_tag: &str,
+        to_tag: Option<&str>,
         source: (IpAddr, u16),
     ) -> ResponseWriter<'a> {
-        let to_tag = Some(to_tag).filter(|_| essentials.to.tag().is_none());
-        ResponseWriter::with(arena, request, status.into(), to_tag, Some(source), Some(&essentials.via))
+        ResponseWriter::with(arena, request, status.into(), to_tag, Some(source), Some(via))
     }
 
     /// `to_tag` is for a To without one; `via` is the topmost one, if it can be read.
