@@ -2,6 +2,7 @@
 //! nothing is masked. Every world is audited, and must end with empty tables.
 
 mod auth;
+mod calls;
 mod crowd;
 mod explore;
 mod hostile;

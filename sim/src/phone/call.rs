@@ -318,6 +318,7 @@ impl Call {
         if self.state != State::Over {
             self.ended_at = Some(now);
         }
+        self.invites.iter_mut().for_each(|invite| invite.wait_no_longer(now));
         self.stop(ending);
     }
 

@@ -91,6 +91,7 @@ impl World {
             ("subscriptions", sizes.subscriptions, l.subscriptions),
             ("publications", sizes.publications, l.publications),
             ("stored messages", sizes.stored_messages, l.stored_messages),
+            ("calls", sizes.calls, l.calls),
             ("nonces", sizes.nonces, l.nonces),
             ("tokens", sizes.tokens, l.tokens),
             ("commands after draining", sizes.commands, 0),
@@ -162,6 +163,7 @@ impl World {
 fn is_empty(s: &Sizes) -> bool {
     let sip =
         [s.aors, s.bindings, s.transactions, s.transaction_bytes, s.parked, s.nonces, s.tokens, s.commands];
-    let presence = [s.subscriptions, s.publications, s.presentities, s.lines, s.messages, s.stored_messages];
-    sip.iter().chain(&presence).all(|n| *n == 0)
+    let presence = [s.subscriptions, s.publications, s.presentities, s.messages, s.stored_messages];
+    let calls = [s.calls, s.call_dialogs, s.lines];
+    sip.iter().chain(&presence).chain(&calls).all(|n| *n == 0)
 }

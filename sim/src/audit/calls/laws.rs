@@ -45,7 +45,7 @@ laws! {
     OFFER "RFC 3264 s4, RFC 6337 s2" "no offer while another one waits for its answer",
     ANSWER "RFC 3261 s13.2.1, RFC 3264 s5" "an offer has its answer where it belongs, and no answer comes without one",
     SAME_ANSWER "RFC 3261 s13.2.1" "the answer of a dialog stays what it was said to be",
-    ORIGIN "RFC 3264 s8" "o= keeps its session, and its version rises by one with each change",
+    ORIGIN "RFC 3264 s8" "o= keeps its session, and its version rises with each change",
     MAX_FORWARDS "RFC 7332 s5" "Max-Forwards goes on, less one",
     CREDENTIALS "RFC 3261 s22" "no credentials or challenges go from one leg to the other",
     CROSSING "RFC 7092 s3" "no Call-ID, tag or branch goes from one leg to the other",

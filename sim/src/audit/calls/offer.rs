@@ -149,8 +149,9 @@ impl Talks {
     fn origin(&self, sdp: &str) -> Option<(Law, String)> {
         let before = self.said.as_deref()?;
         let (old, new) = (origin(before)?, origin(sdp)?);
-        let wanted = if before == sdp { old.1 } else { old.1 + 1 };
-        (new.0 != old.0 || new.1 != wanted).then(|| (ORIGIN, format!("{old:?} became {new:?}")))
+        // The numbers are those of the other leg: one that was refused there is missing here.
+        let rises = if before == sdp { new.1 == old.1 } else { new.1 > old.1 };
+        (new.0 != old.0 || !rises).then(|| (ORIGIN, format!("{old:?} became {new:?}")))
     }
 }
 

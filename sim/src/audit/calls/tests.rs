@@ -367,7 +367,7 @@ fn each_law_is_broken_by_its_vector_and_by_nothing_else() {
                 m.body = [sdp("2", 0), b"a=early\r\n".to_vec()].concat();
             }))
         }),
-        (ORIGIN, changed(2, |flow| flow[9].2.body = sdp("1", 4))),
+        (ORIGIN, changed(2, |flow| flow[9].2.body = [sdp("1", 1), b"a=sendonly\r\n".to_vec()].concat())),
         (ORIGIN, changed(2, |flow| flow[9].2.body = sdp("5", 2))),
         (MAX_FORWARDS, set(2, "Max-Forwards", "70")),
         (CREDENTIALS, {

@@ -383,7 +383,7 @@ impl Phone {
             }
             return;
         }
-        let Some((call, dialog)) = self.dialog_of(m) else { return };
+        let Some((call, dialog)) = self.any_dialog_of(m) else { return };
         let c = &mut self.calls[call];
         let number = m.cseq().map_or(0, |(n, _)| n);
         let of =

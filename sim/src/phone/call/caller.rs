@@ -51,6 +51,13 @@ impl Invite {
         self.repeat.as_ref().map(Repeat::deadline).into_iter().chain(self.over_at).min()
     }
 
+    /// The call is over: its answer has so long as that of a cancelled one.
+    pub(super) fn wait_no_longer(&mut self, now: Time) {
+        if self.phase == Phase::Proceeding {
+            self.over_at.get_or_insert(now + 64 * T1);
+        }
+    }
+
     fn rest(&mut self, now: Time, phase: Phase) {
         self.phase = phase;
         self.repeat = None;

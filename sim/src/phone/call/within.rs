@@ -90,9 +90,14 @@ impl Phone {
 
     /// The dialog that a request is of, unless it is over.
     pub(super) fn dialog_of(&self, m: &Sip) -> Option<(usize, usize)> {
+        self.any_dialog_of(m).filter(|(call, at)| !self.calls[*call].dialogs[*at].over)
+    }
+
+    /// The same, whether it is over or not: what was answered is acknowledged all the same.
+    pub(super) fn any_dialog_of(&self, m: &Sip) -> Option<(usize, usize)> {
         let id = m.header("Call-ID").unwrap_or_default();
         self.calls.iter().enumerate().find_map(|(call, c)| {
-            let at = c.dialogs.iter().position(|d| d.is_of(m) && !d.over)?;
+            let at = c.dialogs.iter().position(|d| d.is_of(m))?;
             (c.call_id == id).then_some((call, at))
         })
     }
@@ -339,6 +344,8 @@ impl Phone {
         let glare = c.invites.iter().any(Invite::is_open) || c.dialogs[dialog].offering;
         let status = match () {
             () if late => 500,
+            // Its BYE is on the way: there is nothing to change any more.
+            () if c.state == State::Leaving => 481,
             // RFC 3261 s14.2.
             () if c.incoming.iter().any(Incoming::is_unanswered) => 500,
             () if glare => 491,

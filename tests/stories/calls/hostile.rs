@@ -1,0 +1,137 @@
+//! Those who want to end, join or confuse a call that is not theirs, and those who cannot count.
+
+use super::*;
+
+/// A request in the dialog of alice, as mallory makes it up.
+fn forged(world: &World, alice: PhoneId, method: &str, cseq: u32, spoil: impl Fn(&str) -> String) -> String {
+    let dialog = world.talk(alice).dialog().cloned().expect("a dialog");
+    let (local, remote) = (&dialog.local_tag, &dialog.remote_tag);
+    spoil(&format!(
+        "{method} {} SIP/2.0\r\nVia: SIP/2.0/UDP 10.0.66.6:5060;branch=z9hG4bKforged{cseq}{method};rport\r\n\
+         Max-Forwards: 70\r\nFrom: <sip:alice@example.com>;tag={local}\r\nTo: <sip:bob@example.com>;tag={remote}\r\n\
+         Call-ID: {}\r\nCSeq: {cseq} {method}\r\nContact: <sip:alice@10.0.66.6>\r\nContent-Length: 0\r\n\r\n",
+        dialog.target,
+        world.talk(alice).call_id
+    ))
+}
+
+fn mallory(world: &mut World) -> PhoneId {
+    world.phone_at("mallory", "mallory", "10.0.66.6:5060".parse().expect("an address"))
+}
+
+#[test]
+fn a_bye_with_wrong_tags_or_another_call_id_ends_nothing() {
+    let (mut world, alice, bob, _) = talking(1);
+    let mallory = mallory(&mut world);
+    let dialog = world.talk(alice).dialog().cloned().expect("a dialog");
+    let call_id = world.talk(alice).call_id.clone();
+    let wrong: [(&str, &str); 3] =
+        [(&dialog.local_tag, "guess1"), (&dialog.remote_tag, "guess2"), (&call_id, "guess3")];
+    for (i, (right, wrong)) in wrong.into_iter().enumerate() {
+        let text = forged(&world, alice, "BYE", 5_000 + i as u32, |text| text.replace(right, wrong));
+        world.act(mallory, |p, _| p.raw(text.into_bytes()));
+        world.run_for(s(1));
+    }
+    assert_eq!([world.talk(alice).state, world.talk(bob).state], [State::Talking; 2], "{}", ladder(&world));
+    insta::assert_snapshot!(ladder(&world));
+    world.hang_up(alice);
+    over(world, s(2));
+}
+
+#[test]
+fn a_number_that_is_too_low_is_500_and_changes_nothing() {
+    let (mut world, alice, bob, call) = talking(2);
+    world.act(alice, |p, now| p.hold(now, call));
+    world.run_for(s(1));
+    world.act(alice, |p, now| {
+        if let Some(dialog) = p.call_mut(call).dialog_mut() {
+            dialog.cseq -= 2;
+        }
+        p.info(now, call, "1");
+    });
+    world.run_for(s(1));
+    assert_eq!(world.talk(alice).told.last().map(|(_, status)| *status), Some(500), "{}", ladder(&world));
+    assert!(world.talk(bob).notes.is_empty());
+    world.act(alice, |p, _| {
+        if let Some(dialog) = p.call_mut(call).dialog_mut() {
+            dialog.cseq += 5;
+        }
+    });
+    world.hang_up(alice);
+    over(world, s(2));
+}
+
+#[test]
+fn a_cancel_from_elsewhere_cancels_nothing() {
+    let (mut world, alice, bob, _) = world(3);
+    let mallory = mallory(&mut world);
+    world.call(alice, "bob");
+    world.run_for(s(1));
+    let invite = world.talk(alice).invite.clone().expect("sent");
+    let field = |name: &str| invite.header(name).unwrap_or_default().to_owned();
+    let cseq = field("CSeq").replace("INVITE", "CANCEL");
+    for via in [
+        "SIP/2.0/UDP 10.0.66.6:5060;branch=z9hG4bKguess".to_owned(),
+        field("Via").replace("10.0.0.2", "10.0.66.6"),
+    ] {
+        let text = format!(
+            "CANCEL sip:bob@example.com SIP/2.0\r\nVia: {via}\r\nMax-Forwards: 70\r\nFrom: {}\r\nTo: {}\r\nCall-ID: {}\r\n\
+             CSeq: {cseq}\r\nContent-Length: 0\r\n\r\n",
+            field("From"),
+            field("To"),
+            field("Call-ID")
+        );
+        world.act(mallory, |p, _| p.raw(text.into_bytes()));
+        world.run_for(s(1));
+    }
+    assert_eq!([world.talk(alice).state, world.talk(bob).state], [State::Ringing; 2], "{}", ladder(&world));
+    world.hang_up(alice);
+    over(world, s(2));
+}
+
+#[test]
+fn requests_of_unknown_dialogs_are_481_and_an_ack_is_nothing() {
+    for method in ["BYE", "INVITE", "UPDATE", "INFO", "PRACK", "REFER", "ACK"] {
+        let (mut world, ..) = world(4);
+        let mallory = mallory(&mut world);
+        let text = format!(
+            "{method} sip:bob@example.com SIP/2.0\r\nVia: SIP/2.0/UDP 10.0.66.6:5060;branch=z9hG4bKun{method}\r\n\
+             Max-Forwards: 70\r\nFrom: <sip:mallory@example.com>;tag=m\r\nTo: <sip:bob@example.com>;tag=none\r\n\
+             Call-ID: unknown\r\nCSeq: 7 {method}\r\nContact: <sip:mallory@10.0.66.6>\r\nContent-Length: 0\r\n\r\n"
+        );
+        world.act(mallory, |p, _| p.raw(text.clone().into_bytes()));
+        world.run_for(ms(100));
+        let all = world.ladder().only(&[]).to_string();
+        let answered = all.matches("server --> mallory  SIP/2.0 481 Call/Transaction Does Not Exist").count();
+        assert_eq!(answered, if method == "ACK" { 0 } else { 1 }, "{method}\n{all}");
+        if method == "INVITE" {
+            // Its answer is repeated until the ACK.
+            let ack = text.replace("INVITE sip:", "ACK sip:").replace("7 INVITE", "7 ACK");
+            world.act(mallory, |p, _| p.raw(ack.into_bytes()));
+        }
+        over(world, s(40));
+    }
+}
+
+#[test]
+fn a_call_that_has_come_too_far_goes_no_further() {
+    let (mut world, alice, bob, _) = world(5);
+    world.act(alice, |p, now| p.call_with(now, "sip:bob@example.com", &[("Max-Forwards", "0")]));
+    world.run_for(s(1));
+    assert_eq!(world.talk(alice).ending, Some(Ending::Refused(483)), "{}", ladder(&world));
+    world.act(alice, |p, now| p.call_with(now, "sip:bob@example.com", &[("Max-Forwards", "1")]));
+    world.run_for(s(1));
+    assert_eq!(world.talk(bob).invite.as_ref().and_then(|m| m.header("Max-Forwards")), Some("0"));
+    world.hang_up(alice);
+    over(world, s(2));
+}
+
+#[test]
+fn what_is_required_and_not_understood_is_420() {
+    let (mut world, alice, bob, _) = world(6);
+    world.act(alice, |p, now| p.call_with(now, "sip:bob@example.com", &[("Require", "nonsense")]));
+    world.run_for(s(1));
+    assert_eq!(world.talk(alice).ending, Some(Ending::Refused(420)), "{}", ladder(&world));
+    assert!(world[bob].calls().is_empty());
+    over(world, s(2));
+}
