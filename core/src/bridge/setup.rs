@@ -305,6 +305,7 @@ impl Call {
         kept.sides[CALLER].unacked =
             Some(Unacked { number: asked, server: incoming.server, payload, since: now, sent: 0 });
         kept.sides[CALLEE].due = Some(number);
+        kit.txn.accepted(client, kept.sides[CALLEE].dialog.their_tag());
         // What was agreed before counts.
         for (side, body) in [(CALLEE, held.body()), (CALLER, msg.body())] {
             if kept.sides[side].sdp.is_empty() {

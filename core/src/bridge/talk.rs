@@ -45,8 +45,11 @@ pub(super) fn dismiss(kit: &mut Kit<'_, '_>, client: ClientKey, status: u16, msg
         sdp: Box::default(),
     };
     side.acknowledge(kit, None);
-    kit.ctx.stats.count(Counter::CallsDismissed);
-    side.bye(kit, Usage::Nothing, None);
+    // One that comes again, also after its call has ended, has had its BYE or another end.
+    if kit.txn.accepted(client, side.dialog.their_tag()) {
+        kit.ctx.stats.count(Counter::CallsDismissed);
+        side.bye(kit, Usage::Nothing, None);
+    }
 }
 
 impl Side {
@@ -187,8 +190,14 @@ impl Call {
             let call_id = msg.call_id().unwrap_or_default();
             let mut sides = self.links.iter().flat_map(|link| &link.sides);
             let known = sides.find(|side| side.dialog.their_tag() == tag && side.dialog.call_id() == call_id);
-            if !known.is_some_and(|side| side.acknowledge_again(kit, msg)) {
-                dismiss(kit, client, status, msg);
+            match known {
+                Some(side) if side.acknowledge_again(kit, msg) => {}
+                // Its BYE is sent already, or the session goes on: this INVITE only is not waited for any more.
+                Some(_) => {
+                    kit.txn.accepted(client, tag);
+                    dismiss(kit, client, status, msg);
+                }
+                None => dismiss(kit, client, status, msg),
             }
             return;
         };
@@ -242,6 +251,7 @@ impl Call {
             let held = relayed.held.message();
             let payload = write::respond(kit, relayed.server, &relayed.origin, held, &answer);
             if accepted && method == Method::Invite {
+                kit.txn.accepted(client, link.sides[to].dialog.their_tag());
                 let number = held.cseq().map(|cseq| cseq.number).unwrap_or_default();
                 let (server, since) = (relayed.server, kit.ctx.now);
                 link.sides[1 - to].unacked = Some(Unacked { number, server, payload, since, sent: 0 });

@@ -41,6 +41,9 @@ use crate::wire::{Header, Kind, Message, Method, Via};
 /// Names a client transaction.
 pub(crate) type ClientKey = Key<Client>;
 
+/// More devices than these are not remembered of one INVITE.
+const ACCEPTED: usize = 16;
+
 /// A transaction as the budget counts it, without its payload.
 pub(super) const CLIENT_BYTES: usize = size_of::<Client>() + 176;
 
@@ -73,6 +76,8 @@ pub(crate) struct Client {
     resent: u8,
     /// A CANCEL is on its way: when timer C fires, it is over.
     cancelled: bool,
+    /// INVITE: the tags of those who accepted it.
+    accepted: Vec<Box<[u8]>>,
     /// Each copy is held until this change is durable.
     after: Option<NonZeroU64>,
 }
@@ -171,6 +176,7 @@ impl Clients {
             state: State::Calling,
             resent: 0,
             cancelled: false,
+            accepted: Vec::new(),
             after: after.and_then(|SaveSeq(seq)| NonZeroU64::new(seq)),
         });
         self.names.insert(name.hash, key);
@@ -195,6 +201,18 @@ impl Clients {
 
     pub(super) fn sent_to(&self, key: ClientKey) -> Option<Origin> {
         self.slab.get(key).map(|client| client.to)
+    }
+
+    /// True if an INVITE is accepted under this tag for the first time: a 2xx that comes again makes nothing new.
+    pub(super) fn accepted(&mut self, key: ClientKey, tag: &[u8]) -> bool {
+        let Some(client) = self.slab.get_mut(key) else { return true };
+        if client.accepted.iter().any(|known| **known == *tag) {
+            return false;
+        }
+        if client.accepted.len() < ACCEPTED {
+            client.accepted.push(tag.into());
+        }
+        true
     }
 
     pub(super) fn cancelled(&mut self, ctx: &mut Ctx<'_>, key: ClientKey) {

@@ -293,6 +293,11 @@ impl Transactions {
         self.clients.sent_to(key)
     }
 
+    /// True if an INVITE of ours is accepted under this tag for the first time.
+    pub(crate) fn accepted(&mut self, key: ClientKey, tag: &[u8]) -> bool {
+        self.clients.accepted(key, tag)
+    }
+
     /// Matches a response (RFC 3261 s17.1.3). A final one to INVITE other than 2xx is acknowledged here, each time.
     pub(crate) fn receive_response(
         &mut self,
