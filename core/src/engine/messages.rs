@@ -8,19 +8,19 @@ use super::pending::{ParkedKey, Waits};
 use super::{Engine, Rooms};
 use crate::auth::Allowed;
 use crate::base::Key;
-use crate::config::{AorBuf, AuthPolicy, Settings};
 use crate::ctx::{Ctx, Refusal};
 use crate::door::{AuthVerdict, Identity, SaveSeq};
 use crate::messages::{DeliveryKey, Failure, Letter, Wanted, is_own};
-use crate::registrar::{NextHop, Registrar};
-use crate::wire::{Status, Uri};
+use crate::registrar::{NextHop, Registrar, with_uri};
+use crate::router::{self, Caller, Ended, Goal, Presence};
+use crate::wire::Status;
 
-/// For whom a message is.
-enum Recipient {
-    /// A user of ours: a canonical address of record.
-    User(Box<str>),
-    /// One phone of his, by the number of its binding; `None` if it is not there.
-    Phone(Option<u64>),
+/// Where a message goes.
+enum Goes {
+    /// To these phones, by the numbers of their bindings; at least one.
+    To(Vec<u64>),
+    /// Nowhere now: the user is not there. A canonical address of record.
+    Later(Box<str>),
 }
 
 /// What became of a message at once.
@@ -47,7 +47,7 @@ impl Engine {
     fn take_message(&mut self, pass: &mut Pass<'_>, who: &Identity) -> Result<Taken, Refusal> {
         let settings = self.house.settings.clone();
         self.refuse_if_draining()?;
-        self.asker(pass.ess, who)?;
+        let asker = self.asker(pass.ess, who)?;
         // DECISIONS 22; and what came from here has no business here again.
         if pass.ess.max_forwards == Some(0) {
             return Err(Refusal::plain(Status::TOO_MANY_HOPS));
@@ -55,26 +55,29 @@ impl Engine {
         if is_own(&self.house.ids, pass.ess.call_id) {
             return Err(Refusal::plain(Status::LOOP_DETECTED));
         }
-        let letter = Letter::of(pass.msg, pass.ess);
-        let ctx = self.house.ctx();
-        let recipient = recipient(&ctx, &self.rooms.registrar, pass.ess.uri.as_ref())?;
-        let phones = match &recipient {
-            Recipient::User(aor) => reachable(&ctx, &self.rooms.registrar, aor),
-            Recipient::Phone(phone) => phone.iter().copied().collect(),
+        let asked = router::Asked {
+            caller: if asker.trusted { Caller::Trusted } else { Caller::Account(who) },
+            caller_aor: if asker.ours { &asker.aor } else { "" },
+            uri: pass.ess.uri.as_ref().ok_or(Refusal::plain(Status::BAD_REQUEST))?,
+            is_message: true,
         };
-        match recipient {
-            _ if !phones.is_empty() => {
+        let ctx = self.house.ctx();
+        let goes = match &settings.calls {
+            Some(_) => routed(&ctx, &self.rooms.registrar, &asked)?,
+            None => within(&ctx, &self.rooms.registrar, &asked)?,
+        };
+        let letter = Letter::of(pass.msg, pass.ess);
+        match goes {
+            Goes::To(phones) => {
                 self.send_message(pass, letter, &phones);
                 Ok(Taken::Sent)
             }
-            Recipient::User(aor) => {
+            Goes::Later(aor) => {
                 let config = settings.messages.as_ref().ok_or(Refusal::plain(Status::NOT_FOUND))?;
                 let what = (&*aor, letter, Wanted::of(pass.msg));
                 let save = self.rooms.messages.keep(&mut self.house.ctx(), config, what)?;
                 Ok(Taken::Kept(save))
             }
-            // RFC 5627 s5.1: it is that phone or none.
-            Recipient::Phone(_) => Err(Refusal::plain(Status::TEMPORARILY_UNAVAILABLE)),
         }
     }
 
@@ -131,32 +134,72 @@ impl Engine {
     }
 }
 
-/// For whom a message is, by its Request-URI. To the authenticated, 404 means that there is no such user.
-fn recipient(ctx: &Ctx<'_>, registrar: &Registrar, uri: Option<&Uri<'_>>) -> Result<Recipient, Refusal> {
-    const NOT_FOUND: Refusal = Refusal::plain(Status::NOT_FOUND);
-    let uri = uri.ok_or(NOT_FOUND)?;
-    let domains = &ctx.settings.domains;
-    if uri.host().is_some_and(|host| domains.canonical(host).is_none()) {
-        // Where messages to other domains, and to trunks, would go on.
-        return Err(Refusal::plain(Status::FORBIDDEN));
+/// RFC 5627 s5.1: it is that phone or none.
+const NOT_THERE: Refusal = Refusal::plain(Status::TEMPORARILY_UNAVAILABLE);
+/// Where messages to other domains, and over trunks, would go on.
+const OUTSIDE: Refusal = Refusal::because(Status::FORBIDDEN, "No Messages There");
+
+/// Where a message goes as calls do, by routes, numbers and names.
+fn routed(ctx: &Ctx<'_>, registrar: &Registrar, asked: &router::Asked<'_>) -> Result<Goes, Refusal> {
+    let mut plan = router::route(ctx.settings, asked, Presence::Unknown)?;
+    let (mut later, mut refusal) = (None, None);
+    let mut next = plan.next(None);
+    while let Some(step) = next {
+        let mut phones: Vec<u64> = Vec::new();
+        later = None;
+        for goal in &step.goals {
+            match goal {
+                Goal::Aor(aor) => {
+                    let others = reachable(ctx, registrar, aor);
+                    phones.extend(
+                        others.into_iter().filter(|phone| !phones.contains(phone)).collect::<Vec<_>>(),
+                    );
+                    later = Some(aor.clone()).filter(|_| step.goals.len() == 1);
+                }
+                Goal::Uri { uri, trunk: None } if is_ours(ctx, uri) => {
+                    phones.extend(with_uri(uri, |uri| registrar.device(ctx, uri)).flatten());
+                    refusal = Some(NOT_THERE);
+                }
+                Goal::Uri { .. } | Goal::Redirect(_) => refusal = Some(OUTSIDE),
+            }
+        }
+        if !phones.is_empty() {
+            return Ok(Goes::To(phones));
+        }
+        next = plan.next(Some(Ended::Offline));
     }
-    let mut aor = AorBuf::new();
-    let ours = domains.aor(uri, &mut aor);
-    let aor = core::str::from_utf8(&aor).ok().filter(|_| ours).ok_or(NOT_FOUND)?;
-    if uri.params().contains(b"gr") {
-        return Ok(Recipient::Phone(registrar.device(ctx, uri)));
-    }
-    let bound = || !registrar.targets(ctx, aor.as_bytes()).is_empty();
-    match may_exist(ctx.settings, aor) || bound() {
-        true => Ok(Recipient::User(aor.into())),
-        false => Err(NOT_FOUND),
+    match later {
+        // There may be such a user, but what is known by that name is another's, and forbidden.
+        Some(_) if plan.refusal().status == Status::FORBIDDEN => Err(plan.refusal().clone()),
+        Some(aor) => Ok(Goes::Later(aor)),
+        None => Err(refusal.unwrap_or_else(|| plan.refusal().clone())),
     }
 }
 
-/// Is there such a user? Where accounts are kept elsewhere, or nobody is asked for one, there may be any.
-fn may_exist(settings: &Settings, aor: &str) -> bool {
-    let elsewhere = settings.jwt.is_some() || settings.digest.foreign_store;
-    elsewhere || settings.policies.register == AuthPolicy::Open || settings.accounts.by_aor(aor).is_some()
+/// Where a message goes without calls and their routes: to users of ours.
+fn within(ctx: &Ctx<'_>, registrar: &Registrar, asked: &router::Asked<'_>) -> Result<Goes, Refusal> {
+    let domains = &ctx.settings.domains;
+    if asked.uri.host().is_some_and(|host| domains.canonical(host).is_none()) {
+        return Err(OUTSIDE);
+    }
+    if asked.uri.params().contains(b"gr") {
+        return registrar.device(ctx, asked.uri).map(|phone| Goes::To(vec![phone])).ok_or(NOT_THERE);
+    }
+    let called = router::called(ctx.settings, asked).aor;
+    let exists =
+        |aor: &str| router::has_users_elsewhere(ctx.settings) || ctx.settings.accounts.by_aor(aor).is_some();
+    // DECISIONS 4: to who says who he is, 404 means that there is no such user.
+    let unknown = if router::is_authenticated(asked.caller) { Status::NOT_FOUND } else { NOT_THERE.status };
+    let aor = called.filter(|aor| exists(aor)).ok_or(Refusal::plain(unknown))?;
+    Ok(match reachable(ctx, registrar, &aor) {
+        phones if phones.is_empty() => Goes::Later(aor),
+        phones => Goes::To(phones),
+    })
+}
+
+fn is_ours(ctx: &Ctx<'_>, uri: &str) -> bool {
+    let domains = &ctx.settings.domains;
+    with_uri(uri, |uri| uri.host().is_some_and(|host| domains.canonical(host).is_some())).unwrap_or(false)
 }
 
 /// The phones of a user that can be sent to now, by the numbers of their bindings.

@@ -238,7 +238,7 @@ fn not_permitted() -> Refusal {
 }
 
 /// Can there be users that are no local accounts: by tokens, by a store of the host, or because nobody is asked?
-pub(super) fn has_users_elsewhere(settings: &Settings) -> bool {
+pub(crate) fn has_users_elsewhere(settings: &Settings) -> bool {
     settings.jwt.is_some()
         || settings.digest.foreign_store
         || !settings.trusted.is_empty()

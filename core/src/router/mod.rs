@@ -29,9 +29,11 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
+pub(crate) use aim::has_users_elsewhere;
 #[allow(unused_imports)]
 pub(crate) use diversion::{Cause, Diversions};
 pub(crate) use plan::Plan;
+pub(crate) use rights::is_authenticated;
 #[allow(unused_imports)]
 pub(crate) use trunk::{from_uri, trunk_of};
 

@@ -64,6 +64,6 @@ impl Rights {
 }
 
 /// May he be told what is known of users (DECISIONS 4)?
-pub(super) fn is_authenticated(caller: Caller<'_>) -> bool {
+pub(crate) fn is_authenticated(caller: Caller<'_>) -> bool {
     !matches!(caller, Caller::Account(Identity { scheme: Scheme::None, .. }))
 }

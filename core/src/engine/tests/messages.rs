@@ -2,7 +2,7 @@
 
 use super::presence::{header, sent};
 use super::*;
-use crate::config::MessagesConfig;
+use crate::config::{CallsConfig, MessagesConfig, NumberUser, NumbersConfig, RouteConfig, RouteTo};
 use crate::door::{Change, SaveSeq};
 
 const ALICE: &str = "192.0.2.9:5060";
@@ -320,6 +320,58 @@ fn what_may_not_be_or_leads_nowhere_is_refused() {
     tried(&mut host, "while we go away", next("sip:bob@example.com"));
     config.messages = None;
     tried(&mut Host::new(config), "switched off", next("sip:bob@example.com"));
+    insta::assert_snapshot!(table);
+}
+
+#[test]
+fn where_calls_are_routed_messages_go_the_same_ways() {
+    let mut config = messages();
+    config.policies.register = AuthPolicy::Any;
+    let route = |pattern: &str, to: &[&str]| RouteConfig {
+        pattern: pattern.into(),
+        targets: to.iter().map(|to| RouteTo { to: (*to).into(), ..RouteTo::default() }).collect(),
+    };
+    config.calls = Some(CallsConfig {
+        numbers: NumbersConfig {
+            users: vec![NumberUser { number: "+15551234".into(), aor: "bob@example.com".into() }],
+            ..NumbersConfig::default()
+        },
+        routes: vec![
+            route("team", &["alice@example.com", "bob@example.com"]),
+            route("9*", &["sip:x@else.example"]),
+        ],
+        ..CallsConfig::default()
+    });
+    let mut table = String::new();
+    for away in [true, false] {
+        let mut host = Host::new(config.clone());
+        if !away {
+            let mut open = config.clone();
+            open.policies.register = AuthPolicy::Open;
+            host = Host::new(open);
+            host.bob_at(DESK, 1, "");
+        }
+        for (number, to) in [
+            "sip:bob@example.com",
+            "tel:+15551234",
+            "sip:+1-555-1234@example.com;user=phone",
+            "sip:team@example.com",
+            "sip:911@example.com",
+            "sip:nobody@example.com",
+            "sip:bob@else.example",
+            "sip:bob@example.com;gr=urn:uuid:1",
+        ]
+        .iter()
+        .enumerate()
+        {
+            let commands = host.alice(&text(number as u32, to, "", "hi"));
+            let first = sent(&commands)[0].lines().next().unwrap_or_default().to_owned();
+            let _ = writeln!(table, "{:8} {to:42} {first}", if away { "away" } else { "there" });
+            if first.starts_with("MESSAGE ") {
+                host.taken(&commands, DESK, "200 OK");
+            }
+        }
+    }
     insta::assert_snapshot!(table);
 }
 
