@@ -5,7 +5,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::CallKey;
+use super::refer::{Invitation, Transfer};
 use super::reliable::{Accepted, Early};
+use super::sdp::Session;
 use super::table::State;
 use crate::base::ids::IdText;
 use crate::base::{Time, TimerKey};
@@ -47,6 +50,10 @@ pub(crate) struct Asker {
 pub(crate) struct Hop {
     /// Where it is.
     pub(crate) to: Origin,
+    /// Where else, if nobody answers there (RFC 3263 s4.3).
+    pub(crate) others: Vec<Origin>,
+    /// Who is said to call, if not whom the caller says to be.
+    pub(crate) from: Option<Box<str>>,
     /// The Request-URI.
     pub(crate) contact: Box<[u8]>,
     /// The Route; empty for none.
@@ -118,8 +125,12 @@ pub(super) struct Side {
     pub(super) over: bool,
     pub(super) local: bool,
     pub(super) trusted: bool,
+    /// The trunk he is on.
+    pub(super) trunk: Option<u16>,
     /// The session description it was sent last, of those it agreed to.
     pub(super) sdp: Box<[u8]>,
+    /// The session it is in, once that is with another than it began with.
+    pub(super) session: Option<Box<Session>>,
 }
 
 /// A 2xx to an INVITE, repeated until the ACK comes (RFC 3261 s13.3.1.4).
@@ -177,7 +188,15 @@ pub(super) struct Best {
 pub(crate) struct Call {
     pub(super) phase: Phase,
     pub(super) asker: Asker,
+    /// Who pays: whose limit it counts for.
+    pub(super) account: Box<str>,
     pub(super) incoming: Option<Incoming>,
+    /// It is made for a transfer.
+    pub(super) invitation: Option<Box<Invitation>>,
+    /// A transfer one of its sides asked for.
+    pub(super) transfer: Option<Box<Transfer>>,
+    /// One of its sides is sought by a transfer of this call.
+    pub(super) serves: Option<CallKey>,
     /// Who is tried next, one group after the other.
     pub(super) queue: VecDeque<Vec<Hop>>,
     pub(super) attempts: Vec<Attempt>,

@@ -11,6 +11,7 @@
 //! - `setup`: INVITEs to everybody who is tried, and what becomes of them
 //! - `talk`: requests within a pair, ACK, BYE, what is repeated
 //! - `reliable`: provisional responses that are acknowledged; `offers`: one offer at a time
+//! - `refer`: transfers; `sdp`: what they change in session descriptions
 //! - `told`: where its parties stand, for who watches them
 //! - `write`: the messages
 //!
@@ -20,7 +21,9 @@
 
 mod call;
 mod offers;
+mod refer;
 mod reliable;
+mod sdp;
 mod setup;
 mod table;
 mod talk;
@@ -39,8 +42,9 @@ use crate::dialog::Dialog;
 use crate::door::{CallEnd, CallEvent, CallRecord, Event};
 use crate::stats::Counter;
 use crate::txn::{ClientEvent, ClientFailure, ClientKey, ServerKey, Transactions, TxnId};
-use crate::wire::{Essentials, Message, Status};
+use crate::wire::{ContactValue, Essentials, Message, Method, Status};
 use call::{Incoming, Phase, Timers};
+use refer::Inner;
 
 /// Names a call.
 pub(crate) type CallKey = Key<Call>;
@@ -80,6 +84,8 @@ pub(crate) enum Outcome {
 pub(crate) enum News {
     /// Everybody was tried: somebody else, or [`Bridge::give_up`].
     Exhausted(CallKey, Outcome),
+    /// A transfer was asked for: [`Bridge::transfer`], or [`Bridge::refuse_transfer`].
+    Refer(CallKey),
     /// It is over, and forgotten.
     Gone(CallKey),
 }
@@ -107,6 +113,8 @@ struct Desk {
     /// How many come from one address.
     by_source: BTreeMap<core::net::IpAddr, usize>,
     news: Vec<News>,
+    /// What calls have to say to each other.
+    inner: Vec<Inner>,
     /// Where parties of ours stand, for who watches them.
     told: Vec<CallState>,
     began: u64,
@@ -115,6 +123,42 @@ struct Desk {
 impl Desk {
     fn enlist(&mut self, key: CallKey, dialog: &Dialog) {
         self.dialogs.insert(dialog.hash(&self.hash), key);
+    }
+
+    /// A new call.
+    fn enter(
+        &mut self,
+        calls: &mut Slab<Call>,
+        ctx: &mut Ctx<'_>,
+        asker: Asker,
+        account: Box<str>,
+        record: Box<CallRecord>,
+    ) -> CallKey {
+        if ctx.settings.tell.calls {
+            let (id, caller, callee) = (record.id, record.caller.clone(), record.callee.clone());
+            ctx.out.tell(Event::Call(Box::new(CallEvent::Began { id, caller, callee })));
+        }
+        ctx.stats.count(Counter::Calls);
+        *self.by_account.entry(account.clone()).or_default() += 1;
+        *self.by_source.entry(record.source.ip().to_canonical()).or_default() += 1;
+        calls.insert(Call {
+            phase: Phase::Ringing,
+            asker,
+            account,
+            incoming: None,
+            invitation: None,
+            transfer: None,
+            serves: None,
+            queue: Default::default(),
+            attempts: Vec::new(),
+            links: Vec::new(),
+            accepted: None,
+            best: None,
+            ring: Duration::ZERO,
+            unanswered: false,
+            timers: Timers::default(),
+            record,
+        })
     }
 
     fn strike(&mut self, key: CallKey, dialog: &Dialog) {
@@ -131,6 +175,7 @@ impl Bridge {
             by_account: BTreeMap::new(),
             by_source: BTreeMap::new(),
             news: Vec::new(),
+            inner: Vec::new(),
             told: Vec::new(),
             began: 0,
         };
@@ -205,34 +250,18 @@ impl Bridge {
             end: CallEnd::Failed,
             legs: Vec::new(),
         });
-        if ctx.settings.tell.calls {
-            let (id, caller, callee) = (record.id, record.caller.clone(), record.callee.clone());
-            ctx.out.tell(Event::Call(Box::new(CallEvent::Began { id, caller, callee })));
-        }
-        ctx.stats.count(Counter::Calls);
-        *self.desk.by_account.entry(asker.aor.clone()).or_default() += 1;
-        *self.desk.by_source.entry(record.source.ip().to_canonical()).or_default() += 1;
-        let key = self.calls.insert(Call {
-            phase: Phase::Ringing,
-            asker,
-            incoming: Some(Incoming {
+        let account = asker.aor.clone();
+        let key = self.desk.enter(&mut self.calls, ctx, asker, account, record);
+        if let Some(call) = self.calls.get_mut(key) {
+            call.incoming = Some(Incoming {
                 server: asked.server,
                 held: asked.msg.to_held(),
                 origin: *asked.origin,
                 tag,
                 dialog: Some(dialog),
                 progress: None,
-            }),
-            queue: Default::default(),
-            attempts: Vec::new(),
-            links: Vec::new(),
-            accepted: None,
-            best: None,
-            ring: Duration::ZERO,
-            unanswered: false,
-            timers: Timers::default(),
-            record,
-        });
+            });
+        }
         self.desk.servers.insert(asked.server, key);
         let life = kit.ctx.settings.calls.as_ref().map_or(Duration::ZERO, |calls| calls.ring_timeout);
         let (life, again) = (kit.ctx.now + life, kit.ctx.now + PROGRESS);
@@ -274,11 +303,34 @@ impl Bridge {
                 call.go_on(kit, desk, key);
             }
         });
+        self.settle(kit);
     }
 
     /// Nobody is left to try: the caller gets the best response there was, or this one.
     pub(crate) fn give_up(&mut self, kit: &mut Kit<'_, '_>, key: CallKey, status: Status) {
         self.with(kit, key, |call, desk, kit| call.refuse(kit, desk, status));
+        self.settle(kit);
+    }
+
+    /// The caller is told to call these instead.
+    pub(crate) fn redirect(&mut self, kit: &mut Kit<'_, '_>, key: CallKey, to: &[Box<str>]) {
+        self.with(kit, key, |call, desk, kit| call.redirect(kit, desk, to));
+        self.settle(kit);
+    }
+
+    /// Where those who were tried say that the callee is (3xx), and their priority in thousandths; that counts as said
+    /// then.
+    pub(crate) fn redirected(&mut self, key: CallKey) -> Option<Vec<(Box<str>, u16)>> {
+        let best = &mut self.calls.get_mut(key)?.best;
+        best.as_ref().filter(|best| (300..400).contains(&best.status))?;
+        let held = best.take()?.held?;
+        let contacts = held.message().contacts().filter_map(|contact| match contact.ok()? {
+            ContactValue::Star => None,
+            value @ ContactValue::Addr(addr) => {
+                Some((write::text(addr.uri.raw()), value.q().unwrap_or(1000)))
+            }
+        });
+        Some(contacts.collect())
     }
 
     /// The call is refused for a reason of ours.
@@ -287,6 +339,7 @@ impl Bridge {
             call.best = None;
             call.refuse(kit, desk, status);
         });
+        self.settle(kit);
     }
 
     /// The host ends a call, or it has to end for another reason of ours.
@@ -300,6 +353,7 @@ impl Bridge {
             Phase::Answered => call.end(kit, desk, key, None, end),
             Phase::Over => {}
         });
+        self.settle(kit);
     }
 
     /// All calls in the order of their begin, for a drain that has lasted long enough.
@@ -314,8 +368,12 @@ impl Bridge {
         key: CallKey,
         asked: &Asked<'_>,
     ) -> Result<(), Refusal> {
+        if asked.msg.method() == Method::Refer {
+            return self.on_refer(kit, key, asked);
+        }
         let mut result = Ok(());
         self.with(kit, key, |call, desk, kit| result = call.on_request(kit, desk, key, asked));
+        self.settle(kit);
         result
     }
 
@@ -323,6 +381,7 @@ impl Bridge {
     pub(crate) fn on_ack(&mut self, kit: &mut Kit<'_, '_>, msg: Message<'_>, ess: &Essentials<'_>) -> bool {
         let Some(key) = self.find(ess) else { return false };
         self.with(kit, key, |call, _, kit| call.on_ack(kit, key, msg, ess));
+        self.settle(kit);
         true
     }
 
@@ -335,6 +394,7 @@ impl Bridge {
     ) -> bool {
         let Some(key) = self.desk.servers.get(&server).copied() else { return false };
         self.with(kit, key, |call, desk, kit| call.on_cancel(kit, desk, server, cancel));
+        self.settle(kit);
         true
     }
 
@@ -352,8 +412,32 @@ impl Bridge {
             true => {
                 self.with(kit, key, |call, desk, kit| call.on_response(kit, desk, key, client, status, msg))
             }
-            false => talk::dismiss(kit, client, status, msg),
+            // It may be that it went on in another call.
+            false => match self.of_answer(msg) {
+                Some(other) => {
+                    self.with(kit, other, |call, _, kit| call.answered_again(kit, client, status, msg));
+                }
+                None => talk::dismiss(kit, client, status, msg),
+            },
         }
+        self.settle(kit);
+    }
+
+    /// The call of the dialog that a response is of.
+    fn of_answer(&self, msg: Message<'_>) -> Option<CallKey> {
+        let (own, theirs) = (msg.from().ok()?, msg.to().ok()?);
+        let (own, theirs) = (own.tag().unwrap_or_default(), theirs.tag().unwrap_or_default());
+        let call_id = msg.call_id().ok()?;
+        let is = |side: &call::Side| {
+            side.dialog.call_id() == call_id
+                && side.dialog.own_tag() == own
+                && side.dialog.their_tag() == theirs
+        };
+        let hash = self.desk.hash.hash_parts(&[call_id, own, theirs]);
+        self.desk.dialogs.find(hash, |key| {
+            let links = self.calls.get(key).map_or(&[][..], |call| &call.links);
+            links.iter().flat_map(|link| &link.sides).any(is)
+        })
     }
 
     /// A request of ours has no answer.
@@ -364,6 +448,7 @@ impl Bridge {
             ClientFailure::Unanswered => call.on_unanswered(kit, event.key),
             _ => call.on_failure(kit, desk, key, event.key),
         });
+        self.settle(kit);
     }
 
     pub(crate) fn on_timer(&mut self, kit: &mut Kit<'_, '_>, bits: u64, timer: CallTimer) {
@@ -375,6 +460,7 @@ impl Bridge {
             CallTimer::Reliable => call.on_reliable_timer(kit, desk, key),
             CallTimer::Life => call.on_life_timer(kit, desk, key),
         });
+        self.settle(kit);
     }
 
     /// Does something with a call, and forgets it if nothing is left of it.
@@ -397,7 +483,7 @@ impl Bridge {
         for link in &call.links {
             link.sides.iter().for_each(|side| self.desk.strike(key, &side.dialog));
         }
-        less(&mut self.desk.by_account, &call.asker.aor);
+        less(&mut self.desk.by_account, &call.account);
         less(&mut self.desk.by_source, &call.record.source.ip().to_canonical());
         call.record.ended = kit.ctx.now;
         if kit.ctx.settings.tell.calls {

@@ -228,7 +228,8 @@ impl Call {
         let rseq = early.rseq;
         let describes = theirs.is_some() && !msg.body().is_empty();
         let tag = core::str::from_utf8(link.sides[CALLER].dialog.own_tag()).unwrap_or_default();
-        let answer = Answer { status, tag, dialog: true, from: Some((msg, crossing)), body: describes };
+        let body = if describes { msg.body() } else { b"" };
+        let answer = Answer { status, tag, dialog: true, from: Some((msg, crossing)), body };
         let held = incoming.held.message();
         let payload = write::respond_with(kit, incoming.server, &incoming.origin, held, &answer, |writer| {
             writer.header(Header::Require, TAG);
@@ -264,7 +265,7 @@ impl Call {
         let early = link.early.as_mut().filter(|_| from == CALLER).ok_or(unknown.clone())?;
         let [theirs, _] = early.invites;
         // RFC 3262 s3: without a match it is 481.
-        if !early.unacked.as_ref().is_some_and(|unacked| (unacked.rseq, theirs) == (rseq, invite)) {
+        if early.unacked.as_ref().is_none_or(|unacked| (unacked.rseq, theirs) != (rseq, invite)) {
             return Err(unknown);
         }
         link.sides[from].dialog.accept(kit.ctx, asked.origin, asked.msg, asked.ess)?;
@@ -390,7 +391,7 @@ fn send_prack(
     let invite = link.early.as_ref().map_or(0, |early| early.invites[1]);
     side.dialog.advance();
     let cseq = side.dialog.cseq();
-    let from = asked.map(|asked| (asked.msg, crossing));
+    let from = asked.map(|asked| (asked.msg, crossing, asked.msg.body()));
     let sent = write::request_with(kit, side, Method::Prack, cseq, from, |writer| {
         writer.value(Header::Rack, |value| {
             value.number(u64::from(number));

@@ -1,6 +1,7 @@
 //! INVITEs to everybody who is tried, and what becomes of them: RFC 3261 s13.2.2, s16.7, DECISIONS 21.
 
 use super::call::{Attempt, Best, CALLEE, CALLER, Call, Hop, Link, Phase, Side, Timers, Unacked};
+use super::refer::Inner;
 use super::reliable::{Early, Manner, Wants};
 use super::table::{self, Does, Heard, State};
 use super::write::{self, Answer};
@@ -49,17 +50,35 @@ impl Call {
     }
 
     fn try_hop(&mut self, kit: &mut Kit<'_, '_>, key: CallKey, hop: Hop) {
-        let Some(incoming) = &self.incoming else { return };
         if self.record.legs.len() >= kit.ctx.settings.limits.legs_per_call {
             return self.fail(Status::SERVER_ERROR.0, None);
         }
-        let msg = incoming.held.message();
-        let Ok(ess) = msg.essentials() else { return };
-        let (own, theirs) = (ess.from.uri.raw(), ess.to.uri.raw());
-        let Some(mut base) = Dialog::inviting(kit.ctx, &hop.to, own, theirs, &hop.contact) else {
+        let made = match (&self.incoming, &self.invitation) {
+            (Some(incoming), _) => {
+                let msg = incoming.held.message();
+                let Ok(ess) = msg.essentials() else { return };
+                let from = hop.from.as_deref().map(str::as_bytes);
+                let (own, theirs) = (from.unwrap_or(ess.from.uri.raw()), ess.to.uri.raw());
+                let base = Dialog::inviting(kit.ctx, &hop.to, own, theirs, &hop.contact);
+                base.map(|mut base| {
+                    let (payload, way) = write::invite(kit, &mut base, (msg, &ess), &self.asker, &hop);
+                    (base, payload, way)
+                })
+            }
+            (None, Some(invitation)) => {
+                let (own, theirs) = (invitation.from.as_bytes(), invitation.to.as_bytes());
+                let base = Dialog::inviting(kit.ctx, &hop.to, own, theirs, &hop.contact);
+                base.map(|mut base| {
+                    let by = &invitation.referred_by;
+                    let (payload, way) = write::invite_sought(kit, &mut base, by, &hop);
+                    (base, payload, way)
+                })
+            }
+            (None, None) => return,
+        };
+        let Some((base, payload, addressed)) = made else {
             return self.fail(Status::MESSAGE_TOO_LARGE.0, None);
         };
-        let (payload, addressed) = write::invite(kit, &mut base, (msg, &ess), &self.asker, &hop);
         let leg = self.record.legs.len();
         self.record.legs.push(LegRecord {
             target: hop.target.clone(),
@@ -118,6 +137,9 @@ impl Call {
                 let event = DialogEvent::Rejected;
                 self.tell_callee(kit.ctx, desk, i, CallPhase::Terminated { code: Some(status), event });
                 self.lose(kit, desk, key, client);
+                if status == Status::SERVICE_UNAVAILABLE.0 && self.try_elsewhere(kit, key, i) {
+                    return;
+                }
                 // RFC 3261 s16.7 step 5: nobody else is to be disturbed.
                 if all {
                     self.queue.clear();
@@ -181,22 +203,18 @@ impl Call {
         callee.learn_of_answer(kit.ctx, msg);
         desk.enlist(key, &caller);
         desk.enlist(key, &callee);
-        let side = |dialog, aor, local, trusted| Side {
-            dialog,
+        let side = |dialog, aor, (local, trusted), trunk| Side {
             aor,
-            unacked: None,
-            due: None,
-            ack: None,
-            bye_waits: false,
             over: false,
             local,
             trusted,
-            sdp: Box::default(),
+            trunk,
+            ..Side::absent(dialog)
         };
-        let asker = &self.asker;
+        let (asker, hop) = (&self.asker, &attempt.hop);
         let sides = [
-            side(caller, asker.aor.clone(), asker.trunk.is_none(), asker.trusted),
-            side(callee, attempt.hop.target.clone(), attempt.hop.local, attempt.hop.trunk.is_some()),
+            side(caller, asker.aor.clone(), (asker.ours, asker.trusted), asker.trunk),
+            side(callee, hop.target.clone(), (hop.local, hop.trunk.is_some()), hop.trunk),
         ];
         self.links.push(Link { sides, errands: Vec::new(), client: attempt.client, early: Some(early) });
         Some(self.links.len() - 1)
@@ -212,6 +230,9 @@ impl Call {
         status: u16,
         msg: Message<'_>,
     ) {
+        if let Some(invitation) = &self.invitation {
+            return desk.inner.push(Inner::Progress(invitation.serves, status));
+        }
         let client = self.attempts.get(i).map(|attempt| attempt.client);
         // RFC 6228: this one is not there any more; the others are what counts.
         if status == 199 {
@@ -253,6 +274,7 @@ impl Call {
         let (Some(link), Some(incoming)) = (self.links.get(at), &mut self.incoming) else { return };
         let crossing = link.crossing(CALLER);
         let tag = core::str::from_utf8(link.sides[CALLER].dialog.own_tag()).unwrap_or_default();
+        let body = if body { msg.body() } else { b"" };
         let answer = Answer { status, tag, dialog: true, from: Some((msg, crossing)), body };
         let held = incoming.held.message();
         let payload = write::respond(kit, incoming.server, &incoming.origin, held, &answer);
@@ -270,6 +292,9 @@ impl Call {
         msg: Message<'_>,
     ) {
         self.note(i, status);
+        if self.invitation.is_some() {
+            return self.sought_answers(kit, desk, key, i, msg);
+        }
         let client = self.attempts.get(i).map(|attempt| attempt.client);
         // Another one was faster, and waits for a PRACK.
         if let Some(client) = client.filter(|_| self.accepted.is_some()) {
@@ -295,9 +320,11 @@ impl Call {
         self.drop_links(kit, desk, key, |_| true);
         let Some(incoming) = self.incoming.take() else { return };
         let number = msg.cseq().map(|cseq| cseq.number).unwrap_or_default();
+        kept.sides[CALLER].change(msg.body());
         let tag = core::str::from_utf8(kept.sides[CALLER].dialog.own_tag()).unwrap_or_default();
         let crossing = kept.crossing(CALLER);
-        let answer = Answer { status, tag, dialog: true, from: Some((msg, crossing)), body: true };
+        let body = msg.body();
+        let answer = Answer { status, tag, dialog: true, from: Some((msg, crossing)), body };
         let held = incoming.held.message();
         let payload = write::respond(kit, incoming.server, &incoming.origin, held, &answer);
         let asked = held.cseq().map(|cseq| cseq.number).unwrap_or_default();
@@ -342,6 +369,43 @@ impl Call {
         }
     }
 
+    /// Who is sought by a transfer has answered, and offers: it is acknowledged when the kept one agrees.
+    fn sought_answers(
+        &mut self,
+        kit: &mut Kit<'_, '_>,
+        desk: &mut Desk,
+        key: CallKey,
+        i: usize,
+        msg: Message<'_>,
+    ) {
+        let (Some(attempt), Some(invitation)) = (self.attempts.get(i), &self.invitation) else { return };
+        let client = attempt.client;
+        let mut dialog = attempt.base.clone();
+        dialog.learn_of_answer(kit.ctx, msg);
+        let hop = &attempt.hop;
+        let callee = Side {
+            aor: hop.target.clone(),
+            due: msg.cseq().ok().map(|cseq| cseq.number),
+            over: false,
+            local: hop.local,
+            trusted: hop.trunk.is_some(),
+            trunk: hop.trunk,
+            ..Side::absent(dialog)
+        };
+        let absent = Side::absent(attempt.base.clone());
+        let serves = invitation.serves;
+        desk.enlist(key, &callee.dialog);
+        self.links.push(Link { sides: [absent, callee], errands: Vec::new(), client, early: None });
+        self.phase = Phase::Answered;
+        self.queue.clear();
+        self.record.answered = Some(kit.ctx.now);
+        self.record.status = Status::OK.0;
+        let kind = msg.content_type().unwrap_or(b"application/sdp").into();
+        desk.inner.push(Inner::Offered(serves, kind, msg.body().into()));
+        self.halt(kit, Some(client), Some("SIP;cause=200;text=\"Call completed elsewhere\""));
+        kit.ctx.stats.count(Counter::CallsAnswered);
+    }
+
     fn hear_lost(&mut self, i: usize) {
         if let Some(attempt) = self.attempts.get_mut(i) {
             attempt.state = State::Over;
@@ -382,7 +446,7 @@ impl Call {
             if held.has_token(Header::Supported, b"199") && self.is_trying() {
                 for link in self.links.iter().filter(|link| link.client == client) {
                     let tag = core::str::from_utf8(link.sides[CALLER].dialog.own_tag()).unwrap_or_default();
-                    let answer = Answer { status: 199, tag, dialog: true, from: None, body: false };
+                    let answer = Answer { status: 199, tag, dialog: true, from: None, body: b"" };
                     write::respond(kit, incoming.server, &incoming.origin, held, &answer);
                 }
             }
@@ -419,16 +483,37 @@ impl Call {
         self.tell_end(kit.ctx, desk);
     }
 
+    /// The caller is told to call these instead (RFC 3261 s21.3.3).
+    pub(super) fn redirect(&mut self, kit: &mut Kit<'_, '_>, desk: &mut Desk, to: &[Box<str>]) {
+        let Some(incoming) = self.incoming.as_ref() else {
+            return self.refuse(kit, desk, Status::TEMPORARILY_UNAVAILABLE);
+        };
+        let (server, origin, held) = (incoming.server, &incoming.origin, incoming.held.message());
+        write::redirect(kit, server, origin, held, (&incoming.tag, to));
+        desk.servers.remove(&server);
+        self.incoming = None;
+        self.close(kit, desk, Status::MOVED_TEMPORARILY.0, None);
+        self.tell_end(kit.ctx, desk);
+    }
+
     /// The final response to the caller, and the end of what he waited for.
     fn close(&mut self, kit: &mut Kit<'_, '_>, desk: &mut Desk, status: u16, from: Option<Message<'_>>) {
-        let Some(incoming) = self.incoming.take() else { return };
+        if self.phase == Phase::Over {
+            return;
+        }
         self.drop_accepted(kit);
-        desk.servers.remove(&incoming.server);
-        let crossing = Crossing { trusted: false, local: true };
-        // What goes with a status that is not passed on says nothing of the one that is.
-        let from = from.filter(|msg| msg.status() == Some(status)).map(|msg| (msg, crossing));
-        let answer = Answer { status, tag: &incoming.tag, dialog: false, from, body: true };
-        write::respond(kit, incoming.server, &incoming.origin, incoming.held.message(), &answer);
+        if let Some(incoming) = self.incoming.take() {
+            desk.servers.remove(&incoming.server);
+            let crossing = Crossing { trusted: false, local: true };
+            // What goes with a status that is not passed on says nothing of the one that is.
+            let from = from.filter(|msg| msg.status() == Some(status)).map(|msg| (msg, crossing));
+            let body = from.map_or(&b""[..], |(msg, _)| msg.body());
+            let answer = Answer { status, tag: &incoming.tag, dialog: false, from, body };
+            write::respond(kit, incoming.server, &incoming.origin, incoming.held.message(), &answer);
+        }
+        if let Some(invitation) = self.invitation.take() {
+            desk.inner.push(Inner::Failed(invitation.serves, status));
+        }
         self.record.status = status;
         self.phase = Phase::Over;
         self.queue.clear();
@@ -481,8 +566,22 @@ impl Call {
             let (code, event) = (Some(Status::REQUEST_TIMEOUT.0), DialogEvent::Timeout);
             self.tell_callee(kit.ctx, desk, i, CallPhase::Terminated { code, event });
             self.lose(kit, desk, key, client);
-            self.go_on(kit, desk, key);
+            if !self.try_elsewhere(kit, key, i) {
+                self.go_on(kit, desk, key);
+            }
         }
+    }
+
+    /// RFC 3263 s4.3: the next address of the same target. False if there is none.
+    fn try_elsewhere(&mut self, kit: &mut Kit<'_, '_>, key: CallKey, i: usize) -> bool {
+        let Some(hop) = self.attempts.get_mut(i).map(|attempt| &mut attempt.hop) else { return false };
+        if self.phase != Phase::Ringing || hop.others.is_empty() {
+            return false;
+        }
+        let mut hop = hop.clone();
+        hop.to = hop.others.remove(0);
+        self.try_hop(kit, key, hop);
+        self.is_trying()
     }
 
     /// It rings for too long for one who only carries it on (timer C).
@@ -519,7 +618,7 @@ impl Call {
             None => {
                 let tag = &incoming.tag;
                 let status = Status::SESSION_PROGRESS.0;
-                let answer = Answer { status, tag, dialog: true, from: None, body: false };
+                let answer = Answer { status, tag, dialog: true, from: None, body: b"" };
                 write::respond(kit, incoming.server, &incoming.origin, incoming.held.message(), &answer);
             }
         }

@@ -11,12 +11,14 @@
 //! | anything when it is over | 481; another BYE gets its 200 |
 
 use super::call::{CALLEE, CALLER, Call, Errand, Phase, Relayed, Side, Unacked};
+use super::refer::Inner;
 use super::reliable::Wants;
+use super::sdp::Session;
 use super::table::{self, Does, Heard, State};
 use super::write::{self, Answer};
 use super::{Asked, CallKey, Desk, Kit};
 use crate::ctx::{CallTimer, Extra, Refusal, Timer};
-use crate::dialog::Dialog;
+use crate::dialog::{Crossing, Dialog};
 use crate::door::CallEnd;
 use crate::stats::Counter;
 use crate::txn::{self, ClientKey, ServerKey, Usage};
@@ -32,18 +34,7 @@ pub(super) fn dismiss(kit: &mut Kit<'_, '_>, client: ClientKey, status: u16, msg
     let Some(to) = kit.txn.sent_to(client) else { return };
     let Some(dialog) = Dialog::of_answer(kit.ctx, &to, msg) else { return };
     let number = dialog.cseq();
-    let mut side = Side {
-        dialog,
-        aor: Box::default(),
-        unacked: None,
-        due: Some(number),
-        ack: None,
-        bye_waits: false,
-        over: false,
-        local: true,
-        trusted: false,
-        sdp: Box::default(),
-    };
+    let mut side = Side { due: Some(number), over: false, ..Side::absent(dialog) };
     side.acknowledge(kit, None);
     // One that comes again, also after its call has ended, has had its BYE or another end.
     if kit.txn.accepted(client, side.dialog.their_tag()) {
@@ -55,17 +46,42 @@ pub(super) fn dismiss(kit: &mut Kit<'_, '_>, client: ClientKey, status: u16, msg
 impl Side {
     /// It was sent this, and agreed; nothing if it says nothing.
     pub(super) fn keep_sdp(&mut self, body: &[u8]) {
+        let own = self.session.as_ref().and_then(|session| session.this(body));
+        let body = own.as_deref().unwrap_or(body);
         if !body.is_empty() && *self.sdp != *body {
             self.sdp = body.into();
         }
     }
 
     /// Sends the ACK that is due, with what the other side's carries.
-    fn acknowledge(&mut self, kit: &mut Kit<'_, '_>, from: Option<(Message<'_>, crate::dialog::Crossing)>) {
+    pub(super) fn acknowledge(&mut self, kit: &mut Kit<'_, '_>, from: Option<(Message<'_>, Crossing)>) {
         let Some(number) = self.due.take() else { return };
+        let changed = from.and_then(|(msg, _)| self.change(msg.body()));
+        let from = from.map(|(msg, crossing)| (msg, crossing, changed.as_deref().unwrap_or(msg.body())));
         if let Some((payload, addressed)) = write::request(kit, self, Method::Ack, number, from) {
             txn::send_to(kit.ctx, &addressed.to, payload.clone());
             self.ack = Some((number, addressed.to, payload));
+        }
+    }
+
+    /// The same with a body of our own choice.
+    pub(super) fn acknowledge_with(&mut self, kit: &mut Kit<'_, '_>, kind: &[u8], body: &[u8]) {
+        let Some(number) = self.due.take() else { return };
+        if let Some((payload, addressed)) = write::own(kit, self, Method::Ack, number, Some((kind, body))) {
+            txn::send_to(kit.ctx, &addressed.to, payload.clone());
+            self.ack = Some((number, addressed.to, payload));
+        }
+    }
+
+    /// It is sent this session description: as the next one of its session, if that is not the one of the other side.
+    pub(super) fn change(&mut self, body: &[u8]) -> Option<Vec<u8>> {
+        if body.is_empty() { None } else { self.session.as_mut()?.next(body) }
+    }
+
+    /// What it is sent from now on comes from somebody else: it stays the session it was (RFC 3264 s8).
+    pub(super) fn keep_session(&mut self) {
+        if self.session.is_none() {
+            self.session = Session::of(&self.sdp).map(Box::new);
         }
     }
 
@@ -84,19 +100,25 @@ impl Side {
     }
 
     /// Sends BYE; its transaction and number, if there is a way.
-    fn bye(
+    pub(super) fn bye(
         &mut self,
         kit: &mut Kit<'_, '_>,
         usage: Usage,
-        from: Option<(Message<'_>, crate::dialog::Crossing)>,
+        from: Option<(Message<'_>, Crossing)>,
     ) -> Option<(ClientKey, u32)> {
         self.over = true;
         self.dialog.advance();
         let number = self.dialog.cseq();
+        let from = from.map(|(msg, crossing)| (msg, crossing, msg.body()));
         let (payload, addressed) = write::request(kit, self, Method::Bye, number, from)?;
         let sent = kit.txn.send(kit.ctx, &addressed.to, Method::Bye, usage, &addressed.branch, payload);
         sent.ok().map(|client| (client, number))
     }
+}
+
+/// Does its body describe the session?
+fn describes(method: Method) -> bool {
+    matches!(method, Method::Invite | Method::Update | Method::Prack)
 }
 
 impl Call {
@@ -153,7 +175,12 @@ impl Call {
         }
         side.dialog.advance();
         let number = side.dialog.cseq();
-        let sent = write::request(kit, side, method, number, Some((asked.msg, crossing)));
+        let changed = match describes(method) {
+            true => side.change(asked.msg.body()),
+            false => None,
+        };
+        let body = changed.as_deref().unwrap_or(asked.msg.body());
+        let sent = write::request(kit, side, method, number, Some((asked.msg, crossing, body)));
         let (payload, addressed) = sent.ok_or(Refusal::plain(Status::TEMPORARILY_UNAVAILABLE))?;
         let usage = Usage::Call(key.to_bits());
         let client = kit
@@ -215,8 +242,8 @@ impl Call {
                 (Does::Relay, Some(relayed))
                     if method == Method::Invite && Wants::of(relayed.held.message()) != Wants::Requires =>
                 {
-                    let answer =
-                        Answer { status, tag: "", dialog: true, from: Some((msg, crossing)), body: true };
+                    let body = msg.body();
+                    let answer = Answer { status, tag: "", dialog: true, from: Some((msg, crossing)), body };
                     let held = relayed.held.message();
                     write::respond(kit, relayed.server, &relayed.origin, held, &answer);
                 }
@@ -229,17 +256,23 @@ impl Call {
         if accepted && matches!(method, Method::Invite | Method::Update) {
             link.sides[to].dialog.learn_of_answer(kit.ctx, msg);
         }
+        if method == Method::Invite && errand.relayed.is_none() {
+            return self.on_own_answer(kit, desk, key, (at, &errand), status, msg);
+        }
         // What was refused changes nothing.
-        if let Some(relayed) = errand
-            .relayed
-            .as_ref()
-            .filter(|_| accepted && matches!(method, Method::Invite | Method::Update | Method::Prack))
-        {
+        if let Some(relayed) = errand.relayed.as_ref().filter(|_| accepted && describes(method)) {
             link.sides[to].keep_sdp(relayed.held.message().body());
-            link.sides[1 - to].keep_sdp(msg.body());
         }
         if let Some(relayed) = &errand.relayed {
             desk.servers.remove(&relayed.server);
+            let changed = match describes(method) {
+                true => link.sides[1 - to].change(msg.body()),
+                false => None,
+            };
+            let body = changed.as_deref().unwrap_or(msg.body());
+            if accepted && describes(method) {
+                link.sides[1 - to].keep_sdp(msg.body());
+            }
             let told = match status {
                 401 | 407 => Status::FORBIDDEN.0,
                 // RFC 4320 s4.2: who asked has given up, or will soon.
@@ -247,7 +280,7 @@ impl Call {
                 status => status,
             };
             let dialog = accepted && matches!(method, Method::Invite | Method::Update);
-            let answer = Answer { status: told, tag: "", dialog, from: Some((msg, crossing)), body: true };
+            let answer = Answer { status: told, tag: "", dialog, from: Some((msg, crossing)), body };
             let held = relayed.held.message();
             let payload = write::respond(kit, relayed.server, &relayed.origin, held, &answer);
             if accepted && method == Method::Invite {
@@ -260,8 +293,26 @@ impl Call {
             }
         }
         // RFC 3261 s12.2.1.2: there is nobody there any more.
-        if matches!(status, 408 | 481) && !matches!(method, Method::Bye | Method::Prack) {
+        if matches!(status, 408 | 481) && !matches!(method, Method::Bye | Method::Prack | Method::Notify) {
             self.lost(kit, desk, key, (at, to));
+        }
+        self.on_told(kit, desk, key);
+    }
+
+    /// A 2xx to an INVITE came again, after the call went on in another.
+    pub(super) fn answered_again(
+        &mut self,
+        kit: &mut Kit<'_, '_>,
+        client: ClientKey,
+        status: u16,
+        msg: Message<'_>,
+    ) {
+        let tag = msg.to().ok().and_then(|to| to.tag()).unwrap_or_default();
+        let call_id = msg.call_id().unwrap_or_default();
+        let mut sides = self.links.iter().flat_map(|link| &link.sides);
+        let known = sides.find(|side| side.dialog.their_tag() == tag && side.dialog.call_id() == call_id);
+        if !known.is_some_and(|side| side.acknowledge_again(kit, msg)) {
+            dismiss(kit, client, status, msg);
         }
     }
 
@@ -298,6 +349,11 @@ impl Call {
             let held = relayed.held.message();
             write::respond(kit, relayed.server, &relayed.origin, held, &Answer::own(status));
         }
+        if errand.method == Method::Invite && errand.relayed.is_none() {
+            let (kept, serves) = (self.transfer.is_some(), self.serves);
+            desk.inner.extend(serves.or(kept.then_some(key)).map(|key| Inner::Failed(key, 408)));
+        }
+        self.on_told(kit, desk, key);
         // RFC 3261 s12.2.1.2, RFC 6086 s4.2.2: INFO and its kind say nothing of the session.
         if matches!(errand.method, Method::Invite | Method::Update) && errand.state != State::Cancelled {
             self.lost(kit, desk, key, (at, errand.to));
@@ -364,6 +420,8 @@ impl Call {
                 }
             }
             Phase::Ringing => {}
+            // Who asked for a transfer need not wait for it.
+            Phase::Answered if self.transfers(from) => {}
             Phase::Answered if !was_over => {
                 let end = if from == CALLER { CallEnd::Caller } else { CallEnd::Callee };
                 self.end(kit, desk, key, Some(msg), end);
@@ -382,6 +440,7 @@ impl Call {
         end: CallEnd,
     ) {
         self.phase = Phase::Over;
+        self.abandon_transfer(desk);
         self.record.end = end;
         self.record.ended = kit.ctx.now;
         kit.ctx.timers.disarm(core::mem::take(&mut self.timers.life));

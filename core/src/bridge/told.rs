@@ -71,7 +71,9 @@ impl Call {
             CallEnd::Cancelled => (DialogEvent::Cancelled, DialogEvent::Cancelled),
             CallEnd::Failed => (DialogEvent::Rejected, DialogEvent::Rejected),
             CallEnd::NoAck | CallEnd::Lost => (DialogEvent::Timeout, DialogEvent::Timeout),
-            CallEnd::Expired | CallEnd::Host => (DialogEvent::RemoteBye, DialogEvent::RemoteBye),
+            CallEnd::Expired | CallEnd::Transferred | CallEnd::Host => {
+                (DialogEvent::RemoteBye, DialogEvent::RemoteBye)
+            }
         };
         self.tell_caller(ctx, desk, CallPhase::Terminated { code, event: caller });
         for i in 0..self.attempts.len() {

@@ -13,7 +13,7 @@ use crate::txn::ServerKey;
 use crate::wire::{Essentials, Header, Message, Method, ResponseWriter, Status, Writer};
 
 /// What a leg may be sent (RFC 3261 s20.5).
-pub(super) const ALLOW: &[u8] = b"INVITE, ACK, CANCEL, BYE, OPTIONS, PRACK, UPDATE, INFO, MESSAGE";
+pub(super) const ALLOW: &[u8] = b"INVITE, ACK, CANCEL, BYE, OPTIONS, PRACK, UPDATE, INFO, MESSAGE, REFER";
 
 pub(super) fn text(bytes: &[u8]) -> Box<str> {
     String::from_utf8_lossy(bytes).into()
@@ -28,14 +28,14 @@ pub(super) struct Answer<'a> {
     pub(super) dialog: bool,
     /// The response of the other side that it carries on.
     pub(super) from: Option<(Message<'a>, Crossing)>,
-    /// With what describes a session.
-    pub(super) body: bool,
+    /// What describes the session, of the type that response says.
+    pub(super) body: &'a [u8],
 }
 
 impl Answer<'_> {
     /// One of our own.
     pub(super) fn own(status: Status) -> Answer<'static> {
-        Answer { status: status.0, tag: "", dialog: false, from: None, body: false }
+        Answer { status: status.0, tag: "", dialog: false, from: None, body: b"" }
     }
 }
 
@@ -72,12 +72,9 @@ pub(super) fn respond_with<'a>(
         writer.header(Header::Allow, ALLOW);
         write_supported(&mut writer, true);
     }
-    more(&mut *writer);
+    more(&mut writer);
     if let Some((from, crossing)) = answer.from {
-        match answer.body {
-            true => crossing.write_all(&mut writer, from),
-            false => crossing.write(&mut writer, from),
-        }
+        crossing.write_with(&mut writer, from, answer.body);
     }
     let payload = writer.finish();
     ctx.out.restore(arena);
@@ -86,9 +83,30 @@ pub(super) fn respond_with<'a>(
     payload
 }
 
+/// 302 with these to call instead.
+pub(super) fn redirect(
+    kit: &mut Kit<'_, '_>,
+    server: ServerKey,
+    origin: &Origin,
+    request: Message<'_>,
+    (tag, to): (&str, &[Box<str>]),
+) {
+    let ctx = &mut *kit.ctx;
+    let mut arena = ctx.out.lend();
+    let source = (origin.remote.ip(), origin.remote.port());
+    let status = Status::MOVED_TEMPORARILY;
+    let mut writer = ResponseWriter::new(&mut arena, request, status, Some(tag), Some(source));
+    writer.prepared(&ctx.settings.server_line);
+    writer.list(Header::Contact, to.iter().map(|uri| format!("<{uri}>")));
+    let payload = writer.finish();
+    ctx.out.restore(arena);
+    ctx.stats.response(request.method(), status.0);
+    kit.txn.respond(kit.ctx, server, status, payload, None);
+}
+
 /// The option tags a leg may count on.
 fn write_supported(writer: &mut Writer<'_>, reliable: bool) {
-    let tags = [(reliable, reliable::TAG)];
+    let tags = [(reliable, reliable::TAG), (true, b"replaces"), (true, b"norefersub")];
     writer.list(Header::Supported, tags.into_iter().filter_map(|(on, tag)| on.then_some(tag)));
 }
 
@@ -139,10 +157,91 @@ pub(super) fn invite(
     for (name, value) in hop.lines.iter() {
         writer.other(name.as_bytes(), value.as_bytes());
     }
-    crossing.write_all(&mut writer, msg);
+    crossing.write_with(&mut writer, msg, msg.body());
     let payload = writer.finish();
     ctx.out.restore(arena);
     (payload, addressed)
+}
+
+/// The INVITE of a transfer: without an offer, so that the sought one makes one (RFC 5589 s7).
+pub(super) fn invite_sought(
+    kit: &mut Kit<'_, '_>,
+    base: &mut Dialog,
+    referred_by: &str,
+    hop: &Hop,
+) -> (Bytes, Addressed) {
+    base.advance();
+    let ctx = &mut *kit.ctx;
+    let way = Way::to_phone(hop.to, &hop.contact, &hop.path);
+    let mut arena = ctx.out.lend();
+    let (mut writer, addressed) = base.request(ctx, &mut arena, Method::Invite, &way);
+    writer.prepared(&ctx.settings.agent_line);
+    writer.header(Header::Allow, ALLOW);
+    write_supported(&mut writer, false);
+    writer.header(Header::ReferredBy, referred_by.as_bytes());
+    for (name, value) in hop.lines.iter() {
+        writer.other(name.as_bytes(), value.as_bytes());
+    }
+    let payload = writer.finish();
+    ctx.out.restore(arena);
+    (payload, addressed)
+}
+
+/// A request of our own to one side, with a body of this type if there is one.
+pub(super) fn own(
+    kit: &mut Kit<'_, '_>,
+    side: &mut Side,
+    method: Method,
+    number: u32,
+    body: Option<(&[u8], &[u8])>,
+) -> Option<(Bytes, Addressed)> {
+    let changed = body.and_then(|(_, body)| side.change(body));
+    let body = body.map(|(kind, body)| (kind, changed.as_deref().unwrap_or(body)));
+    let ctx = &mut *kit.ctx;
+    let way = side.dialog.way(ctx, kit.phones, &side.aor)?;
+    let mut arena = ctx.out.lend();
+    let manner = Manner { number: Some(number), ..Manner::default() };
+    let (mut writer, addressed) = side.dialog.request_as(ctx, &mut arena, method, &way, &manner);
+    writer.prepared(&ctx.settings.agent_line);
+    if matches!(method, Method::Invite | Method::Update) {
+        writer.header(Header::Allow, ALLOW);
+        write_supported(&mut writer, false);
+    }
+    if let Some((kind, body)) = body.filter(|(_, body)| !body.is_empty()) {
+        writer.body(kind, body);
+    }
+    let payload = writer.finish();
+    ctx.out.restore(arena);
+    Some((payload, addressed))
+}
+
+/// What the one who asked for a transfer is told: the status line of what came of it (RFC 3515 s2.4.5).
+pub(super) fn refer_notify(
+    kit: &mut Kit<'_, '_>,
+    side: &Side,
+    refer: u32,
+    status: u16,
+    left: u32,
+) -> Option<(Bytes, Addressed)> {
+    let ctx = &mut *kit.ctx;
+    let way = side.dialog.way(ctx, kit.phones, &side.aor)?;
+    let mut arena = ctx.out.lend();
+    let (mut writer, addressed) = side.dialog.request(ctx, &mut arena, Method::Notify, &way);
+    writer.prepared(&ctx.settings.agent_line);
+    writer.header_fmt(Header::Event, format_args!("refer;id={refer}"));
+    match status {
+        100..=199 => {
+            writer.header_fmt(Header::SubscriptionState, format_args!("active;expires={left}"));
+        }
+        _ => {
+            writer.header(Header::SubscriptionState, b"terminated;reason=noresource");
+        }
+    }
+    let fragment = format!("SIP/2.0 {status} {}\r\n", Status(status).reason());
+    writer.body(b"message/sipfrag;version=2.0", fragment.as_bytes());
+    let payload = writer.finish();
+    ctx.out.restore(arena);
+    Some((payload, addressed))
 }
 
 /// A request to one side of a pair, with what another one says if it carries that on. `None` if there is no way.
@@ -151,7 +250,7 @@ pub(super) fn request(
     side: &Side,
     method: Method,
     number: u32,
-    from: Option<(Message<'_>, Crossing)>,
+    from: Option<(Message<'_>, Crossing, &[u8])>,
 ) -> Option<(Bytes, Addressed)> {
     request_with(kit, side, method, number, from, |_| {})
 }
@@ -162,12 +261,12 @@ pub(super) fn request_with(
     side: &Side,
     method: Method,
     number: u32,
-    from: Option<(Message<'_>, Crossing)>,
+    from: Option<(Message<'_>, Crossing, &[u8])>,
     more: impl FnOnce(&mut Writer<'_>),
 ) -> Option<(Bytes, Addressed)> {
     let ctx = &mut *kit.ctx;
     let mut way = side.dialog.way(ctx, kit.phones, &side.aor)?;
-    if way.to.transport == Transport::Udp && from.is_some_and(|(msg, _)| msg.raw().len() > DATAGRAM - 200) {
+    if way.to.transport == Transport::Udp && from.is_some_and(|(msg, ..)| msg.raw().len() > DATAGRAM - 200) {
         match side.dialog.way_by_stream(ctx, kit.phones, &side.aor, (way, method == Method::Ack)) {
             Some(stream) => way = stream,
             None => ctx.stats.count(Counter::LargeDatagrams),
@@ -181,9 +280,9 @@ pub(super) fn request_with(
         writer.header(Header::Allow, ALLOW);
         write_supported(&mut writer, false);
     }
-    more(&mut *writer);
-    if let Some((msg, crossing)) = from {
-        crossing.write_all(&mut writer, msg);
+    more(&mut writer);
+    if let Some((msg, crossing, body)) = from {
+        crossing.write_with(&mut writer, msg, body);
     }
     let payload = writer.finish();
     ctx.out.restore(arena);

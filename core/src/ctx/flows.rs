@@ -1,7 +1,7 @@
 //! Sockets that are up, and where a message came from.
 
-use core::net::SocketAddr;
-use std::collections::BTreeMap;
+use core::net::{IpAddr, SocketAddr};
+use std::collections::{BTreeMap, BTreeSet};
 
 use hashbrown::HashTable;
 
@@ -48,6 +48,8 @@ pub(crate) struct Flows {
     ours: BTreeMap<SocketAddr, FlowId>,
     /// How many of them we have not heard of yet.
     opening: usize,
+    /// The UDP sockets, in the order of their names.
+    udp: BTreeSet<FlowId>,
     /// How many were ever asked for.
     opened: u64,
 }
@@ -64,6 +66,9 @@ impl Flows {
 
     /// Adds a flow, or replaces the one of that name.
     pub(crate) fn insert(&mut self, flow: Flow) {
+        if flow.transport == Transport::Udp {
+            self.udp.insert(flow.id);
+        }
         match self.table.find_mut(spread(flow.id), |f| f.id == flow.id) {
             Some(known) => {
                 self.opening -= usize::from(known.opening);
@@ -99,6 +104,7 @@ impl Flows {
     pub(crate) fn remove(&mut self, id: FlowId) -> Option<Flow> {
         let entry = self.table.find_entry(spread(id), |f| f.id == id).ok()?;
         let (flow, _) = entry.remove();
+        self.udp.remove(&id);
         self.opening -= usize::from(flow.opening);
         if let Some(remote) = flow.remote.filter(|remote| self.ours.get(remote) == Some(&id)) {
             self.ours.remove(&remote);
@@ -113,6 +119,25 @@ impl Flows {
     pub(crate) fn origin(&self, id: FlowId, remote: SocketAddr, local: SocketAddr) -> Option<Origin> {
         let flow = self.get(id)?;
         Some(Origin { flow: id, listener: flow.listener, transport: flow.transport, remote, local })
+    }
+
+    /// The UDP socket from which to write to an address, in the family of that; `near` is our address on the way, if the
+    /// socket is bound to all of them.
+    pub(crate) fn datagrams(&self, remote: IpAddr, near: IpAddr) -> Option<Origin> {
+        let v4 = remote.is_ipv4();
+        let fits = |flow: &&Flow| {
+            let ip = flow.local.ip();
+            ip.to_canonical().is_ipv4() == v4 || ip.is_unspecified() && ip.is_ipv6()
+        };
+        let flow = self.udp.iter().filter_map(|id| self.get(*id)).find(fits)?;
+        let bound = flow.local.ip();
+        let ip = match bound.is_unspecified() && near.to_canonical().is_ipv4() == v4 {
+            true => near,
+            false => bound,
+        };
+        let local = SocketAddr::new(ip, flow.local.port());
+        let &Flow { id, listener, transport, .. } = flow;
+        Some(Origin { flow: id, listener, transport, remote: local, local })
     }
 
     /// How many are up.

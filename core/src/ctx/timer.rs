@@ -51,6 +51,8 @@ pub(crate) enum Timer {
     Agent(u64),
     /// Timer N of a subscription of ours (`agent::TaskKey`).
     AgentFirst(u64),
+    /// The host takes too long to say where a call goes (`bridge::CallKey`).
+    Route(u64),
     /// Of a call (`bridge::CallKey`).
     Call(u64, CallTimer),
     /// Draining has taken long enough.

@@ -104,11 +104,11 @@ impl Crossing {
         }
     }
 
-    /// The same with the body.
-    pub(crate) fn write_all<'a>(self, writer: &mut Writer<'a>, msg: Message<'a>) {
+    /// The same with a body of the type the message says.
+    pub(crate) fn write_with<'a>(self, writer: &mut Writer<'a>, msg: Message<'_>, body: &'a [u8]) {
         self.write(writer, msg);
-        if !msg.body().is_empty() {
-            writer.body(msg.content_type().unwrap_or(b"application/sdp"), msg.body());
+        if !body.is_empty() {
+            writer.body(msg.content_type().unwrap_or(b"application/sdp"), body);
         }
     }
 }

@@ -204,6 +204,11 @@ impl Dialog {
         self.part(1)
     }
 
+    /// The URI of the peer, as From and To name it.
+    pub(crate) fn their_uri(&self) -> &[u8] {
+        self.part(4)
+    }
+
     /// To where its first request went.
     pub(crate) fn straight(&self) -> Way<'static> {
         Way { to: self.origin, phone: None }

@@ -37,6 +37,8 @@ pub enum CallEnd {
     Lost,
     /// It lasted too long.
     Expired,
+    /// One of its parties transferred the other.
+    Transferred,
     /// The host ended it.
     Host,
 }
@@ -52,6 +54,7 @@ impl CallEnd {
             CallEnd::NoAck => "no_ack",
             CallEnd::Lost => "lost",
             CallEnd::Expired => "expired",
+            CallEnd::Transferred => "transferred",
             CallEnd::Host => "host",
         }
     }

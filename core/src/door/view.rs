@@ -53,6 +53,12 @@ impl Transport {
         }
     }
 
+    /// The transport that a `transport` URI parameter asks for; `None` for one that is not spoken here.
+    pub fn of_uri_param(text: &str) -> Option<Transport> {
+        let all = [Transport::Udp, Transport::Tcp, Transport::Tls, Transport::Ws];
+        all.into_iter().find(|transport| transport.uri_param().eq_ignore_ascii_case(text))
+    }
+
     /// The value of a `transport` URI parameter: `udp`, `tcp`, `tls`, `ws`, `ws` (RFC 7118 s5.2.3 has no `wss`).
     pub const fn uri_param(self) -> &'static str {
         match self {
@@ -110,6 +116,11 @@ pub struct Identity {
 }
 
 impl Identity {
+    pub(crate) fn nobody(scheme: Scheme) -> Identity {
+        let account = Box::default();
+        Identity { scheme, account, aors: Vec::new(), scopes: Vec::new(), foreign_contacts: false }
+    }
+
     /// True if the identity may act for this canonical AoR: it owns it, byte for byte, or it is one of those that
     /// nobody is asked to prove (an open method, a trusted peer).
     pub fn owns(&self, aor: &str) -> bool {

@@ -239,6 +239,7 @@ fn methods(settings: &Settings) -> impl Iterator<Item = &'static str> {
         (calls, "PRACK"),
         (calls, "UPDATE"),
         (calls, "INFO"),
+        (calls, "REFER"),
         (true, "OPTIONS"),
         (settings.registrar.is_some(), "REGISTER"),
         (events, "SUBSCRIBE"),
@@ -262,7 +263,14 @@ pub(super) fn options(settings: &Settings) -> impl Iterator<Item = &'static str>
     let gruu = r.is_some_and(|r| r.gruu);
     let lists = !settings.lists.is_empty();
     let calls = settings.calls.is_some();
-    [(path, "path"), (outbound, "outbound"), (gruu, "gruu"), (lists, EVENTLIST), (calls, "100rel")]
-        .into_iter()
-        .filter_map(|(on, tag)| on.then_some(tag))
+    let all = [
+        (path, "path"),
+        (outbound, "outbound"),
+        (gruu, "gruu"),
+        (lists, EVENTLIST),
+        (calls, "100rel"),
+        (calls, "replaces"),
+        (calls, "norefersub"),
+    ];
+    all.into_iter().filter_map(|(on, tag)| on.then_some(tag))
 }

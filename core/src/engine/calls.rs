@@ -1,26 +1,25 @@
 //! Where calls meet their neighbours: INVITE on its way in, the phones it goes to, and what the bridge has to say.
 
-use core::time::Duration;
-
 use super::dispatch::Pass;
 use super::pending::ParkedKey;
+use super::routes::Who;
 use super::{Engine, Rooms};
 use crate::auth::Allowed;
-use crate::bridge::{self, Asked, Asker, Bridge, CallKey, Hop, Kit, Lines, News, Outcome};
+use crate::bridge::{self, Asked, Asker, Bridge, CallKey, Kit, News};
 use crate::config::AorBuf;
 use crate::ctx::{CallTimer, Origin, Refusal};
 use crate::door::{CallEnd, Event, Identity, Scheme};
-use crate::registrar::NextHop;
+use crate::router;
 use crate::stats::DropReason;
 use crate::txn::{ClientEvent, ClientKey, ServerKey};
-use crate::wire::{Essentials, Host, Message, Status, Uri};
+use crate::wire::{Essentials, Host, Message, Method, Status, Uri};
 
 /// How many pieces of news of calls are dealt with in one go: each may bring another.
 const NEWS_PER_CALL: usize = 10_000;
 
 impl Engine {
     /// Does something with the calls, and what they need for it.
-    fn bridge<T>(&mut self, act: impl FnOnce(&mut Bridge, &mut Kit<'_, '_>) -> T) -> T {
+    pub(super) fn bridge<T>(&mut self, act: impl FnOnce(&mut Bridge, &mut Kit<'_, '_>) -> T) -> T {
         let Rooms { bridge, txn, registrar, .. } = &mut self.rooms;
         let mut ctx = self.house.ctx();
         act(bridge, &mut Kit { ctx: &mut ctx, txn, phones: registrar })
@@ -28,21 +27,55 @@ impl Engine {
 
     /// An INVITE that asks for a call; its sender was let in.
     pub(super) fn serve_invite(&mut self, pass: &Pass<'_>, allowed: &Allowed) {
-        if let Err(refusal) = self.begin_call(pass, &allowed.identity) {
+        if let Err(refusal) = self.begin_call(pass, &allowed.identity, None) {
             self.refuse_as(pass, &refusal, allowed.verdict);
         }
     }
 
-    fn begin_call(&mut self, pass: &Pass<'_>, who: &Identity) -> Result<(), Refusal> {
+    fn begin_call(&mut self, pass: &Pass<'_>, who: &Identity, trunk: Option<u16>) -> Result<(), Refusal> {
         self.refuse_if_draining()?;
         let server = pass.server.ok_or(Refusal::plain(Status::SERVER_ERROR))?;
-        let asker = self.asker(pass.ess, who)?;
-        let callee = self.callee(pass.ess)?;
+        let uri = pass.ess.uri.ok_or(Refusal::plain(Status::BAD_REQUEST))?;
+        let mut asker = self.asker(pass.ess, who)?;
+        asker.trunk = trunk;
+        let who = Who {
+            identity: who.clone(),
+            trunk,
+            trusted: asker.trusted,
+            aor: asker.aor.clone(),
+            uri: String::from_utf8_lossy(uri.raw()).into(),
+            origin: pass.origin,
+        };
+        // What goes nowhere is refused before it is a call.
+        let plan = self.plan(&who)?;
+        let callee = self.called(&who);
         let asked = Asked { origin: &pass.origin, msg: pass.msg, ess: pass.ess, server };
-        let name = callee.clone();
-        let key = self.bridge(|bridge, kit| bridge.begin(kit, &asked, pass.id, asker, name))?;
-        self.route_call(key, &callee);
+        let key = self.bridge(|bridge, kit| bridge.begin(kit, &asked, pass.id, asker, callee))?;
+        self.route_call(key, plan, who, false);
         Ok(())
+    }
+
+    /// An INVITE that comes over a trunk: nobody is asked to prove who he is (DECISIONS 9).
+    pub(super) fn serve_trunk(&mut self, pass: &mut Pass<'_>, trunk: u16) {
+        if !self.open(pass) {
+            return;
+        }
+        let refusal = match self.unsupported(pass) {
+            Some(refusal) => Some(refusal),
+            None => self.begin_call(pass, &Identity::nobody(Scheme::Trusted), Some(trunk)).err(),
+        };
+        if let Some(refusal) = refusal {
+            self.refuse(pass, &refusal);
+        }
+    }
+
+    /// The trunk an INVITE comes over.
+    pub(super) fn trunk_of(&self, pass: &Pass<'_>) -> Option<u16> {
+        if pass.method != Method::Invite {
+            return None;
+        }
+        let (source, listener) = (pass.origin.remote.ip().to_canonical(), pass.origin.listener);
+        router::trunk_of(&self.house.settings, source, listener, None)
     }
 
     /// DECISIONS 1: who calls is whom the credentials prove, and From says so, or says nobody (RFC 3323).
@@ -63,48 +96,6 @@ impl Engine {
         let tag = String::from_utf8_lossy(ess.from.tag().unwrap_or_default()).into();
         let ours = ours && who.owns(&aor);
         Ok(Asker { aor, ours, uri, display, tag, identity: who.clone(), trusted, trunk: None })
-    }
-
-    /// Who is called: a canonical AoR.
-    fn callee(&self, ess: &Essentials<'_>) -> Result<Box<str>, Refusal> {
-        let uri = ess.uri.ok_or(Refusal::plain(Status::BAD_REQUEST))?;
-        let mut aor = AorBuf::new();
-        match self.house.settings.domains.aor(&uri, &mut aor) {
-            true => Ok(String::from_utf8_lossy(&aor).into()),
-            // No open relay.
-            false => Err(Refusal::plain(Status::FORBIDDEN)),
-        }
-    }
-
-    /// Finds out where a call goes.
-    fn route_call(&mut self, key: CallKey, callee: &str) {
-        let lines: Lines = Lines::default();
-        let groups = self.groups(callee, &lines);
-        let ring = self.house.settings.calls.as_ref().map_or(Duration::ZERO, |calls| calls.target_timeout);
-        self.bridge(|bridge, kit| bridge.ring(kit, key, groups, ring));
-    }
-
-    /// The phones of an AoR: those of one priority ring together, the higher first (RFC 3261 s16.6).
-    fn groups(&mut self, aor: &str, lines: &Lines) -> Vec<Vec<Hop>> {
-        let ctx = self.house.ctx();
-        let mut groups: Vec<(u16, Vec<Hop>)> = Vec::new();
-        for target in self.rooms.registrar.targets(&ctx, aor.as_bytes()) {
-            let NextHop::Over(to) = target.next else { continue };
-            let hop = Hop {
-                to,
-                contact: target.contact.into(),
-                path: target.path.into(),
-                target: aor.into(),
-                local: true,
-                trunk: None,
-                lines: lines.clone(),
-            };
-            match groups.last_mut() {
-                Some((q, group)) if *q == target.q => group.push(hop),
-                _ => groups.push((target.q, vec![hop])),
-            }
-        }
-        groups.into_iter().map(|(_, group)| group).collect()
     }
 
     /// A request within the dialog of a call.
@@ -182,7 +173,11 @@ impl Engine {
             for news in news {
                 match news {
                     News::Exhausted(key, outcome) => self.on_exhausted(key, outcome),
-                    News::Gone(_) => self.on_call_gone(),
+                    News::Refer(key) => self.on_refer(key),
+                    News::Gone(key) => {
+                        self.forget_route(key);
+                        self.on_call_gone();
+                    }
                 }
             }
         }
@@ -195,16 +190,6 @@ impl Engine {
         }
         self.house.timers.disarm(core::mem::take(&mut self.rooms.drain));
         self.house.out.tell(Event::Drained);
-    }
-
-    fn on_exhausted(&mut self, key: CallKey, outcome: Outcome) {
-        let status = match outcome {
-            Outcome::NoAnswer | Outcome::Nobody | Outcome::Refused(_) => Status::TEMPORARILY_UNAVAILABLE,
-        };
-        self.bridge(|bridge, kit| match outcome {
-            Outcome::NoAnswer => bridge.refuse(kit, key, status),
-            _ => bridge.give_up(kit, key, status),
-        });
     }
 }
 

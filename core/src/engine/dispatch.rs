@@ -315,6 +315,9 @@ impl Engine {
 
     /// Asks the authentication room and goes where its verdict points. Also the way back in for parked requests.
     pub(super) fn authenticate(&mut self, pass: &mut Pass<'_>, wait: Wait) {
+        if let Some(trunk) = self.trunk_of(pass) {
+            return self.serve_trunk(pass, trunk);
+        }
         let policy = policy(&self.house.settings, pass.method);
         // OPTIONS pings are answered without state (FEATURES B7).
         if pass.method == Method::Options && policy == AuthPolicy::Open {

@@ -16,6 +16,7 @@ mod news;
 mod pending;
 mod presence;
 mod resume;
+mod routes;
 mod standing;
 mod tell;
 #[cfg(test)]
@@ -45,6 +46,7 @@ use crate::stats::{Counter, Sizes, Stats};
 use crate::txn::Transactions;
 use news::News;
 use pending::Pending;
+use routes::Routings;
 use standing::Standing;
 
 /// A SIP server as a pure state machine: a function of (settings, seed, sequence of inputs).
@@ -105,6 +107,7 @@ struct Rooms {
     news: News,
     agent: Agent,
     bridge: Bridge,
+    routes: Routings,
     draining: bool,
     /// When it has lasted long enough.
     drain: TimerKey,
@@ -163,6 +166,7 @@ impl Engine {
             news: News::default(),
             agent: Agent::default(),
             bridge: Bridge::new(&ids),
+            routes: Routings::default(),
             draining: false,
             drain: TimerKey::NONE,
         };

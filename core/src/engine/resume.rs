@@ -63,7 +63,8 @@ impl Engine {
                 }
                 self.resume(key, Wait::WithCredentials(credentials));
             }
-            Answer::Route(..) | Answer::Resolved(..) => self.house.stats.dropped(DropReason::BadTicket),
+            Answer::Route(ticket, answer) => self.on_route(ticket, answer),
+            Answer::Resolved(ticket, ways) => self.on_resolved(ticket, ways),
         }
     }
 

@@ -8,6 +8,7 @@ mod messages;
 mod news;
 mod presence;
 mod reliable;
+mod transfers;
 
 use core::fmt::Write as _;
 use core::net::SocketAddr;

@@ -68,6 +68,7 @@ impl Engine {
                 rooms.agent.on_first(&mut ctx, key);
                 self.tell_wishes();
             }
+            Timer::Route(key) => self.on_route_timer(key),
             Timer::Call(key, timer) => self.on_call_timer(key, timer),
             Timer::Drain => {
                 self.rooms.drain = TimerKey::NONE;

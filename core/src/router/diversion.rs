@@ -2,7 +2,7 @@
 
 use core::fmt::Write;
 
-use crate::wire::{Header, Writer};
+use crate::wire::Header;
 
 /// Why a call was sent on.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -89,16 +89,17 @@ impl Diversions {
         self.0.iter()
     }
 
-    /// Writes Diversion and History-Info; nothing if nobody sent the call on. Diversion lines of the caller's side come
-    /// behind these; his History-Info is not sent on beside this one, for both count from 1.
-    pub(crate) fn write(&self, writer: &mut Writer<'_>) {
+    /// Diversion and History-Info as name and value; nothing if nobody sent the call on. Diversion lines of the caller's
+    /// side come behind these; his History-Info is not sent on beside this one, for both count from 1.
+    pub(crate) fn lines(&self) -> Vec<(Box<str>, Box<str>)> {
         if self.0.is_empty() {
-            return;
+            return Vec::new();
         }
         // RFC 5806 s4: the last one stands first.
         let diversion = |one: &Diversion| format!("<{}>;reason={};counter=1", one.by, one.cause.reason());
-        writer.list(Header::Diversion, self.0.iter().rev().map(diversion));
-        writer.list(Header::HistoryInfo, self.history());
+        let diversions: Vec<String> = self.0.iter().rev().map(diversion).collect();
+        let line = |header: Header, values: &[String]| (header.name().into(), values.join(", ").into());
+        vec![line(Header::Diversion, &diversions), line(Header::HistoryInfo, &self.history())]
     }
 
     /// RFC 7044 s10: each entry is derived from the one before it, which carries the response it earned.

@@ -1,0 +1,596 @@
+//! Transfers: RFC 3515, RFC 3891, RFC 3892, RFC 4488, RFC 5589, DECISIONS 24.
+//!
+//! REFER is not passed on: the bridge does what it asks, between the one who stays (*kept*) and the one who is to be
+//! reached (*sought*), and tells the one who asked.
+//!
+//! | | blind: the sought one is called | attended: the sought one is in another call of who asks |
+//! |---|---|---|
+//! | 1 | 200 to REFER, NOTIFY 100 | the same |
+//! | 2 | INVITE without an offer to the sought one; what it says is told by NOTIFY | a new INVITE without an offer |
+//! | 3 | its 2xx offers: INVITE with that offer to the kept one | the same |
+//! | 4 | its 2xx answers: ACK to both, one with the answer | the same |
+//! | 5 | the kept one and the sought one are a pair; last NOTIFY, and BYE to who asked | and BYE in his other call |
+//!
+//! Until step 4 the old call is as it was. When anything fails it stays so, and NOTIFY says what; who hung up
+//! meanwhile is not told, and then the kept one has nobody and is told to go.
+
+use super::call::{CALLEE, CALLER, Call, Errand, Phase, Side};
+use super::table::State;
+use super::write::{self, Answer};
+use super::{Asked, Asker, Bridge, CallKey, Desk, Hop, Kit, News};
+use crate::base::text;
+use crate::ctx::{CallTimer, Extra, Origin, Refusal, Timer};
+use crate::dialog::Dialog;
+use crate::door::{CallEnd, CallRecord, Identity};
+use crate::txn::Usage;
+use crate::wire::{Header, Message, Method, NameAddr, Status, Uri};
+use core::time::Duration;
+
+/// How long a transfer may take before it has failed.
+const PATIENCE: u32 = 180;
+
+/// A transfer under way.
+#[derive(Clone, Debug)]
+pub(super) struct Transfer {
+    /// The side that asked for it.
+    by: usize,
+    /// The number of the REFER: names its subscription (RFC 3515 s2.4.6).
+    refer: u32,
+    /// It wants to hear of it (RFC 4488).
+    tells: bool,
+    /// Where it goes: a URI.
+    target: Box<str>,
+    /// Who asks, as the sought one is told (RFC 3892).
+    referred_by: Box<str>,
+    /// Who is sought.
+    sought: Option<Sought>,
+    /// What the kept one was offered.
+    offered: Box<[u8]>,
+    /// It worked: when who asked has heard of it, he is told to go.
+    done: bool,
+}
+
+/// Who is sought.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Sought {
+    /// Who answers this call.
+    Fresh(CallKey),
+    /// This side of another call.
+    Side(CallKey, usize),
+}
+
+/// What a call has to say to another.
+#[derive(Clone, Debug)]
+pub(super) enum Inner {
+    /// The sought one rings, or the like.
+    Progress(CallKey, u16),
+    /// The sought one offers: a Content-Type and a body.
+    Offered(CallKey, Box<[u8]>, Box<[u8]>),
+    /// The kept one answers that.
+    Agreed(CallKey, Box<[u8]>, Box<[u8]>),
+    /// It failed.
+    Failed(CallKey, u16),
+    /// Nobody wants it any more.
+    Abandoned(CallKey),
+}
+
+/// What the engine needs to know to find out where a transfer goes.
+pub(crate) struct Referral {
+    /// The AoR of who asked for it.
+    pub(crate) by: Box<str>,
+    /// Where it goes: a URI.
+    pub(crate) target: Box<str>,
+    /// Where he is.
+    pub(crate) origin: Origin,
+    /// The trunk he is on.
+    pub(crate) trunk: Option<u16>,
+}
+
+impl Bridge {
+    /// REFER within a call: answered, and then done.
+    pub(super) fn on_refer(
+        &mut self,
+        kit: &mut Kit<'_, '_>,
+        key: CallKey,
+        asked: &Asked<'_>,
+    ) -> Result<(), Refusal> {
+        let gone = Refusal::plain(Status::NO_TRANSACTION);
+        let call = self.calls.get_mut(key).ok_or(gone.clone())?;
+        let (at, by) = call.find(asked.ess).ok_or(gone.clone())?;
+        let link = call.links.get_mut(at).ok_or(gone.clone())?;
+        if link.sides[by].over || link.sides[1 - by].over || call.phase != Phase::Answered {
+            return Err(gone);
+        }
+        // RFC 3515 s2.4.2: exactly one.
+        let bad = Refusal::because(Status::BAD_REQUEST, "Bad Refer-To");
+        let value = asked.msg.header(Header::ReferTo).ok_or(bad.clone())?;
+        let refer_to = NameAddr::parse(value).map_err(|_| bad.clone())?;
+        if !refer_to.uri.is_sip() && refer_to.uri.scheme() != crate::wire::UriScheme::Tel {
+            return Err(Refusal::plain(Status::UNSUPPORTED_URI_SCHEME));
+        }
+        // RFC 3515 s2.1: another method than INVITE is nothing we do for anybody.
+        let method = refer_to.uri.params().get(b"method");
+        if method.flatten().is_some_and(|method| !method.eq_ignore_ascii_case(b"INVITE")) {
+            return Err(Refusal::plain(Status::DECLINE));
+        }
+        if call.transfer.is_some() {
+            return Err(Refusal::with(Status::SERVER_ERROR, Extra::RetryAfter(5)));
+        }
+        link.sides[by].dialog.accept(kit.ctx, asked.origin, asked.msg, asked.ess)?;
+        let quiet = asked.msg.header(Header::ReferSub).is_some_and(|v| v.trim_ascii().starts_with(b"false"));
+        write::respond(kit, asked.server, asked.origin, asked.msg, &Answer::own(Status::OK));
+        let own: Box<str> = format!("<sip:{}>", link.sides[by].aor).into();
+        let referred_by = asked.msg.header(Header::ReferredBy).map_or(own, write::text);
+        call.transfer = Some(Box::new(Transfer {
+            by,
+            refer: asked.ess.cseq.number,
+            tells: !quiet,
+            target: without_headers(&refer_to.uri),
+            referred_by,
+            sought: None,
+            offered: Box::default(),
+            done: false,
+        }));
+        call.tell_transferor(kit, key, Status::TRYING.0);
+        let replaces = replaces(&refer_to.uri);
+        match replaces {
+            Some(replaces) => self.seek_side(kit, key, by, &replaces),
+            None => self.desk.news.push(News::Refer(key)),
+        }
+        self.settle(kit);
+        Ok(())
+    }
+
+    /// Who asks for a transfer, and where it goes.
+    pub(crate) fn referral(&self, key: CallKey) -> Option<Referral> {
+        let call = self.calls.get(key)?;
+        let transfer = call.transfer.as_ref()?;
+        let link = call.links.first()?;
+        let side = &link.sides[transfer.by];
+        Some(Referral {
+            by: side.aor.clone(),
+            target: transfer.target.clone(),
+            origin: side.dialog.straight().to,
+            trunk: side.trunk,
+        })
+    }
+
+    /// The sought one is one of these.
+    pub(crate) fn transfer(
+        &mut self,
+        kit: &mut Kit<'_, '_>,
+        key: CallKey,
+        identity: Identity,
+        groups: Vec<Vec<Hop>>,
+        ring: Duration,
+    ) -> Option<CallKey> {
+        let call = self.calls.get_mut(key)?;
+        let (transfer, link) = (call.transfer.as_ref()?, call.links.first()?);
+        let (kept, by) = (&link.sides[1 - transfer.by], &link.sides[transfer.by]);
+        let account = by.aor.clone();
+        let asker = Asker {
+            aor: kept.aor.clone(),
+            ours: kept.local,
+            uri: write::text(kept.dialog.their_uri()),
+            display: Box::default(),
+            tag: write::text(kept.dialog.their_tag()),
+            // What is asserted of the kept one is his own address, if he is a user of ours.
+            identity: Identity { account: if kept.local { identity.account } else { "".into() }, ..identity },
+            trusted: kept.trusted,
+            trunk: kept.trunk,
+        };
+        self.desk.began += 1;
+        let record = Box::new(CallRecord {
+            id: self.desk.began,
+            call_id: write::text(kept.dialog.call_id()),
+            caller: kept.aor.clone(),
+            callee: transfer.target.clone(),
+            source: call.record.source,
+            began: kit.ctx.now,
+            rang: None,
+            answered: None,
+            ended: kit.ctx.now,
+            status: 0,
+            end: CallEnd::Failed,
+            legs: Vec::new(),
+        });
+        let invitation = Invitation {
+            serves: key,
+            from: asker.uri.clone(),
+            to: transfer.target.clone(),
+            referred_by: transfer.referred_by.clone(),
+        };
+        let new = self.desk.enter(&mut self.calls, kit.ctx, asker, account, record);
+        if let Some(call) = self.calls.get_mut(key)
+            && let Some(transfer) = &mut call.transfer
+        {
+            transfer.sought = Some(Sought::Fresh(new));
+        }
+        let life = kit.ctx.now + Duration::from_secs(PATIENCE.into());
+        if let Some(call) = self.calls.get_mut(new) {
+            call.invitation = Some(Box::new(invitation));
+            call.timers.life = kit.ctx.timers.arm(life, Timer::Call(new.to_bits(), CallTimer::Life));
+        }
+        self.ring(kit, new, groups, ring);
+        Some(new)
+    }
+
+    /// A transfer goes nowhere.
+    pub(crate) fn refuse_transfer(&mut self, kit: &mut Kit<'_, '_>, key: CallKey, status: Status) {
+        self.desk.inner.push(Inner::Failed(key, status.0));
+        self.settle(kit);
+    }
+
+    /// RFC 3891 s3: the sought one is the other side of a call that the one who asks is in.
+    fn seek_side(&mut self, kit: &mut Kit<'_, '_>, key: CallKey, by: usize, replaces: &Replaces) {
+        let found = self.replaced(replaces);
+        let who = |call: &Call| call.links.first().map(|link| link.sides[by].aor.clone());
+        let asks = self.calls.get(key).and_then(who);
+        let own = found.filter(|(other, _)| *other != key).filter(|(other, side)| {
+            let link = self.calls.get(*other).and_then(|call| call.links.first());
+            link.is_some_and(|link| Some(&link.sides[*side].aor) == asks.as_ref())
+        });
+        let Some((other, side)) = own else {
+            // A call that is not his is none he knows of.
+            self.desk.inner.push(Inner::Failed(key, Status::NO_TRANSACTION.0));
+            return;
+        };
+        let sought = 1 - side;
+        if let Some(call) = self.calls.get_mut(key)
+            && let Some(transfer) = &mut call.transfer
+        {
+            transfer.sought = Some(Sought::Side(other, sought));
+        }
+        let Some(call) = self.calls.get_mut(other) else { return };
+        call.serves = Some(key);
+        if !call.invite_side(kit, other, sought, None) {
+            self.desk.inner.push(Inner::Failed(key, Status::REQUEST_PENDING.0));
+        }
+    }
+
+    /// The call and the side that Replaces names: ours is the tag of who reads it (RFC 3891 s3).
+    fn replaced(&self, replaces: &Replaces) -> Option<(CallKey, usize)> {
+        let Replaces { call_id, to_tag, from_tag } = replaces;
+        let hash = self.desk.hash.hash_parts(&[call_id, to_tag, from_tag]);
+        let at = |key: CallKey| {
+            let call = self.calls.get(key).filter(|call| call.phase == Phase::Answered)?;
+            let sides = &call.links.first()?.sides;
+            sides.iter().position(|side| {
+                !side.over
+                    && side.dialog.call_id() == &**call_id
+                    && side.dialog.own_tag() == &**to_tag
+                    && side.dialog.their_tag() == &**from_tag
+            })
+        };
+        let key = self.desk.dialogs.find(hash, |key| at(key).is_some())?;
+        Some((key, at(key)?))
+    }
+
+    /// Calls say to each other what they have to.
+    pub(super) fn settle(&mut self, kit: &mut Kit<'_, '_>) {
+        while let Some(inner) = self.desk.inner.pop() {
+            match inner {
+                Inner::Progress(key, status) => {
+                    self.with(kit, key, |call, _, kit| call.tell_transferor(kit, key, status));
+                }
+                Inner::Offered(key, kind, body) => self.offer(kit, key, &kind, &body),
+                Inner::Agreed(key, kind, body) => self.join(kit, key, &kind, &body),
+                Inner::Failed(key, status) => self.fail_transfer(kit, key, status),
+                Inner::Abandoned(key) => self.abandon(kit, key),
+            }
+        }
+    }
+
+    /// The kept one is offered what the sought one offers.
+    fn offer(&mut self, kit: &mut Kit<'_, '_>, key: CallKey, kind: &[u8], body: &[u8]) {
+        let Some(call) = self.calls.get_mut(key) else { return };
+        let kept = call.transfer.as_ref().map(|transfer| 1 - transfer.by);
+        let asked = kept.is_some_and(|kept| call.invite_side(kit, key, kept, Some((kind, body))));
+        if let Some(transfer) = &mut call.transfer {
+            transfer.offered = body.into();
+        }
+        if !asked || body.is_empty() {
+            let status = if body.is_empty() { Status::NOT_ACCEPTABLE_HERE } else { Status::REQUEST_PENDING };
+            self.fail_transfer(kit, key, status.0);
+        }
+    }
+
+    /// Both agree: they are a pair from now on.
+    fn join(&mut self, kit: &mut Kit<'_, '_>, key: CallKey, kind: &[u8], body: &[u8]) {
+        let Some(call) = self.calls.get_mut(key) else { return };
+        let Some(transfer) = &mut call.transfer else { return };
+        let (kept, Some(sought)) = (1 - transfer.by, transfer.sought) else { return };
+        transfer.done = true;
+        let Some(link) = call.links.first_mut() else { return };
+        let mut moved = link.sides[kept].leave();
+        moved.keep_session();
+        moved.keep_sdp(&transfer.offered);
+        self.desk.strike(key, &moved.dialog);
+        let home = match sought {
+            Sought::Fresh(home) | Sought::Side(home, _) => home,
+        };
+        self.desk.enlist(home, &moved.dialog);
+        if let Some(other) = self.calls.get_mut(home) {
+            other.serves = None;
+            match sought {
+                Sought::Fresh(_) => {
+                    other.invitation = None;
+                    if let Some(link) = other.links.first_mut() {
+                        link.sides[CALLER] = moved;
+                    }
+                    other.agree(kit, CALLEE, kind, body);
+                }
+                Sought::Side(_, side) => {
+                    if let Some(link) = other.links.first_mut() {
+                        let mut left = core::mem::replace(&mut link.sides[1 - side], moved);
+                        self.desk.strike(home, &left.dialog);
+                        left.bye(kit, Usage::Nothing, None);
+                    }
+                    other.agree(kit, side, kind, body);
+                }
+            }
+        }
+        self.with(kit, key, |call, desk, kit| {
+            call.record.end = CallEnd::Transferred;
+            call.tell_transferor(kit, key, Status::OK.0);
+            let waits = call.transfer.as_ref().is_some_and(|transfer| transfer.tells) && !call.is_left();
+            if !waits {
+                call.end(kit, desk, key, None, CallEnd::Transferred);
+            }
+        });
+    }
+
+    /// All is as it was.
+    fn fail_transfer(&mut self, kit: &mut Kit<'_, '_>, key: CallKey, status: u16) {
+        let Some(call) = self.calls.get_mut(key) else { return };
+        let Some(sought) = call.transfer.as_ref().map(|transfer| transfer.sought) else { return };
+        if let Some(Sought::Fresh(new)) = sought {
+            self.abandon(kit, new);
+        }
+        if let Some(Sought::Side(other, side)) = sought {
+            self.with(kit, other, |call, _, kit| call.restore(kit, side));
+        }
+        self.with(kit, key, |call, desk, kit| {
+            call.tell_transferor(kit, key, status);
+            let left = call.is_left();
+            call.transfer = None;
+            // Who asked is gone, and the kept one has nobody.
+            if left && call.phase == Phase::Answered {
+                call.end(kit, desk, key, None, CallEnd::Lost);
+            }
+        });
+    }
+
+    /// A call that nobody waits for any more.
+    fn abandon(&mut self, kit: &mut Kit<'_, '_>, key: CallKey) {
+        self.with(kit, key, |call, desk, kit| {
+            if call.phase == Phase::Answered {
+                return call.end(kit, desk, key, None, CallEnd::Cancelled);
+            }
+            call.record.end = CallEnd::Cancelled;
+            call.refuse(kit, desk, Status::REQUEST_TERMINATED);
+        });
+    }
+}
+
+/// What is to be said in the INVITE of a transfer.
+#[derive(Clone, Debug)]
+pub(super) struct Invitation {
+    /// The call it is for.
+    pub(super) serves: CallKey,
+    /// The URI of the kept one.
+    pub(super) from: Box<str>,
+    /// Where it goes.
+    pub(super) to: Box<str>,
+    pub(super) referred_by: Box<str>,
+}
+
+impl Side {
+    /// What stays where a side was that is elsewhere now.
+    fn leave(&mut self) -> Side {
+        let absent = Side { aor: self.aor.clone(), ..Side::absent(self.dialog.clone()) };
+        core::mem::replace(self, absent)
+    }
+
+    /// Nobody.
+    pub(super) fn absent(dialog: Dialog) -> Side {
+        Side {
+            dialog,
+            aor: Box::default(),
+            unacked: None,
+            due: None,
+            ack: None,
+            bye_waits: false,
+            over: true,
+            local: true,
+            trusted: false,
+            trunk: None,
+            sdp: Box::default(),
+            session: None,
+        }
+    }
+}
+
+impl Call {
+    /// The one who asked for a transfer is gone.
+    fn is_left(&self) -> bool {
+        let by = self.transfer.as_ref().map(|transfer| transfer.by);
+        by.is_none_or(|by| self.links.first().is_none_or(|link| link.sides[by].over))
+    }
+
+    /// Is this the side that asked for a transfer that is under way?
+    pub(super) fn transfers(&self, side: usize) -> bool {
+        self.transfer.as_ref().is_some_and(|transfer| transfer.by == side && !transfer.done)
+    }
+
+    /// Who asked hears how far it is (RFC 3515 s2.4.4).
+    fn tell_transferor(&mut self, kit: &mut Kit<'_, '_>, key: CallKey, status: u16) {
+        let Some(transfer) = self.transfer.as_ref().filter(|transfer| transfer.tells) else { return };
+        let (by, refer) = (transfer.by, transfer.refer);
+        let Some(link) = self.links.first_mut().filter(|link| !link.sides[by].over) else { return };
+        link.sides[by].dialog.advance();
+        let number = link.sides[by].dialog.cseq();
+        let Some((payload, addressed)) = write::refer_notify(kit, &link.sides[by], refer, status, PATIENCE)
+        else {
+            return;
+        };
+        let usage = Usage::Call(key.to_bits());
+        let method = Method::Notify;
+        let sent = kit.txn.send(kit.ctx, &addressed.to, method, usage, &addressed.branch, payload);
+        if let Ok(client) = sent {
+            let (to, state) = (by, State::Calling);
+            link.errands.push(Errand { client, to, number, method, relayed: None, state });
+        }
+    }
+
+    /// A new INVITE of our own to one side, with an offer or to ask for one. False if one is under way there.
+    fn invite_side(
+        &mut self,
+        kit: &mut Kit<'_, '_>,
+        key: CallKey,
+        to: usize,
+        body: Option<(&[u8], &[u8])>,
+    ) -> bool {
+        let Some(link) = self.links.first_mut() else { return false };
+        let open = link.errands.iter().any(|errand| errand.method == Method::Invite);
+        let busy = link.sides.iter().any(|side| side.unacked.is_some() || side.due.is_some());
+        let side = &mut link.sides[to];
+        if open || busy || side.over {
+            return false;
+        }
+        side.keep_session();
+        side.dialog.advance();
+        let number = side.dialog.cseq();
+        let Some((payload, addressed)) = write::own(kit, side, Method::Invite, number, body) else {
+            return false;
+        };
+        let method = Method::Invite;
+        let usage = Usage::Call(key.to_bits());
+        let sent = kit.txn.send(kit.ctx, &addressed.to, method, usage, &addressed.branch, payload);
+        if let Ok(client) = sent {
+            let state = State::Calling;
+            link.errands.push(Errand { client, to, number, method, relayed: None, state });
+        }
+        sent.is_ok()
+    }
+
+    /// The answer to an INVITE of our own: what there is to agree about goes to the other call.
+    pub(super) fn on_own_answer(
+        &mut self,
+        kit: &mut Kit<'_, '_>,
+        desk: &mut Desk,
+        key: CallKey,
+        (at, errand): (usize, &Errand),
+        status: u16,
+        msg: Message<'_>,
+    ) {
+        let accepted = (200..300).contains(&status);
+        let kind: Box<[u8]> = msg.content_type().unwrap_or(b"application/sdp").into();
+        let body: Box<[u8]> = msg.body().into();
+        let kept = self.transfer.as_ref().map(|transfer| 1 - transfer.by) == Some(errand.to);
+        let Some(side) = self.links.get_mut(at).map(|link| &mut link.sides[errand.to]) else { return };
+        if accepted {
+            side.due = Some(errand.number);
+        }
+        match (self.serves, kept) {
+            // The sought one: its ACK waits for the answer of the kept one.
+            (Some(serves), _) => desk.inner.push(match accepted {
+                true => Inner::Offered(serves, kind, body),
+                false => Inner::Failed(serves, status),
+            }),
+            (None, true) => {
+                side.acknowledge(kit, None);
+                desk.inner.push(match accepted {
+                    true => Inner::Agreed(key, kind, body),
+                    false => Inner::Failed(key, status),
+                });
+            }
+            // What it was for is over.
+            (None, false) => side.acknowledge(kit, None),
+        }
+    }
+
+    /// Who asked for a transfer has heard how it ended.
+    pub(super) fn on_told(&mut self, kit: &mut Kit<'_, '_>, desk: &mut Desk, key: CallKey) {
+        let notifying =
+            self.links.iter().flat_map(|link| &link.errands).any(|errand| errand.method == Method::Notify);
+        if self.transfer.as_ref().is_some_and(|transfer| transfer.done) && !notifying {
+            self.end(kit, desk, key, None, CallEnd::Transferred);
+        }
+    }
+
+    /// The ACK that a side waits for, with what the other agreed to.
+    fn agree(&mut self, kit: &mut Kit<'_, '_>, side: usize, kind: &[u8], body: &[u8]) {
+        let Some(side) = self.links.first_mut().map(|link| &mut link.sides[side]) else { return };
+        side.acknowledge_with(kit, kind, body);
+        side.keep_sdp(body);
+    }
+
+    /// The other side stays who it was.
+    fn restore(&mut self, kit: &mut Kit<'_, '_>, side: usize) {
+        self.serves = None;
+        let Some(side) = self.links.first_mut().map(|link| &mut link.sides[side]) else { return };
+        // What it was sent last is what it has agreed to before.
+        let sdp = core::mem::take(&mut side.sdp);
+        side.acknowledge_with(kit, b"application/sdp", &sdp);
+        side.sdp = sdp;
+    }
+
+    /// The call ends: nobody waits for what it was doing.
+    pub(super) fn abandon_transfer(&mut self, desk: &mut Desk) {
+        let invited = self.invitation.take().map(|invitation| invitation.serves);
+        if let Some(serves) = self.serves.take().or(invited) {
+            desk.inner.push(Inner::Failed(serves, Status::NO_TRANSACTION.0));
+        }
+        let sought = self.transfer.as_ref().filter(|transfer| !transfer.done).and_then(|t| t.sought);
+        if let Some(Sought::Fresh(new)) = sought {
+            desk.inner.push(Inner::Abandoned(new));
+        }
+    }
+}
+
+/// What Replaces says (RFC 3891 s6.1).
+pub(super) struct Replaces {
+    call_id: Box<[u8]>,
+    to_tag: Box<[u8]>,
+    from_tag: Box<[u8]>,
+}
+
+/// The Replaces among the headers of a URI, with its escapes undone.
+fn replaces(uri: &Uri<'_>) -> Option<Replaces> {
+    let headers = uri.headers().split(|b| *b == b'&');
+    let value = headers
+        .filter_map(|header| {
+            let at = header.iter().position(|b| *b == b'=')?;
+            let (name, value) = header.split_at_checked(at)?;
+            name.eq_ignore_ascii_case(b"Replaces").then_some(value.get(1..)?)
+        })
+        .next()?;
+    let mut plain = Vec::new();
+    let mut rest = value;
+    while let Some((byte, _)) = text::unescape_next(&mut rest) {
+        plain.push(byte);
+    }
+    read_replaces(&plain)
+}
+
+/// A value of Replaces; `None` if it does not name both tags.
+pub(super) fn read_replaces(value: &[u8]) -> Option<Replaces> {
+    let mut parts = value.split(|b| *b == b';').map(<[u8]>::trim_ascii);
+    let call_id = parts.next()?.into();
+    let (mut to_tag, mut from_tag) = (None, None);
+    for part in parts {
+        if let Some(tag) = part.strip_prefix(b"to-tag=") {
+            to_tag = Some(tag.into());
+        } else if let Some(tag) = part.strip_prefix(b"from-tag=") {
+            from_tag = Some(tag.into());
+        }
+    }
+    Some(Replaces { call_id, to_tag: to_tag?, from_tag: from_tag? })
+}
+
+/// A URI without the headers that a request made of it would have.
+fn without_headers(uri: &Uri<'_>) -> Box<str> {
+    let raw = uri.raw();
+    write::text(raw.split(|b| *b == b'?').next().unwrap_or(raw))
+}

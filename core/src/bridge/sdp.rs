@@ -1,0 +1,88 @@
+//! The one line of a session description that a bridge may have to change: whose session it is. RFC 3264 s8, RFC 4566
+//! s5.2: on one leg it stays the same session, and each description of it has a higher version, whoever is at the other
+//! end.
+
+/// The session of one leg.
+#[derive(Clone, Debug)]
+pub(super) struct Session {
+    /// User and id, as they stand in `o=`.
+    name: Box<[u8]>,
+    version: u64,
+}
+
+impl Session {
+    /// That of a description that was sent; `None` if it has none.
+    pub(super) fn of(sdp: &[u8]) -> Option<Session> {
+        let (before, version, _) = origin(sdp)?;
+        let name = sdp.get(before.0..before.1)?.into();
+        Some(Session { name, version })
+    }
+
+    /// The description as the next one of this session; `None` if it has no line that says whose it is.
+    pub(super) fn next(&mut self, sdp: &[u8]) -> Option<Vec<u8>> {
+        origin(sdp)?;
+        self.version = self.version.wrapping_add(1);
+        self.this(sdp)
+    }
+
+    /// The description as the last one of this session.
+    pub(super) fn this(&self, sdp: &[u8]) -> Option<Vec<u8>> {
+        let ((start, _), _, rest) = origin(sdp)?;
+        let mut out = Vec::with_capacity(sdp.len() + 24);
+        out.extend_from_slice(sdp.get(..start)?);
+        out.extend_from_slice(&self.name);
+        out.push(b' ');
+        out.extend_from_slice(itoa::Buffer::new().format(self.version).as_bytes());
+        out.extend_from_slice(sdp.get(rest..)?);
+        Some(out)
+    }
+}
+
+/// Where user and id stand, the version, and where what follows it begins.
+fn origin(sdp: &[u8]) -> Option<((usize, usize), u64, usize)> {
+    let mut at = 0;
+    for line in sdp.split_inclusive(|b| *b == b'\n') {
+        if let Some(value) = line.strip_prefix(b"o=") {
+            let spaces: Vec<usize> =
+                value.iter().enumerate().filter(|(_, b)| **b == b' ').map(|(i, _)| i).take(3).collect();
+            let [_, id_end, version_end] = *spaces.as_slice() else { return None };
+            let version = value.get(id_end + 1..version_end)?;
+            let version = core::str::from_utf8(version).ok()?.parse().unwrap_or(0);
+            let start = at + 2;
+            return Some(((start, start + id_end), version, start + version_end));
+        }
+        // RFC 4566 s5: it is the second line; what has none of it in its session part has none.
+        if line.starts_with(b"m=") {
+            return None;
+        }
+        at += line.len();
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FIRST: &[u8] = b"v=0\r\no=alice 12 7 IN IP4 192.0.2.8\r\ns=-\r\nm=audio 9 RTP/AVP 0\r\n";
+    const OTHER: &[u8] = b"v=0\r\no=- 99 1 IN IP6 2001:db8::1\r\ns=x\r\n";
+
+    #[test]
+    fn a_session_stays_and_its_version_rises() {
+        let mut session = Session::of(FIRST).expect("a session");
+        let next = session.next(OTHER).expect("a description");
+        assert_eq!(next, b"v=0\r\no=alice 12 8 IN IP6 2001:db8::1\r\ns=x\r\n");
+        let again = session.next(OTHER).expect("a description");
+        assert_eq!(again, b"v=0\r\no=alice 12 9 IN IP6 2001:db8::1\r\ns=x\r\n");
+    }
+
+    #[test]
+    fn what_says_not_whose_it_is_is_left_alone() {
+        for odd in
+            [&b""[..], b"v=0\r\ns=-\r\n", b"o=a b\r\n", b"m=audio\r\no=a 1 1 IN IP4 x\r\n", b"\xff\xfe"]
+        {
+            assert!(Session::of(odd).is_none());
+            assert!(Session { name: b"a 1"[..].into(), version: 1 }.next(odd).is_none());
+        }
+    }
+}

@@ -1,0 +1,215 @@
+//! Transfers through the engine's doors: who talks to whom in the end, and what everybody was told.
+
+use super::calls::*;
+use super::*;
+
+const CAROL: &str = "192.0.2.11:5060";
+const CAROL_OFFER: &str = "v=0\r\no=carol 9 1 IN IP4 192.0.2.11\r\ns=-\r\n";
+
+fn three() -> Calls {
+    let mut config = calls_config();
+    config.accounts.push(AccountConfig {
+        username: "carol".into(),
+        password: Some(Secret("x".to_owned())),
+        ..AccountConfig::default()
+    });
+    let mut calls = Calls::new(config);
+    calls.register("carol", CAROL, "");
+    calls
+}
+
+fn refer(ok: &Sent, cseq: u32, target: &str, more: &str) -> String {
+    by_caller("REFER", cseq, ok, "refer", "")
+        .replace("Content-Length", &format!("Refer-To: {target}\r\n{more}Content-Length"))
+}
+
+fn lines(sent: &[Sent]) -> Vec<(&str, &str)> {
+    sent.iter().map(|s| (&*s.to, s.first())).collect()
+}
+
+fn find<'s>(sent: &'s [Sent], to: &str, start: &str) -> &'s Sent {
+    let found = sent.iter().find(|s| s.to == to && s.first().starts_with(start));
+    found.unwrap_or_else(|| panic!("no {start} to {to}: {:?}", lines(sent)))
+}
+
+fn all_of(sent: &[Sent]) -> String {
+    sent.iter()
+        .map(|sent| format!("to {}\n{}\n", sent.to, sent.text))
+        .collect::<String>()
+        .replace("\r\n", "\n")
+}
+
+#[test]
+fn a_blind_transfer_joins_the_two_others() {
+    let mut calls = three();
+    let (to_bob, ok) = established(&mut calls);
+    let mut all = calls
+        .from(ALICE, &refer(&ok, 2, "<sip:carol@example.com>", "Referred-By: <sip:alice@example.com>\r\n"));
+    let to_carol = find(&all, CAROL, "INVITE").clone();
+    let trying = find(&all, ALICE, "NOTIFY").clone();
+    calls.from(ALICE, &response(&trying, "200 OK", "", "", ""));
+    let ringing = calls.from(CAROL, &response(&to_carol, "180 Ringing", "c1", CAROL, ""));
+    let told = find(&ringing, ALICE, "NOTIFY").clone();
+    calls.from(ALICE, &response(&told, "200 OK", "", "", ""));
+    all.extend(ringing);
+    let answered = calls.from(CAROL, &response(&to_carol, "200 OK", "c1", CAROL, CAROL_OFFER));
+    let reinvite = find(&answered, BOB, "INVITE").clone();
+    all.extend(answered);
+    let agreed = calls.from(BOB, &response(&reinvite, "200 OK", "", BOB, ANSWER));
+    let last = find(&agreed, ALICE, "NOTIFY").clone();
+    all.extend(agreed);
+    let bye = calls.from(ALICE, &response(&last, "200 OK", "", "", ""));
+    calls.from(ALICE, &response(find(&bye, ALICE, "BYE"), "200 OK", "", "", ""));
+    all.extend(bye);
+    // Now bob and carol are a pair.
+    let hung = calls.from(CAROL, &by_callee("BYE", 7, &to_carol, "c1", "bye", "").replace(BOB, CAROL));
+    calls.from(BOB, &response(find(&hung, BOB, "BYE"), "200 OK", "", "", ""));
+    all.extend(hung);
+    assert_eq!(to_bob.one("Call-ID"), reinvite.one("Call-ID"));
+    insta::assert_snapshot!("a_blind_transfer", format!("{}{}", all_of(&all), calls.finish()));
+}
+
+#[test]
+fn a_transfer_that_fails_leaves_the_call_as_it_was() {
+    let mut calls = three();
+    let (_, ok) = established(&mut calls);
+    let sent = calls.from(ALICE, &refer(&ok, 2, "<sip:carol@example.com>", ""));
+    calls.from(ALICE, &response(find(&sent, ALICE, "NOTIFY"), "200 OK", "", "", ""));
+    let busy = calls.from(CAROL, &response(find(&sent, CAROL, "INVITE"), "486 Busy Here", "c1", "", ""));
+    let told = find(&busy, ALICE, "NOTIFY");
+    assert_eq!(told.body(), "SIP/2.0 486 Busy Here\r\n");
+    assert_eq!(told.one("Subscription-State"), "terminated;reason=noresource");
+    calls.from(ALICE, &response(told, "200 OK", "", "", ""));
+    let bye = calls.from(ALICE, &by_caller("BYE", 3, &ok, "bye", ""));
+    calls.from(BOB, &response(find(&bye, BOB, "BYE"), "200 OK", "", "", ""));
+    calls.finish();
+}
+
+#[test]
+fn who_asks_for_a_transfer_may_hang_up_at_once() {
+    let mut calls = three();
+    let (_, ok) = established(&mut calls);
+    let sent = calls.from(ALICE, &refer(&ok, 2, "<sip:carol@example.com>", ""));
+    calls.from(ALICE, &response(find(&sent, ALICE, "NOTIFY"), "200 OK", "", "", ""));
+    let bye = calls.from(ALICE, &by_caller("BYE", 3, &ok, "bye", ""));
+    assert_eq!(lines(&bye), [(ALICE, "SIP/2.0 200 OK")], "bob stays");
+    let to_carol = find(&sent, CAROL, "INVITE");
+    let answered = calls.from(CAROL, &response(to_carol, "200 OK", "c1", CAROL, CAROL_OFFER));
+    let agreed = calls.from(BOB, &response(find(&answered, BOB, "INVITE"), "200 OK", "", BOB, ANSWER));
+    assert!(agreed.iter().all(|s| s.to != ALICE), "{:?}", lines(&agreed));
+    assert_eq!(find(&agreed, CAROL, "ACK").body(), ANSWER);
+    let hung = calls.from(CAROL, &by_callee("BYE", 7, to_carol, "c1", "bye", "").replace(BOB, CAROL));
+    calls.from(BOB, &response(find(&hung, BOB, "BYE"), "200 OK", "", "", ""));
+    calls.finish();
+}
+
+#[test]
+fn the_kept_one_is_told_to_go_when_nobody_is_left() {
+    let mut calls = three();
+    let (_, ok) = established(&mut calls);
+    let sent = calls.from(ALICE, &refer(&ok, 2, "<sip:carol@example.com>", ""));
+    calls.from(ALICE, &by_caller("BYE", 3, &ok, "bye", ""));
+    let busy = calls.from(CAROL, &response(find(&sent, CAROL, "INVITE"), "486 Busy Here", "c1", "", ""));
+    calls.from(BOB, &response(find(&busy, BOB, "BYE"), "200 OK", "", "", ""));
+    calls.finish();
+}
+
+#[test]
+fn the_kept_one_hangs_up_while_it_rings_elsewhere() {
+    let mut calls = three();
+    let (to_bob, ok) = established(&mut calls);
+    let sent = calls.from(ALICE, &refer(&ok, 2, "<sip:carol@example.com>", ""));
+    let to_carol = find(&sent, CAROL, "INVITE").clone();
+    calls.from(CAROL, &response(&to_carol, "180 Ringing", "c1", CAROL, ""));
+    let bye = calls.from(BOB, &by_callee("BYE", 7, &to_bob, "b1", "bye", ""));
+    find(&bye, CAROL, "CANCEL");
+    calls.from(ALICE, &response(find(&bye, ALICE, "BYE"), "200 OK", "", "", ""));
+    calls.from(CAROL, &response(&to_carol, "487 Request Terminated", "c1", "", ""));
+    calls.finish();
+}
+
+#[test]
+fn an_attended_transfer_joins_the_far_ends_of_two_calls() {
+    let mut calls = three();
+    let (_, ok) = established(&mut calls);
+    // Alice calls carol too.
+    let second = invite("")
+        .replace("sip:bob@", "sip:carol@")
+        .replace("call1", "call2")
+        .replace("z9hG4bKinv", "z9hG4bKsecond")
+        .replace(";tag=a1", ";tag=a2");
+    let to_carol = find(&calls.from(ALICE, &second), CAROL, "INVITE").clone();
+    let ok2 = calls.from(CAROL, &response(&to_carol, "200 OK", "c1", CAROL, CAROL_OFFER))[0].clone();
+    calls.from(ALICE, &by_caller("ACK", 1, &ok2, "ack2", ""));
+    let replaces = format!("call2%3Bto-tag%3D{}%3Bfrom-tag%3Da2", ok2.tag("To"));
+    let mut all =
+        calls.from(ALICE, &refer(&ok, 2, &format!("<sip:carol@example.com?Replaces={replaces}>"), ""));
+    calls.from(ALICE, &response(find(&all, ALICE, "NOTIFY"), "200 OK", "", "", ""));
+    let asked = find(&all, CAROL, "INVITE").clone();
+    assert_eq!(asked.body(), "", "carol is asked for an offer");
+    let offered = calls.from(CAROL, &response(&asked, "200 OK", "", CAROL, CAROL_OFFER));
+    let reinvite = find(&offered, BOB, "INVITE").clone();
+    all.extend(offered);
+    let agreed = calls.from(BOB, &response(&reinvite, "200 OK", "", BOB, ANSWER));
+    calls.from(ALICE, &response(find(&agreed, ALICE, "BYE"), "200 OK", "", "", ""));
+    let last = find(&agreed, ALICE, "NOTIFY").clone();
+    all.extend(agreed);
+    let bye = calls.from(ALICE, &response(&last, "200 OK", "", "", ""));
+    calls.from(ALICE, &response(find(&bye, ALICE, "BYE"), "200 OK", "", "", ""));
+    all.extend(bye);
+    let hung = calls.from(CAROL, &by_callee("BYE", 7, &to_carol, "c1", "bye", "").replace(BOB, CAROL));
+    calls.from(BOB, &response(find(&hung, BOB, "BYE"), "200 OK", "", "", ""));
+    insta::assert_snapshot!("an_attended_transfer", format!("{}{}", all_of(&all), calls.finish()));
+}
+
+#[test]
+fn the_call_of_another_cannot_be_taken() {
+    let mut calls = three();
+    let (to_bob, ok) = established(&mut calls);
+    // Bob's own leg of the same call, as he sees it, is not alice's.
+    let own = to_bob.tag("From").to_owned();
+    let replaces = format!("{}%3Bto-tag%3D{own}%3Bfrom-tag%3Db1", to_bob.one("Call-ID"));
+    let sent = calls.from(ALICE, &refer(&ok, 2, &format!("<sip:bob@example.com?Replaces={replaces}>"), ""));
+    let notifies: Vec<&str> =
+        sent.iter().filter(|s| s.first().starts_with("NOTIFY")).map(Sent::body).collect();
+    assert_eq!(notifies, ["SIP/2.0 100 Trying\r\n", "SIP/2.0 481 Call/Transaction Does Not Exist\r\n"]);
+    let bye = calls.from(ALICE, &by_caller("BYE", 3, &ok, "bye", ""));
+    calls.from(BOB, &response(find(&bye, BOB, "BYE"), "200 OK", "", "", ""));
+    calls.finish();
+}
+
+#[test]
+fn what_cannot_be_referred_to_is_refused() {
+    let mut calls = three();
+    let (_, ok) = established(&mut calls);
+    let cases = [
+        ("<http://example.com/>", "SIP/2.0 416"),
+        ("<sip:carol@example.com;method=BYE>", "SIP/2.0 603"),
+        ("<>", "SIP/2.0 400"),
+    ];
+    for (i, (target, status)) in cases.into_iter().enumerate() {
+        let text = refer(&ok, 2 + i as u32, target, "").replace("z9hG4bKrefer", &format!("z9hG4bKrefer{i}"));
+        let sent = calls.from(ALICE, &text);
+        assert!(sent[0].first().starts_with(status), "{target}: {}", sent[0].first());
+    }
+    // Outside: the permissions of who asks are what counts.
+    let sent = calls.from(ALICE, &refer(&ok, 9, "<sip:mallory@elsewhere.example>", ""));
+    assert!(sent.iter().any(|s| s.body().starts_with("SIP/2.0 403")), "{:?}", lines(&sent));
+    let bye = calls.from(ALICE, &by_caller("BYE", 10, &ok, "bye", ""));
+    calls.from(BOB, &response(find(&bye, BOB, "BYE"), "200 OK", "", "", ""));
+    calls.finish();
+}
+
+#[test]
+fn a_phone_that_redirects_is_followed_within_the_house() {
+    let mut calls = three();
+    let to_bob = calls.from(ALICE, &invite(""))[1].clone();
+    let moved = response(&to_bob, "302 Moved Temporarily", "b1", "", "")
+        .replace("CSeq", "Contact: <sip:carol@example.com>\r\nCSeq");
+    let sent = calls.from(BOB, &moved);
+    let to_carol = find(&sent, CAROL, "INVITE");
+    assert_eq!(to_carol.one("Diversion"), "<sip:bob@example.com>;reason=deflection;counter=1");
+    let busy = calls.from(CAROL, &response(to_carol, "486 Busy Here", "c1", "", ""));
+    find(&busy, ALICE, "SIP/2.0 486");
+    calls.finish();
+}
