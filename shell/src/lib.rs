@@ -5,6 +5,7 @@
 //! - [`connection`]: a stream connection over memory: framing, write queue, deadlines; [`backlog`]: its byte budget.
 //! - [`admission`]: how many may connect, per source and in total.
 //! - [`datagram`]: rules for UDP.
+//! - [`dns`]: where SIP servers are (RFC 3263), over a stub resolver.
 //! - [`jwks`]: key sets of token issuers, fetched in a thread of their own.
 //! - [`handle`]: how the rest of the program talks to a running engine; [`promise`] carries the replies.
 //! - [`latency`]: how long answers took, in fixed buckets.
@@ -20,6 +21,7 @@ pub mod backlog;
 pub mod clock;
 pub mod connection;
 pub mod datagram;
+pub mod dns;
 pub mod handle;
 pub mod jwks;
 pub mod latency;
