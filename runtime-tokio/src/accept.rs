@@ -15,6 +15,7 @@ use tokio::sync::Notify;
 use tokio::time::timeout;
 
 use crate::inbox::{Inbound, StreamOut};
+use crate::resolver::ResolverLine;
 use crate::stream::{Orders, Stream, Streams, orders};
 
 /// How long accepting pauses when the system has no file descriptor, or no memory, left.
@@ -105,6 +106,7 @@ pub(crate) struct Opening {
     pub(crate) listener: u16,
     pub(crate) remote: SocketAddr,
     pub(crate) local: Option<SocketAddr>,
+    pub(crate) resolver: ResolverLine,
 }
 
 impl Opening {
@@ -120,6 +122,7 @@ impl Opening {
                     .await;
             }
             Ok(Err(_)) | Err(_) => {
+                self.resolver.failed(self.remote);
                 let down = Inbound::Down { flow: self.flow, reason: FlowDownReason::Unreachable };
                 let _ = streams.inbox.send(down).await;
             }

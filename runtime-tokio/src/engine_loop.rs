@@ -30,6 +30,7 @@ use tokio::time::{Instant, Sleep};
 use crate::accept::Opening;
 use crate::hooks::{Hooks, Notice};
 use crate::inbox::{Batch, Inbound, Outbound, StreamOut};
+use crate::resolver::ResolverLine;
 use crate::routing::Routing;
 use crate::stream::{Streams, orders};
 use crate::udp::{ReceiveBuffer, UdpPort};
@@ -51,6 +52,7 @@ pub(crate) struct EngineLoop {
     pub(crate) hooks: Hooks,
     pub(crate) keys: KeyFetcher,
     pub(crate) routing: Routing,
+    pub(crate) resolver: ResolverLine,
     /// The runtime of the program, where connections live.
     pub(crate) ambient: tokio::runtime::Handle,
     pub(crate) streams: Streams,
@@ -182,8 +184,9 @@ impl EngineLoop {
                     }
                 }
                 Command::Ask(Query::Resolve(query)) => {
-                    let answer = Answer::Resolved(query.ticket, Vec::new());
-                    self.engine.handle(self.clock.now(), Input::Answer(answer));
+                    if let Some(answer) = self.resolver.ask(query) {
+                        self.engine.handle(self.clock.now(), Input::Answer(answer));
+                    }
                 }
                 // Nothing is stored: what is in memory is as durable as it gets.
                 Command::Save(seq, _) => self.engine.handle(self.clock.now(), Input::Saved(seq)),
@@ -205,6 +208,7 @@ impl EngineLoop {
             None => self.write(flow, payload).err(),
         };
         if let Some(reason) = failed {
+            self.resolver.failed(remote);
             self.engine.handle(now, Input::SendFailed { flow, remote, reason });
         }
     }
@@ -246,7 +250,8 @@ impl EngineLoop {
         }
         let (out, orders) = orders(&self.options.stream);
         self.state.flows.insert(flow, out.clone());
-        let opening = Opening { flow, listener: self.listener_for(transport, remote, local), remote, local };
+        let listener = self.listener_for(transport, remote, local);
+        let opening = Opening { flow, listener, remote, local, resolver: self.resolver.clone() };
         self.ambient.spawn(opening.run(self.streams.clone(), out, orders));
     }
 

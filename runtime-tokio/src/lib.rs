@@ -29,6 +29,7 @@ mod engine_loop;
 mod error;
 mod hooks;
 mod inbox;
+mod resolver;
 mod routing;
 mod server;
 mod stream;

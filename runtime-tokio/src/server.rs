@@ -19,6 +19,7 @@ use crate::bind::{Granted, Sockets};
 use crate::engine_loop::{EngineLoop, LoopState, key_fetcher, spawn};
 use crate::error::StartError;
 use crate::hooks::Hooks;
+use crate::resolver::Resolver;
 use crate::routing::Routing;
 use crate::stream::Streams;
 use crate::udp::UdpPort;
@@ -113,6 +114,13 @@ impl Server {
         }
 
         let notices = hooks.on_notice.clone().unwrap_or_else(|| Arc::new(|_| {}));
+        let resolver = Resolver {
+            clock: clock.clone(),
+            listeners: sockets.listeners.clone().into(),
+            inbox: sender.clone(),
+            config: strowger_shell::dns::system,
+        };
+        let resolver = resolver.start(&ambient);
         let keys = key_fetcher(sender, notices).map_err(StartError::Thread)?;
         let engine = Engine::new(settings, strowger_shell::seed(), clock.now());
         let (promise, done) = promise();
@@ -133,6 +141,7 @@ impl Server {
                 hooks,
                 keys,
                 routing,
+                resolver,
                 ambient,
                 streams,
                 options,

@@ -156,6 +156,11 @@ impl Stub {
         }
     }
 
+    /// Takes over what changed: servers, search list, names of the machine. What is known stays.
+    pub fn configure(&mut self, config: StubConfig) {
+        self.config = config;
+    }
+
     /// Begins a look-up.
     pub fn resolve(&mut self, now: Time, query: ResolveQuery) {
         if self.waiting.len() >= self.config.at_once {
