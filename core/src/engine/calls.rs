@@ -57,7 +57,7 @@ impl Engine {
 
     /// An INVITE that comes over a trunk: nobody is asked to prove who he is (DECISIONS 9).
     pub(super) fn serve_trunk(&mut self, pass: &mut Pass<'_>, trunk: u16) {
-        if !self.open(pass) {
+        if !self.open(&mut pass.asker) {
             return;
         }
         let refusal = match self.unsupported(pass) {
