@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Instructions, wall time and allocations of each case of the in-process benchmarks (`parse`, `engine`).
+# Instructions, wall time and allocations of each case of the in-process benchmarks (`parse`, `engine`, `calls`).
 # micro.sh [BINARY...] [-- CASE...]; PROFILE=1 prints the tree of calls with what each costs.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)

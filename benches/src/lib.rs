@@ -1,6 +1,6 @@
 //! What the server costs, measured: a load generator, a counting allocator, the messages the benchmarks share.
 //!
-//! Binaries: `loadgen` puts load on a running server, `parse` and `engine` measure in process. Scripts beside this
+//! Binaries: `loadgen` puts load on a running server; `parse`, `engine`, `presence` and `calls` measure in process. Scripts beside this
 //! package: `compare.sh` and `presence.sh` run the server against Kamailio, `instructions.sh` counts user instructions under
 //! valgrind.
 //! The allocation budget is an ordinary test (`tests/budget.rs`).

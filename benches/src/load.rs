@@ -4,6 +4,7 @@
 pub(crate) mod auth;
 mod cpu;
 mod histogram;
+mod parties;
 pub(crate) mod reply;
 pub(crate) mod request;
 mod run;
@@ -12,6 +13,7 @@ mod watch;
 pub use auth::{Algorithm, Auth, Tokens};
 pub use cpu::{CpuTime, cpu_of};
 pub use histogram::Histogram;
+pub use parties::{Answered, Heard, Method, Parties};
 pub use request::Kind;
 pub use run::{Pace, Plan, Report, run};
 pub use watch::{WatchPlan, WatchReport, watch};

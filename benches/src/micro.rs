@@ -25,7 +25,7 @@ pub type Entry = (&'static str, fn() -> Box<dyn Case>);
 
 /// Valgrind looks for this name (`--toggle-collect`).
 #[inline(never)]
-fn measured(case: &mut dyn Case) {
+pub fn measured(case: &mut dyn Case) {
     black_box(case).run();
 }
 
