@@ -228,6 +228,14 @@ pub(super) struct Timers {
     pub(super) life: TimerKey,
 }
 
+/// Adds to a list that mostly holds one: no room is made for more.
+pub(super) fn add<T>(list: &mut Vec<T>, item: T) {
+    if list.len() == list.capacity() {
+        list.reserve_exact(1);
+    }
+    list.push(item);
+}
+
 impl Call {
     /// Does anything still wait that only the call knows of?
     pub(super) fn is_gone(&self) -> bool {

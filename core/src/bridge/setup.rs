@@ -1,6 +1,6 @@
 //! INVITEs to everybody who is tried, and what becomes of them: RFC 3261 s13.2.2, s16.7, DECISIONS 21.
 
-use super::call::{Attempt, Best, CALLEE, CALLER, Call, Hop, Link, Phase, Side, Timers, Unacked};
+use super::call::{Attempt, Best, CALLEE, CALLER, Call, Hop, Link, Phase, Side, Timers, Unacked, add};
 use super::refer::Inner;
 use super::reliable::{Early, Manner, Wants};
 use super::table::{self, Does, Heard, State};
@@ -80,17 +80,19 @@ impl Call {
             return self.fail(Status::MESSAGE_TOO_LARGE.0, None);
         };
         let leg = self.record.legs.len();
-        self.record.legs.push(LegRecord {
+        let record = LegRecord {
             target: hop.target.clone(),
             remote: addressed.to.remote,
             call_id: write::text(base.call_id()),
             began: kit.ctx.now,
             status: 0,
-        });
+        };
+        add(&mut self.record.legs, record);
         let usage = Usage::Call(key.to_bits());
         match kit.txn.send(kit.ctx, &addressed.to, Method::Invite, usage, &addressed.branch, payload) {
             Ok(client) => {
-                self.attempts.push(Attempt { client, state: State::Calling, base, hop, leg, shown: false })
+                let attempt = Attempt { client, state: State::Calling, base, hop, leg, shown: false };
+                add(&mut self.attempts, attempt);
             }
             Err(_) => self.fail(Status::SERVICE_UNAVAILABLE.0, None),
         }
@@ -199,8 +201,7 @@ impl Call {
         let invite = incoming.held.message();
         let asked = invite.cseq().map(|cseq| cseq.number).unwrap_or_default();
         let early = Early::new(!invite.body().is_empty(), [asked, attempt.base.cseq()]);
-        let mut callee = attempt.base.clone();
-        callee.learn_of_answer(kit.ctx, msg);
+        let callee = attempt.base.answered(kit.ctx, msg);
         desk.enlist(key, &caller);
         desk.enlist(key, &callee);
         let side = |dialog, aor, (local, trusted), trunk| Side {
@@ -216,7 +217,8 @@ impl Call {
             side(caller, asker.aor.clone(), (asker.ours, asker.trusted), asker.trunk),
             side(callee, hop.target.clone(), (hop.local, hop.trunk.is_some()), hop.trunk),
         ];
-        self.links.push(Link { sides, errands: Vec::new(), client: attempt.client, early: Some(early) });
+        let (errands, client, early) = (Vec::new(), attempt.client, Some(early));
+        add(&mut self.links, Link { sides, errands, client, early });
         Some(self.links.len() - 1)
     }
 
@@ -461,10 +463,7 @@ impl Call {
         key: CallKey,
         which: impl Fn(&Link) -> bool,
     ) {
-        let (gone, kept) = core::mem::take(&mut self.links).into_iter().partition(|link| which(link));
-        self.links = kept;
-        let gone: Vec<Link> = gone;
-        for link in gone {
+        for link in self.links.extract_if(.., |link| which(link)) {
             link.sides.iter().for_each(|side| desk.strike(key, &side.dialog));
             for relayed in link.errands.into_iter().filter_map(|errand| errand.relayed) {
                 let answer = Answer::own(Status::NO_TRANSACTION);

@@ -10,7 +10,7 @@
 //! | BYE | 200 to the one, BYE to the other when it has acknowledged what it was answered |
 //! | anything when it is over | 481; another BYE gets its 200 |
 
-use super::call::{CALLEE, CALLER, Call, Errand, Phase, Relayed, Side, Unacked};
+use super::call::{CALLEE, CALLER, Call, Errand, Phase, Relayed, Side, Unacked, add};
 use super::refer::Inner;
 use super::reliable::Wants;
 use super::sdp::Session;
@@ -194,7 +194,7 @@ impl Call {
             desk.servers.insert(asked.server, key);
         }
         let state = State::Calling;
-        link.errands.push(Errand { client, to, number, method, relayed: Some(relayed), state });
+        add(&mut link.errands, Errand { client, to, number, method, relayed: Some(relayed), state });
         Ok(())
     }
 
@@ -447,8 +447,7 @@ impl Call {
         for at in 0..self.links.len() {
             let Some(link) = self.links.get_mut(at) else { continue };
             // RFC 3261 s15.1.2: requests of who hung up, and of who will be, are answered.
-            let open: Vec<Errand> = link.errands.extract_if(.., |errand| errand.relayed.is_some()).collect();
-            for errand in open {
+            for errand in link.errands.extract_if(.., |errand| errand.relayed.is_some()) {
                 let Some(relayed) = errand.relayed else { continue };
                 desk.servers.remove(&relayed.server);
                 let answer = Answer::own(Status::REQUEST_TERMINATED);
@@ -471,7 +470,7 @@ impl Call {
                     side.bye(kit, Usage::Call(key.to_bits()), bye.map(|msg| (msg, crossing)))
                 {
                     let (method, state) = (Method::Bye, State::Calling);
-                    link.errands.push(Errand { client, to, number, method, relayed: None, state });
+                    add(&mut link.errands, Errand { client, to, number, method, relayed: None, state });
                 }
             }
         }
@@ -489,7 +488,7 @@ impl Call {
         }
         if let Some((client, number)) = side.bye(kit, Usage::Call(key.to_bits()), None) {
             let (method, state) = (Method::Bye, State::Calling);
-            link.errands.push(Errand { client, to, number, method, relayed: None, state });
+            add(&mut link.errands, Errand { client, to, number, method, relayed: None, state });
         }
     }
 

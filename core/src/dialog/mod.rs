@@ -45,6 +45,9 @@ pub(crate) struct Dialog {
 /// Parts of the text of a dialog.
 const PARTS: usize = 8;
 
+/// The text of a dialog, and where each part but the last ends.
+type Text = (Box<[u8]>, [u16; PARTS - 1]);
+
 /// What a request within a dialog needs to be sent.
 pub(crate) struct Addressed {
     /// Where it goes.
@@ -116,20 +119,29 @@ impl Dialog {
     }
 
     fn write(&mut self, parts: &[&[u8]; PARTS]) -> Result<(), Refusal> {
-        if parts.iter().map(|part| part.len()).sum::<usize>() > LONGEST {
+        (self.text, self.ends) = Dialog::written(parts)?;
+        Ok(())
+    }
+
+    /// The text of these parts, and where each ends.
+    fn written(parts: &[&[u8]; PARTS]) -> Result<Text, Refusal> {
+        let length = parts.iter().map(|part| part.len()).sum::<usize>();
+        if length > LONGEST {
             return Err(Refusal::plain(Status::MESSAGE_TOO_LARGE));
         }
-        let mut text = Vec::new();
+        let mut text = Vec::with_capacity(length);
+        let mut ends = [0; PARTS - 1];
         for (i, part) in parts.iter().enumerate() {
             text.extend_from_slice(part);
-            if let Some(end) = self.ends.get_mut(i) {
+            if let Some(end) = ends.get_mut(i) {
                 *end = text.len() as u16;
             }
         }
         // What a fold leaves is a space (RFC 3261 s7.3.1).
-        text.iter_mut().filter(|b| matches!(b, b'\r' | b'\n')).for_each(|b| *b = b' ');
-        self.text = text.into();
-        Ok(())
+        if memchr::memchr2(b'\r', b'\n', &text).is_some() {
+            text.iter_mut().filter(|b| matches!(b, b'\r' | b'\n')).for_each(|b| *b = b' ');
+        }
+        Ok((text.into_boxed_slice(), ends))
     }
 
     /// A dialog that a request of ours may make.
@@ -140,17 +152,27 @@ impl Dialog {
         own_uri: &[u8],
         their_uri: &[u8],
     ) -> Option<Dialog> {
+        Dialog::towards(ctx, to, call_id, (own_uri, their_uri), their_uri)
+    }
+
+    fn towards(
+        ctx: &mut Ctx<'_>,
+        to: &Origin,
+        call_id: &[u8],
+        (own_uri, their_uri): (&[u8], &[u8]),
+        target: &[u8],
+    ) -> Option<Dialog> {
         let tag = ctx.ids.next_text(IdKind::Tag);
         let cseq = (ctx.ids.next(IdKind::Cseq) >> 36) as u32;
         let aim = Aim::of(ctx.settings, to, None, their_uri, b"");
-        let ends = [0; PARTS - 1];
-        let mut dialog = Dialog { text: Box::default(), ends, cseq, their_cseq: 0, origin: *to, aim };
-        dialog.write(&[call_id, tag.as_bytes(), b"", own_uri, their_uri, their_uri, b"", b""]).ok()?;
-        Some(dialog)
+        let parts: [&[u8]; PARTS] =
+            [call_id, tag.as_bytes(), b"", own_uri, their_uri, target, b"", b""];
+        let (text, ends) = Dialog::written(&parts).ok()?;
+        Some(Dialog { text, ends, cseq, their_cseq: 0, origin: *to, aim })
     }
 
     /// The dialog that an INVITE of ours to this phone makes, as far as it is known before the answer. What names it
-    /// is known when the peer's tag is ([`learn_of_answer`](Self::learn_of_answer)).
+    /// is known when the peer's tag is ([`answered`](Self::answered)).
     pub(crate) fn inviting(
         ctx: &mut Ctx<'_>,
         to: &Origin,
@@ -159,13 +181,7 @@ impl Dialog {
         target: &[u8],
     ) -> Option<Dialog> {
         let call_id = ctx.ids.next_text(IdKind::CallId);
-        let mut dialog = Dialog::opened(ctx, to, call_id.as_bytes(), own_uri, their_uri)?;
-        let mut parts: [&[u8]; PARTS] = [b""; PARTS];
-        let old = dialog.clone();
-        parts.copy_from_slice(&old.parts());
-        parts[Dialog::TARGET] = target;
-        dialog.write(&parts).ok()?;
-        Some(dialog)
+        Dialog::towards(ctx, to, call_id.as_bytes(), (own_uri, their_uri), target)
     }
 
     /// The dialog that an answer to an INVITE of ours makes, when nothing is known of the INVITE any more: enough to
@@ -189,7 +205,23 @@ impl Dialog {
 
     /// RFC 3261 s12.1.2: a response to our INVITE names the peer, and where its further requests go.
     pub(crate) fn learn_of_answer(&mut self, ctx: &Ctx<'_>, msg: Message<'_>) {
-        self.learn_of_response(msg);
+        if let Some(learned) = self.learned_of_response(msg) {
+            (self.text, self.ends) = learned;
+        }
+        self.take_aim(ctx);
+    }
+
+    /// The dialog that a response to our INVITE makes of what was known before. Each of them makes its own.
+    pub(crate) fn answered(&self, ctx: &Ctx<'_>, msg: Message<'_>) -> Dialog {
+        let learned = self.learned_of_response(msg);
+        let (text, ends) = learned.unwrap_or_else(|| (self.text.clone(), self.ends));
+        let Dialog { cseq, their_cseq, origin, aim, .. } = *self;
+        let mut dialog = Dialog { text, ends, cseq, their_cseq, origin, aim };
+        dialog.take_aim(ctx);
+        dialog
+    }
+
+    fn take_aim(&mut self, ctx: &Ctx<'_>) {
         let (target, routes) = (self.part(Dialog::TARGET), self.part(Dialog::ROUTES));
         self.aim = Aim::of(ctx.settings, &self.origin, None, target, routes).after(self.aim);
     }
@@ -234,10 +266,16 @@ impl Dialog {
 
     /// RFC 3261 s12.1.2: the 2xx to our request names the peer. One of another dialog changes nothing.
     pub(crate) fn learn_of_response(&mut self, msg: Message<'_>) {
+        if let Some(learned) = self.learned_of_response(msg) {
+            (self.text, self.ends) = learned;
+        }
+    }
+
+    fn learned_of_response(&self, msg: Message<'_>) -> Option<Text> {
         let tag = msg.to().ok().and_then(|to| to.tag()).unwrap_or_default();
         let routes: SmallVec<[&[u8]; 4]> = msg.values(Header::RecordRoute).collect();
         // RFC 3261 s12.1.2: in reverse order.
-        self.learn(tag, msg, routes.iter().rev().copied());
+        self.learned(tag, msg, routes.iter().rev().copied())
     }
 
     /// RFC 6665 s4.1.3: so does a NOTIFY, which may come first. 500 for one that was overtaken.
@@ -246,34 +284,42 @@ impl Dialog {
             return Err(Refusal::because(Status::SERVER_ERROR, "CSeq Out of Order"));
         }
         let routes: SmallVec<[&[u8]; 4]> = msg.values(Header::RecordRoute).collect();
-        self.learn(ess.from.tag().unwrap_or_default(), msg, routes.iter().copied());
+        if let Some(learned) =
+            self.learned(ess.from.tag().unwrap_or_default(), msg, routes.iter().copied())
+        {
+            (self.text, self.ends) = learned;
+        }
         self.their_cseq = ess.cseq.number;
         Ok(())
     }
 
-    fn learn<'m>(&mut self, tag: &[u8], msg: Message<'_>, routes: impl Iterator<Item = &'m [u8]>) {
-        let old = self.clone();
-        let mut parts = old.parts();
+    /// The text with what a message says; `None` if that is nothing new, or of another dialog, or too much.
+    fn learned<'m>(
+        &self,
+        tag: &[u8],
+        msg: Message<'_>,
+        routes: impl Iterator<Item = &'m [u8]>,
+    ) -> Option<Text> {
+        let mut parts = self.parts();
         let known = !parts[2].is_empty();
         if known && parts[2] != tag {
-            return;
+            return None;
         }
-        parts[2] = tag;
-        if let Ok(Some((target, _))) = target_of(msg) {
-            parts[5] = target;
+        let target = target_of(msg).ok().flatten().map_or(parts[5], |(target, _)| target);
+        if known && target == parts[5] {
+            return None;
         }
+        (parts[2], parts[5]) = (tag, target);
         let mut set: SmallVec<[u8; 256]> = SmallVec::new();
-        for route in routes {
-            set.extend_from_slice(if set.is_empty() { b"" } else { b", " });
-            set.extend_from_slice(route);
-        }
         // The route set is that of the message that made the dialog.
         if !known {
+            for route in routes {
+                set.extend_from_slice(if set.is_empty() { b"" } else { b", " });
+                set.extend_from_slice(route);
+            }
             parts[6] = &set;
         }
-        if self.write(&parts).is_err() {
-            *self = old;
-        }
+        Dialog::written(&parts).ok()
     }
 
     /// As the store keeps it.
@@ -406,10 +452,9 @@ impl Dialog {
         if let Some((target, instance)) = target
             && (target != self.part(Dialog::TARGET) || instance != self.part(Dialog::INSTANCE))
         {
-            let old = self.clone();
-            let mut parts = old.parts();
+            let mut parts = self.parts();
             (parts[Dialog::TARGET], parts[Dialog::INSTANCE]) = (target, instance);
-            self.write(&parts)?;
+            (self.text, self.ends) = Dialog::written(&parts)?;
         }
         self.their_cseq = ess.cseq.number;
         let moved = (self.origin.remote, self.origin.transport) != (origin.remote, origin.transport);
