@@ -35,7 +35,8 @@ struct Seen {
 /// The calls of one user.
 #[derive(Clone, Debug, Default)]
 struct Line {
-    live: BTreeMap<u64, Seen>,
+    /// By their numbers.
+    live: Vec<Seen>,
     /// The last that ended, oldest first.
     ended: VecDeque<Seen>,
     /// The last change that cannot be told any more by itself.
@@ -69,33 +70,57 @@ impl Lines {
 
     /// One side of a call stands elsewhere. `watched`: somebody will ask what ended it.
     pub(crate) fn on_call(&mut self, limits: &Limits, now: Time, call: CallState, watched: bool) -> Phoned {
-        let (aor, id) = (call.aor.clone(), call.id);
+        let names = call.names.clone();
+        let aor = names.aor();
         let over = matches!(call.state, CallPhase::Terminated { .. });
-        let before = self.users.get(&aor).and_then(Line::on_phone_since);
-        let known = self.users.get(&aor).is_some_and(|line| line.live.contains_key(&id));
-        let most = limits.calls.saturating_mul(limits.legs_per_call);
-        if !known && (over || self.live >= most) {
+        let full = self.live >= limits.calls.saturating_mul(limits.legs_per_call);
+        let line = match self.users.get_mut(aor) {
+            Some(line) => line,
+            None if over || full => return Phoned { since: None, changed: false },
+            None => self.users.entry(aor.into()).or_default(),
+        };
+        let before = line.on_phone_since();
+        let place = line.live.binary_search_by_key(&call.id, |seen| seen.call.id);
+        if place.is_err() && (over || full) {
             return Phoned { since: before, changed: false };
         }
         self.change += 1;
         let change = self.change;
-        let line = self.users.entry(aor.clone()).or_default();
-        let begun = line.live.get(&id).map_or(now, |seen| seen.begun);
-        let seen = Seen { call, begun, change };
-        if over {
-            line.live.remove(&id);
-            self.live -= 1;
-            if watched {
-                line.end(seen);
+        match place {
+            Ok(at) if over => {
+                let begun = line.live.remove(at).begun;
+                self.live -= 1;
+                if watched {
+                    line.end(Seen { call, begun, change });
+                }
             }
-        } else if line.live.insert(id, seen).is_none() {
-            self.live += 1;
+            Ok(at) => {
+                if let Some(seen) = line.live.get_mut(at) {
+                    (seen.call, seen.change) = (call, change);
+                }
+            }
+            Err(at) => {
+                // Most are in one call at most.
+                if line.live.is_empty() {
+                    line.live.reserve_exact(1);
+                }
+                line.live.insert(at, Seen { call, begun: now, change });
+                self.live += 1;
+            }
         }
         let since = line.on_phone_since();
         if !watched {
-            self.forget(&aor);
+            (line.ended, line.lost) = (VecDeque::new(), change);
+            if line.live.is_empty() {
+                self.users.remove(aor);
+            }
         }
         Phoned { since, changed: since != before }
+    }
+
+    /// Who is on the phone, and since when.
+    pub(crate) fn on_phone(&self) -> impl Iterator<Item = (&str, Time)> {
+        self.users.iter().filter_map(|(aor, line)| Some((&**aor, line.on_phone_since()?)))
     }
 
     /// Nobody watches a user any more: what is over is forgotten.
@@ -121,15 +146,15 @@ impl Lines {
         // What is lost has to be told by what is left.
         let told = told.filter(|told| *told >= line.lost);
         let mut shown: Vec<&Seen> = match told {
-            Some(told) => line.live.values().chain(&line.ended).filter(|seen| seen.change > told).collect(),
-            None => line.live.values().collect(),
+            Some(told) => line.live.iter().chain(&line.ended).filter(|seen| seen.change > told).collect(),
+            None => line.live.iter().collect(),
         };
         if told.is_some() && shown.is_empty() {
             return None;
         }
         let mut extent = if told.is_some() { Extent::Partial } else { Extent::Full };
         if shown.len() > SHOWN {
-            (shown, extent) = (line.live.values().collect(), Extent::Full);
+            (shown, extent) = (line.live.iter().collect(), Extent::Full);
         }
         shown.sort_by_key(|seen| seen.change);
         let newest = shown.get(shown.len().saturating_sub(SHOWN)..).unwrap_or_default();
@@ -162,7 +187,7 @@ impl Lines {
 impl Line {
     /// Since when there has been an answered call.
     fn on_phone_since(&self) -> Option<Time> {
-        let answered = self.live.values().filter(|seen| seen.call.state == CallPhase::Confirmed);
+        let answered = self.live.iter().filter(|seen| seen.call.state == CallPhase::Confirmed);
         answered.map(|seen| seen.call.since).min()
     }
 
@@ -178,7 +203,7 @@ impl Line {
 
     /// RFC 4235 s3.7.2: all dialogs as one. Who calls is busy; only who is called rings.
     fn outline(&self) -> DialogState {
-        let states = self.live.values().map(|seen| match seen.call.state {
+        let states = self.live.iter().map(|seen| match seen.call.state {
             _ if seen.call.initiator => DialogState::Confirmed,
             CallPhase::Trying => DialogState::Trying,
             CallPhase::Proceeding => DialogState::Proceeding,
@@ -192,8 +217,7 @@ impl Line {
 
 impl Seen {
     fn entry(&self, now: Time) -> DialogEntry {
-        let CallState { id, aor, initiator, remote, remote_display, call_id, local_tag, remote_tag, .. } =
-            &self.call;
+        let CallState { id, names, initiator, .. } = &self.call;
         let some = |text: &str| (!text.is_empty()).then(|| text.into());
         let (state, event, code) = match self.call.state {
             CallPhase::Trying => (DialogState::Trying, None, None),
@@ -202,12 +226,12 @@ impl Seen {
             CallPhase::Confirmed => (DialogState::Confirmed, None, None),
             CallPhase::Terminated { code, event } => (DialogState::Terminated, Some(event), code),
         };
-        let local = format!("sip:{aor}");
+        let local = format!("sip:{}", names.aor());
         DialogEntry {
             id: format!("d{id:x}").into(),
-            call_id: some(call_id),
-            local_tag: some(local_tag),
-            remote_tag: some(remote_tag),
+            call_id: some(names.call_id()),
+            local_tag: some(names.local_tag()),
+            remote_tag: some(names.remote_tag()),
             direction: Some(if *initiator { Direction::Initiator } else { Direction::Recipient }),
             state,
             event,
@@ -215,9 +239,9 @@ impl Seen {
             duration: Some(now.since(self.begun).as_secs()),
             local: Participant { identity: some(&local), display: None, target: some(&local) },
             remote: Participant {
-                identity: some(remote),
-                display: some(remote_display),
-                target: some(remote),
+                identity: some(names.remote()),
+                display: some(names.remote_display()),
+                target: some(names.remote()),
             },
         }
     }
@@ -225,7 +249,10 @@ impl Seen {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::ctx::CallNames;
     use crate::documents::dialog_info::DialogEvent;
     use crate::documents::fixture::lines;
 
@@ -235,14 +262,14 @@ mod tests {
     fn call(id: u64, initiator: bool, state: CallPhase, since: u64) -> CallState {
         CallState {
             id,
-            aor: "bob@example.com".into(),
+            names: Arc::new(CallNames::new(
+                b"bob@example.com",
+                [b"sip:alice@example.com", b"Alice"],
+                format!("c{id}").as_bytes(),
+                [b"l", b"r"],
+            )),
             initiator,
             state,
-            remote: "sip:alice@example.com".into(),
-            remote_display: "Alice".into(),
-            call_id: format!("c{id}").into(),
-            local_tag: "l".into(),
-            remote_tag: "r".into(),
             since: Time::from_secs(since),
         }
     }

@@ -12,7 +12,7 @@ use super::sdp::Session;
 use super::table::State;
 use crate::base::ids::IdText;
 use crate::base::{Time, TimerKey};
-use crate::ctx::Origin;
+use crate::ctx::{CallNames, Origin};
 use crate::dialog::Dialog;
 use crate::door::{CallRecord, Identity};
 use crate::txn::{ClientKey, ServerKey};
@@ -105,6 +105,8 @@ pub(super) struct Attempt {
     pub(super) leg: usize,
     /// Who watches the callee was told that it rings, and not yet that it does no more.
     pub(super) shown: bool,
+    /// What was told of the callee.
+    pub(super) names: Option<Arc<CallNames>>,
 }
 
 /// One end of a pair.
@@ -211,6 +213,8 @@ pub(crate) struct Call {
     /// When the caller was last told anything.
     pub(super) timers: Timers,
     pub(super) record: Box<CallRecord>,
+    /// What was told of the caller to who watches him.
+    pub(super) names: Option<Arc<CallNames>>,
 }
 
 /// The timers of a call.

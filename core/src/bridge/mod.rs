@@ -31,7 +31,7 @@ mod told;
 mod write;
 
 use core::time::Duration;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 pub(crate) use call::{Asker, Call, Hop, Lines};
 
@@ -116,7 +116,7 @@ struct Desk {
     /// What calls have to say to each other.
     inner: Vec<Inner>,
     /// Where parties of ours stand, for who watches them.
-    told: Vec<CallState>,
+    told: VecDeque<CallState>,
     began: u64,
 }
 
@@ -139,7 +139,10 @@ impl Desk {
             ctx.out.tell(Event::Call(Box::new(CallEvent::Began { id, caller, callee })));
         }
         ctx.stats.count(Counter::Calls);
-        *self.by_account.entry(account.clone()).or_default() += 1;
+        match self.by_account.get_mut(&account) {
+            Some(count) => *count += 1,
+            None => _ = self.by_account.insert(account.clone(), 1),
+        }
         *self.by_source.entry(record.source.ip().to_canonical()).or_default() += 1;
         calls.insert(Call {
             phase: Phase::Ringing,
@@ -158,6 +161,7 @@ impl Desk {
             unanswered: false,
             timers: Timers::default(),
             record,
+            names: None,
         })
     }
 
@@ -176,7 +180,7 @@ impl Bridge {
             by_source: BTreeMap::new(),
             news: Vec::new(),
             inner: Vec::new(),
-            told: Vec::new(),
+            told: VecDeque::new(),
             began: 0,
         };
         Bridge { calls: Slab::default(), desk }
@@ -197,9 +201,9 @@ impl Bridge {
         core::mem::take(&mut self.desk.news)
     }
 
-    /// Where parties of ours stand that stood elsewhere before.
-    pub(crate) fn take_told(&mut self) -> Vec<CallState> {
-        core::mem::take(&mut self.desk.told)
+    /// Where a party of ours stands that stood elsewhere before.
+    pub(crate) fn next_told(&mut self) -> Option<CallState> {
+        self.desk.told.pop_front()
     }
 
     pub(crate) fn has_news(&self) -> bool {

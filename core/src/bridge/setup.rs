@@ -91,7 +91,8 @@ impl Call {
         let usage = Usage::Call(key.to_bits());
         match kit.txn.send(kit.ctx, &addressed.to, Method::Invite, usage, &addressed.branch, payload) {
             Ok(client) => {
-                let attempt = Attempt { client, state: State::Calling, base, hop, leg, shown: false };
+                let (state, shown, names) = (State::Calling, false, None);
+                let attempt = Attempt { client, state, base, hop, leg, shown, names };
                 add(&mut self.attempts, attempt);
             }
             Err(_) => self.fail(Status::SERVICE_UNAVAILABLE.0, None),

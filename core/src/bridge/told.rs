@@ -1,9 +1,13 @@
 //! Where the parties of a call stand, for who watches them: RFC 4235 s3.7.
 
+use std::sync::Arc;
+
+use smallvec::SmallVec;
+
 use super::Desk;
-use super::call::{CALLEE, CALLER, Call, Phase};
+use super::call::{Asker, CALLEE, CALLER, Call, Phase};
 use super::write::text;
-use crate::ctx::{CallPhase, CallState, Ctx};
+use crate::ctx::{CallNames, CallPhase, CallState, Ctx};
 use crate::documents::dialog_info::DialogEvent;
 use crate::door::CallEnd;
 use crate::wire::NameAddr;
@@ -13,27 +17,26 @@ const SIDES: u64 = 1 << 16;
 
 impl Call {
     /// The caller stands elsewhere.
-    pub(super) fn tell_caller(&self, ctx: &Ctx<'_>, desk: &mut Desk, state: CallPhase) {
+    pub(super) fn tell_caller(&mut self, ctx: &Ctx<'_>, desk: &mut Desk, state: CallPhase) {
         if !self.asker.ours {
             return;
         }
-        let side = self.links.first().map(|link| &link.sides[CALLER].dialog);
-        let callee = match self.record.callee.contains(':') {
-            true => self.record.callee.clone(),
-            false => format!("sip:{}", self.record.callee).into(),
+        let link = self.links.first().map(|link| link.sides[CALLER].dialog.own_tag());
+        let own_tag = link.unwrap_or_default();
+        let names = match &self.names {
+            Some(names) if names.remote_tag().as_bytes() == own_tag => names.clone(),
+            _ => {
+                let scheme: &[u8] = if self.record.callee.contains(':') { b"" } else { b"sip:" };
+                let callee: SmallVec<[u8; 64]> = scheme.iter().chain(self.record.callee.as_bytes()).copied().collect();
+                let Asker { aor, tag, .. } = &self.asker;
+                let call_id = self.record.call_id.as_bytes();
+                let tags = [tag.as_bytes(), own_tag];
+                let names = Arc::new(CallNames::new(aor.as_bytes(), [&callee, b""], call_id, tags));
+                self.names.insert(names).clone()
+            }
         };
-        desk.told.push(CallState {
-            id: self.record.id * SIDES,
-            aor: self.asker.aor.clone(),
-            initiator: true,
-            state,
-            remote: callee,
-            remote_display: Box::default(),
-            call_id: self.record.call_id.clone(),
-            local_tag: self.asker.tag.clone(),
-            remote_tag: side.map_or(Box::default(), |dialog| text(dialog.own_tag())),
-            since: ctx.now,
-        });
+        let (id, since) = (self.record.id * SIDES, ctx.now);
+        desk.told.push_back(CallState { id, names, initiator: true, state, since });
     }
 
     /// Who is called by this attempt stands elsewhere.
@@ -45,20 +48,19 @@ impl Call {
         }
         attempt.shown = !over;
         let mut sides = self.links.iter().filter(|link| link.client == attempt.client);
-        let peer = sides.next().map(|link| &link.sides[CALLEE].dialog);
-        let (remote, display) = (&self.asker.uri, &self.asker.display);
-        desk.told.push(CallState {
-            id: self.record.id * SIDES + attempt.leg as u64 + 1,
-            aor: attempt.hop.target.clone(),
-            initiator: false,
-            state,
-            remote: remote.clone(),
-            remote_display: display.clone(),
-            call_id: text(attempt.base.call_id()),
-            local_tag: peer.map_or(Box::default(), |dialog| text(dialog.their_tag())),
-            remote_tag: text(attempt.base.own_tag()),
-            since: ctx.now,
-        });
+        let peer = sides.next().map(|link| link.sides[CALLEE].dialog.their_tag());
+        let their_tag = peer.unwrap_or_default();
+        let names = match &attempt.names {
+            Some(names) if names.local_tag().as_bytes() == their_tag => names.clone(),
+            _ => {
+                let remote = [self.asker.uri.as_bytes(), self.asker.display.as_bytes()];
+                let (call_id, tags) = (attempt.base.call_id(), [their_tag, attempt.base.own_tag()]);
+                let names = CallNames::new(attempt.hop.target.as_bytes(), remote, call_id, tags);
+                attempt.names.insert(Arc::new(names)).clone()
+            }
+        };
+        let id = self.record.id * SIDES + attempt.leg as u64 + 1;
+        desk.told.push_back(CallState { id, names, initiator: false, state, since: ctx.now });
     }
 
     /// Everybody who was told to be in the call is so no more.

@@ -1,5 +1,7 @@
 //! A call as other rooms see it: what the bridge tells of each of its sides.
 
+use std::sync::Arc;
+
 use crate::base::Time;
 use crate::documents::dialog_info::DialogEvent;
 
@@ -8,24 +10,85 @@ use crate::documents::dialog_info::DialogEvent;
 pub(crate) struct CallState {
     /// Names this side over all its changes; never used again for the same address of record.
     pub(crate) id: u64,
-    /// Whose it is: a canonical address of record.
-    pub(crate) aor: Box<str>,
+    /// Whose it is, and with whom.
+    pub(crate) names: Arc<CallNames>,
     /// He called; else he was called.
     pub(crate) initiator: bool,
     /// Where it stands.
     pub(crate) state: CallPhase,
-    /// The URI of the other; empty if it must not be shown.
-    pub(crate) remote: Box<str>,
-    /// The display name of the other; empty for none.
-    pub(crate) remote_display: Box<str>,
-    /// Call-ID of the dialog between him and us.
-    pub(crate) call_id: Box<str>,
-    /// His tag; empty while there is none.
-    pub(crate) local_tag: Box<str>,
-    /// Our tag towards him; empty while there is none.
-    pub(crate) remote_tag: Box<str>,
     /// Since when it stands as it stands.
     pub(crate) since: Time,
+}
+
+/// What is written of one side of a call. It is made once and shared by all that is told of it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct CallNames {
+    text: Box<str>,
+    /// Ends of all parts but the last, in the order of [`CallNames::new`].
+    ends: [u32; 5],
+}
+
+impl CallNames {
+    /// - `aor`: whose side it is, a canonical address of record;
+    /// - `remote`: the URI of the other, empty if it must not be shown, and his display name, empty for none;
+    /// - `call_id` of the dialog between him and us;
+    /// - `local_tag`: his tag, empty while there is none; `remote_tag`: ours towards him, the same.
+    pub(crate) fn new(
+        aor: &[u8],
+        remote: [&[u8]; 2],
+        call_id: &[u8],
+        [local_tag, remote_tag]: [&[u8]; 2],
+    ) -> CallNames {
+        let parts = [aor, remote[0], remote[1], call_id, local_tag, remote_tag];
+        let mut text = String::with_capacity(parts.iter().map(|part| part.len()).sum());
+        let mut ends = [0; 5];
+        for (i, part) in parts.into_iter().enumerate() {
+            match core::str::from_utf8(part) {
+                Ok(part) => text.push_str(part),
+                Err(_) => text.push_str(&String::from_utf8_lossy(part)),
+            }
+            if let Some(end) = ends.get_mut(i) {
+                *end = text.len() as u32;
+            }
+        }
+        CallNames { text: text.into_boxed_str(), ends }
+    }
+
+    fn part(&self, number: usize) -> &str {
+        let start = number.checked_sub(1).and_then(|before| self.ends.get(before)).map_or(0, |end| *end as usize);
+        let end = self.ends.get(number).map_or(self.text.len(), |end| *end as usize);
+        self.text.get(start..end).unwrap_or_default()
+    }
+
+    /// Whose side it is: a canonical address of record.
+    pub(crate) fn aor(&self) -> &str {
+        self.part(0)
+    }
+
+    /// The URI of the other; empty if it must not be shown.
+    pub(crate) fn remote(&self) -> &str {
+        self.part(1)
+    }
+
+    /// The display name of the other; empty for none.
+    pub(crate) fn remote_display(&self) -> &str {
+        self.part(2)
+    }
+
+    /// Call-ID of the dialog between him and us.
+    pub(crate) fn call_id(&self) -> &str {
+        self.part(3)
+    }
+
+    /// His tag; empty while there is none.
+    pub(crate) fn local_tag(&self) -> &str {
+        self.part(4)
+    }
+
+    /// Our tag towards him; empty while there is none.
+    pub(crate) fn remote_tag(&self) -> &str {
+        self.part(5)
+    }
 }
 
 /// Where one side of a call stands (RFC 4235 s3.7.1).

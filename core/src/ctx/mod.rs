@@ -12,7 +12,7 @@ mod refusal;
 mod timer;
 
 #[cfg_attr(not(test), allow(unused_imports, reason = "told by the bridge"))]
-pub(crate) use call::{CallPhase, CallState};
+pub(crate) use call::{CallNames, CallPhase, CallState};
 pub(crate) use flows::{Flow, Flows, Origin};
 pub(crate) use outbox::Outbox;
 pub(crate) use phone::{Locate, Phone, Reached};

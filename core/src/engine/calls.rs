@@ -163,7 +163,7 @@ impl Engine {
     /// Does what the calls need of their neighbours.
     pub(super) fn settle_calls(&mut self) {
         for _ in 0..NEWS_PER_CALL {
-            for state in self.rooms.bridge.take_told() {
+            while let Some(state) = self.rooms.bridge.next_told() {
                 self.on_call_state(state);
             }
             let news = self.rooms.bridge.take_news();

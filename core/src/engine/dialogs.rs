@@ -33,18 +33,28 @@ fn is_his_own(settings: &Settings, watcher: &str, resource: &str) -> bool {
 impl Engine {
     /// One side of a call stands elsewhere.
     pub(super) fn on_call_state(&mut self, call: CallState) {
-        let aor = call.aor.clone();
+        let names = call.names.clone();
+        let aor = names.aor();
         let Rooms { lines, events, presence, .. } = &mut self.rooms;
         let mut ctx = self.house.ctx();
-        let watched = events.is_watched(Package::Dialog, &aor);
+        let watched = events.is_watched(Package::Dialog, aor);
         let phoned = lines.on_call(&ctx.settings.limits, ctx.now, call, watched);
         if watched {
-            events.changed(&mut ctx, Package::Dialog, &aor);
+            events.changed(&mut ctx, Package::Dialog, aor);
         }
-        if phoned.changed {
-            presence.on_calls(&aor, phoned.since);
-            self.presence_changed(&aor, PresenceCause::Call);
+        if phoned.changed && ctx.settings.presence.is_some() {
+            presence.on_calls(aor, phoned.since);
+            // Most calls are where nobody watches.
+            if !self.is_alone() {
+                self.presence_changed(aor, PresenceCause::Call);
+            }
         }
+    }
+
+    /// Presence is served from now on: who is on the phone is so since before.
+    pub(super) fn note_calls(&mut self) {
+        let Rooms { lines, presence, .. } = &mut self.rooms;
+        lines.on_phone().for_each(|(aor, since)| presence.on_calls(aor, Some(since)));
     }
 
     /// Somebody is to be told of the calls of a user.

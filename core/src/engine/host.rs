@@ -95,6 +95,9 @@ impl Engine {
         if self.rooms.auth.reload(&mut ctx) {
             self.rooms.pending.void_keys();
         }
+        if old.presence.is_none() && new.presence.is_some() {
+            self.note_calls();
+        }
         self.ask_for_missing_keys();
     }
 

@@ -283,6 +283,11 @@ impl Engine {
         }
     }
 
+    /// True if nobody publishes, watches or listens.
+    pub(super) fn is_alone(&self) -> bool {
+        self.rooms.presence.len() == 0 && self.rooms.events.len() == 0 && !self.is_heard()
+    }
+
     /// What is left to do when an input has been served: the registrar's changes, then the NOTIFY requests that are due.
     pub(super) fn settle_presence(&mut self) {
         let touched = self.rooms.registrar.take_touched();
@@ -290,7 +295,7 @@ impl Engine {
             return;
         }
         // Most phones register where nobody watches.
-        let alone = self.rooms.presence.len() == 0 && self.rooms.events.len() == 0 && !self.is_heard();
+        let alone = self.is_alone();
         for aor in touched.into_iter().filter(|_| !alone) {
             self.bindings_changed(&aor);
             let mut ctx = self.house.ctx();

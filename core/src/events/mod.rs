@@ -298,7 +298,7 @@ impl Events {
 
     /// True if somebody watches this resource.
     pub(crate) fn is_watched(&self, package: Package, resource: &str) -> bool {
-        !self.store.of(&self.hash, package, resource).is_empty()
+        self.store.len() > 0 && !self.store.of(&self.hash, package, resource).is_empty()
     }
 
     /// How long a subscription is granted: never longer than asked (RFC 6665 s4.2.1.1).

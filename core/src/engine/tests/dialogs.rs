@@ -3,7 +3,7 @@
 use super::presence::{BODY, answer, header, presence, publish, sent, subscribe, watched};
 use super::*;
 use crate::config::{CallsConfig, WatchAction, WatchRule};
-use crate::ctx::{CallPhase, CallState};
+use crate::ctx::{CallNames, CallPhase, CallState};
 use crate::documents::dialog_info::DialogEvent;
 
 const BOB: &str = "bob@example.com";
@@ -26,14 +26,14 @@ impl Host {
     fn call(&mut self, id: u64, initiator: bool, state: CallPhase) -> Vec<Command> {
         self.engine.on_call_state(CallState {
             id,
-            aor: BOB.into(),
+            names: Arc::new(CallNames::new(
+                BOB.as_bytes(),
+                [b"sip:carol@example.com", b"Carol \"C\" <1>"],
+                format!("call{id}@192.0.2.9").as_bytes(),
+                [b"bobs", b"ours"],
+            )),
             initiator,
             state,
-            remote: "sip:carol@example.com".into(),
-            remote_display: "Carol \"C\" <1>".into(),
-            call_id: format!("call{id}@192.0.2.9").into(),
-            local_tag: "bobs".into(),
-            remote_tag: "ours".into(),
             since: self.now,
         });
         self.input(Input::Timeout)
