@@ -119,8 +119,8 @@ pub(super) struct Side {
     pub(super) unacked: Option<Unacked>,
     /// The number of an INVITE of ours that he accepted and that waits for the ACK of the other side.
     pub(super) due: Option<u32>,
-    /// The last ACK we sent him, for the 2xx of that number.
-    pub(super) ack: Option<(u32, Origin, Bytes)>,
+    /// The last ACK we sent him, for the 2xx of that number: a copy, since it outlives all transactions.
+    pub(super) ack: Option<(u32, Origin, Box<[u8]>)>,
     /// BYE is to be sent when his ACK is there (RFC 3261 s15).
     pub(super) bye_waits: bool,
     /// He is gone, or was told to go.
@@ -215,6 +215,8 @@ pub(crate) struct Call {
     pub(super) record: Box<CallRecord>,
     /// What was told of the caller to who watches him.
     pub(super) names: Option<Arc<CallNames>>,
+    /// The same of who took the call, with the place of that leg in the record.
+    pub(super) taken: Option<(usize, Arc<CallNames>)>,
 }
 
 /// The timers of a call.

@@ -162,6 +162,7 @@ impl Desk {
             timers: Timers::default(),
             record,
             names: None,
+            taken: None,
         })
     }
 

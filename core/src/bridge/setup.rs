@@ -365,7 +365,11 @@ impl Call {
             self.tell_callee(kit.ctx, desk, other, state);
         }
         self.tell_caller(kit.ctx, desk, CallPhase::Confirmed);
-        self.attempts.retain(|attempt| attempt.client == client || attempt.state == State::Halting);
+        // What it was tried for is in the record, and its dialog in the pair. Who may still ring is waited for.
+        let taken = self.attempts.get(i).filter(|attempt| attempt.shown);
+        self.taken = taken.and_then(|attempt| Some((attempt.leg, attempt.names.clone()?)));
+        self.attempts.retain(|attempt| attempt.state == State::Halting);
+        self.attempts.shrink_to_fit();
         kit.ctx.stats.count(Counter::CallsAnswered);
         if kit.ctx.settings.tell.calls {
             kit.ctx.out.tell(Event::Call(Box::new(CallEvent::Answered { id: self.record.id, by })));

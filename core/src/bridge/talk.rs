@@ -10,6 +10,8 @@
 //! | BYE | 200 to the one, BYE to the other when it has acknowledged what it was answered |
 //! | anything when it is over | 481; another BYE gets its 200 |
 
+use bytes::Bytes;
+
 use super::call::{CALLEE, CALLER, Call, Errand, Phase, Relayed, Side, Unacked, add};
 use super::refer::Inner;
 use super::reliable::Wants;
@@ -59,8 +61,8 @@ impl Side {
         let changed = from.and_then(|(msg, _)| self.change(msg.body()));
         let from = from.map(|(msg, crossing)| (msg, crossing, changed.as_deref().unwrap_or(msg.body())));
         if let Some((payload, addressed)) = write::request(kit, self, Method::Ack, number, from) {
-            txn::send_to(kit.ctx, &addressed.to, payload.clone());
-            self.ack = Some((number, addressed.to, payload));
+            self.ack = Some((number, addressed.to, payload[..].into()));
+            txn::send_to(kit.ctx, &addressed.to, payload);
         }
     }
 
@@ -92,7 +94,7 @@ impl Side {
         match &self.ack {
             Some((number, to, payload)) if *number == answered => {
                 kit.ctx.stats.count(Counter::Resent);
-                txn::send_to(kit.ctx, to, payload.clone());
+                txn::send_to(kit.ctx, to, Bytes::copy_from_slice(payload));
                 true
             }
             _ => self.due == Some(answered),

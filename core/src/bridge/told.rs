@@ -27,7 +27,8 @@ impl Call {
             Some(names) if names.remote_tag().as_bytes() == own_tag => names.clone(),
             _ => {
                 let scheme: &[u8] = if self.record.callee.contains(':') { b"" } else { b"sip:" };
-                let callee: SmallVec<[u8; 64]> = scheme.iter().chain(self.record.callee.as_bytes()).copied().collect();
+                let callee: SmallVec<[u8; 64]> =
+                    scheme.iter().chain(self.record.callee.as_bytes()).copied().collect();
                 let Asker { aor, tag, .. } = &self.asker;
                 let call_id = self.record.call_id.as_bytes();
                 let tags = [tag.as_bytes(), own_tag];
@@ -59,8 +60,14 @@ impl Call {
                 attempt.names.insert(Arc::new(names)).clone()
             }
         };
-        let id = self.record.id * SIDES + attempt.leg as u64 + 1;
+        let leg = attempt.leg;
+        let id = self.side_of(leg);
         desk.told.push_back(CallState { id, names, initiator: false, state, since: ctx.now });
+    }
+
+    /// The number of the side that a leg is of.
+    fn side_of(&self, leg: usize) -> u64 {
+        self.record.id * SIDES + leg as u64 + 1
     }
 
     /// Everybody who was told to be in the call is so no more.
@@ -78,6 +85,10 @@ impl Call {
             }
         };
         self.tell_caller(ctx, desk, CallPhase::Terminated { code, event: caller });
+        if let Some((leg, names)) = self.taken.take() {
+            let (id, state) = (self.side_of(leg), CallPhase::Terminated { code, event: callee });
+            desk.told.push_back(CallState { id, names, initiator: false, state, since: ctx.now });
+        }
         for i in 0..self.attempts.len() {
             self.tell_callee(ctx, desk, i, CallPhase::Terminated { code, event: callee });
         }

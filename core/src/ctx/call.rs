@@ -55,7 +55,8 @@ impl CallNames {
     }
 
     fn part(&self, number: usize) -> &str {
-        let start = number.checked_sub(1).and_then(|before| self.ends.get(before)).map_or(0, |end| *end as usize);
+        let start =
+            number.checked_sub(1).and_then(|before| self.ends.get(before)).map_or(0, |end| *end as usize);
         let end = self.ends.get(number).map_or(self.text.len(), |end| *end as usize);
         self.text.get(start..end).unwrap_or_default()
     }

@@ -165,8 +165,7 @@ impl Dialog {
         let tag = ctx.ids.next_text(IdKind::Tag);
         let cseq = (ctx.ids.next(IdKind::Cseq) >> 36) as u32;
         let aim = Aim::of(ctx.settings, to, None, their_uri, b"");
-        let parts: [&[u8]; PARTS] =
-            [call_id, tag.as_bytes(), b"", own_uri, their_uri, target, b"", b""];
+        let parts: [&[u8]; PARTS] = [call_id, tag.as_bytes(), b"", own_uri, their_uri, target, b"", b""];
         let (text, ends) = Dialog::written(&parts).ok()?;
         Some(Dialog { text, ends, cseq, their_cseq: 0, origin: *to, aim })
     }
@@ -284,9 +283,7 @@ impl Dialog {
             return Err(Refusal::because(Status::SERVER_ERROR, "CSeq Out of Order"));
         }
         let routes: SmallVec<[&[u8]; 4]> = msg.values(Header::RecordRoute).collect();
-        if let Some(learned) =
-            self.learned(ess.from.tag().unwrap_or_default(), msg, routes.iter().copied())
-        {
+        if let Some(learned) = self.learned(ess.from.tag().unwrap_or_default(), msg, routes.iter().copied()) {
             (self.text, self.ends) = learned;
         }
         self.their_cseq = ess.cseq.number;

@@ -1,5 +1,7 @@
 //! Calls as watchers hear of them: the package `dialog`, and on-the-phone in presence.
 
+use std::sync::Arc;
+
 use super::presence::{BODY, answer, header, presence, publish, sent, subscribe, watched};
 use super::*;
 use crate::config::{CallsConfig, WatchAction, WatchRule};
