@@ -2,6 +2,7 @@
 //! counted, latency from the intended send time, CPU time of the server from `/proc`.
 
 pub(crate) mod auth;
+mod calls;
 mod cpu;
 mod histogram;
 mod parties;
@@ -11,6 +12,7 @@ mod run;
 mod watch;
 
 pub use auth::{Algorithm, Auth, Tokens};
+pub use calls::{CallPlan, CallReport, calls};
 pub use cpu::{CpuTime, cpu_of};
 pub use histogram::Histogram;
 pub use parties::{Answered, Heard, Method, Parties};

@@ -1,4 +1,4 @@
-//! Puts REGISTER, OPTIONS or presence load on a running server over loopback UDP and reports what each transaction cost it.
+//! Puts REGISTER, OPTIONS, presence or call load on a running server over loopback UDP and reports what each transaction cost it.
 
 // A load generator reads the clock.
 #![allow(clippy::disallowed_methods)]
@@ -12,7 +12,7 @@ use std::time::{Duration, SystemTime};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use strowger_benches::issuer;
-use strowger_benches::load::{self, Algorithm, Auth, Kind, Pace, Plan, Tokens, WatchPlan};
+use strowger_benches::load::{self, Algorithm, Auth, CallPlan, Kind, Pace, Plan, Tokens, WatchPlan};
 
 /// A load generator that checks every answer.
 #[derive(Parser)]
@@ -27,6 +27,8 @@ enum Command {
     Run(Run),
     /// Subscribe, publish, and report how long each NOTIFY took.
     Watch(Watch),
+    /// Call, answer, hang up, and report what each call cost.
+    Calls(Calls),
     /// Write what a server needs to know the users: accounts.toml, jwks.json, and tokens.txt for the generator.
     Prepare {
         /// How many users.
@@ -118,6 +120,36 @@ struct Watch {
     pids: Vec<u32>,
 }
 
+#[derive(Args)]
+struct Calls {
+    /// Address of the server.
+    target: SocketAddr,
+    /// Domain of the users.
+    #[arg(long, default_value = "example.com")]
+    domain: String,
+    /// Users who call, and as many who are called.
+    #[arg(long, default_value_t = 1000)]
+    users: u32,
+    /// Calls to measure.
+    #[arg(long, default_value_t = 20_000)]
+    calls: u32,
+    /// Calls that stay up meanwhile.
+    #[arg(long, default_value_t = 0)]
+    live: u32,
+    /// Most measured calls at once.
+    #[arg(long, default_value_t = 32)]
+    window: usize,
+    /// Calls per second at a fixed rate, instead of a window.
+    #[arg(long)]
+    rate: Option<u64>,
+    /// Seconds after which a call is missing.
+    #[arg(long, default_value_t = 5)]
+    patience: u64,
+    /// Process whose CPU time is counted, with all it started.
+    #[arg(long = "pid")]
+    pids: Vec<u32>,
+}
+
 #[derive(Clone, Copy, PartialEq, ValueEnum)]
 enum Mode {
     /// Each user registers for the first time.
@@ -144,6 +176,7 @@ fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Run(args) => run(&args),
         Command::Watch(args) => watch(&args),
+        Command::Calls(args) => calls(&args),
         Command::Prepare { users, tokens, domain, dir } => {
             prepare(users, tokens, &domain, &dir).map(|()| true)
         }
@@ -212,6 +245,25 @@ fn watch(args: &Watch) -> io::Result<bool> {
     })?;
     println!("{report}");
     Ok(report.missing == 0)
+}
+
+fn calls(args: &Calls) -> io::Result<bool> {
+    let report = load::calls(&CallPlan {
+        target: args.target,
+        domain: args.domain.clone(),
+        users: args.users,
+        calls: args.calls,
+        live: args.live,
+        window: args.window,
+        rate: args.rate,
+        patience: Duration::from_secs(args.patience),
+        pids: args.pids.clone(),
+    })?;
+    println!("{report}");
+    if let Some(example) = &report.example {
+        eprintln!("{example}");
+    }
+    Ok(report.is_clean())
 }
 
 fn prepare(users: u32, tokens: bool, domain: &str, dir: &std::path::Path) -> io::Result<()> {

@@ -44,7 +44,7 @@ pub enum Method {
 }
 
 /// What the caller keeps of the answer: its way back.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Answered {
     to: Box<str>,
     target: Box<str>,
