@@ -70,8 +70,8 @@ impl Side {
     pub(super) fn acknowledge_with(&mut self, kit: &mut Kit<'_, '_>, kind: &[u8], body: &[u8]) {
         let Some(number) = self.due.take() else { return };
         if let Some((payload, addressed)) = write::own(kit, self, Method::Ack, number, Some((kind, body))) {
-            txn::send_to(kit.ctx, &addressed.to, payload.clone());
-            self.ack = Some((number, addressed.to, payload));
+            self.ack = Some((number, addressed.to, payload[..].into()));
+            txn::send_to(kit.ctx, &addressed.to, payload);
         }
     }
 
