@@ -9,6 +9,7 @@ use super::CallKey;
 use super::refer::{Invitation, Transfer};
 use super::reliable::{Accepted, Early};
 use super::sdp::Session;
+use super::session_timer::SessionTimer;
 use super::table::State;
 use crate::base::ids::IdText;
 use crate::base::{Time, TimerKey};
@@ -103,6 +104,8 @@ pub(super) struct Attempt {
     pub(super) hop: Hop,
     /// Its place in the record.
     pub(super) leg: usize,
+    /// The Min-SE it was refused with before (RFC 4028 s7.4); 0 for none.
+    pub(super) min_se: u32,
     /// Who watches the callee was told that it rings, and not yet that it does no more.
     pub(super) shown: bool,
     /// What was told of the callee.
@@ -133,6 +136,7 @@ pub(super) struct Side {
     pub(super) sdp: Box<[u8]>,
     /// The session it is in, once that is with another than it began with.
     pub(super) session: Option<Box<Session>>,
+    pub(super) timer: SessionTimer,
 }
 
 /// A 2xx to an INVITE, repeated until the ACK comes (RFC 3261 s13.3.1.4).

@@ -12,6 +12,7 @@
 //! - `talk`: requests within a pair, ACK, BYE, what is repeated
 //! - `reliable`: provisional responses that are acknowledged; `offers`: one offer at a time
 //! - `refer`: transfers; `sdp`: what they change in session descriptions
+//! - `session_timer`, `refresh`: what keeps a leg alive
 //! - `told`: where its parties stand, for who watches them
 //! - `write`: the messages
 //!
@@ -22,8 +23,10 @@
 mod call;
 mod offers;
 mod refer;
+mod refresh;
 mod reliable;
 mod sdp;
+mod session_timer;
 mod setup;
 mod table;
 mod talk;
@@ -233,6 +236,7 @@ impl Bridge {
         callee: Box<str>,
     ) -> Result<CallKey, Refusal> {
         self.refuse_if_full(kit.ctx, asked, &asker)?;
+        refresh::check(kit, asked.msg)?;
         // RFC 7332 s5: what has come too far goes no further.
         if asked.ess.max_forwards == Some(0) {
             return Err(Refusal::plain(Status::TOO_MANY_HOPS));
@@ -463,6 +467,7 @@ impl Bridge {
             CallTimer::Progress => call.on_progress_timer(kit, key),
             CallTimer::Unacked => call.on_unacked_timer(kit, desk, key),
             CallTimer::Reliable => call.on_reliable_timer(kit, desk, key),
+            CallTimer::Session => call.on_session_timer(kit, desk, key),
             CallTimer::Life => call.on_life_timer(kit, desk, key),
         });
         self.settle(kit);
@@ -485,8 +490,9 @@ impl Bridge {
         [ring, progress, unacked, reliable, life].into_iter().for_each(|timer| {
             kit.ctx.timers.disarm(timer);
         });
-        for link in &call.links {
-            link.sides.iter().for_each(|side| self.desk.strike(key, &side.dialog));
+        for side in call.links.iter_mut().flat_map(|link| &mut link.sides) {
+            side.timer.stop(kit.ctx);
+            self.desk.strike(key, &side.dialog);
         }
         less(&mut self.desk.by_account, &call.account);
         less(&mut self.desk.by_source, &call.record.source.ip().to_canonical());

@@ -310,6 +310,7 @@ impl Bridge {
             Sought::Fresh(home) | Sought::Side(home, _) => home,
         };
         self.desk.enlist(home, &moved.dialog);
+        moved.timer.arm(kit.ctx, home);
         if let Some(other) = self.calls.get_mut(home) {
             other.serves = None;
             match sought {
@@ -324,6 +325,7 @@ impl Bridge {
                     if let Some(link) = other.links.first_mut() {
                         let mut left = core::mem::replace(&mut link.sides[1 - side], moved);
                         self.desk.strike(home, &left.dialog);
+                        left.timer.stop(kit.ctx);
                         left.bye(kit, Usage::Nothing, None);
                     }
                     other.agree(kit, side, kind, body);
@@ -407,6 +409,7 @@ impl Side {
             trunk: None,
             sdp: Box::default(),
             session: None,
+            timer: Default::default(),
         }
     }
 }

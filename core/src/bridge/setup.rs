@@ -3,6 +3,7 @@
 use super::call::{Attempt, Best, CALLEE, CALLER, Call, Hop, Link, Phase, Side, Timers, Unacked, add};
 use super::refer::Inner;
 use super::reliable::{Early, Manner, Wants};
+use super::session_timer::Refresher;
 use super::table::{self, Does, Heard, State};
 use super::write::{self, Answer};
 use super::{CallKey, Desk, Kit, News, Outcome, PROGRESS};
@@ -61,7 +62,7 @@ impl Call {
                 let (own, theirs) = (from.unwrap_or(ess.from.uri.raw()), ess.to.uri.raw());
                 let base = Dialog::inviting(kit.ctx, &hop.to, own, theirs, &hop.contact);
                 base.map(|mut base| {
-                    let (payload, way) = write::invite(kit, &mut base, (msg, &ess), &self.asker, &hop);
+                    let (payload, way) = write::invite(kit, &mut base, (msg, &ess), &self.asker, &hop, 0);
                     (base, payload, way)
                 })
             }
@@ -91,8 +92,8 @@ impl Call {
         let usage = Usage::Call(key.to_bits());
         match kit.txn.send(kit.ctx, &addressed.to, Method::Invite, usage, &addressed.branch, payload) {
             Ok(client) => {
-                let (state, shown, names) = (State::Calling, false, None);
-                let attempt = Attempt { client, state, base, hop, leg, shown, names };
+                let (state, min_se, shown, names) = (State::Calling, 0, false, None);
+                let attempt = Attempt { client, state, base, hop, leg, min_se, shown, names };
                 add(&mut self.attempts, attempt);
             }
             Err(_) => self.fail(Status::SERVICE_UNAVAILABLE.0, None),
@@ -133,6 +134,9 @@ impl Call {
             Does::Again => self.again(kit, client, status, msg),
             Does::Dismiss => super::talk::dismiss(kit, client, status, msg),
             Does::Fail => {
+                if status == 422 && self.retry_longer(kit, desk, key, i, msg) {
+                    return;
+                }
                 self.note(i, status);
                 let all = (600..700).contains(&status)
                     && !kit.ctx.settings.calls.as_ref().is_some_and(|calls| calls.decline_is_local);
@@ -214,10 +218,12 @@ impl Call {
             ..Side::absent(dialog)
         };
         let (asker, hop) = (&self.asker, &attempt.hop);
-        let sides = [
+        let mut sides = [
             side(caller, asker.aor.clone(), (asker.ours, asker.trusted), asker.trunk),
             side(callee, hop.target.clone(), (hop.local, hop.trunk.is_some()), hop.trunk),
         ];
+        sides[CALLER].timer.hear_request(invite);
+        (sides[CALLEE].timer.owns, sides[CALLEE].timer.min_se) = (true, attempt.min_se);
         let (errands, client, early) = (Vec::new(), attempt.client, Some(early));
         add(&mut self.links, Link { sides, errands, client, early });
         Some(self.links.len() - 1)
@@ -329,7 +335,14 @@ impl Call {
         let body = msg.body();
         let answer = Answer { status, tag, dialog: true, from: Some((msg, crossing)), body };
         let held = incoming.held.message();
-        let payload = write::respond(kit, incoming.server, &incoming.origin, held, &answer);
+        let terms = kept.sides[CALLER].timer.grant(kit.ctx.settings, held);
+        let payload = write::respond_with(kit, incoming.server, &incoming.origin, held, &answer, |writer| {
+            terms.iter().for_each(|terms| terms.write(writer));
+        });
+        if let Some(terms) = terms {
+            kept.sides[CALLER].timer.begin(kit.ctx, key, terms, Refresher::Uas);
+        }
+        kept.sides[CALLEE].agree_on_timer(kit, key, Phase::Answered, msg);
         let asked = held.cseq().map(|cseq| cseq.number).unwrap_or_default();
         let now = kit.ctx.now;
         kept.sides[CALLER].unacked =
@@ -390,7 +403,7 @@ impl Call {
         let mut dialog = attempt.base.clone();
         dialog.learn_of_answer(kit.ctx, msg);
         let hop = &attempt.hop;
-        let callee = Side {
+        let mut callee = Side {
             aor: hop.target.clone(),
             due: msg.cseq().ok().map(|cseq| cseq.number),
             over: false,
@@ -399,6 +412,8 @@ impl Call {
             trunk: hop.trunk,
             ..Side::absent(dialog)
         };
+        callee.timer.owns = true;
+        callee.agree_on_timer(kit, key, Phase::Answered, msg);
         let absent = Side::absent(attempt.base.clone());
         let serves = invitation.serves;
         desk.enlist(key, &callee.dialog);
@@ -444,7 +459,7 @@ impl Call {
     }
 
     /// The early dialogs of an attempt are gone.
-    fn lose(&mut self, kit: &mut Kit<'_, '_>, desk: &mut Desk, key: CallKey, client: ClientKey) {
+    pub(super) fn lose(&mut self, kit: &mut Kit<'_, '_>, desk: &mut Desk, key: CallKey, client: ClientKey) {
         // RFC 6228 s4: who may have had media from it is told, if others go on.
         if let Some(incoming) =
             self.incoming.as_ref().filter(|_| self.attempts.iter().any(|a| a.client != client))
@@ -660,6 +675,7 @@ fn rank(status: u16) -> u16 {
 fn told(status: u16) -> u16 {
     match status {
         401 | 407 => Status::FORBIDDEN.0,
+        422 => Status::SERVER_ERROR.0,
         503 => Status::SERVER_ERROR.0,
         300..=399 => Status::TEMPORARILY_UNAVAILABLE.0,
         status => status,

@@ -16,6 +16,7 @@ use super::call::{CALLEE, CALLER, Call, Errand, Phase, Relayed, Side, Unacked, a
 use super::refer::Inner;
 use super::reliable::Wants;
 use super::sdp::Session;
+use super::session_timer::Refresher;
 use super::table::{self, Does, Heard, State};
 use super::write::{self, Answer};
 use super::{Asked, CallKey, Desk, Kit};
@@ -153,9 +154,16 @@ impl Call {
             Method::Invite | Method::Update | Method::Info | Method::Message | Method::Options => {}
             _ => return Err(Refusal::with(Status::METHOD_NOT_ALLOWED, Extra::Allow)),
         }
+        super::refresh::check(kit, asked.msg)?;
         link.refuse_offer(kit, self.phase, from, asked.msg)?;
         let side = &mut link.sides[from];
         side.dialog.accept(kit.ctx, asked.origin, asked.msg, asked.ess)?;
+        if matches!(method, Method::Invite | Method::Update) {
+            side.timer.hear_request(asked.msg);
+        }
+        if self.answer_refresh(kit, key, (at, from), asked) {
+            return Ok(());
+        }
         self.relay(kit, desk, key, (at, from), asked)
     }
 
@@ -253,10 +261,24 @@ impl Call {
             }
             return;
         }
-        let errand = link.errands.remove(which);
+        let mut errand = link.errands.remove(which);
         let accepted = (200..300).contains(&status);
+        if status == 422 && errand.relayed.is_some() {
+            match link.ask_longer(kit, key, errand, msg) {
+                None => return,
+                Some(refused) => errand = refused,
+            }
+        }
         if accepted && matches!(method, Method::Invite | Method::Update) {
             link.sides[to].dialog.learn_of_answer(kit.ctx, msg);
+            link.sides[to].agree_on_timer(kit, key, self.phase, msg);
+        }
+        if link.sides[to].timer.is_refresh(client) {
+            self.on_refreshed(kit, key, (at, &errand), (status, msg));
+            if matches!(status, 408 | 481) {
+                self.lost(kit, desk, key, (at, to));
+            }
+            return;
         }
         if method == Method::Invite && errand.relayed.is_none() {
             return self.on_own_answer(kit, desk, key, (at, &errand), status, msg);
@@ -279,12 +301,23 @@ impl Call {
                 401 | 407 => Status::FORBIDDEN.0,
                 // RFC 4320 s4.2: who asked has given up, or will soon.
                 408 if method != Method::Invite => Status::SERVER_TIMEOUT.0,
+                // What is too short for one leg is not for the other.
+                422 => Status::SERVER_ERROR.0,
                 status => status,
             };
             let dialog = accepted && matches!(method, Method::Invite | Method::Update);
             let answer = Answer { status: told, tag: "", dialog, from: Some((msg, crossing)), body };
             let held = relayed.held.message();
-            let payload = write::respond(kit, relayed.server, &relayed.origin, held, &answer);
+            let live = dialog && self.phase == Phase::Answered;
+            let terms = Some(held).filter(|_| live);
+            let terms = terms.and_then(|held| link.sides[1 - to].timer.grant(kit.ctx.settings, held));
+            let payload =
+                write::respond_with(kit, relayed.server, &relayed.origin, held, &answer, |writer| {
+                    terms.iter().for_each(|terms| terms.write(writer));
+                });
+            if let Some(terms) = terms {
+                link.sides[1 - to].timer.begin(kit.ctx, key, terms, Refresher::Uas);
+            }
             if accepted && method == Method::Invite {
                 kit.txn.accepted(client, link.sides[to].dialog.their_tag());
                 let number = held.cseq().map(|cseq| cseq.number).unwrap_or_default();
@@ -458,6 +491,7 @@ impl Call {
             for to in [CALLER, CALLEE] {
                 let crossing = link.crossing(to);
                 let side = &mut link.sides[to];
+                side.timer.stop(kit.ctx);
                 if side.over {
                     continue;
                 }

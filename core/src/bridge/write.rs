@@ -5,6 +5,8 @@ use bytes::Bytes;
 use super::Kit;
 use super::call::{Asker, Hop, Side};
 use super::reliable::{self, Wants};
+use super::session_timer;
+use crate::config::Settings;
 use crate::ctx::Origin;
 use crate::dialog::{Addressed, Crossing, DATAGRAM, Dialog, Manner, OwnAddress, Way};
 use crate::door::Transport;
@@ -73,7 +75,7 @@ pub(super) fn respond_with<'a>(
         writer.record_route();
         OwnAddress::towards(ctx.settings, origin).write_contact(&mut writer, origin);
         writer.header(Header::Allow, ALLOW);
-        write_supported(&mut writer, true);
+        write_supported(ctx.settings, &mut writer, true);
     }
     more(&mut writer);
     if let Some((from, crossing)) = answer.from {
@@ -108,18 +110,21 @@ pub(super) fn redirect(
 }
 
 /// The option tags a leg may count on.
-fn write_supported(writer: &mut Writer<'_>, reliable: bool) {
-    let tags = [(reliable, reliable::TAG), (true, b"replaces"), (true, b"norefersub")];
+fn write_supported(settings: &Settings, writer: &mut Writer<'_>, reliable: bool) {
+    let timers = session_timer::is_on(settings);
+    let tags: [(bool, &[u8]); 4] =
+        [(reliable, reliable::TAG), (timers, session_timer::TAG), (true, b"replaces"), (true, b"norefersub")];
     writer.list(Header::Supported, tags.into_iter().filter_map(|(on, tag)| on.then_some(tag)));
 }
 
-/// The INVITE to a callee; `base` is the dialog it may make.
+/// The INVITE to a callee; `base` is the dialog it may make, `min_se` what it was refused with before, or 0.
 pub(super) fn invite(
     kit: &mut Kit<'_, '_>,
     base: &mut Dialog,
     (msg, ess): (Message<'_>, &Essentials<'_>),
     asker: &Asker,
     hop: &Hop,
+    min_se: u32,
 ) -> (Bytes, Addressed) {
     let crossing = Crossing { trusted: asker.trusted, local: hop.local && asker.trunk.is_none() };
     base.advance();
@@ -145,7 +150,8 @@ pub(super) fn invite(
     writer.header(Header::Allow, ALLOW);
     // DECISIONS 21: nothing is asked of the callee that the caller cannot do.
     let single = ctx.settings.calls.as_ref().is_some_and(|calls| calls.single_early_dialog);
-    write_supported(&mut writer, !single && Wants::of(msg) != Wants::Nothing);
+    write_supported(ctx.settings, &mut writer, !single && Wants::of(msg) != Wants::Nothing);
+    session_timer::write_first(ctx.settings, &mut writer, min_se);
     // RFC 3325 s5: what the caller proved, unless he wants it hidden.
     let hidden = msg
         .values(Header::Privacy)
@@ -180,7 +186,8 @@ pub(super) fn invite_sought(
     let (mut writer, addressed) = base.request(ctx, &mut arena, Method::Invite, &way);
     writer.prepared(&ctx.settings.agent_line);
     writer.header(Header::Allow, ALLOW);
-    write_supported(&mut writer, false);
+    write_supported(ctx.settings, &mut writer, false);
+    session_timer::write_first(ctx.settings, &mut writer, 0);
     writer.header(Header::ReferredBy, referred_by.as_bytes());
     for (name, value) in hop.lines.iter() {
         writer.other(name.as_bytes(), value.as_bytes());
@@ -208,7 +215,8 @@ pub(super) fn own(
     writer.prepared(&ctx.settings.agent_line);
     if matches!(method, Method::Invite | Method::Update) {
         writer.header(Header::Allow, ALLOW);
-        write_supported(&mut writer, false);
+        write_supported(ctx.settings, &mut writer, false);
+        side.timer.write(ctx.settings, &mut writer);
     }
     if let Some((kind, body)) = body.filter(|(_, body)| !body.is_empty()) {
         writer.body(kind, body);
@@ -267,9 +275,33 @@ pub(super) fn request_with(
     from: Option<(Message<'_>, Crossing, &[u8])>,
     more: impl FnOnce(&mut Writer<'_>),
 ) -> Option<(Bytes, Addressed)> {
+    build(kit, side, (method, number), from, b"", more)
+}
+
+/// A request of ours alone, with this description of the session, if any.
+pub(super) fn request_own(
+    kit: &mut Kit<'_, '_>,
+    side: &Side,
+    method: Method,
+    number: u32,
+    body: &[u8],
+) -> Option<(Bytes, Addressed)> {
+    build(kit, side, (method, number), None, body, |_| {})
+}
+
+fn build(
+    kit: &mut Kit<'_, '_>,
+    side: &Side,
+    (method, number): (Method, u32),
+    from: Option<(Message<'_>, Crossing, &[u8])>,
+    body: &[u8],
+    more: impl FnOnce(&mut Writer<'_>),
+) -> Option<(Bytes, Addressed)> {
     let ctx = &mut *kit.ctx;
     let mut way = side.dialog.way(ctx, kit.phones, &side.aor)?;
-    if way.to.transport == Transport::Udp && from.is_some_and(|(msg, ..)| msg.raw().len() > DATAGRAM - 200) {
+    // What is around a body of ours has about this length.
+    let length = from.map_or(body.len() + 600, |(msg, ..)| msg.raw().len());
+    if way.to.transport == Transport::Udp && length > DATAGRAM - 200 {
         match side.dialog.way_by_stream(ctx, kit.phones, &side.aor, (way, method == Method::Ack)) {
             Some(stream) => way = stream,
             None => ctx.stats.count(Counter::LargeDatagrams),
@@ -281,7 +313,11 @@ pub(super) fn request_with(
     writer.prepared(&ctx.settings.agent_line);
     if matches!(method, Method::Invite | Method::Update) {
         writer.header(Header::Allow, ALLOW);
-        write_supported(&mut writer, false);
+        write_supported(ctx.settings, &mut writer, false);
+        side.timer.write(ctx.settings, &mut writer);
+    }
+    if !body.is_empty() {
+        writer.body(b"application/sdp", body);
     }
     more(&mut writer);
     if let Some((msg, crossing, body)) = from {

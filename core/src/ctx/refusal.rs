@@ -20,6 +20,8 @@ pub(crate) enum Extra {
     None,
     /// 423: `Min-Expires`, in seconds (RFC 3261 s10.2.8).
     MinExpires(u32),
+    /// 422: `Min-SE`, in seconds (RFC 4028 s9).
+    MinSe(u32),
     /// 420: `Unsupported`, option tags separated by commas (RFC 3261 s8.2.2.3).
     Unsupported(Box<str>),
     /// 405: `Allow` (RFC 3261 s8.2.1).

@@ -70,6 +70,8 @@ pub(crate) enum CallTimer {
     Unacked,
     /// A reliable provisional response was not acknowledged yet (RFC 3262 s3).
     Reliable,
+    /// A session is to be refreshed, or was not (RFC 4028 s10).
+    Session,
     /// It rings, or lasts, for too long.
     Life,
 }

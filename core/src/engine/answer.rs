@@ -106,6 +106,7 @@ impl Engine {
             match &refusal.extra {
                 Extra::None => writer,
                 Extra::MinExpires(seconds) => writer.number(Header::MinExpires, *seconds),
+                Extra::MinSe(seconds) => writer.number(Header::MinSe, *seconds),
                 Extra::Unsupported(tags) => writer.header(Header::Unsupported, tags.as_bytes()),
                 Extra::Require(tag) => writer.header(Header::Require, tag.as_bytes()),
                 Extra::AllowEvents => writer.list(Header::AllowEvents, packages(ctx.settings)),
@@ -255,7 +256,7 @@ fn packages(settings: &Settings) -> impl Iterator<Item = &'static str> {
     Package::served(settings).map(Package::name)
 }
 
-/// Option tags we support (RFC 3262, RFC 3327, RFC 5626, RFC 5627, RFC 4662).
+/// Option tags we support (RFC 3262, RFC 3327, RFC 4028, RFC 5626, RFC 5627, RFC 4662).
 pub(super) fn options(settings: &Settings) -> impl Iterator<Item = &'static str> {
     let r = settings.registrar.as_ref();
     let path = r.is_some_and(|r| matches!(r.path, PathMode::From(_)));
@@ -263,6 +264,7 @@ pub(super) fn options(settings: &Settings) -> impl Iterator<Item = &'static str>
     let gruu = r.is_some_and(|r| r.gruu);
     let lists = !settings.lists.is_empty();
     let calls = settings.calls.is_some();
+    let timers = settings.calls.as_ref().is_some_and(|calls| calls.session_timers);
     let all = [
         (path, "path"),
         (outbound, "outbound"),
@@ -271,6 +273,7 @@ pub(super) fn options(settings: &Settings) -> impl Iterator<Item = &'static str>
         (calls, "100rel"),
         (calls, "replaces"),
         (calls, "norefersub"),
+        (timers, "timer"),
     ];
     all.into_iter().filter_map(|(on, tag)| on.then_some(tag))
 }

@@ -8,6 +8,7 @@ mod messages;
 mod news;
 mod presence;
 mod reliable;
+mod session_timers;
 mod transfers;
 
 use core::fmt::Write as _;
@@ -60,8 +61,12 @@ fn addr(text: &str) -> SocketAddr {
 
 impl Host {
     fn new(config: Config) -> Host {
+        Host::seeded(config, 1)
+    }
+
+    fn seeded(config: Config, seed: u8) -> Host {
         let settings = config.validate().expect("a good configuration");
-        let mut engine = Engine::new(settings, [1; 32], START);
+        let mut engine = Engine::new(settings, [seed; 32], START);
         let local = addr("192.0.2.1:5060");
         let (transport, remote) = (Transport::Udp, None);
         engine.handle(START, Input::FlowUp { flow: UDP, listener: 0, transport, local, remote, peer: None });
