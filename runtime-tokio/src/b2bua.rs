@@ -177,6 +177,13 @@ impl SimpleB2bua {
         self
     }
 
+    /// Carries instant messages (RFC 3428): to all phones of whoever they are for, or kept for the next one that
+    /// registers; how long says [`MessagesConfig`](strowger_core::config::MessagesConfig).
+    pub fn enable_messages(mut self) -> SimpleB2bua {
+        self.config.messages.get_or_insert_default();
+        self
+    }
+
     /// Asks this closure where each new call, and message, goes. It may look things up meanwhile: other calls do not wait
     /// for it, and the caller hears 100 Trying. An answer that takes longer than
     /// [`Limits::park_timeout`](strowger_core::config::Limits::park_timeout) comes too late, and the caller gets 503.
@@ -220,7 +227,7 @@ impl SimpleB2bua {
         self.enable_calls()
     }
 
-    /// A whole server: phones register, publish and watch presence, and call each other, by Digest or by Bearer tokens
+    /// A whole server: phones register, publish and watch presence, and call and write to each other, by Digest or by Bearer tokens
     /// signed with the keys at this URL or file. What was set before stays as it is, an
     /// [`on_route`](SimpleB2bua::on_route) among it.
     ///
@@ -231,7 +238,7 @@ impl SimpleB2bua {
     /// # }
     /// ```
     pub fn enable_sip_server(self, jwks_url: impl Into<String>) -> SimpleB2bua {
-        self.enable_registration().enable_presence().enable_calls().enable_auth(jwks_url)
+        self.enable_registration().enable_presence().enable_calls().enable_messages().enable_auth(jwks_url)
     }
 
     /// Accepts Bearer tokens (RFC 8898) signed with the keys at this URL or file, beside Digest.
@@ -378,6 +385,7 @@ mod tests {
         let plain = SimpleB2bua::new("Lobby", 0).enable_sip_server("https://login.example/keys");
         let config = plain.config.validate().expect("valid");
         assert!(config.registrar.is_some() && config.presence.is_some() && config.calls.is_some());
+        assert!(config.messages.is_some());
         assert!(config.jwt.is_some() && plain.hooks.on_route.is_none());
         let server = SimpleB2bua::new("Lobby", 0)
             .on_route(async |_| None::<Route>)

@@ -25,6 +25,7 @@ pub(super) struct File {
     pub(super) events: Events,
     pub(super) presence: Presence,
     pub(super) list: Vec<List>,
+    pub(super) messages: Messages,
     pub(super) message_summary: MessageSummary,
     pub(super) calls: Calls,
     pub(super) route: Vec<Route>,
@@ -232,6 +233,15 @@ pub(super) struct List {
 
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields, default)]
+pub(super) struct Messages {
+    pub(super) enabled: Option<bool>,
+    pub(super) store: Option<bool>,
+    pub(super) default_expires: Option<Span>,
+    pub(super) max_expires: Option<Span>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
 pub(super) struct MessageSummary {
     pub(super) enabled: Option<bool>,
     pub(super) account: Option<String>,
@@ -365,6 +375,7 @@ pub(super) struct Limits {
     pub(super) calls_per_source: Option<usize>,
     pub(super) legs_per_call: Option<usize>,
     pub(super) redirects: Option<usize>,
+    pub(super) messages_waiting: Option<usize>,
     pub(super) stored_messages: Option<usize>,
     pub(super) stored_messages_per_aor: Option<usize>,
     pub(super) stored_message: Option<Size>,

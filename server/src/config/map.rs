@@ -5,8 +5,8 @@ use std::time::Duration;
 use strowger_core::config::{
     AccountConfig, Config, ConfigError, DigestAlgorithm, DigestConfig, DomainConfig, EventsConfig,
     ForwardConfig, IssuerConfig, JwtConfig, Limits, ListConfig, ListMembers, ListenerConfig, MailboxRule,
-    MessageSummaryConfig, OutboundMode, PathMode, Policies, PresenceConfig, RegistrarConfig, Timers,
-    WatchRule,
+    MessageSummaryConfig, MessagesConfig, OutboundMode, PathMode, Policies, PresenceConfig, RegistrarConfig,
+    Timers, WatchRule,
 };
 use strowger_shell::jwks;
 use strowger_shell::options::Options;
@@ -63,6 +63,7 @@ pub(super) fn map(file: file::File) -> (Loaded, Vec<ConfigError>) {
     config.events = events(file.events, &mut errors);
     config.presence = presence(file.presence, &mut errors);
     config.lists = lists(file.list, &mut errors);
+    config.messages = messages(file.messages, &mut errors);
     config.message_summary = message_summary(file.message_summary, &mut errors);
     config.calls =
         calls::calls(file.calls, file.route, file.trunk, file.numbers, &config.listeners, &mut errors);
@@ -274,6 +275,15 @@ fn lists(from: Vec<file::List>, errors: &mut Vec<ConfigError>) -> Vec<ListConfig
     from.into_iter().enumerate().map(list).collect()
 }
 
+fn messages(from: file::Messages, errors: &mut Vec<ConfigError>) -> Option<MessagesConfig> {
+    let mut to = MessagesConfig::default();
+    let mut seconds = Seconds { section: "messages", errors };
+    seconds.set(&mut to.default_expires, from.default_expires, "default_expires");
+    seconds.set(&mut to.max_expires, from.max_expires, "max_expires");
+    set!(to, from; store);
+    from.enabled.unwrap_or(true).then_some(to)
+}
+
 fn message_summary(
     from: file::MessageSummary,
     errors: &mut Vec<ConfigError>,
@@ -296,7 +306,7 @@ fn limits(from: file::Limits) -> Limits {
     set!(to, from; headers, contacts_per_request, aors, bindings, parked, park_timeout, nonces, tokens);
     set!(to, from; subscriptions, publications, publications_per_presentity, watch_decisions, mailboxes, list_members, notifies_per_call, notifies_per_second);
     set!(to, from; notifies_per_host, subscriptions_per_watcher, subscriptions_per_source, connecting);
-    set!(to, from; calls, calls_per_account, calls_per_source, legs_per_call, redirects, stored_messages, stored_messages_per_aor);
+    set!(to, from; calls, calls_per_account, calls_per_source, legs_per_call, redirects, messages_waiting, stored_messages, stored_messages_per_aor);
     for (to, from) in [
         (&mut to.message_bytes, from.message),
         (&mut to.binding_bytes, from.binding),

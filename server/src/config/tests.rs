@@ -106,6 +106,9 @@ fn everything_reaches_the_engines_configuration() {
         address = "all@example.com"
         name = "All"
         domain = "example.com"
+        [messages]
+        store = false
+        default_expires = "1h"
         [message_summary]
         account = "sip:{user}@vm.example.com"
         publishers = ["vm@example.com"]
@@ -166,6 +169,8 @@ fn everything_reaches_the_engines_configuration() {
         (&*messages.publishers[0], &*messages.rules[0].mailbox),
         ("vm@example.com", "support@example.com")
     );
+    let messages = config.messages.as_ref().expect("on");
+    assert_eq!((messages.store, messages.default_expires, messages.max_expires), (false, 3600, 2_592_000));
     assert_eq!(config.limits.mailboxes, 5);
     assert_eq!((config.limits.subscriptions, config.limits.publications_per_presentity), (10, 2));
     assert_eq!((config.limits.message_bytes, config.limits.transaction_bytes), (32 << 10, 1 << 20));
