@@ -319,6 +319,14 @@ impl Bridge {
                     if let Some(link) = other.links.first_mut() {
                         link.sides[CALLER] = moved;
                     }
+                    // It is a call as any other now.
+                    let longest = kit.ctx.settings.calls.as_ref().map_or(Duration::ZERO, |c| c.max_duration);
+                    let super::call::Timers { ring, life, .. } = &mut other.timers;
+                    for timer in [ring, &mut *life] {
+                        kit.ctx.timers.disarm(core::mem::take(timer));
+                    }
+                    let timer = Timer::Call(home.to_bits(), CallTimer::Life);
+                    *life = kit.ctx.timers.arm(kit.ctx.now + longest, timer);
                     other.agree(kit, CALLEE, kind, body);
                 }
                 Sought::Side(_, side) => {

@@ -305,3 +305,18 @@ fn offers_wait_for_each_other_within_a_call() {
     hang_up(&mut calls, &to_bob, &ok, 7);
     calls.finish();
 }
+
+#[test]
+fn phones_that_are_shown_one_early_dialog_get_it_reliably_if_they_require_it() {
+    let mut config = calls_config();
+    config.calls.as_mut().expect("calls").single_early_dialog = true;
+    let mut calls = Calls::new(config);
+    let to_bob = calls.from(ALICE, &invite(REQUIRES))[1].clone();
+    assert!(!to_bob.one("Supported").contains("100rel"), "what he says is not shown to her");
+    let early = calls.from(BOB, &response(&to_bob, "183 Session Progress", "b1", BOB, ANSWER));
+    assert_eq!((early[0].first(), early[0].body()), ("SIP/2.0 180 Ringing", ""));
+    let acked = calls.from(ALICE, &prack(2, &early[0], "prack", ""));
+    assert_eq!(lines(&acked), [(ALICE, "SIP/2.0 200 OK")]);
+    calls.from(BOB, &response(&to_bob, "486 Busy Here", "b1", "", ""));
+    calls.finish();
+}

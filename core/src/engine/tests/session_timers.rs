@@ -1,8 +1,9 @@
 //! Session timers through the engine's doors: RFC 4028, DECISIONS 25.
 
 use super::calls::{
-    ALICE, ANSWER, BOB, Calls, OFFER, Sent, by_callee, by_caller, calls_config, invite, response,
+    ALICE, ANSWER, BOB, Calls, OFFER, Sent, by_callee, by_caller, calls_config, established, invite, response,
 };
+use super::transfers::{CAROL, CAROL_OFFER, find, refer, three};
 use super::*;
 
 /// The message with these lines in it.
@@ -268,6 +269,30 @@ fn what_is_relayed_refreshes_both_legs_each_with_its_own() {
     assert_eq!(calls.wait(Duration::from_secs(268) - MS).len(), 0);
     let sent = calls.wait(MS);
     over(calls, &sent, &[ALICE, BOB]);
+}
+
+#[test]
+fn who_was_transferred_is_refreshed_in_the_new_call() {
+    let mut calls = three();
+    let (_, ok) = established(&mut calls);
+    let sent = calls.from(ALICE, &refer(&ok, 2, "<sip:carol@example.com>", ""));
+    let to_carol = find(&sent, CAROL, "INVITE").clone();
+    calls.from(ALICE, &response(find(&sent, ALICE, "NOTIFY"), "200 OK", "", "", ""));
+    let answered = calls.from(CAROL, &response(&to_carol, "200 OK", "c1", CAROL, CAROL_OFFER));
+    let to_bob = find(&answered, BOB, "INVITE").clone();
+    let agreed = calls.from(BOB, &response(&to_bob, "200 OK", "", BOB, ANSWER));
+    let to_alice = calls.from(ALICE, &response(find(&agreed, ALICE, "NOTIFY"), "200 OK", "", "", ""));
+    calls.from(ALICE, &response(find(&to_alice, ALICE, "BYE"), "200 OK", "", "", ""));
+    for _ in 0..3 {
+        let sent = calls.wait(HALF);
+        let (bob, carol) = (find(&sent, BOB, "INVITE"), find(&sent, CAROL, "INVITE"));
+        assert_eq!(sent.len(), 2, "{:?}", lines(&sent));
+        assert_eq!((bob.body(), carol.body()), (to_bob.body(), ANSWER), "nothing has changed");
+        calls.from(BOB, &response(bob, "200 OK", "", BOB, ANSWER));
+        calls.from(CAROL, &response(carol, "200 OK", "", CAROL, CAROL_OFFER));
+    }
+    let bye = calls.from(CAROL, &by_callee("BYE", 7, &to_carol, "c1", "bye", "").replace(BOB, CAROL));
+    over(calls, &bye, &[BOB]);
 }
 
 /// Two servers in a row with a phone at each end; whatever is sent arrives.

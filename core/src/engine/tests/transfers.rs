@@ -3,10 +3,10 @@
 use super::calls::*;
 use super::*;
 
-const CAROL: &str = "192.0.2.11:5060";
-const CAROL_OFFER: &str = "v=0\r\no=carol 9 1 IN IP4 192.0.2.11\r\ns=-\r\n";
+pub(super) const CAROL: &str = "192.0.2.11:5060";
+pub(super) const CAROL_OFFER: &str = "v=0\r\no=carol 9 1 IN IP4 192.0.2.11\r\ns=-\r\n";
 
-fn three() -> Calls {
+pub(super) fn three() -> Calls {
     let mut config = calls_config();
     config.accounts.push(AccountConfig {
         username: "carol".into(),
@@ -18,7 +18,7 @@ fn three() -> Calls {
     calls
 }
 
-fn refer(ok: &Sent, cseq: u32, target: &str, more: &str) -> String {
+pub(super) fn refer(ok: &Sent, cseq: u32, target: &str, more: &str) -> String {
     by_caller("REFER", cseq, ok, "refer", "")
         .replace("Content-Length", &format!("Refer-To: {target}\r\n{more}Content-Length"))
 }
@@ -27,7 +27,7 @@ fn lines(sent: &[Sent]) -> Vec<(&str, &str)> {
     sent.iter().map(|s| (&*s.to, s.first())).collect()
 }
 
-fn find<'s>(sent: &'s [Sent], to: &str, start: &str) -> &'s Sent {
+pub(super) fn find<'s>(sent: &'s [Sent], to: &str, start: &str) -> &'s Sent {
     let found = sent.iter().find(|s| s.to == to && s.first().starts_with(start));
     found.unwrap_or_else(|| panic!("no {start} to {to}: {:?}", lines(sent)))
 }
