@@ -76,8 +76,6 @@ pub(crate) struct Client {
     resent: u8,
     /// A CANCEL is on its way: when timer C fires, it is over.
     cancelled: bool,
-    /// INVITE: the tags of those who accepted it.
-    accepted: Vec<Box<[u8]>>,
     /// Each copy is held until this change is durable.
     after: Option<NonZeroU64>,
 }
@@ -142,6 +140,8 @@ pub(super) struct Clients {
     names: Index<ClientKey>,
     /// Those that something was sent for and that wait, by where it went.
     waiting: BTreeSet<(FlowId, SocketAddr, ClientKey)>,
+    /// Under which tags an INVITE was accepted, as hashes.
+    accepted: BTreeSet<(ClientKey, u64)>,
     bytes: usize,
 }
 
@@ -176,7 +176,6 @@ impl Clients {
             state: State::Calling,
             resent: 0,
             cancelled: false,
-            accepted: Vec::new(),
             after: after.and_then(|SaveSeq(seq)| NonZeroU64::new(seq)),
         });
         self.names.insert(name.hash, key);
@@ -203,16 +202,15 @@ impl Clients {
         self.slab.get(key).map(|client| client.to)
     }
 
-    /// True if an INVITE is accepted under this tag for the first time: a 2xx that comes again makes nothing new.
-    pub(super) fn accepted(&mut self, key: ClientKey, tag: &[u8]) -> bool {
-        let Some(client) = self.slab.get_mut(key) else { return true };
-        if client.accepted.iter().any(|known| **known == *tag) {
-            return false;
+    /// True if an INVITE is accepted under the tag of this hash for the first time: a 2xx that comes again makes nothing
+    /// new.
+    pub(super) fn accepted(&mut self, key: ClientKey, tag: u64) -> bool {
+        if self.slab.get(key).is_none() {
+            return true;
         }
-        if client.accepted.len() < ACCEPTED {
-            client.accepted.push(tag.into());
-        }
-        true
+        let known = (key, tag);
+        let of_it = self.accepted.range((key, 0)..=(key, u64::MAX)).count();
+        if of_it < ACCEPTED { self.accepted.insert(known) } else { !self.accepted.contains(&known) }
     }
 
     pub(super) fn cancelled(&mut self, ctx: &mut Ctx<'_>, key: ClientKey) {
@@ -436,6 +434,11 @@ impl Clients {
         client.disarm(ctx);
         self.bytes -= client.bytes();
         self.names.remove(client.name.hash, |other| other == key);
+        if client.is_invite() {
+            while let Some(tag) = self.accepted.range((key, 0)..=(key, u64::MAX)).next().copied() {
+                self.accepted.remove(&tag);
+            }
+        }
     }
 }
 
@@ -468,8 +471,8 @@ pub(super) fn method_token(request: &[u8]) -> &[u8] {
 
 /// Is this the sent-by of a request we wrote? Our writer puts Via first, on one line.
 fn is_own(request: &[u8], via: &Via<'_>) -> bool {
-    let mut lines = request.split(|&b| b == b'\n');
-    let own =
-        lines.nth(1).and_then(|line| line.strip_prefix(b"Via: ")).and_then(|value| Via::parse(value).ok());
+    let second = memchr::memchr(b'\n', request).and_then(|end| request.get(end + 1..)).unwrap_or_default();
+    let line = second.get(..memchr::memchr(b'\n', second).unwrap_or(second.len())).unwrap_or_default();
+    let own = line.strip_prefix(b"Via: ").and_then(|value| Via::parse(value).ok());
     own.is_none_or(|own| own.host == via.host && own.port.unwrap_or(5060) == via.port.unwrap_or(5060))
 }

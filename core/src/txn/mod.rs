@@ -295,6 +295,7 @@ impl Transactions {
 
     /// True if an INVITE of ours is accepted under this tag for the first time.
     pub(crate) fn accepted(&mut self, key: ClientKey, tag: &[u8]) -> bool {
+        let tag = self.hash.hash_parts(&[tag]);
         self.clients.accepted(key, tag)
     }
 
