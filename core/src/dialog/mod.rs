@@ -198,7 +198,8 @@ impl Dialog {
         let (own_uri, uri) = (from.uri.raw(), peer.uri.raw());
         let own_tag = from.tag().unwrap_or_default();
         dialog.write(&[msg.call_id().ok()?, own_tag, b"", own_uri, uri, uri, b"", b""]).ok()?;
-        dialog.learn_of_answer(ctx, msg);
+        dialog.learn_of_response(msg);
+        dialog.take_aim(ctx);
         Some(dialog)
     }
 
@@ -206,8 +207,8 @@ impl Dialog {
     pub(crate) fn learn_of_answer(&mut self, ctx: &Ctx<'_>, msg: Message<'_>) {
         if let Some(learned) = self.learned_of_response(msg) {
             (self.text, self.ends) = learned;
+            self.take_aim(ctx);
         }
-        self.take_aim(ctx);
     }
 
     /// The dialog that a response to our INVITE makes of what was known before. Each of them makes its own.
