@@ -1,6 +1,6 @@
 //! Counters: plain numbers, no atomics. A host reads them by reference and exports them as it likes.
 
-use crate::door::AuthVerdict;
+use crate::door::{AuthVerdict, CallEnd};
 use crate::wire::Method;
 
 macro_rules! counted {
@@ -145,6 +145,7 @@ pub struct Stats {
     drops: [u64; DropReason::ALL.len()],
     counters: [u64; Counter::ALL.len()],
     auth: [u64; AUTH_LABELS.len()],
+    call_ends: [u64; CallEnd::ALL.len()],
 }
 
 /// Names of authentication verdicts for metrics, in a fixed order; see [`Stats::auth`].
@@ -173,6 +174,7 @@ impl Default for Stats {
             drops: [0; DropReason::ALL.len()],
             counters: [0; Counter::ALL.len()],
             auth: [0; AUTH_LABELS.len()],
+            call_ends: [0; CallEnd::ALL.len()],
         }
     }
 }
@@ -201,6 +203,15 @@ impl Stats {
     /// Authentication verdicts, by index in [`AUTH_LABELS`].
     pub fn auth(&self, label: usize) -> u64 {
         self.auth.get(label).copied().unwrap_or(0)
+    }
+
+    /// Calls that ended so.
+    pub fn call_ends(&self, end: CallEnd) -> u64 {
+        self.call_ends[end as usize]
+    }
+
+    pub(crate) fn call_ended(&mut self, end: CallEnd) {
+        self.call_ends[end as usize] += 1;
     }
 
     pub(crate) fn count(&mut self, counter: Counter) {

@@ -496,7 +496,7 @@ impl Bridge {
         }
         less(&mut self.desk.by_account, &call.account);
         less(&mut self.desk.by_source, &call.record.source.ip().to_canonical());
-        call.record.ended = kit.ctx.now;
+        kit.ctx.stats.call_ended(call.record.end);
         if kit.ctx.settings.tell.calls {
             kit.ctx.out.tell(Event::Call(Box::new(CallEvent::Ended(call.record))));
         }

@@ -535,6 +535,7 @@ impl Call {
         }
         self.record.status = status;
         self.phase = Phase::Over;
+        self.record.ended = kit.ctx.now;
         self.queue.clear();
         let Timers { ring, progress, reliable, life, .. } = &mut self.timers;
         for timer in [ring, progress, reliable, life] {

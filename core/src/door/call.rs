@@ -44,6 +44,19 @@ pub enum CallEnd {
 }
 
 impl CallEnd {
+    /// All of them.
+    pub const ALL: [CallEnd; 9] = [
+        CallEnd::Caller,
+        CallEnd::Callee,
+        CallEnd::Cancelled,
+        CallEnd::Failed,
+        CallEnd::NoAck,
+        CallEnd::Lost,
+        CallEnd::Expired,
+        CallEnd::Transferred,
+        CallEnd::Host,
+    ];
+
     /// A short name for logs and metrics.
     pub const fn text(self) -> &'static str {
         match self {
