@@ -104,6 +104,10 @@ impl Notifier {
 
     /// A NOTIFY leaves for the first time.
     pub(super) fn notifies(&mut self, at: Time, place: Place, m: &Sip) -> Vec<Finding> {
+        // RFC 3515 s2.4.4: a REFER makes its subscription without a SUBSCRIBE.
+        if package(m.header("Event").unwrap_or_default()) == "refer" {
+            return Vec::new();
+        }
         let mut findings = Vec::new();
         let mut find = |cite, rule, detail: String| findings.push(Finding { cite, rule, at, detail });
         for header in ["Event", "Subscription-State", "Contact"] {

@@ -101,7 +101,7 @@ fn who_is_not_registered_or_not_there_cannot_be_called() {
     let (mut world, alice, bob, _) = world(8);
     world.act(bob, |p, now| p.register(now, 0));
     world.run_for(s(1));
-    for (whom, status) in [("bob", 480), ("nobody", 480), ("sip:bob@elsewhere.example", 403)] {
+    for (whom, status) in [("bob", 480), ("nobody", 404), ("sip:bob@elsewhere.example", 403)] {
         world.call(alice, whom);
         world.run_for(s(1));
         assert_eq!(world.talk(alice).ending, Some(Ending::Refused(status)), "{whom}\n{}", ladder(&world));

@@ -2,10 +2,14 @@
 
 mod basic;
 mod chaos;
+mod explore;
 mod forks;
 mod hostile;
 mod orders;
+mod reliable;
 mod sessions;
+mod timers;
+mod transfer;
 
 use std::time::Duration;
 

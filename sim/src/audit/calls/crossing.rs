@@ -43,6 +43,10 @@ fn identifiers(m: &Sip) -> Vec<String> {
 
 impl Crossing {
     pub(super) fn came(&mut self, m: &Sip) {
+        // What is called for a transfer begins anew.
+        if m.is_request() && m.method() == "REFER" {
+            self.hops.insert(None);
+        }
         for name in SECRETS {
             self.secrets.extend(m.lines(name).into_iter().map(str::to_owned));
         }

@@ -234,8 +234,8 @@ impl Leg {
             return find(RSEQ, "no RSeq".into());
         };
         match d.rseq {
-            // Repeated until its PRACK.
-            Some((before, false)) if before == rseq => return,
+            // Repeated until its PRACK, and for an INVITE that comes again.
+            Some((before, _)) if before == rseq => return,
             Some((before, true)) if before + 1 == rseq => {}
             None => {}
             Some(before) => find(RSEQ, format!("{rseq} after {before:?}")),

@@ -1,0 +1,24 @@
+//! Calls with real clients against the built binary over loopback: SIPp calling SIPp with scenarios of our own.
+//!
+//! Where a client is not installed its test says that it was skipped; `STROWGER_REQUIRE_CLIENTS=1` makes that a failure.
+
+// Tests wait for real programs, on real time.
+#![allow(clippy::disallowed_methods)]
+
+#[path = "interop/client.rs"]
+#[allow(dead_code)] // Every test binary uses its own part.
+mod client;
+#[path = "interop/launch.rs"]
+#[allow(dead_code)]
+mod launch;
+#[path = "calls/sipp.rs"]
+mod sipp;
+
+/// Phones that know MD5 only.
+const CONFIG: &str = "[auth.digest]\nalgorithms = [\"MD5\"]\n";
+
+/// An account each, with the same password.
+fn accounts(users: &[&str]) -> String {
+    let account = |user: &&str| format!("[[account]]\nusername = \"{user}\"\npassword = \"wonderland\"\n");
+    users.iter().map(account).collect::<String>() + CONFIG
+}
