@@ -15,5 +15,6 @@ pub mod http;
 pub mod logs;
 pub mod metrics;
 pub mod plan;
+pub mod records;
 pub mod serve;
 pub mod state;

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread;
 
-use strowger_core::door::{AuthVerdict, BindingCause, BindingEvent, Event, Outcome};
+use strowger_core::door::{AuthVerdict, BindingCause, BindingEvent, CallEvent, Event, Outcome};
 use strowger_core::stats::{AUTH_LABELS, auth_label};
 use strowger_tokio::shell::promise::{Awaited, promise};
 use strowger_tokio::{Notice, OnEvent};
@@ -18,6 +18,7 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
 use crate::cli::{Complaint, LogFormat};
+use crate::records::Records;
 
 /// Lines that may wait for the writer; what comes beyond is lost and counted.
 const QUEUE: usize = 8192;
@@ -50,11 +51,12 @@ pub fn filter(level: &str) -> Result<EnvFilter, String> {
         .map_err(|error| format!("{level:?} is not a log level: {error}; {HINT}"))
 }
 
-/// Which events the engine shall tell, by what would be written.
-pub fn choose(tell: &mut strowger_core::config::Tell) {
+/// Which events the engine shall tell, by what would be written; `records`: call records are.
+pub fn choose(tell: &mut strowger_core::config::Tell, records: bool) {
     tell.outcomes = tracing::enabled!(target: "strowger::request", Level::INFO);
     tell.bindings = tracing::enabled!(target: "strowger::binding", Level::INFO);
     tell.presence = tracing::enabled!(target: "strowger::presence", Level::DEBUG);
+    tell.calls = records || tracing::enabled!(target: "strowger::call", Level::INFO);
     tell.drops = tracing::enabled!(target: "strowger::drop", Level::DEBUG);
 }
 
@@ -69,14 +71,14 @@ impl Lost {
     }
 }
 
-/// Starts the writer. The closure hands it events and never blocks; the promise is kept when the closure is gone and
+/// Starts the writer, also of call records. The closure hands it events and never blocks; the promise is kept when the closure is gone and
 /// the last event is written.
-pub fn event_writer(lost: Lost) -> Result<(OnEvent, Awaited<()>), Complaint> {
+pub fn event_writer(lost: Lost, records: Option<Records>) -> Result<(OnEvent, Awaited<()>), Complaint> {
     let (sender, events) = sync_channel(QUEUE);
     let (promise, written) = promise();
     let writer = thread::Builder::new().name("strowger-log".into());
     let run = move || {
-        write(events);
+        write(events, records);
         promise.keep(());
     };
     writer.spawn(run).map_err(|error| Complaint(format!("cannot start a thread: {error}")))?;
@@ -88,7 +90,7 @@ pub fn event_writer(lost: Lost) -> Result<(OnEvent, Awaited<()>), Complaint> {
     Ok((Box::new(tell), written))
 }
 
-fn write(events: Receiver<Event>) {
+fn write(events: Receiver<Event>, mut records: Option<Records>) {
     for event in events {
         match event {
             Event::Outcome(outcome) => request(&outcome),
@@ -107,6 +109,13 @@ fn write(events: Receiver<Event>) {
             Event::Subscription(change) => {
                 let (package, aor, watcher) = (change.package, &*change.aor, &*change.watcher);
                 tracing::debug!(target: "strowger::presence", package, aor, watcher, step = ?change.step, "watcher");
+            }
+            Event::Call(event) => {
+                call(&event);
+                let (CallEvent::Ended(record), Some(to)) = (&*event, &mut records) else { continue };
+                if let Err(error) = to.write(record) {
+                    tracing::error!(target: "strowger::call", %error, id = record.id, "a call record is lost");
+                }
             }
             Event::Drained => tracing::info!(target: "strowger", "drained"),
             _ => {}
@@ -146,6 +155,28 @@ fn binding(change: &BindingEvent) {
     tracing::info!(
         target: "strowger::binding", cause, aor, contact, %source, transport, expires, reachable, user_agent, "binding"
     );
+}
+
+/// One line for a call that is over; how it went on its way is for those who look closely.
+fn call(event: &CallEvent) {
+    match event {
+        CallEvent::Began { id, caller, callee } => {
+            tracing::debug!(target: "strowger::call", id, caller = &**caller, callee = &**callee, "call began");
+        }
+        CallEvent::Ringing { id } => tracing::debug!(target: "strowger::call", id, "call rings"),
+        CallEvent::Answered { id, by } => {
+            tracing::debug!(target: "strowger::call", id, by = &**by, "call answered");
+        }
+        CallEvent::Ended(record) => {
+            let (id, status, cause, legs) = (record.id, record.status, record.end.text(), record.legs.len());
+            let (caller, callee, call_id) = (&*record.caller, &*record.callee, &*record.call_id);
+            let seconds = record.answered.map(|answered| record.ended.since(answered).as_secs_f64());
+            tracing::info!(
+                target: "strowger::call", id, caller, callee, call_id, source = %record.source, status, cause, seconds, legs, "call"
+            );
+        }
+        _ => {}
+    }
 }
 
 fn verdict(verdict: AuthVerdict) -> &'static str {

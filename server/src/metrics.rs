@@ -7,6 +7,7 @@ use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, text};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
+use strowger_core::door::CallEnd;
 use strowger_core::stats::{AUTH_LABELS, Counter, DropReason};
 use strowger_core::wire::Method;
 use strowger_shell::latency::{BOUNDS, Latency};
@@ -109,6 +110,8 @@ impl Collector for Export {
         counters(encoder, "strowger_auth", "What authentication found").write(auth)?;
         let drops = DropReason::ALL.iter().map(|reason| ([("reason", reason.text())], stats.drops(*reason)));
         counters(encoder, "strowger_dropped", "Input dropped without an answer").write(drops)?;
+        let ends = CallEnd::ALL.map(|end| ([("cause", end.text())], stats.call_ends(end)));
+        counters(encoder, "strowger_calls_ended", "Calls that ended").write(ends)?;
         for (what, help) in PLAIN {
             counters(encoder, plain_name(*what), help).write([([], counter(*what))])?;
         }
@@ -123,6 +126,7 @@ impl Collector for Export {
             ("strowger_publications", "Publications", sizes.publications),
             ("strowger_presentities", "Presentities published for or watched", sizes.presentities),
             ("strowger_mailboxes", "Mailboxes about which something is known", sizes.mailboxes),
+            ("strowger_live_calls", "Calls, ringing and answered", sizes.calls),
             ("strowger_messages", "Instant messages on their way", sizes.messages),
             (
                 "strowger_stored_messages",
@@ -183,6 +187,12 @@ const PLAIN: &[(Counter, &str)] = &[
     (Counter::LargeDatagrams, "Requests over 1300 bytes that had no other way than a datagram"),
     (Counter::Published, "Publications made"),
     (Counter::PublicationsEnded, "Publications that ended"),
+    (Counter::Calls, "Calls that were asked for"),
+    (Counter::CallsAnswered, "Of them those that were answered"),
+    (Counter::CallsDismissed, "Answers that nobody waited for any more: acknowledged and ended"),
+    (Counter::MessagesTaken, "Instant messages that a phone took"),
+    (Counter::MessagesKept, "Instant messages kept for later"),
+    (Counter::MessagesExpired, "Kept messages that nobody came for"),
 ];
 
 fn plain_name(counter: Counter) -> &'static str {
@@ -209,6 +219,12 @@ fn plain_name(counter: Counter) -> &'static str {
         Counter::LargeDatagrams => "strowger_large_datagrams",
         Counter::Published => "strowger_publications_made",
         Counter::PublicationsEnded => "strowger_publications_ended",
+        Counter::Calls => "strowger_calls_begun",
+        Counter::CallsAnswered => "strowger_calls_answered",
+        Counter::CallsDismissed => "strowger_calls_dismissed",
+        Counter::MessagesTaken => "strowger_messages_taken",
+        Counter::MessagesKept => "strowger_messages_kept",
+        Counter::MessagesExpired => "strowger_messages_expired",
         _ => "strowger_other",
     }
 }

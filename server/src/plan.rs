@@ -33,6 +33,8 @@ pub struct Plan {
     pub log_format: LogFormat,
     /// What to log.
     pub log_level: String,
+    /// Where to write call records.
+    pub call_records: Option<PathBuf>,
     /// The demo accounts, when there is no file.
     pub demo: Option<Vec<AccountConfig>>,
     /// What is allowed and probably not meant.
@@ -65,6 +67,7 @@ pub fn make(args: &ServeArgs, occasion: Occasion) -> Result<Plan, Complaint> {
                 http: loaded.http.unwrap_or(HttpAddr::At(HTTP)),
                 log_format: loaded.log_format.unwrap_or_default(),
                 log_level: loaded.log_level.unwrap_or_else(|| "info".into()),
+                call_records: loaded.call_records,
                 demo: None,
             }
         }
@@ -81,6 +84,7 @@ pub fn make(args: &ServeArgs, occasion: Occasion) -> Result<Plan, Complaint> {
                 http: HttpAddr::At(HTTP),
                 log_format: LogFormat::Text,
                 log_level: "info".into(),
+                call_records: None,
                 demo: Some(accounts),
                 warnings: Vec::new(),
             }

@@ -15,6 +15,7 @@ use crate::cli::{Complaint, HttpAddr, ServeArgs};
 use crate::http::{self, Pages};
 use crate::logs::{self, Lost};
 use crate::plan::{self, Occasion, Plan};
+use crate::records::Records;
 
 /// How long the end of the program waits for a log that is slow to take its last lines.
 const WRITE_OUT: Duration = Duration::from_secs(10);
@@ -23,7 +24,7 @@ const WRITE_OUT: Duration = Duration::from_secs(10);
 pub fn run(args: ServeArgs) -> Result<ExitCode, Complaint> {
     let mut plan = plan::make(&args, Occasion::Start)?;
     logs::start(plan.log_format, &plan.log_level)?;
-    logs::choose(&mut plan.config.tell);
+    logs::choose(&mut plan.config.tell, plan.call_records.is_some());
     raise_file_limit();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Complaint(format!("cannot start: {error}")))?;
@@ -34,7 +35,8 @@ async fn serve(args: ServeArgs, plan: Plan) -> Result<ExitCode, Complaint> {
     let mut signals =
         Signals::new().map_err(|error| Complaint(format!("cannot receive signals: {error}")))?;
     let lost = Lost::default();
-    let (on_event, mut written) = logs::event_writer(lost.clone())?;
+    let records = plan.call_records.as_deref().map(Records::open).transpose()?;
+    let (on_event, mut written) = logs::event_writer(lost.clone(), records)?;
     let hooks =
         Hooks { on_event: Some(on_event), on_notice: Some(Arc::new(logs::notice)), ..Hooks::default() };
     let server = Server::start(plan.config.clone(), plan.options.clone(), hooks)
@@ -89,8 +91,11 @@ fn reload(args: &ServeArgs, running: &Plan, listeners: &[ListenerConfig], handle
     if plan.config.listeners != running.config.listeners || plan.options != running.options {
         tracing::warn!(target: "strowger", "changed listeners and connection limits need a restart; the old ones stay");
     }
+    if plan.call_records != running.call_records {
+        tracing::warn!(target: "strowger", "another place for call records needs a restart; the old one stays");
+    }
     plan.config.listeners = listeners.to_vec();
-    logs::choose(&mut plan.config.tell);
+    logs::choose(&mut plan.config.tell, running.call_records.is_some());
     let accounts = plan.config.accounts.len();
     match plan.config.validate() {
         Ok(settings) => match handle.reload(settings) {

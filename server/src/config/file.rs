@@ -275,6 +275,7 @@ pub(super) struct Calls {
     pub(super) voicemail: Option<String>,
     pub(super) emergency: Option<String>,
     pub(super) dial: Option<Vec<String>>,
+    pub(super) records: Option<PathBuf>,
 }
 
 #[derive(Deserialize)]

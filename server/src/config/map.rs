@@ -65,6 +65,7 @@ pub(super) fn map(file: file::File) -> (Loaded, Vec<ConfigError>) {
     config.lists = lists(file.list, &mut errors);
     config.messages = messages(file.messages, &mut errors);
     config.message_summary = message_summary(file.message_summary, &mut errors);
+    let call_records = file.calls.records.clone();
     config.calls =
         calls::calls(file.calls, file.route, file.trunk, file.numbers, &config.listeners, &mut errors);
     config.local_nets = file.network.local.into_iter().map(|net| net.0).collect();
@@ -76,7 +77,9 @@ pub(super) fn map(file: file::File) -> (Loaded, Vec<ConfigError>) {
     let http = file.http.listen.map(|listen| listen.0);
     let file::Log { format: log_format, level: log_level } = file.log;
     let log_level = log_level.map(|level| level.0);
-    (Loaded { config, options, state_dir, drain_timeout, http, log_format, log_level }, errors)
+    let loaded =
+        Loaded { config, options, state_dir, drain_timeout, http, log_format, log_level, call_records };
+    (loaded, errors)
 }
 
 fn listener(from: file::Listener) -> ListenerConfig {

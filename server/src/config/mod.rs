@@ -36,6 +36,8 @@ pub struct Loaded {
     pub log_format: Option<LogFormat>,
     /// What to log.
     pub log_level: Option<String>,
+    /// Where to write call records.
+    pub call_records: Option<PathBuf>,
 }
 
 /// How long live work may go on after the first TERM, unless the file says otherwise (DECISIONS 20).
