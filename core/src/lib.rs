@@ -89,6 +89,7 @@ mod lines;
 mod mailboxes;
 mod messages;
 mod presence;
+mod proof;
 mod registrar;
 // The engine asks it as soon as calls are built.
 #[allow(dead_code)]

@@ -11,7 +11,7 @@ const FLOORS: &[&[&str]] = &[
     &["config", "door", "stats"],
     &["ctx"],
     &["txn"],
-    &["dialog"],
+    &["dialog", "proof"],
     &["events"],
     &["auth"],
     &["registrar"],

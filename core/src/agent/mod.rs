@@ -22,7 +22,6 @@
 //! A NOTIFY may come before the 2xx, and makes the dialog (RFC 6665 s4.1.2.4). Without one within 64*T1 (Timer N) there
 //! is no subscription.
 
-mod digest;
 mod notify;
 mod send;
 
@@ -34,6 +33,7 @@ use crate::base::{Key, Slab, Time, TimerKey};
 use crate::ctx::{Ctx, Origin, Timer};
 use crate::dialog::Dialog;
 use crate::door::{AgentEvent, AgentHop, AgentStep, AgentWish};
+use crate::proof::Asked;
 use crate::txn::Transactions;
 
 /// Names a task while it is there.
@@ -72,7 +72,7 @@ pub(crate) struct Task {
     busy: Option<Does>,
     next: Option<Does>,
     tries: u8,
-    asked: Option<digest::Asked>,
+    asked: Option<Asked>,
     granted: bool,
     /// Its credentials were good once.
     proven: bool,

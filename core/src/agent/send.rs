@@ -2,11 +2,11 @@
 
 use core::time::Duration;
 
-use super::digest::Asked;
 use super::{AGAIN, Agent, Does, Task, TaskKey, What};
 use crate::base::text::clamp_u32;
 use crate::ctx::{Ctx, Timer};
 use crate::door::{AgentEvent, AgentStep};
+use crate::proof::Asked;
 use crate::txn::{Transactions, Usage};
 use crate::wire::{Header, Message, Method};
 
@@ -26,10 +26,10 @@ impl Agent {
     pub(super) fn send(&mut self, ctx: &mut Ctx<'_>, txn: &mut Transactions, key: TaskKey, does: Does) {
         let Some(task) = self.tasks.get_mut(key) else { return };
         let method = task.method();
-        let proof = task
-            .asked
-            .as_mut()
-            .map(|asked| asked.answer(ctx, &task.wish.account, method.as_str(), task.dialog.target()));
+        let account = &task.wish.account;
+        let proof = task.asked.as_mut().map(|asked| {
+            asked.answer(ctx, (&account.username, &account.password.0), method.as_str(), task.dialog.target())
+        });
         let mut arena = ctx.out.lend();
         task.dialog.advance();
         let (mut writer, addressed) = task.dialog.request(ctx, &mut arena, method, &task.dialog.straight());

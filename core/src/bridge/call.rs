@@ -16,6 +16,7 @@ use crate::base::{Time, TimerKey};
 use crate::ctx::{CallNames, Origin};
 use crate::dialog::Dialog;
 use crate::door::{CallRecord, Identity};
+use crate::proof::Asked;
 use crate::txn::{ClientKey, ServerKey};
 use crate::wire::{Held, Method};
 
@@ -102,6 +103,8 @@ pub(super) struct Attempt {
     /// What is known of its dialogs before they are made.
     pub(super) base: Dialog,
     pub(super) hop: Hop,
+    /// The challenge it answers.
+    pub(super) asked: Option<Box<Asked>>,
     /// Its place in the record.
     pub(super) leg: usize,
     /// The Min-SE it was refused with before (RFC 4028 s7.4); 0 for none.
@@ -132,6 +135,8 @@ pub(super) struct Side {
     pub(super) trusted: bool,
     /// The trunk he is on.
     pub(super) trunk: Option<u16>,
+    /// The challenge of that trunk: answered with each request (RFC 3261 s22.3).
+    pub(super) asked: Option<Box<Asked>>,
     /// The session description it was sent last, of those it agreed to.
     pub(super) sdp: Box<[u8]>,
     /// The session it is in, once that is with another than it began with.

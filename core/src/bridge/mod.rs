@@ -11,6 +11,7 @@
 //! - `setup`: INVITEs to everybody who is tried, and what becomes of them
 //! - `talk`: requests within a pair, ACK, BYE, what is repeated
 //! - `reliable`: provisional responses that are acknowledged; `offers`: one offer at a time
+//! - `prove`: credentials for trunks
 //! - `refer`: transfers; `sdp`: what they change in session descriptions
 //! - `session_timer`, `refresh`: what keeps a leg alive
 //! - `told`: where its parties stand, for who watches them
@@ -22,6 +23,7 @@
 
 mod call;
 mod offers;
+mod prove;
 mod refer;
 mod refresh;
 mod reliable;

@@ -415,6 +415,7 @@ impl Side {
             local: true,
             trusted: false,
             trunk: None,
+            asked: None,
             sdp: Box::default(),
             session: None,
             timer: Default::default(),

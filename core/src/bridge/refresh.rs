@@ -70,8 +70,8 @@ impl Call {
         }
         side.dialog.advance();
         let number = side.dialog.cseq();
-        let body: &[u8] = if method == Method::Invite { &side.sdp } else { b"" };
-        let sent = write::request_own(kit, side, method, number, body);
+        let body = if method == Method::Invite { side.sdp.clone() } else { Box::default() };
+        let sent = write::request_own(kit, side, method, number, &body);
         let sent = sent.and_then(|(payload, addressed)| {
             let usage = Usage::Call(key.to_bits());
             kit.txn.send(kit.ctx, &addressed.to, method, usage, &addressed.branch, payload).ok()
@@ -171,23 +171,10 @@ impl Call {
         i: usize,
         msg: Message<'_>,
     ) -> bool {
-        let Some(attempt) = self.attempts.get(i).filter(|_| self.incoming.is_some()) else { return false };
-        let old = attempt.client;
+        let Some(attempt) = self.attempts.get_mut(i) else { return false };
         let Some(min_se) = session_timer::longer(kit.ctx.settings, msg, attempt.min_se) else { return false };
-        self.lose(kit, desk, key, old);
-        let (Some(attempt), Some(incoming)) = (self.attempts.get_mut(i), &self.incoming) else {
-            return false;
-        };
-        let invite = incoming.held.message();
-        let Ok(ess) = invite.essentials() else { return false };
-        let hop = &attempt.hop;
-        let (payload, addressed) =
-            write::invite(kit, &mut attempt.base, (invite, &ess), &self.asker, hop, min_se);
-        let usage = Usage::Call(key.to_bits());
-        let sent = kit.txn.send(kit.ctx, &addressed.to, Method::Invite, usage, &addressed.branch, payload);
-        let Ok(client) = sent else { return false };
-        (attempt.client, attempt.state, attempt.min_se) = (client, State::Calling, min_se);
-        true
+        attempt.min_se = min_se;
+        self.send_again(kit, desk, key, i)
     }
 }
 

@@ -54,6 +54,7 @@ impl Call {
         if self.record.legs.len() >= kit.ctx.settings.limits.legs_per_call {
             return self.fail(Status::SERVER_ERROR.0, None);
         }
+        let again = write::Again::default();
         let made = match (&self.incoming, &self.invitation) {
             (Some(incoming), _) => {
                 let msg = incoming.held.message();
@@ -62,7 +63,8 @@ impl Call {
                 let (own, theirs) = (from.unwrap_or(ess.from.uri.raw()), ess.to.uri.raw());
                 let base = Dialog::inviting(kit.ctx, &hop.to, own, theirs, &hop.contact);
                 base.map(|mut base| {
-                    let (payload, way) = write::invite(kit, &mut base, (msg, &ess), &self.asker, &hop, 0);
+                    let (payload, way) =
+                        write::invite(kit, &mut base, (msg, &ess), &self.asker, &hop, &again);
                     (base, payload, way)
                 })
             }
@@ -71,7 +73,7 @@ impl Call {
                 let base = Dialog::inviting(kit.ctx, &hop.to, own, theirs, &hop.contact);
                 base.map(|mut base| {
                     let by = &invitation.referred_by;
-                    let (payload, way) = write::invite_sought(kit, &mut base, by, &hop);
+                    let (payload, way) = write::invite_sought(kit, &mut base, by, &hop, &again);
                     (base, payload, way)
                 })
             }
@@ -93,7 +95,8 @@ impl Call {
         match kit.txn.send(kit.ctx, &addressed.to, Method::Invite, usage, &addressed.branch, payload) {
             Ok(client) => {
                 let (state, min_se, shown, names) = (State::Calling, 0, false, None);
-                let attempt = Attempt { client, state, base, hop, leg, min_se, shown, names };
+                let asked = None;
+                let attempt = Attempt { client, state, base, hop, leg, min_se, shown, names, asked };
                 add(&mut self.attempts, attempt);
             }
             Err(_) => self.fail(Status::SERVICE_UNAVAILABLE.0, None),
@@ -134,6 +137,9 @@ impl Call {
             Does::Again => self.again(kit, client, status, msg),
             Does::Dismiss => super::talk::dismiss(kit, client, status, msg),
             Does::Fail => {
+                if matches!(status, 401 | 407) && self.retry_proved(kit, desk, key, i, msg) {
+                    return;
+                }
                 if status == 422 && self.retry_longer(kit, desk, key, i, msg) {
                     return;
                 }
@@ -209,18 +215,25 @@ impl Call {
         let callee = attempt.base.answered(kit.ctx, msg);
         desk.enlist(key, &caller);
         desk.enlist(key, &callee);
-        let side = |dialog, aor, (local, trusted), trunk| Side {
+        let side = |dialog, aor, (local, trusted), trunk, asked| Side {
             aor,
             over: false,
             local,
             trusted,
             trunk,
+            asked,
             ..Side::absent(dialog)
         };
         let (asker, hop) = (&self.asker, &attempt.hop);
         let mut sides = [
-            side(caller, asker.aor.clone(), (asker.ours, asker.trusted), asker.trunk),
-            side(callee, hop.target.clone(), (hop.local, hop.trunk.is_some()), hop.trunk),
+            side(caller, asker.aor.clone(), (asker.ours, asker.trusted), asker.trunk, None),
+            side(
+                callee,
+                hop.target.clone(),
+                (hop.local, hop.trunk.is_some()),
+                hop.trunk,
+                attempt.asked.clone(),
+            ),
         ];
         sides[CALLER].timer.hear_request(invite);
         (sides[CALLEE].timer.owns, sides[CALLEE].timer.min_se) = (true, attempt.min_se);
@@ -410,6 +423,7 @@ impl Call {
             local: hop.local,
             trusted: hop.trunk.is_some(),
             trunk: hop.trunk,
+            asked: attempt.asked.clone(),
             ..Side::absent(dialog)
         };
         callee.timer.owns = true;

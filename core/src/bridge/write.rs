@@ -117,14 +117,29 @@ fn write_supported(settings: &Settings, writer: &mut Writer<'_>, reliable: bool)
     writer.list(Header::Supported, tags.into_iter().filter_map(|(on, tag)| on.then_some(tag)));
 }
 
-/// The INVITE to a callee; `base` is the dialog it may make, `min_se` what it was refused with before, or 0.
+fn write_proof(writer: &mut Writer<'_>, proof: &Option<(Header, String)>) {
+    if let Some((header, value)) = proof {
+        writer.header(*header, value.as_bytes());
+    }
+}
+
+/// What an INVITE says that was refused for not saying it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Again {
+    /// The shortest session timer the other side takes, in seconds; 0 if it did not say.
+    pub(super) min_se: u32,
+    /// Our credentials.
+    pub(super) proof: Option<(Header, String)>,
+}
+
+/// The INVITE to a callee; `base` is the dialog it may make.
 pub(super) fn invite(
     kit: &mut Kit<'_, '_>,
     base: &mut Dialog,
     (msg, ess): (Message<'_>, &Essentials<'_>),
     asker: &Asker,
     hop: &Hop,
-    min_se: u32,
+    again: &Again,
 ) -> (Bytes, Addressed) {
     let crossing = Crossing { trusted: asker.trusted, local: hop.local && asker.trunk.is_none() };
     base.advance();
@@ -151,7 +166,8 @@ pub(super) fn invite(
     // DECISIONS 21: nothing is asked of the callee that the caller cannot do.
     let single = ctx.settings.calls.as_ref().is_some_and(|calls| calls.single_early_dialog);
     write_supported(ctx.settings, &mut writer, !single && Wants::of(msg) != Wants::Nothing);
-    session_timer::write_first(ctx.settings, &mut writer, min_se);
+    session_timer::write_first(ctx.settings, &mut writer, again.min_se);
+    write_proof(&mut writer, &again.proof);
     // RFC 3325 s5: what the caller proved, unless he wants it hidden.
     let hidden = msg
         .values(Header::Privacy)
@@ -178,6 +194,7 @@ pub(super) fn invite_sought(
     base: &mut Dialog,
     referred_by: &str,
     hop: &Hop,
+    again: &Again,
 ) -> (Bytes, Addressed) {
     base.advance();
     let ctx = &mut *kit.ctx;
@@ -187,7 +204,8 @@ pub(super) fn invite_sought(
     writer.prepared(&ctx.settings.agent_line);
     writer.header(Header::Allow, ALLOW);
     write_supported(ctx.settings, &mut writer, false);
-    session_timer::write_first(ctx.settings, &mut writer, 0);
+    session_timer::write_first(ctx.settings, &mut writer, again.min_se);
+    write_proof(&mut writer, &again.proof);
     writer.header(Header::ReferredBy, referred_by.as_bytes());
     for (name, value) in hop.lines.iter() {
         writer.other(name.as_bytes(), value.as_bytes());
@@ -209,10 +227,13 @@ pub(super) fn own(
     let body = body.map(|(kind, body)| (kind, changed.as_deref().unwrap_or(body)));
     let ctx = &mut *kit.ctx;
     let way = side.dialog.way(ctx, kit.phones, &side.aor)?;
+    // RFC 3261 s13.2.2.4, s22.3: with the credentials of the INVITE.
+    let proof = side.prove(ctx, method);
     let mut arena = ctx.out.lend();
     let manner = Manner { number: Some(number), ..Manner::default() };
     let (mut writer, addressed) = side.dialog.request_as(ctx, &mut arena, method, &way, &manner);
     writer.prepared(&ctx.settings.agent_line);
+    write_proof(&mut writer, &proof);
     if matches!(method, Method::Invite | Method::Update) {
         writer.header(Header::Allow, ALLOW);
         write_supported(ctx.settings, &mut writer, false);
@@ -258,7 +279,7 @@ pub(super) fn refer_notify(
 /// A request to one side of a pair, with what another one says if it carries that on. `None` if there is no way.
 pub(super) fn request(
     kit: &mut Kit<'_, '_>,
-    side: &Side,
+    side: &mut Side,
     method: Method,
     number: u32,
     from: Option<(Message<'_>, Crossing, &[u8])>,
@@ -269,7 +290,7 @@ pub(super) fn request(
 /// The same, saying more.
 pub(super) fn request_with(
     kit: &mut Kit<'_, '_>,
-    side: &Side,
+    side: &mut Side,
     method: Method,
     number: u32,
     from: Option<(Message<'_>, Crossing, &[u8])>,
@@ -281,7 +302,7 @@ pub(super) fn request_with(
 /// A request of ours alone, with this description of the session, if any.
 pub(super) fn request_own(
     kit: &mut Kit<'_, '_>,
-    side: &Side,
+    side: &mut Side,
     method: Method,
     number: u32,
     body: &[u8],
@@ -291,7 +312,7 @@ pub(super) fn request_own(
 
 fn build(
     kit: &mut Kit<'_, '_>,
-    side: &Side,
+    side: &mut Side,
     (method, number): (Method, u32),
     from: Option<(Message<'_>, Crossing, &[u8])>,
     body: &[u8],
@@ -307,10 +328,13 @@ fn build(
             None => ctx.stats.count(Counter::LargeDatagrams),
         }
     }
+    // RFC 3261 s13.2.2.4, s22.3: with the credentials of the INVITE.
+    let proof = side.prove(ctx, method);
     let mut arena = ctx.out.lend();
     let manner = Manner { number: Some(number), ..Manner::default() };
     let (mut writer, addressed) = side.dialog.request_as(ctx, &mut arena, method, &way, &manner);
     writer.prepared(&ctx.settings.agent_line);
+    write_proof(&mut writer, &proof);
     if matches!(method, Method::Invite | Method::Update) {
         writer.header(Header::Allow, ALLOW);
         write_supported(ctx.settings, &mut writer, false);

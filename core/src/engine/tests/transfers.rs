@@ -213,3 +213,54 @@ fn a_phone_that_redirects_is_followed_within_the_house() {
     find(&busy, ALICE, "SIP/2.0 486");
     calls.finish();
 }
+
+#[test]
+fn a_trunk_that_asks_who_we_are_is_told_and_told_again_in_the_dialog() {
+    let mut config = calls_config();
+    config.accounts[1].dial = Some(vec!["+*".into()]);
+    config.trusted = vec![IpNet::parse("192.0.2.8/32").expect("a network")];
+    let calls = config.calls.as_mut().expect("calls");
+    let mut trunk = crate::config::TrunkConfig::new("carrier", "sip:192.0.2.77");
+    (trunk.username, trunk.password) = ("pbx".into(), Some(Secret("secret".to_owned())));
+    trunk.sources = vec![IpNet::parse("192.0.2.77/32").expect("a network")];
+    calls.trunks.push(trunk);
+    calls.routes.push(crate::config::RouteConfig {
+        pattern: "+*".into(),
+        targets: vec![crate::config::RouteTo {
+            to: "+{rest}".into(),
+            trunk: Some("carrier".into()),
+            ..Default::default()
+        }],
+    });
+    let mut calls = Calls::new(config);
+    const CARRIER: &str = "192.0.2.77:5060";
+    let outside = invite("").replace("INVITE sip:bob@example.com", "INVITE sip:+4420@example.com");
+    let first = find(&calls.from(ALICE, &outside), CARRIER, "INVITE").clone();
+    let challenge = response(&first, "407 Proxy Authentication Required", "t0", "", "").replace(
+        "CSeq",
+        "Proxy-Authenticate: Digest realm=\"carrier\", nonce=\"n1\", algorithm=SHA-256, qop=\"auth\"\r\nCSeq",
+    );
+    let sent = calls.from(CARRIER, &challenge);
+    let second = find(&sent, CARRIER, "INVITE").clone();
+    assert_eq!(second.one("Call-ID"), first.one("Call-ID"));
+    assert!(second.one("Proxy-Authorization").contains("username=\"pbx\""));
+    let number = |sent: &Sent| sent.one("CSeq").split(' ').next().and_then(|n| n.parse::<u32>().ok());
+    assert_eq!(number(&second), number(&first).map(|n| n + 1));
+    let ok = calls.from(CARRIER, &response(&second, "200 OK", "t1", CARRIER, ANSWER));
+    let ack = calls.from(ALICE, &by_caller("ACK", 1, &ok[0], "ack", ""));
+    assert!(!ack[0].one("Proxy-Authorization").is_empty(), "RFC 3261 s13.2.2.4");
+    let bye = calls.from(ALICE, &by_caller("BYE", 2, &ok[0], "bye", ""));
+    assert!(find(&bye, CARRIER, "BYE").one("Proxy-Authorization").contains("nc=00000003"));
+    calls.from(CARRIER, &response(find(&bye, CARRIER, "BYE"), "200 OK", "", "", ""));
+    // Refused twice is refused.
+    let again = outside.replace("z9hG4bKinv", "z9hG4bKother").replace("call1", "call9");
+    let first = find(&calls.from(ALICE, &again), CARRIER, "INVITE").clone();
+    let challenge = |request: &Sent| {
+        response(request, "401 Unauthorized", "t0", "", "")
+            .replace("CSeq", "WWW-Authenticate: Digest realm=\"carrier\", nonce=\"n2\", qop=\"auth\"\r\nCSeq")
+    };
+    let second = find(&calls.from(CARRIER, &challenge(&first)), CARRIER, "INVITE").clone();
+    let told = calls.from(CARRIER, &challenge(&second));
+    find(&told, ALICE, "SIP/2.0 403");
+    calls.finish();
+}

@@ -5,12 +5,11 @@ use crate::base::ids::IdKind;
 use crate::base::text;
 use crate::config::{DigestAlgorithm, HashedCredential};
 use crate::ctx::Ctx;
-use crate::door::AgentAccount;
 use crate::wire::{AuthValue, Challenge, Header, Message};
 
 /// A challenge that is to be answered.
 #[derive(Clone, Debug)]
-pub(super) struct Asked {
+pub(crate) struct Asked {
     realm: String,
     nonce: String,
     opaque: Option<String>,
@@ -19,13 +18,13 @@ pub(super) struct Asked {
     qop: bool,
     uses: u32,
     /// Only the nonce was old.
-    pub(super) stale: bool,
+    pub(crate) stale: bool,
     proxy: bool,
 }
 
 impl Asked {
     /// The first challenge of a response that we can answer: servers name the strongest first (RFC 8760 s2.3).
-    pub(super) fn of(msg: Message<'_>) -> Option<Asked> {
+    pub(crate) fn of(msg: Message<'_>) -> Option<Asked> {
         let headers = [(Header::WwwAuthenticate, false), (Header::ProxyAuthenticate, true)];
         headers
             .into_iter()
@@ -59,10 +58,10 @@ impl Asked {
     }
 
     /// The header and its value for the next request.
-    pub(super) fn answer(
+    pub(crate) fn answer(
         &mut self,
         ctx: &mut Ctx<'_>,
-        account: &AgentAccount,
+        (username, password): (&str, &str),
         method: &str,
         uri: &[u8],
     ) -> (Header, String) {
@@ -73,7 +72,7 @@ impl Asked {
             out
         };
         let digest = |parts: &[&[u8]]| hex(&hash::digest(self.algorithm, parts));
-        let ha1 = HashedCredential::of(self.algorithm, &account.username, &self.realm, &account.password.0);
+        let ha1 = HashedCredential::of(self.algorithm, username, &self.realm, password);
         let mut raw = [0; 64];
         let ha1 = text::hex_into(ha1.bytes(), &mut raw);
         let ha2 = digest(&[method.as_bytes(), b":", uri]);
@@ -88,7 +87,7 @@ impl Asked {
         let (uri, response) = (String::from_utf8_lossy(uri), String::from_utf8_lossy(&response));
         let mut value = format!(
             "Digest username=\"{}\", realm=\"{}\", nonce=\"{}\", uri=\"{uri}\", response=\"{response}\", algorithm={}",
-            account.username,
+            username,
             self.realm,
             self.nonce,
             self.algorithm.token()
