@@ -189,7 +189,8 @@ impl SimpleB2bua {
     /// [`Limits::park_timeout`](strowger_core::config::Limits::park_timeout) comes too late, and the caller gets 503.
     ///
     /// It is told who calls, as the credentials of that request prove, whom, with which phones, and whether he is
-    /// there. It answers with a [`Route`], or with whatever becomes one: a URI, a status, `None` for where the call goes
+    /// there. What it needs beside that, such as a database, is cloned for each call:
+    /// `move |call| { let users = users.clone(); async move { .. } }`. It answers with a [`Route`], or with whatever becomes one: a URI, a status, `None` for where the call goes
     /// without it. Where it sends a call, permissions are not asked again.
     ///
     /// ```

@@ -50,15 +50,19 @@ impl Aimer<'_> {
     pub(super) fn at_text(&self, text: &str, depth: usize) -> Result<Aim, Refusal> {
         // What was filled into a template may be too long, or no URI any more.
         let uri = Uri::parse(text.as_bytes()).map_err(|_| Refusal::plain(Status::ADDRESS_INCOMPLETE))?;
-        self.at(&uri, depth)
+        self.to(meaning::said(self.settings, &uri), depth)
     }
 
     /// What a URI leads to; routes may lead to each other as often as calls may be sent on.
     pub(super) fn at(&self, uri: &Uri<'_>, depth: usize) -> Result<Aim, Refusal> {
+        self.to(meaning::of(self.settings, uri, self.inbound), depth)
+    }
+
+    fn to(&self, meaning: Meaning, depth: usize) -> Result<Aim, Refusal> {
         if depth > self.settings.limits.redirects {
             return Err(Refusal::plain(Status::LOOP_DETECTED));
         }
-        match meaning::of(self.settings, uri, self.inbound) {
+        match meaning {
             Meaning::Account(aor) => Ok(Aim::Account(aor)),
             Meaning::Name(name) => self.at_name(&name, depth),
             Meaning::Gruu(uri) => Ok(self.alone(Goal::Uri { uri, trunk: None })),
@@ -136,7 +140,7 @@ impl Aimer<'_> {
         }
         let uri = Uri::parse(filled.as_bytes()).map_err(|_| Refusal::plain(Status::ADDRESS_INCOMPLETE))?;
         let inner = Aimer { inbound: &[], ..*self };
-        match meaning::of(self.settings, &uri, &[]) {
+        match meaning::said(self.settings, &uri) {
             // The operator leads from one to the other: a permission for either is enough.
             Meaning::Elsewhere(there) => {
                 let may_dial = |place: &Place<'_>| {
@@ -148,7 +152,7 @@ impl Aimer<'_> {
                     false => Err(not_permitted()),
                 }
             }
-            _ => inner.at(&uri, depth + 1),
+            meaning => inner.to(meaning, depth + 1),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use crate::base::text::{self, AorBuf};
 use crate::config::pattern::{self, Place};
-use crate::config::{NumberRule, Settings};
+use crate::config::{ListenerConfig, NumberRule, Settings};
 use crate::ctx::Refusal;
 use crate::wire::{Host, Status, Uri, UriScheme};
 
@@ -71,6 +71,22 @@ pub(super) fn of(settings: &Settings, uri: &Uri<'_>, inbound: &[NumberRule]) -> 
         UriScheme::Tel => of_tel(settings, uri, inbound),
         UriScheme::Urn => of_urn(uri),
         UriScheme::Other => Meaning::Nothing(Refusal::plain(Status::UNSUPPORTED_URI_SCHEME)),
+    }
+}
+
+/// What a URI means that the operator, an account or the host wrote: with a port that is none of ours it is another server
+/// on this machine, such as a voicemail beside us. What a caller writes is his way to us, whatever port he knows us by.
+pub(super) fn said(settings: &Settings, uri: &Uri<'_>) -> Meaning {
+    let is_ours = |port: u16| {
+        let listens = |one: &ListenerConfig| {
+            one.addr.port() == port
+                || matches!(&one.advertised, Some((_, Some(advertised))) if *advertised == port)
+        };
+        matches!(port, 5060 | 5061) || settings.listeners.iter().any(listens)
+    };
+    match (uri.host(), uri.port()) {
+        (Some(host), Some(port)) if !is_ours(port) => elsewhere(uri, host),
+        _ => of(settings, uri, &[]),
     }
 }
 

@@ -259,3 +259,26 @@ fn a_response_means_how_a_phone_ended() {
         assert_eq!(Ended::of(status, rang), ended);
     }
 }
+
+#[test]
+fn another_port_of_this_machine_is_another_server_for_whoever_configures_and_us_for_a_caller() {
+    let target = |uri: &str| vec![RouteTarget::new(uri)];
+    for (uri, path) in [
+        (
+            "sip:vm@pbx.example.com:5099;transport=tcp",
+            Some("<sip:vm@pbx.example.com:5099;transport=tcp>, 480"),
+        ),
+        ("sip:bob@pbx.example.com:5060", Some("bob@example.com, 480")),
+        ("sip:bob@pbx.example.com", Some("bob@example.com, 480")),
+    ] {
+        assert_eq!(Some(super::fixture::path(answered(target(uri)), Ended::Busy).as_str()), path, "{uri}");
+    }
+    let settings = forwarding(|config| {
+        config.calls.as_mut().expect("calls").voicemail = Some("sip:vm@pbx.example.com:5099".into());
+    });
+    let nobody = identity("");
+    assert_eq!(
+        path(ask(&settings, Caller::Account(&nobody), "sip:bob@pbx.example.com:5099"), Ended::Busy),
+        "bob@example.com, <sip:vm@pbx.example.com:5099;target=sip:bob%40example.com;cause=486>, 480"
+    );
+}
