@@ -214,7 +214,9 @@ pub(super) struct SessionTimer {
 impl SessionTimer {
     pub(super) fn hear_allow(&mut self, msg: Message<'_>) {
         if msg.header(Header::Allow).is_some() {
-            self.takes_update = msg.has_token(Header::Allow, b"UPDATE");
+            // Methods are tokens: no comma is quoted, and their case counts (RFC 3261 s7.1).
+            let names = |value: &[u8]| value.split(|b| *b == b',').any(|name| name.trim_ascii() == b"UPDATE");
+            self.takes_update = msg.headers(Header::Allow).any(names);
         }
     }
 

@@ -276,7 +276,7 @@ impl Call {
         if link.sides[to].timer.is_refresh(client) {
             self.on_refreshed(kit, key, (at, &errand), (status, msg));
             if matches!(status, 408 | 481) {
-                self.lost(kit, desk, key, (at, to));
+                self.lost(kit, desk, key, (at, to), status == 481);
             }
             return;
         }
@@ -329,7 +329,7 @@ impl Call {
         }
         // RFC 3261 s12.2.1.2: there is nobody there any more.
         if matches!(status, 408 | 481) && !matches!(method, Method::Bye | Method::Prack | Method::Notify) {
-            self.lost(kit, desk, key, (at, to));
+            self.lost(kit, desk, key, (at, to), status == 481);
         }
         self.on_told(kit, desk, key);
     }
@@ -351,10 +351,18 @@ impl Call {
         }
     }
 
-    /// A side is gone: the other is told.
-    fn lost(&mut self, kit: &mut Kit<'_, '_>, desk: &mut Desk, key: CallKey, (at, to): (usize, usize)) {
+    /// A side answers no more: the call ends. Who said that he knows nothing of it is not told so; who said nothing is,
+    /// for he may be back (RFC 4028 s10).
+    fn lost(
+        &mut self,
+        kit: &mut Kit<'_, '_>,
+        desk: &mut Desk,
+        key: CallKey,
+        (at, to): (usize, usize),
+        gone: bool,
+    ) {
         if let Some(side) = self.links.get_mut(at).map(|link| &mut link.sides[to]) {
-            side.over = true;
+            side.over |= gone;
         }
         if self.phase == Phase::Answered {
             self.end(kit, desk, key, None, CallEnd::Lost);
@@ -391,7 +399,7 @@ impl Call {
         self.on_told(kit, desk, key);
         // RFC 3261 s12.2.1.2, RFC 6086 s4.2.2: INFO and its kind say nothing of the session.
         if matches!(errand.method, Method::Invite | Method::Update) && errand.state != State::Cancelled {
-            self.lost(kit, desk, key, (at, errand.to));
+            self.lost(kit, desk, key, (at, errand.to), false);
         }
     }
 

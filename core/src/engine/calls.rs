@@ -47,8 +47,7 @@ impl Engine {
             origin: pass.origin,
         };
         // What goes nowhere is refused before it is a call.
-        let plan = self.plan(&who)?;
-        let callee = self.called(&who);
+        let (callee, plan) = self.plan(&who)?;
         let asked = Asked { origin: &pass.origin, msg: pass.msg, ess: pass.ess, server };
         let key = self.bridge(|bridge, kit| bridge.begin(kit, &asked, pass.id, asker, callee))?;
         self.route_call(key, plan, who, false);

@@ -9,7 +9,7 @@ use super::Engine;
 use super::lists::known;
 use crate::base::TimerKey;
 use crate::bridge::{CallKey, Hop, Lines, Outcome};
-use crate::ctx::{Ctx, Locate, Origin, Timer};
+use crate::ctx::{Ctx, Locate, Origin, Refusal, Timer};
 use crate::door::{
     Identity, PresenceView, Query, ReplyBody, ResolveQuery, Resolved, RouteAnswer, RouteQuery, Ticket,
     Transport,
@@ -78,29 +78,20 @@ impl Engine {
         self.next_step(key, None);
     }
 
-    /// The plan of a call; `None` if the host is to be asked first.
-    pub(super) fn plan(&mut self, who: &Who) -> Result<Option<Plan>, crate::ctx::Refusal> {
+    /// Who is called, as records name him, and the plan of the call; `None` if the host is to be asked first.
+    pub(super) fn plan(&mut self, who: &Who) -> Result<(Box<str>, Option<Plan>), Refusal> {
         let settings = self.house.settings.clone();
-        if settings.calls.as_ref().is_some_and(|calls| calls.ask_route) {
-            return Ok(None);
-        }
-        let uri =
-            Uri::parse(who.uri.as_bytes()).map_err(|_| crate::ctx::Refusal::plain(Status::BAD_REQUEST))?;
+        let uri = Uri::parse(who.uri.as_bytes()).map_err(|_| Refusal::plain(Status::BAD_REQUEST))?;
         let asked =
             router::Asked { caller: who.caller(), caller_aor: &who.aor, uri: &uri, is_message: false };
-        let presence = self.presence_of(&router::called(&settings, &asked));
+        let called = router::called(&settings, &asked);
+        if settings.calls.as_ref().is_some_and(|calls| calls.ask_route) {
+            return Ok((called.text, None));
+        }
+        let presence = self.presence_of(&called);
         let presence = presence.map_or(router::Presence::Unknown, |view| view.state.into());
-        router::route(&settings, &asked, presence).map(Some)
-    }
-
-    /// Who is called, as records name him.
-    pub(super) fn called(&self, who: &Who) -> Box<str> {
-        let uri = Uri::parse(who.uri.as_bytes());
-        let asked = |uri: &Uri<'_>| {
-            let asked = router::Asked { caller: who.caller(), caller_aor: &who.aor, uri, is_message: false };
-            router::called(&self.house.settings, &asked).text
-        };
-        uri.map_or_else(|_| who.uri.clone(), |uri| asked(&uri))
+        let plan = router::route(&settings, &asked, presence)?;
+        Ok((called.text, Some(plan)))
     }
 
     /// What whoever is called is now, if somebody said.
@@ -457,7 +448,7 @@ impl Engine {
             origin: referral.origin,
         };
         match self.plan(&who) {
-            Ok(plan) => self.route_call(key, plan, who, true),
+            Ok((_, plan)) => self.route_call(key, plan, who, true),
             Err(refusal) => {
                 self.bridge(|bridge, kit| bridge.refuse_transfer(kit, key, refusal.status));
             }
