@@ -125,6 +125,8 @@ pub(super) struct Side {
     pub(super) unacked: Option<Unacked>,
     /// The number of an INVITE of ours that he accepted and that waits for the ACK of the other side.
     pub(super) due: Option<u32>,
+    /// What he offered in accepting it, if it had no offer: the ACK has the answer (RFC 3261 s13.2.2.4).
+    pub(super) offered: Option<Box<[u8]>>,
     /// The last ACK we sent him, for the 2xx of that number: a copy, since it outlives all transactions.
     pub(super) ack: Option<(u32, Origin, Box<[u8]>)>,
     /// BYE is to be sent when his ACK is there (RFC 3261 s15).

@@ -409,6 +409,7 @@ impl Side {
             aor: Box::default(),
             unacked: None,
             due: None,
+            offered: None,
             ack: None,
             bye_waits: false,
             over: true,
@@ -503,6 +504,8 @@ impl Call {
         let Some(side) = self.links.get_mut(at).map(|link| &mut link.sides[errand.to]) else { return };
         if accepted {
             side.due = Some(errand.number);
+            // The sought one was asked for an offer; the kept one was made one.
+            side.offered = (!kept).then(|| body.clone());
         }
         match (self.serves, kept) {
             // The sought one: its ACK waits for the answer of the kept one.

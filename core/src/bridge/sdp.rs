@@ -38,6 +38,24 @@ impl Session {
     }
 }
 
+/// An answer that takes none of the media that were offered (RFC 3264 s6): for an offer that nobody wants any more.
+pub(super) fn declined(offer: &[u8]) -> Vec<u8> {
+    let mut out = b"v=0\r\no=- 1 1 IN IP4 0.0.0.0\r\ns=-\r\nc=IN IP4 0.0.0.0\r\n".to_vec();
+    let lines = || offer.split(|b| *b == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
+    let time = lines().find(|line| line.starts_with(b"t=")).unwrap_or(b"t=0 0");
+    out.extend_from_slice(time);
+    out.extend_from_slice(b"\r\n");
+    for line in lines().filter(|line| line.starts_with(b"m=")) {
+        let mut words = line.splitn(3, |b| *b == b' ');
+        let (Some(media), Some(_), Some(rest)) = (words.next(), words.next(), words.next()) else { continue };
+        out.extend_from_slice(media);
+        out.extend_from_slice(b" 0 ");
+        out.extend_from_slice(rest);
+        out.extend_from_slice(b"\r\n");
+    }
+    out
+}
+
 /// Where user and id stand, the version, and where what follows it begins.
 fn origin(sdp: &[u8]) -> Option<((usize, usize), u64, usize)> {
     let mut at = 0;
@@ -74,6 +92,14 @@ mod tests {
         assert_eq!(next, b"v=0\r\no=alice 12 8 IN IP6 2001:db8::1\r\ns=x\r\n");
         let again = session.next(OTHER).expect("a description");
         assert_eq!(again, b"v=0\r\no=alice 12 9 IN IP6 2001:db8::1\r\ns=x\r\n");
+    }
+
+    #[test]
+    fn an_offer_that_nobody_wants_is_answered_with_no_media() {
+        let offer = b"v=0\r\no=a 1 1 IN IP4 x\r\ns=-\r\nt=1 2\r\nm=audio 4000 RTP/AVP 0 8\r\na=sendrecv\r\nm=video 5 RTP/AVP 96\r\n";
+        let expected = b"v=0\r\no=- 1 1 IN IP4 0.0.0.0\r\ns=-\r\nc=IN IP4 0.0.0.0\r\nt=1 2\r\nm=audio 0 RTP/AVP 0 8\r\nm=video 0 RTP/AVP 96\r\n";
+        assert_eq!(declined(offer), expected);
+        assert!(declined(b"\xff").ends_with(b"t=0 0\r\n"));
     }
 
     #[test]

@@ -361,6 +361,7 @@ impl Call {
         kept.sides[CALLER].unacked =
             Some(Unacked { number: asked, server: incoming.server, payload, since: now, sent: 0 });
         kept.sides[CALLEE].due = Some(number);
+        kept.sides[CALLEE].offered = held.body().is_empty().then(|| msg.body().into());
         kit.txn.accepted(client, kept.sides[CALLEE].dialog.their_tag());
         // What was agreed before counts.
         for (side, body) in [(CALLEE, held.body()), (CALLER, msg.body())] {
@@ -419,6 +420,7 @@ impl Call {
         let mut callee = Side {
             aor: hop.target.clone(),
             due: msg.cseq().ok().map(|cseq| cseq.number),
+            offered: Some(msg.body().into()),
             over: false,
             local: hop.local,
             trusted: hop.trunk.is_some(),

@@ -37,7 +37,8 @@ pub(super) fn dismiss(kit: &mut Kit<'_, '_>, client: ClientKey, status: u16, msg
     let Some(to) = kit.txn.sent_to(client) else { return };
     let Some(dialog) = Dialog::of_answer(kit.ctx, &to, msg) else { return };
     let number = dialog.cseq();
-    let mut side = Side { due: Some(number), over: false, ..Side::absent(dialog) };
+    let offered = kit.txn.is_bare(client).then(|| msg.body().into());
+    let mut side = Side { due: Some(number), offered, over: false, ..Side::absent(dialog) };
     side.acknowledge(kit, None);
     // One that comes again, also after its call has ended, has had its BYE or another end.
     if kit.txn.accepted(client, side.dialog.their_tag()) {
@@ -58,6 +59,13 @@ impl Side {
 
     /// Sends the ACK that is due, with what the other side's carries.
     pub(super) fn acknowledge(&mut self, kit: &mut Kit<'_, '_>, from: Option<(Message<'_>, Crossing)>) {
+        let offered = self.offered.take();
+        // Nobody else answers what he offered: nobody wants it.
+        let unanswered =
+            |offer: &Box<[u8]>| !offer.is_empty() && from.is_none_or(|(msg, _)| msg.body().is_empty());
+        if let Some(offered) = offered.filter(unanswered) {
+            return self.acknowledge_with(kit, b"application/sdp", &super::sdp::declined(&offered));
+        }
         let Some(number) = self.due.take() else { return };
         let changed = from.and_then(|(msg, _)| self.change(msg.body()));
         let from = from.map(|(msg, crossing)| (msg, crossing, changed.as_deref().unwrap_or(msg.body())));
@@ -70,6 +78,7 @@ impl Side {
     /// The same with a body of our own choice.
     pub(super) fn acknowledge_with(&mut self, kit: &mut Kit<'_, '_>, kind: &[u8], body: &[u8]) {
         let Some(number) = self.due.take() else { return };
+        self.offered = None;
         if let Some((payload, addressed)) = write::own(kit, self, Method::Ack, number, Some((kind, body))) {
             self.ack = Some((number, addressed.to, payload[..].into()));
             txn::send_to(kit.ctx, &addressed.to, payload);
@@ -324,6 +333,7 @@ impl Call {
                 let (server, since) = (relayed.server, kit.ctx.now);
                 link.sides[1 - to].unacked = Some(Unacked { number, server, payload, since, sent: 0 });
                 link.sides[to].due = Some(errand.number);
+                link.sides[to].offered = held.body().is_empty().then(|| msg.body().into());
                 self.arm_unacked(kit, key);
             }
         }

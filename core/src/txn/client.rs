@@ -198,6 +198,10 @@ impl Clients {
         Some((client.to, branch, payload))
     }
 
+    pub(super) fn is_bare(&self, key: ClientKey) -> bool {
+        self.slab.get(key).is_some_and(|client| client.payload.ends_with(b"\r\n\r\n"))
+    }
+
     pub(super) fn sent_to(&self, key: ClientKey) -> Option<Origin> {
         self.slab.get(key).map(|client| client.to)
     }

@@ -288,6 +288,11 @@ impl Transactions {
         sent
     }
 
+    /// Had a request of ours no body?
+    pub(crate) fn is_bare(&self, key: ClientKey) -> bool {
+        self.clients.is_bare(key)
+    }
+
     /// Where a request of ours went.
     pub(crate) fn sent_to(&self, key: ClientKey) -> Option<Origin> {
         self.clients.sent_to(key)
