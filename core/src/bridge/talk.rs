@@ -61,9 +61,8 @@ impl Side {
     pub(super) fn acknowledge(&mut self, kit: &mut Kit<'_, '_>, from: Option<(Message<'_>, Crossing)>) {
         let offered = self.offered.take();
         // Nobody else answers what he offered: nobody wants it.
-        let unanswered =
-            |offer: &Box<[u8]>| !offer.is_empty() && from.is_none_or(|(msg, _)| msg.body().is_empty());
-        if let Some(offered) = offered.filter(unanswered) {
+        let unanswered = from.is_none_or(|(msg, _)| msg.body().is_empty());
+        if let Some(offered) = offered.filter(|offer| unanswered && !offer.is_empty()) {
             return self.acknowledge_with(kit, b"application/sdp", &super::sdp::declined(&offered));
         }
         let Some(number) = self.due.take() else { return };

@@ -78,7 +78,7 @@ impl Leg {
             let Some(offered) = d.offers.remove(&branch(m)) else { return };
             match status {
                 ..300 => drop(d.talks.take(By::Them, Carrier::Agrees { offered }, m)),
-                _ if offered => d.talks.refused(),
+                _ if offered => d.talks.refused(m),
                 _ => {}
             }
             return;
@@ -121,7 +121,7 @@ impl Leg {
                 self.seen(i, at, status, &theirs);
                 let Some(d) = self.dialog(&ours, &theirs) else { return };
                 if within && offered {
-                    d.talks.refused();
+                    d.talks.refused(m);
                 }
                 if within && matches!(status, 481 | 408) {
                     d.ended.get_or_insert(at);

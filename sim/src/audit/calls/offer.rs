@@ -48,6 +48,8 @@ pub(super) enum Carrier {
 #[derive(Clone, Debug)]
 pub(super) struct Talks {
     pub(super) stands: Exchange,
+    /// The number of the last request that could say something: an older one may be refused once more.
+    asked: Option<u32>,
     /// What we said last.
     said: Option<String>,
     /// What we said first as an answer to the first INVITE.
@@ -64,12 +66,21 @@ impl Talks {
     pub(super) fn new(invite: &Sip, by: By) -> Talks {
         let sdp = description(invite);
         let stands = if sdp.is_some() { Exchange::Offered(by) } else { Exchange::Nothing };
-        Talks { stands, said: sdp.filter(|_| by == By::Us), answered: None }
+        Talks { stands, asked: number(invite), said: sdp.filter(|_| by == By::Us), answered: None }
     }
 
     /// Takes what a message says; what is wrong with it, if we said it.
     pub(super) fn take(&mut self, by: By, carrier: Carrier, m: &Sip) -> Option<(Law, String)> {
         let sdp = description(m);
+        // RFC 3261 s14.2: it crosses ours, and will be refused.
+        let crosses =
+            carrier == Carrier::Request && by == By::Them && self.stands == Exchange::Offered(By::Us);
+        if crosses && m.method() == "INVITE" {
+            return None;
+        }
+        if carrier == Carrier::Request {
+            self.asked = number(m);
+        }
         let found = match sdp {
             Some(sdp) => {
                 let found = self.described(by, carrier, &sdp);
@@ -85,8 +96,10 @@ impl Talks {
     }
 
     /// An offer was refused: what was agreed before it still is.
-    pub(super) fn refused(&mut self) {
-        self.stands = Exchange::Agreed;
+    pub(super) fn refused(&mut self, m: &Sip) {
+        if number(m) == self.asked {
+            self.stands = Exchange::Agreed;
+        }
     }
 
     fn described(&mut self, by: By, carrier: Carrier, sdp: &str) -> Option<(Law, String)> {
@@ -153,6 +166,10 @@ impl Talks {
         let rises = if before == sdp { new.1 == old.1 } else { new.1 > old.1 };
         (new.0 != old.0 || !rises).then(|| (ORIGIN, format!("{old:?} became {new:?}")))
     }
+}
+
+fn number(m: &Sip) -> Option<u32> {
+    m.cseq().map(|(number, _)| number)
 }
 
 /// Username with session id, and version.

@@ -154,7 +154,7 @@ impl Leg {
                 ..300 if matches!(m.method(), "PRACK" | "UPDATE") => {
                     found.extend(d.talks.take(By::Us, Carrier::Agrees { offered }, m));
                 }
-                300.. if offered && m.method() == "UPDATE" => d.talks.refused(),
+                300.. if offered && m.method() == "UPDATE" => d.talks.refused(m),
                 _ => {}
             }
             return;
@@ -213,7 +213,7 @@ impl Leg {
                     && within
                     && offered
                 {
-                    d.talks.refused();
+                    d.talks.refused(m);
                 }
             }
         }
