@@ -79,7 +79,15 @@ impl Baresip {
 
     /// Gives a command and reads what comes within a moment: the reply, and events before it.
     pub(crate) fn command(&mut self, name: &str) -> String {
-        let json = format!("{{\"command\":\"{name}\"}}");
+        self.say(&format!("{{\"command\":\"{name}\"}}"))
+    }
+
+    /// The same for a command with a parameter.
+    pub(crate) fn tell(&mut self, name: &str, param: &str) -> String {
+        self.say(&format!("{{\"command\":\"{name}\",\"params\":\"{param}\"}}"))
+    }
+
+    fn say(&mut self, json: &str) -> String {
         // A netstring.
         write!(self.control, "{}:{json},", json.len()).expect("baresip listens");
         let mut said = Vec::new();
