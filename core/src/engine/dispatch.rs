@@ -278,6 +278,10 @@ impl Engine {
             Method::Subscribe if settings.has_events() && !in_dialog => {}
             Method::Publish if settings.has_publications() && !in_dialog => {}
             Method::Invite if settings.calls.is_some() && !in_dialog => {}
+            // DECISIONS 24: nobody transfers a call that is not his.
+            Method::Refer if settings.calls.is_some() && !in_dialog => {
+                return Err(Refusal::plain(Status::FORBIDDEN));
+            }
             Method::Notify
                 if !in_dialog && settings.message_summary.as_ref().is_some_and(|m| m.accept_notify) => {}
             // RFC 3261 s12.2.2: there is no such dialog.

@@ -264,3 +264,11 @@ fn a_trunk_that_asks_who_we_are_is_told_and_told_again_in_the_dialog() {
     find(&told, ALICE, "SIP/2.0 403");
     calls.finish();
 }
+
+#[test]
+fn nobody_refers_outside_a_call() {
+    let mut calls = three();
+    let text = invite("Refer-To: <sip:carol@example.com>\r\n").replace("INVITE", "REFER");
+    find(&calls.from(ALICE, &text), ALICE, "SIP/2.0 403");
+    calls.finish();
+}
