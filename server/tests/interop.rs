@@ -12,6 +12,7 @@ mod bearer;
 #[path = "interop/client.rs"]
 mod client;
 #[path = "interop/headless.rs"]
+#[allow(dead_code)] // Every test binary uses its own part.
 mod headless;
 #[path = "interop/launch.rs"]
 mod launch;
