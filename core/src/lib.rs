@@ -91,8 +91,6 @@ mod messages;
 mod presence;
 mod proof;
 mod registrar;
-// The engine asks it as soon as calls are built.
-#[allow(dead_code)]
 mod router;
 mod txn;
 

@@ -5,20 +5,21 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::CallKey;
 use super::refer::{Invitation, Transfer};
 use super::reliable::{Accepted, Early};
 use super::sdp::Session;
 use super::session_timer::SessionTimer;
 use super::table::State;
+use super::write::{self, Answer};
+use super::{CallKey, Kit};
 use crate::base::ids::IdText;
 use crate::base::{Time, TimerKey};
-use crate::ctx::{CallNames, Origin};
-use crate::dialog::Dialog;
+use crate::ctx::{CallNames, Ctx, Origin};
+use crate::dialog::{Addressed, Crossing, Dialog};
 use crate::door::{CallRecord, Identity};
 use crate::proof::Asked;
-use crate::txn::{ClientKey, ServerKey};
-use crate::wire::{Held, Method};
+use crate::txn::{ClientKey, ServerKey, Usage};
+use crate::wire::{Held, Message, Method, Status};
 
 /// The caller's side of a link, and of its arrays.
 pub(super) const CALLER: usize = 0;
@@ -251,6 +252,92 @@ pub(super) fn add<T>(list: &mut Vec<T>, item: T) {
         list.reserve_exact(1);
     }
     list.push(item);
+}
+
+/// The tag of who answers; empty if he has none.
+pub(super) fn answering_tag<'m>(msg: Message<'m>) -> &'m [u8] {
+    msg.to().ok().and_then(|to| to.tag()).unwrap_or_default()
+}
+
+impl Timers {
+    /// Nobody rings any more.
+    pub(super) fn stop_ringing(&mut self, ctx: &mut Ctx<'_>) {
+        let Timers { ring, progress, reliable, life, .. } = self;
+        for timer in [ring, progress, reliable, life] {
+            ctx.timers.disarm(core::mem::take(timer));
+        }
+    }
+}
+
+impl Attempt {
+    /// Who is called, as one end of a pair with this dialog.
+    pub(super) fn side(&self, dialog: Dialog) -> Side {
+        let Hop { target, local, trunk, .. } = &self.hop;
+        let mut side = Side {
+            aor: target.clone(),
+            over: false,
+            local: *local,
+            trusted: trunk.is_some(),
+            trunk: *trunk,
+            asked: self.asked.clone(),
+            ..Side::absent(dialog)
+        };
+        side.timer.owns = true;
+        side
+    }
+}
+
+impl Side {
+    /// Our tag towards him.
+    pub(super) fn own_tag(&self) -> &str {
+        core::str::from_utf8(self.dialog.own_tag()).unwrap_or_default()
+    }
+}
+
+impl Relayed {
+    /// It gets this answer, of our own.
+    pub(super) fn refuse(&self, kit: &mut Kit<'_, '_>, status: Status) {
+        write::respond(kit, self.server, &self.origin, self.held.message(), &Answer::own(status));
+    }
+}
+
+impl Link {
+    /// Sends a request of ours to a side, and waits for its answer; that goes to whoever asked for it, if anybody did.
+    /// `None` if there is no room.
+    pub(super) fn send(
+        &mut self,
+        kit: &mut Kit<'_, '_>,
+        key: CallKey,
+        (to, method, number): (usize, Method, u32),
+        (payload, addressed): (Bytes, Addressed),
+        asked: Option<&super::Asked<'_>>,
+    ) -> Option<ClientKey> {
+        let (way, usage) = (addressed.to, Usage::Call(key.to_bits()));
+        let client = kit.txn.send(kit.ctx, &way, method, usage, &addressed.branch, payload).ok()?;
+        let held = |asked: &super::Asked<'_>| Relayed {
+            server: asked.server,
+            held: asked.msg.to_held(),
+            origin: *asked.origin,
+        };
+        let (relayed, state) = (asked.map(held), State::Calling);
+        add(&mut self.errands, Errand { client, to, number, method, relayed, state });
+        Some(client)
+    }
+
+    /// Tells a side to go.
+    pub(super) fn bye(
+        &mut self,
+        kit: &mut Kit<'_, '_>,
+        key: CallKey,
+        to: usize,
+        from: Option<(Message<'_>, Crossing)>,
+    ) {
+        let side = &mut self.sides[to];
+        if let Some(bye) = side.bye(kit, from) {
+            let number = side.dialog.cseq();
+            self.send(kit, key, (to, Method::Bye, number), bye, None);
+        }
+    }
 }
 
 impl Call {

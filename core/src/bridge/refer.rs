@@ -15,14 +15,12 @@
 //! meanwhile is not told, and then the kept one has nobody and is told to go.
 
 use super::call::{CALLEE, CALLER, Call, Errand, Phase, Side};
-use super::table::State;
 use super::write::{self, Answer};
 use super::{Asked, Asker, Bridge, CallKey, Desk, Hop, Kit, News};
 use crate::base::text;
 use crate::ctx::{CallTimer, Extra, Origin, Refusal, Timer};
 use crate::dialog::Dialog;
 use crate::door::{CallEnd, CallRecord, Identity};
-use crate::txn::Usage;
 use crate::wire::{Header, Message, Method, NameAddr, Status, Uri};
 use core::time::Duration;
 
@@ -334,7 +332,7 @@ impl Bridge {
                         let mut left = core::mem::replace(&mut link.sides[1 - side], moved);
                         self.desk.strike(home, &left.dialog);
                         left.timer.stop(kit.ctx);
-                        left.bye(kit, Usage::Nothing, None);
+                        left.bye_and_forget(kit);
                     }
                     other.agree(kit, side, kind, body);
                 }
@@ -443,16 +441,8 @@ impl Call {
         let Some(link) = self.links.first_mut().filter(|link| !link.sides[by].over) else { return };
         link.sides[by].dialog.advance();
         let number = link.sides[by].dialog.cseq();
-        let Some((payload, addressed)) = write::refer_notify(kit, &link.sides[by], refer, status, PATIENCE)
-        else {
-            return;
-        };
-        let usage = Usage::Call(key.to_bits());
-        let method = Method::Notify;
-        let sent = kit.txn.send(kit.ctx, &addressed.to, method, usage, &addressed.branch, payload);
-        if let Ok(client) = sent {
-            let (to, state) = (by, State::Calling);
-            link.errands.push(Errand { client, to, number, method, relayed: None, state });
+        if let Some(notify) = write::refer_notify(kit, &link.sides[by], refer, status, PATIENCE) {
+            link.send(kit, key, (by, Method::Notify, number), notify, None);
         }
     }
 
@@ -474,17 +464,8 @@ impl Call {
         side.keep_session();
         side.dialog.advance();
         let number = side.dialog.cseq();
-        let Some((payload, addressed)) = write::own(kit, side, Method::Invite, number, body) else {
-            return false;
-        };
-        let method = Method::Invite;
-        let usage = Usage::Call(key.to_bits());
-        let sent = kit.txn.send(kit.ctx, &addressed.to, method, usage, &addressed.branch, payload);
-        if let Ok(client) = sent {
-            let state = State::Calling;
-            link.errands.push(Errand { client, to, number, method, relayed: None, state });
-        }
-        sent.is_ok()
+        let invite = write::own(kit, side, Method::Invite, number, body);
+        invite.is_some_and(|invite| link.send(kit, key, (to, Method::Invite, number), invite, None).is_some())
     }
 
     /// The answer to an INVITE of our own: what there is to agree about goes to the other call.

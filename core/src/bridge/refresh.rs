@@ -72,17 +72,11 @@ impl Call {
         let number = side.dialog.cseq();
         let body = if method == Method::Invite { side.sdp.clone() } else { Box::default() };
         let sent = write::request_own(kit, side, method, number, &body);
-        let sent = sent.and_then(|(payload, addressed)| {
-            let usage = Usage::Call(key.to_bits());
-            kit.txn.send(kit.ctx, &addressed.to, method, usage, &addressed.branch, payload).ok()
-        });
-        match sent {
-            Some(client) => {
-                side.timer.refreshing = Some(client);
-                let (relayed, state) = (None, State::Calling);
-                link.errands.push(Errand { client, to, number, method, relayed, state });
-            }
-            None => side.timer.put_off(kit.ctx, key),
+        let client = sent.and_then(|sent| link.send(kit, key, (to, method, number), sent, None));
+        let timer = &mut link.sides[to].timer;
+        match client {
+            Some(client) => timer.refreshing = Some(client),
+            None => timer.put_off(kit.ctx, key),
         }
     }
 

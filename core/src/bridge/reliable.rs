@@ -14,8 +14,7 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 
-use super::call::{CALLEE, CALLER, Call, Errand, Link, Phase, Relayed};
-use super::table::State;
+use super::call::{CALLEE, CALLER, Call, Link, Phase};
 use super::write::{self, Answer};
 use super::{Asked, CallKey, Desk, Kit};
 use crate::base::Time;
@@ -23,7 +22,7 @@ use crate::base::ids::IdKind;
 use crate::base::text::clamp_u32;
 use crate::ctx::{CallTimer, Refusal, Timer};
 use crate::stats::Counter;
-use crate::txn::{ClientKey, Usage};
+use crate::txn::ClientKey;
 use crate::wire::{Header, Held, Message, Method, Status};
 
 /// The option tag.
@@ -227,7 +226,7 @@ impl Call {
         };
         let rseq = early.rseq;
         let describes = theirs.is_some() && !msg.body().is_empty();
-        let tag = core::str::from_utf8(link.sides[CALLER].dialog.own_tag()).unwrap_or_default();
+        let tag = link.sides[CALLER].own_tag();
         let body = if describes { msg.body() } else { b"" };
         let answer = Answer { status, tag, dialog: true, from: Some((msg, crossing)), body };
         let held = incoming.held.message();
@@ -400,18 +399,9 @@ fn send_prack(
             value.literal(" INVITE");
         });
     });
-    let (payload, addressed) = sent.ok_or(Refusal::plain(Status::TEMPORARILY_UNAVAILABLE))?;
-    let usage = Usage::Call(key.to_bits());
-    let sent = kit.txn.send(kit.ctx, &addressed.to, Method::Prack, usage, &addressed.branch, payload);
-    let client = sent.map_err(|_| Refusal::plain(Status::SERVICE_UNAVAILABLE))?;
-    let held = |asked: &Asked<'_>| Relayed {
-        server: asked.server,
-        held: asked.msg.to_held(),
-        origin: *asked.origin,
-    };
-    let relayed = asked.map(held);
-    let (method, to, state) = (Method::Prack, CALLEE, State::Calling);
-    link.errands.push(Errand { client, to, number: cseq, method, relayed, state });
+    let sent = sent.ok_or(Refusal::plain(Status::TEMPORARILY_UNAVAILABLE))?;
+    link.send(kit, key, (CALLEE, Method::Prack, cseq), sent, asked)
+        .ok_or(Refusal::plain(Status::SERVICE_UNAVAILABLE))?;
     Ok(())
 }
 

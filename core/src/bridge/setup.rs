@@ -1,6 +1,6 @@
 //! INVITEs to everybody who is tried, and what becomes of them: RFC 3261 s13.2.2, s16.7, DECISIONS 21.
 
-use super::call::{Attempt, Best, CALLEE, CALLER, Call, Hop, Link, Phase, Side, Timers, Unacked, add};
+use super::call::{Attempt, Best, CALLEE, CALLER, Call, Hop, Link, Phase, Side, Unacked, add, answering_tag};
 use super::refer::Inner;
 use super::reliable::{Early, Manner, Wants};
 use super::session_timer::Refresher;
@@ -187,7 +187,7 @@ impl Call {
         msg: Message<'_>,
     ) -> Option<usize> {
         let attempt = self.attempts.get(i)?;
-        let tag = msg.to().ok().and_then(|to| to.tag()).unwrap_or_default();
+        let tag = answering_tag(msg);
         let same =
             |link: &Link| link.client == attempt.client && link.sides[CALLEE].dialog.their_tag() == tag;
         if let Some(known) = self.links.iter().position(same) {
@@ -215,28 +215,18 @@ impl Call {
         let callee = attempt.base.answered(kit.ctx, msg);
         desk.enlist(key, &caller);
         desk.enlist(key, &callee);
-        let side = |dialog, aor, (local, trusted), trunk, asked| Side {
-            aor,
+        let asker = &self.asker;
+        let caller = Side {
+            aor: asker.aor.clone(),
             over: false,
-            local,
-            trusted,
-            trunk,
-            asked,
-            ..Side::absent(dialog)
+            local: asker.ours,
+            trusted: asker.trusted,
+            trunk: asker.trunk,
+            ..Side::absent(caller)
         };
-        let (asker, hop) = (&self.asker, &attempt.hop);
-        let mut sides = [
-            side(caller, asker.aor.clone(), (asker.ours, asker.trusted), asker.trunk, None),
-            side(
-                callee,
-                hop.target.clone(),
-                (hop.local, hop.trunk.is_some()),
-                hop.trunk,
-                attempt.asked.clone(),
-            ),
-        ];
+        let mut sides = [caller, attempt.side(callee)];
         sides[CALLER].timer.hear_request(invite);
-        (sides[CALLEE].timer.owns, sides[CALLEE].timer.min_se) = (true, attempt.min_se);
+        sides[CALLEE].timer.min_se = attempt.min_se;
         let (errands, client, early) = (Vec::new(), attempt.client, Some(early));
         add(&mut self.links, Link { sides, errands, client, early });
         Some(self.links.len() - 1)
@@ -258,7 +248,7 @@ impl Call {
         let client = self.attempts.get(i).map(|attempt| attempt.client);
         // RFC 6228: this one is not there any more; the others are what counts.
         if status == 199 {
-            let tag = msg.to().ok().and_then(|to| to.tag()).unwrap_or_default();
+            let tag = answering_tag(msg);
             let theirs =
                 |link: &Link| Some(link.client) == client && link.sides[CALLEE].dialog.their_tag() == tag;
             return self.drop_links(kit, desk, key, theirs);
@@ -295,7 +285,7 @@ impl Call {
     ) {
         let (Some(link), Some(incoming)) = (self.links.get(at), &mut self.incoming) else { return };
         let crossing = link.crossing(CALLER);
-        let tag = core::str::from_utf8(link.sides[CALLER].dialog.own_tag()).unwrap_or_default();
+        let tag = link.sides[CALLER].own_tag();
         let body = if body { msg.body() } else { b"" };
         let answer = Answer { status, tag, dialog: true, from: Some((msg, crossing)), body };
         let held = incoming.held.message();
@@ -343,7 +333,7 @@ impl Call {
         let Some(incoming) = self.incoming.take() else { return };
         let number = msg.cseq().map(|cseq| cseq.number).unwrap_or_default();
         kept.sides[CALLER].change(msg.body());
-        let tag = core::str::from_utf8(kept.sides[CALLER].dialog.own_tag()).unwrap_or_default();
+        let tag = kept.sides[CALLER].own_tag();
         let crossing = kept.crossing(CALLER);
         let body = msg.body();
         let answer = Answer { status, tag, dialog: true, from: Some((msg, crossing)), body };
@@ -377,10 +367,7 @@ impl Call {
         self.record.answered = Some(now);
         self.record.status = status;
         self.arm_unacked(kit, key);
-        let Timers { ring, progress, reliable, life, .. } = &mut self.timers;
-        for timer in [ring, progress, reliable, life] {
-            kit.ctx.timers.disarm(core::mem::take(timer));
-        }
+        self.timers.stop_ringing(kit.ctx);
         let longest = kit.ctx.settings.calls.as_ref().map_or(PROGRESS, |calls| calls.max_duration);
         self.timers.life = kit.ctx.timers.arm(now + longest, Timer::Call(key.to_bits(), CallTimer::Life));
         self.halt(kit, Some(client), Some(ELSEWHERE));
@@ -414,21 +401,9 @@ impl Call {
     ) {
         let (Some(attempt), Some(invitation)) = (self.attempts.get(i), &self.invitation) else { return };
         let client = attempt.client;
-        let mut dialog = attempt.base.clone();
-        dialog.learn_of_answer(kit.ctx, msg);
-        let hop = &attempt.hop;
-        let mut callee = Side {
-            aor: hop.target.clone(),
-            due: msg.cseq().ok().map(|cseq| cseq.number),
-            offered: Some(msg.body().into()),
-            over: false,
-            local: hop.local,
-            trusted: hop.trunk.is_some(),
-            trunk: hop.trunk,
-            asked: attempt.asked.clone(),
-            ..Side::absent(dialog)
-        };
-        callee.timer.owns = true;
+        let mut callee = attempt.side(attempt.base.answered(kit.ctx, msg));
+        callee.due = msg.cseq().ok().map(|cseq| cseq.number);
+        callee.offered = Some(msg.body().into());
         callee.agree_on_timer(kit, key, Phase::Answered, msg);
         let absent = Side::absent(attempt.base.clone());
         let serves = invitation.serves;
@@ -440,7 +415,7 @@ impl Call {
         self.record.status = Status::OK.0;
         let kind = msg.content_type().unwrap_or(b"application/sdp").into();
         desk.inner.push(Inner::Offered(serves, kind, msg.body().into()));
-        self.halt(kit, Some(client), Some("SIP;cause=200;text=\"Call completed elsewhere\""));
+        self.halt(kit, Some(client), Some(ELSEWHERE));
         kit.ctx.stats.count(Counter::CallsAnswered);
     }
 
@@ -452,7 +427,7 @@ impl Call {
 
     /// A 2xx came again, or one of another branch of a fork.
     fn again(&mut self, kit: &mut Kit<'_, '_>, client: ClientKey, status: u16, msg: Message<'_>) {
-        let tag = msg.to().ok().and_then(|to| to.tag()).unwrap_or_default();
+        let tag = answering_tag(msg);
         let link = self.links.iter().find(|link| link.client == client);
         match link.map(|link| &link.sides[CALLEE]) {
             Some(side) if side.dialog.their_tag() == tag => _ = side.acknowledge_again(kit, msg),
@@ -483,7 +458,7 @@ impl Call {
             let held = incoming.held.message();
             if held.has_token(Header::Supported, b"199") && self.is_trying() {
                 for link in self.links.iter().filter(|link| link.client == client) {
-                    let tag = core::str::from_utf8(link.sides[CALLER].dialog.own_tag()).unwrap_or_default();
+                    let tag = link.sides[CALLER].own_tag();
                     let answer = Answer { status: 199, tag, dialog: true, from: None, body: b"" };
                     write::respond(kit, incoming.server, &incoming.origin, held, &answer);
                 }
@@ -502,8 +477,7 @@ impl Call {
         for link in self.links.extract_if(.., |link| which(link)) {
             link.sides.iter().for_each(|side| desk.strike(key, &side.dialog));
             for relayed in link.errands.into_iter().filter_map(|errand| errand.relayed) {
-                let answer = Answer::own(Status::NO_TRANSACTION);
-                write::respond(kit, relayed.server, &relayed.origin, relayed.held.message(), &answer);
+                relayed.refuse(kit, Status::NO_TRANSACTION);
             }
         }
     }
@@ -524,7 +498,10 @@ impl Call {
             return self.refuse(kit, desk, Status::TEMPORARILY_UNAVAILABLE);
         };
         let (server, origin, held) = (incoming.server, &incoming.origin, incoming.held.message());
-        write::redirect(kit, server, origin, held, (&incoming.tag, to));
+        let answer = Answer { tag: &incoming.tag, ..Answer::own(Status::MOVED_TEMPORARILY) };
+        write::respond_with(kit, server, origin, held, &answer, |writer| {
+            writer.list(Header::Contact, to.iter().map(|uri| format!("<{uri}>")));
+        });
         desk.servers.remove(&server);
         self.incoming = None;
         self.close(kit, desk, Status::MOVED_TEMPORARILY.0, None);
@@ -553,15 +530,11 @@ impl Call {
         self.phase = Phase::Over;
         self.record.ended = kit.ctx.now;
         self.queue.clear();
-        let Timers { ring, progress, reliable, life, .. } = &mut self.timers;
-        for timer in [ring, progress, reliable, life] {
-            kit.ctx.timers.disarm(core::mem::take(timer));
-        }
+        self.timers.stop_ringing(kit.ctx);
         for link in &mut self.links {
             link.sides.iter_mut().for_each(|side| side.over = true);
             for relayed in link.errands.drain(..).filter_map(|errand| errand.relayed) {
-                let answer = Answer::own(Status::NO_TRANSACTION);
-                write::respond(kit, relayed.server, &relayed.origin, relayed.held.message(), &answer);
+                relayed.refuse(kit, Status::NO_TRANSACTION);
             }
         }
     }

@@ -12,7 +12,7 @@
 
 use bytes::Bytes;
 
-use super::call::{CALLEE, CALLER, Call, Errand, Phase, Relayed, Side, Unacked, add};
+use super::call::{CALLEE, CALLER, Call, Errand, Phase, Side, Unacked, answering_tag};
 use super::refer::Inner;
 use super::reliable::Wants;
 use super::sdp::Session;
@@ -21,7 +21,7 @@ use super::table::{self, Does, Heard, State};
 use super::write::{self, Answer};
 use super::{Asked, CallKey, Desk, Kit};
 use crate::ctx::{CallTimer, Extra, Refusal, Timer};
-use crate::dialog::{Crossing, Dialog};
+use crate::dialog::{Addressed, Crossing, Dialog};
 use crate::door::CallEnd;
 use crate::stats::Counter;
 use crate::txn::{self, ClientKey, ServerKey, Usage};
@@ -43,7 +43,7 @@ pub(super) fn dismiss(kit: &mut Kit<'_, '_>, client: ClientKey, status: u16, msg
     // One that comes again, also after its call has ended, has had its BYE or another end.
     if kit.txn.accepted(client, side.dialog.their_tag()) {
         kit.ctx.stats.count(Counter::CallsDismissed);
-        side.bye(kit, Usage::Nothing, None);
+        side.bye_and_forget(kit);
     }
 }
 
@@ -110,20 +110,24 @@ impl Side {
         }
     }
 
-    /// Sends BYE; its transaction and number, if there is a way.
+    /// He is to go: the BYE that takes the next number, if there is a way.
     pub(super) fn bye(
         &mut self,
         kit: &mut Kit<'_, '_>,
-        usage: Usage,
         from: Option<(Message<'_>, Crossing)>,
-    ) -> Option<(ClientKey, u32)> {
+    ) -> Option<(Bytes, Addressed)> {
         self.over = true;
         self.dialog.advance();
         let number = self.dialog.cseq();
         let from = from.map(|(msg, crossing)| (msg, crossing, msg.body()));
-        let (payload, addressed) = write::request(kit, self, Method::Bye, number, from)?;
-        let sent = kit.txn.send(kit.ctx, &addressed.to, Method::Bye, usage, &addressed.branch, payload);
-        sent.ok().map(|client| (client, number))
+        write::request(kit, self, Method::Bye, number, from)
+    }
+
+    /// The same for one of whom nothing is kept: whatever he answers changes nothing.
+    pub(super) fn bye_and_forget(&mut self, kit: &mut Kit<'_, '_>) {
+        if let Some((payload, Addressed { to, branch })) = self.bye(kit, None) {
+            let _ = kit.txn.send(kit.ctx, &to, Method::Bye, Usage::Nothing, &branch, payload);
+        }
     }
 }
 
@@ -199,20 +203,14 @@ impl Call {
         };
         let body = changed.as_deref().unwrap_or(asked.msg.body());
         let sent = write::request(kit, side, method, number, Some((asked.msg, crossing, body)));
-        let (payload, addressed) = sent.ok_or(Refusal::plain(Status::TEMPORARILY_UNAVAILABLE))?;
-        let usage = Usage::Call(key.to_bits());
-        let client = kit
-            .txn
-            .send(kit.ctx, &addressed.to, method, usage, &addressed.branch, payload)
-            .map_err(|_| Refusal::with(Status::SERVICE_UNAVAILABLE, Extra::RetryAfter(5)))?;
-        let relayed = Relayed { server: asked.server, held: asked.msg.to_held(), origin: *asked.origin };
+        let sent = sent.ok_or(Refusal::plain(Status::TEMPORARILY_UNAVAILABLE))?;
+        link.send(kit, key, (to, method, number), sent, Some(asked))
+            .ok_or(Refusal::with(Status::SERVICE_UNAVAILABLE, Extra::RetryAfter(5)))?;
         if method == Method::Invite {
             let answer = Answer::own(Status::TRYING);
             write::respond(kit, asked.server, asked.origin, asked.msg, &answer);
             desk.servers.insert(asked.server, key);
         }
-        let state = State::Calling;
-        add(&mut link.errands, Errand { client, to, number, method, relayed: Some(relayed), state });
         Ok(())
     }
 
@@ -230,21 +228,7 @@ impl Call {
             link.errands.iter().position(|errand| errand.client == client).map(|errand| (at, errand))
         });
         let Some((at, which)) = found else {
-            // A 2xx to an INVITE came again: of this call, or of one of its attempts that is forgotten.
-            let tag = msg.to().ok().and_then(|to| to.tag()).unwrap_or_default();
-            let call_id = msg.call_id().unwrap_or_default();
-            let mut sides = self.links.iter().flat_map(|link| &link.sides);
-            let known = sides.find(|side| side.dialog.their_tag() == tag && side.dialog.call_id() == call_id);
-            match known {
-                Some(side) if side.acknowledge_again(kit, msg) => {}
-                // Its BYE is sent already, or the session goes on: this INVITE only is not waited for any more.
-                Some(_) => {
-                    kit.txn.accepted(client, tag);
-                    dismiss(kit, client, status, msg);
-                }
-                None => dismiss(kit, client, status, msg),
-            }
-            return;
+            return self.answered_again(kit, client, status, msg);
         };
         let Some(link) = self.links.get_mut(at) else { return };
         let (to, method) = link.errands.get(which).map_or((0, Method::Other), |e| (e.to, e.method));
@@ -343,7 +327,8 @@ impl Call {
         self.on_told(kit, desk, key);
     }
 
-    /// A 2xx to an INVITE came again, after the call went on in another.
+    /// A 2xx to an INVITE came again: of this call, of one of its attempts that is forgotten, or of a call that went on in
+    /// this one.
     pub(super) fn answered_again(
         &mut self,
         kit: &mut Kit<'_, '_>,
@@ -351,12 +336,17 @@ impl Call {
         status: u16,
         msg: Message<'_>,
     ) {
-        let tag = msg.to().ok().and_then(|to| to.tag()).unwrap_or_default();
-        let call_id = msg.call_id().unwrap_or_default();
+        let (tag, call_id) = (answering_tag(msg), msg.call_id().unwrap_or_default());
         let mut sides = self.links.iter().flat_map(|link| &link.sides);
         let known = sides.find(|side| side.dialog.their_tag() == tag && side.dialog.call_id() == call_id);
-        if !known.is_some_and(|side| side.acknowledge_again(kit, msg)) {
-            dismiss(kit, client, status, msg);
+        match known {
+            Some(side) if side.acknowledge_again(kit, msg) => {}
+            // Its BYE is sent already, or the session goes on: this INVITE only is not waited for any more.
+            Some(_) => {
+                kit.txn.accepted(client, tag);
+                dismiss(kit, client, status, msg);
+            }
+            None => dismiss(kit, client, status, msg),
         }
     }
 
@@ -398,8 +388,7 @@ impl Call {
                 (Method::Invite, _) => Status::REQUEST_TIMEOUT,
                 _ => Status::SERVER_TIMEOUT,
             };
-            let held = relayed.held.message();
-            write::respond(kit, relayed.server, &relayed.origin, held, &Answer::own(status));
+            relayed.refuse(kit, status);
         }
         if errand.method == Method::Invite && errand.relayed.is_none() {
             let (kept, serves) = (self.transfer.is_some(), self.serves);
@@ -502,8 +491,7 @@ impl Call {
             for errand in link.errands.extract_if(.., |errand| errand.relayed.is_some()) {
                 let Some(relayed) = errand.relayed else { continue };
                 desk.servers.remove(&relayed.server);
-                let answer = Answer::own(Status::REQUEST_TERMINATED);
-                write::respond(kit, relayed.server, &relayed.origin, relayed.held.message(), &answer);
+                relayed.refuse(kit, Status::REQUEST_TERMINATED);
             }
             for to in [CALLER, CALLEE] {
                 let crossing = link.crossing(to);
@@ -519,12 +507,7 @@ impl Call {
                     side.bye_waits = true;
                     continue;
                 }
-                if let Some((client, number)) =
-                    side.bye(kit, Usage::Call(key.to_bits()), bye.map(|msg| (msg, crossing)))
-                {
-                    let (method, state) = (Method::Bye, State::Calling);
-                    add(&mut link.errands, Errand { client, to, number, method, relayed: None, state });
-                }
+                link.bye(kit, key, to, bye.map(|msg| (msg, crossing)));
             }
         }
         if !self.links.iter().flat_map(|link| &link.sides).any(|side| side.unacked.is_some()) {
@@ -539,10 +522,7 @@ impl Call {
         if !core::mem::take(&mut side.bye_waits) || side.over {
             return;
         }
-        if let Some((client, number)) = side.bye(kit, Usage::Call(key.to_bits()), None) {
-            let (method, state) = (Method::Bye, State::Calling);
-            add(&mut link.errands, Errand { client, to, number, method, relayed: None, state });
-        }
+        link.bye(kit, key, to, None);
     }
 
     /// Arms the timer that repeats what was not acknowledged yet.

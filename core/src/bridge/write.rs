@@ -7,7 +7,7 @@ use super::call::{Asker, Hop, Side};
 use super::reliable::{self, Wants};
 use super::session_timer;
 use crate::config::Settings;
-use crate::ctx::Origin;
+use crate::ctx::{Ctx, Origin};
 use crate::dialog::{Addressed, Crossing, DATAGRAM, Dialog, Manner, OwnAddress, Way};
 use crate::door::Transport;
 use crate::stats::Counter;
@@ -88,26 +88,8 @@ pub(super) fn respond_with<'a>(
     payload
 }
 
-/// 302 with these to call instead.
-pub(super) fn redirect(
-    kit: &mut Kit<'_, '_>,
-    server: ServerKey,
-    origin: &Origin,
-    request: Message<'_>,
-    (tag, to): (&str, &[Box<str>]),
-) {
-    let ctx = &mut *kit.ctx;
-    let mut arena = ctx.out.lend();
-    let source = (origin.remote.ip(), origin.remote.port());
-    let status = Status::MOVED_TEMPORARILY;
-    let mut writer = ResponseWriter::new(&mut arena, request, status, Some(tag), Some(source));
-    writer.prepared(&ctx.settings.server_line);
-    writer.list(Header::Contact, to.iter().map(|uri| format!("<{uri}>")));
-    let payload = writer.finish();
-    ctx.out.restore(arena);
-    ctx.stats.response(request.method(), status.0);
-    kit.txn.respond(kit.ctx, server, status, payload, None);
-}
+/// Our credentials: a header and its value.
+type Proof = Option<(Header, String)>;
 
 /// The option tags a leg may count on.
 fn write_supported(settings: &Settings, writer: &mut Writer<'_>, reliable: bool) {
@@ -117,9 +99,29 @@ fn write_supported(settings: &Settings, writer: &mut Writer<'_>, reliable: bool)
     writer.list(Header::Supported, tags.into_iter().filter_map(|(on, tag)| on.then_some(tag)));
 }
 
-fn write_proof(writer: &mut Writer<'_>, proof: &Option<(Header, String)>) {
+fn write_proof(writer: &mut Writer<'_>, proof: &Proof) {
     if let Some((header, value)) = proof {
         writer.header(*header, value.as_bytes());
+    }
+}
+
+/// What the first INVITE to anybody says of us.
+fn write_first(settings: &Settings, writer: &mut Writer<'_>, reliable: bool, again: &Again) {
+    writer.prepared(&settings.agent_line);
+    writer.header(Header::Allow, ALLOW);
+    write_supported(settings, writer, reliable);
+    session_timer::write_first(settings, writer, again.min_se);
+    write_proof(writer, &again.proof);
+}
+
+/// What a request of ours within a call says of us.
+fn write_within(ctx: &Ctx<'_>, writer: &mut Writer<'_>, side: &Side, method: Method, proof: &Proof) {
+    writer.prepared(&ctx.settings.agent_line);
+    write_proof(writer, proof);
+    if matches!(method, Method::Invite | Method::Update) {
+        writer.header(Header::Allow, ALLOW);
+        write_supported(ctx.settings, writer, false);
+        side.timer.write(ctx.settings, writer);
     }
 }
 
@@ -129,7 +131,7 @@ pub(super) struct Again {
     /// The shortest session timer the other side takes, in seconds; 0 if it did not say.
     pub(super) min_se: u32,
     /// Our credentials.
-    pub(super) proof: Option<(Header, String)>,
+    pub(super) proof: Proof,
 }
 
 /// The INVITE to a callee; `base` is the dialog it may make.
@@ -161,13 +163,9 @@ pub(super) fn invite(
     let manner = Manner { number: None, display, max_forwards };
     let mut arena = ctx.out.lend();
     let (mut writer, addressed) = base.request_as(ctx, &mut arena, Method::Invite, &way, &manner);
-    writer.prepared(&ctx.settings.agent_line);
-    writer.header(Header::Allow, ALLOW);
     // DECISIONS 21: nothing is asked of the callee that the caller cannot do.
     let single = ctx.settings.calls.as_ref().is_some_and(|calls| calls.single_early_dialog);
-    write_supported(ctx.settings, &mut writer, !single && Wants::of(msg) != Wants::Nothing);
-    session_timer::write_first(ctx.settings, &mut writer, again.min_se);
-    write_proof(&mut writer, &again.proof);
+    write_first(ctx.settings, &mut writer, !single && Wants::of(msg) != Wants::Nothing, again);
     // RFC 3325 s5: what the caller proved, unless he wants it hidden.
     let hidden = msg
         .values(Header::Privacy)
@@ -201,11 +199,7 @@ pub(super) fn invite_sought(
     let way = Way::to_phone(hop.to, &hop.contact, &hop.path);
     let mut arena = ctx.out.lend();
     let (mut writer, addressed) = base.request(ctx, &mut arena, Method::Invite, &way);
-    writer.prepared(&ctx.settings.agent_line);
-    writer.header(Header::Allow, ALLOW);
-    write_supported(ctx.settings, &mut writer, false);
-    session_timer::write_first(ctx.settings, &mut writer, again.min_se);
-    write_proof(&mut writer, &again.proof);
+    write_first(ctx.settings, &mut writer, false, again);
     writer.header(Header::ReferredBy, referred_by.as_bytes());
     for (name, value) in hop.lines.iter() {
         writer.other(name.as_bytes(), value.as_bytes());
@@ -232,13 +226,7 @@ pub(super) fn own(
     let mut arena = ctx.out.lend();
     let manner = Manner { number: Some(number), ..Manner::default() };
     let (mut writer, addressed) = side.dialog.request_as(ctx, &mut arena, method, &way, &manner);
-    writer.prepared(&ctx.settings.agent_line);
-    write_proof(&mut writer, &proof);
-    if matches!(method, Method::Invite | Method::Update) {
-        writer.header(Header::Allow, ALLOW);
-        write_supported(ctx.settings, &mut writer, false);
-        side.timer.write(ctx.settings, &mut writer);
-    }
+    write_within(ctx, &mut writer, side, method, &proof);
     if let Some((kind, body)) = body.filter(|(_, body)| !body.is_empty()) {
         writer.body(kind, body);
     }
@@ -333,13 +321,7 @@ fn build(
     let mut arena = ctx.out.lend();
     let manner = Manner { number: Some(number), ..Manner::default() };
     let (mut writer, addressed) = side.dialog.request_as(ctx, &mut arena, method, &way, &manner);
-    writer.prepared(&ctx.settings.agent_line);
-    write_proof(&mut writer, &proof);
-    if matches!(method, Method::Invite | Method::Update) {
-        writer.header(Header::Allow, ALLOW);
-        write_supported(ctx.settings, &mut writer, false);
-        side.timer.write(ctx.settings, &mut writer);
-    }
+    write_within(ctx, &mut writer, side, method, &proof);
     if !body.is_empty() {
         writer.body(b"application/sdp", body);
     }

@@ -11,7 +11,6 @@ mod published;
 mod refusal;
 mod timer;
 
-#[cfg_attr(not(test), allow(unused_imports, reason = "told by the bridge"))]
 pub(crate) use call::{CallNames, CallPhase, CallState};
 pub(crate) use flows::{Flow, Flows, Origin};
 pub(crate) use outbox::Outbox;

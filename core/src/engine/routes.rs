@@ -46,12 +46,17 @@ pub(super) struct Who {
 }
 
 impl Who {
-    pub(super) fn caller(&self) -> Caller<'_> {
+    fn caller(&self) -> Caller<'_> {
         match self.trunk {
             Some(trunk) => Caller::Trunk(trunk),
             None if self.trusted => Caller::Trusted,
             None => Caller::Account(&self.identity),
         }
+    }
+
+    /// The same as the router is asked.
+    fn asks_for<'w>(&'w self, uri: &'w Uri<'w>) -> router::Asked<'w> {
+        router::Asked { caller: self.caller(), caller_aor: &self.aor, uri, is_message: false }
     }
 }
 
@@ -82,16 +87,20 @@ impl Engine {
     pub(super) fn plan(&mut self, who: &Who) -> Result<(Box<str>, Option<Plan>), Refusal> {
         let settings = self.house.settings.clone();
         let uri = Uri::parse(who.uri.as_bytes()).map_err(|_| Refusal::plain(Status::BAD_REQUEST))?;
-        let asked =
-            router::Asked { caller: who.caller(), caller_aor: &who.aor, uri: &uri, is_message: false };
+        let asked = who.asks_for(&uri);
         let called = router::called(&settings, &asked);
         if settings.calls.as_ref().is_some_and(|calls| calls.ask_route) {
             return Ok((called.text, None));
         }
-        let presence = self.presence_of(&called);
-        let presence = presence.map_or(router::Presence::Unknown, |view| view.state.into());
-        let plan = router::route(&settings, &asked, presence)?;
+        let plan = self.usual_plan(&asked, &called)?;
         Ok((called.text, Some(plan)))
+    }
+
+    /// Where it goes without asking.
+    fn usual_plan(&mut self, asked: &router::Asked<'_>, called: &Called) -> Result<Plan, Refusal> {
+        let presence = self.presence_of(called);
+        let presence = presence.map_or(router::Presence::Unknown, |view| view.state.into());
+        router::route(&self.house.settings, asked, presence)
     }
 
     /// What whoever is called is now, if somebody said.
@@ -112,8 +121,7 @@ impl Engine {
         let Ok(uri) = Uri::parse(who.uri.as_bytes()) else {
             return self.refuse_call(key, Status::BAD_REQUEST);
         };
-        let asked =
-            router::Asked { caller: who.caller(), caller_aor: &who.aor, uri: &uri, is_message: false };
+        let asked = who.asks_for(&uri);
         let called = router::called(&settings, &asked);
         let presence = self.presence_of(&called);
         let ctx = self.house.ctx();
@@ -146,14 +154,9 @@ impl Engine {
         self.house.timers.disarm(core::mem::take(&mut routing.timer));
         let (settings, who) = (self.house.settings.clone(), routing.who.clone());
         let Ok(uri) = Uri::parse(who.uri.as_bytes()) else { return };
-        let asked =
-            router::Asked { caller: who.caller(), caller_aor: &who.aor, uri: &uri, is_message: false };
+        let asked = who.asks_for(&uri);
         let plan = match answer {
-            RouteAnswer::Default => {
-                let presence = self.presence_of(&router::called(&settings, &asked));
-                let presence = presence.map_or(router::Presence::Unknown, |view| view.state.into());
-                router::route(&settings, &asked, presence)
-            }
+            RouteAnswer::Default => self.usual_plan(&asked, &router::called(&settings, &asked)),
             RouteAnswer::Targets(targets) => Plan::from_answer(&settings, &asked, targets),
             RouteAnswer::Redirect(to) => Ok(Plan::redirect(&settings, &asked, to)),
             RouteAnswer::Reject { status, reason: _ } => {
@@ -183,7 +186,7 @@ impl Engine {
     }
 
     fn refuse_call(&mut self, key: CallKey, status: Status) {
-        match self.rooms.routes.get(&key).is_some_and(|routing| routing.transfer) {
+        match self.is_transfer(key) {
             true => {
                 self.rooms.routes.remove(&key);
                 self.bridge(|bridge, kit| bridge.refuse_transfer(kit, key, status));
@@ -220,6 +223,11 @@ impl Engine {
         self.next_step(key, Some(ended));
     }
 
+    /// Is it the call of somebody who asked for a transfer?
+    fn is_transfer(&self, key: CallKey) -> bool {
+        self.rooms.routes.get(&key).is_some_and(|routing| routing.transfer)
+    }
+
     fn next_step(&mut self, key: CallKey, ended: Option<Ended>) {
         let Some(plan) = self.rooms.routes.get_mut(&key).and_then(|routing| routing.plan.as_mut()) else {
             // Of a transfer, whose plan has one step.
@@ -229,7 +237,7 @@ impl Engine {
             Some(step) => self.begin_step(key, step),
             None => {
                 let status = plan.refusal().status;
-                match self.rooms.routes.get(&key).is_some_and(|routing| routing.transfer) {
+                match self.is_transfer(key) {
                     true => self.refuse_call(key, status),
                     false => self.bridge(|bridge, kit| bridge.give_up(kit, key, status)),
                 }

@@ -79,16 +79,6 @@ impl Diversions {
         self.0.push(Diversion { by: format!("sip:{by}").into(), cause, to: to.into() });
     }
 
-    /// True if the call goes where it was asked to go.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    /// Each of them, the first one first.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &Diversion> {
-        self.0.iter()
-    }
-
     /// Diversion and History-Info as name and value; nothing if nobody sent the call on. Diversion lines of the caller's
     /// side come behind these; his History-Info is not sent on beside this one, for both count from 1.
     pub(crate) fn lines(&self) -> Vec<(Box<str>, Box<str>)> {

@@ -32,6 +32,19 @@ pub(super) fn find<'s>(sent: &'s [Sent], to: &str, start: &str) -> &'s Sent {
     found.unwrap_or_else(|| panic!("no {start} to {to}: {:?}", lines(sent)))
 }
 
+/// She does, and bob hears of it.
+fn carol_hangs_up(calls: &mut Calls, to_carol: &Sent) -> Vec<Sent> {
+    let hung = calls.from(CAROL, &by_callee("BYE", 7, to_carol, "c1", "bye", "").replace(BOB, CAROL));
+    calls.from(BOB, &response(find(&hung, BOB, "BYE"), "200 OK", "", "", ""));
+    hung
+}
+
+/// Alice does, and bob hears of it.
+fn alice_hangs_up(calls: &mut Calls, ok: &Sent, number: u32) {
+    let bye = calls.from(ALICE, &by_caller("BYE", number, ok, "bye", ""));
+    calls.from(BOB, &response(find(&bye, BOB, "BYE"), "200 OK", "", "", ""));
+}
+
 fn all_of(sent: &[Sent]) -> String {
     sent.iter()
         .map(|sent| format!("to {}\n{}\n", sent.to, sent.text))
@@ -62,8 +75,7 @@ fn a_blind_transfer_joins_the_two_others() {
     calls.from(ALICE, &response(find(&bye, ALICE, "BYE"), "200 OK", "", "", ""));
     all.extend(bye);
     // Now bob and carol are a pair.
-    let hung = calls.from(CAROL, &by_callee("BYE", 7, &to_carol, "c1", "bye", "").replace(BOB, CAROL));
-    calls.from(BOB, &response(find(&hung, BOB, "BYE"), "200 OK", "", "", ""));
+    let hung = carol_hangs_up(&mut calls, &to_carol);
     all.extend(hung);
     assert_eq!(to_bob.one("Call-ID"), reinvite.one("Call-ID"));
     insta::assert_snapshot!("a_blind_transfer", format!("{}{}", all_of(&all), calls.finish()));
@@ -80,8 +92,7 @@ fn a_transfer_that_fails_leaves_the_call_as_it_was() {
     assert_eq!(told.body(), "SIP/2.0 486 Busy Here\r\n");
     assert_eq!(told.one("Subscription-State"), "terminated;reason=noresource");
     calls.from(ALICE, &response(told, "200 OK", "", "", ""));
-    let bye = calls.from(ALICE, &by_caller("BYE", 3, &ok, "bye", ""));
-    calls.from(BOB, &response(find(&bye, BOB, "BYE"), "200 OK", "", "", ""));
+    alice_hangs_up(&mut calls, &ok, 3);
     calls.finish();
 }
 
@@ -98,8 +109,7 @@ fn who_asks_for_a_transfer_may_hang_up_at_once() {
     let agreed = calls.from(BOB, &response(find(&answered, BOB, "INVITE"), "200 OK", "", BOB, ANSWER));
     assert!(agreed.iter().all(|s| s.to != ALICE), "{:?}", lines(&agreed));
     assert_eq!(find(&agreed, CAROL, "ACK").body(), ANSWER);
-    let hung = calls.from(CAROL, &by_callee("BYE", 7, to_carol, "c1", "bye", "").replace(BOB, CAROL));
-    calls.from(BOB, &response(find(&hung, BOB, "BYE"), "200 OK", "", "", ""));
+    carol_hangs_up(&mut calls, to_carol);
     calls.finish();
 }
 
@@ -157,8 +167,7 @@ fn an_attended_transfer_joins_the_far_ends_of_two_calls() {
     let bye = calls.from(ALICE, &response(&last, "200 OK", "", "", ""));
     calls.from(ALICE, &response(find(&bye, ALICE, "BYE"), "200 OK", "", "", ""));
     all.extend(bye);
-    let hung = calls.from(CAROL, &by_callee("BYE", 7, &to_carol, "c1", "bye", "").replace(BOB, CAROL));
-    calls.from(BOB, &response(find(&hung, BOB, "BYE"), "200 OK", "", "", ""));
+    carol_hangs_up(&mut calls, &to_carol);
     insta::assert_snapshot!("an_attended_transfer", format!("{}{}", all_of(&all), calls.finish()));
 }
 
@@ -173,8 +182,7 @@ fn the_call_of_another_cannot_be_taken() {
     let notifies: Vec<&str> =
         sent.iter().filter(|s| s.first().starts_with("NOTIFY")).map(Sent::body).collect();
     assert_eq!(notifies, ["SIP/2.0 100 Trying\r\n", "SIP/2.0 481 Call/Transaction Does Not Exist\r\n"]);
-    let bye = calls.from(ALICE, &by_caller("BYE", 3, &ok, "bye", ""));
-    calls.from(BOB, &response(find(&bye, BOB, "BYE"), "200 OK", "", "", ""));
+    alice_hangs_up(&mut calls, &ok, 3);
     calls.finish();
 }
 
@@ -195,8 +203,7 @@ fn what_cannot_be_referred_to_is_refused() {
     // Outside: the permissions of who asks are what counts.
     let sent = calls.from(ALICE, &refer(&ok, 9, "<sip:mallory@elsewhere.example>", ""));
     assert!(sent.iter().any(|s| s.body().starts_with("SIP/2.0 403")), "{:?}", lines(&sent));
-    let bye = calls.from(ALICE, &by_caller("BYE", 10, &ok, "bye", ""));
-    calls.from(BOB, &response(find(&bye, BOB, "BYE"), "200 OK", "", "", ""));
+    alice_hangs_up(&mut calls, &ok, 10);
     calls.finish();
 }
 
