@@ -7,6 +7,7 @@ use strowger_core::config::{
     AccountConfig, Config, DomainConfig, IssuerConfig, JwtConfig, ListConfig, ListenerConfig,
 };
 use strowger_core::door::{CredentialsAnswer, CredentialsQuery, Event, Secret};
+use strowger_shell::calls::CallsHandle;
 use strowger_shell::handle::Handle;
 use strowger_shell::names;
 use strowger_shell::options::Options;
@@ -320,6 +321,31 @@ impl SimpleB2bua {
     /// Reads and publishes presence once the server runs.
     pub fn presence_handler(&self) -> PresenceHandle {
         self.line.handle.presence_handler()
+    }
+
+    /// Looks at live calls, ends them and begins them, once the server runs. It may be moved into
+    /// [`on_route`](SimpleB2bua::on_route).
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use strowger_tokio::SimpleB2bua;
+    ///
+    /// let server = SimpleB2bua::new("Lobby", 0).account("alice", "a long secret").enable_calls().bind().await?;
+    /// let calls = server.calls_handler();
+    /// for call in calls.list(0, 100).await? {
+    ///     println!("{} calls {}: {:?}", call.caller, call.callee, call.stage);
+    ///     calls.hang_up(call.id).await?;
+    /// }
+    /// // Click to dial: her phone rings, and when she answers, the other's.
+    /// let id = calls.dial("alice", "sip:bob@localhost").await;
+    /// # assert!(id.is_err(), "there is no bob");
+    /// # server.handle().shutdown()?;
+    /// # Ok(server.stopped().await?)
+    /// # }
+    /// ```
+    pub fn calls_handler(&self) -> CallsHandle {
+        self.line.handle.calls_handler()
     }
 
     /// Binds everything and starts; the server then runs by itself until a handle ends it.

@@ -19,7 +19,7 @@
 //! engine has room for what it brings. There is one timer in the whole server, however many phones are registered.
 //!
 //! [`SimpleB2bua`] is the builder, [`Server`] what runs, [`Handle`] talks to it from anywhere, [`PresenceHandle`] about
-//! presence.
+//! presence and [`CallsHandle`] about calls.
 #![forbid(unsafe_code)]
 
 mod accept;
@@ -43,7 +43,8 @@ pub use hooks::{Credentials, Hooks, Lookup, Notice, OnEvent, OnNotice, OnRoute, 
 pub use server::Server;
 pub use strowger_core as core;
 pub use strowger_shell as shell;
-pub use strowger_shell::handle::{Handle, HandleError, Snapshot};
+pub use strowger_shell::calls::{CallError, CallsHandle};
+pub use strowger_shell::handle::{Handle, HandleError, NotifyError, Snapshot};
 pub use strowger_shell::news::{Changes, PresenceNews};
 pub use strowger_shell::options::Options;
 pub use strowger_shell::presence::{PresenceError, PresenceHandle};

@@ -6,9 +6,11 @@ use std::time::Duration;
 
 use strowger_core::Engine;
 use strowger_core::config::{Config, ListenerConfig};
+use strowger_core::door::{DeviceTold, Notice};
 use strowger_shell::admission::Admission;
+use strowger_shell::calls::CallsHandle;
 use strowger_shell::clock::Clock;
-use strowger_shell::handle::{Call, Handle, HandleError};
+use strowger_shell::handle::{Call, Handle, HandleError, NotifyError};
 use strowger_shell::options::Options;
 use strowger_shell::presence::PresenceHandle;
 use strowger_shell::promise::{Awaited, promise};
@@ -175,6 +177,16 @@ impl Server {
     /// Reads and publishes presence; see [`SimpleB2bua::enable_presence`](crate::SimpleB2bua::enable_presence).
     pub fn presence_handler(&self) -> PresenceHandle {
         self.handle.presence_handler()
+    }
+
+    /// Sends a NOTIFY that nobody subscribed to, to every phone of a user; see [`Handle::send_notify`].
+    pub async fn send_notify(&self, aor: &str, notice: Notice) -> Result<Vec<DeviceTold>, NotifyError> {
+        self.handle.send_notify(aor, notice).await
+    }
+
+    /// Looks at live calls, ends them and begins them.
+    pub fn calls_handler(&self) -> CallsHandle {
+        self.handle.calls_handler()
     }
 
     /// Waits until the server has ended: drained, or shut down by a handle, and its connections have written what was

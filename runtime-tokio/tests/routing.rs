@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use strowger_tokio::core::config::{AuthPolicy, ListenerConfig};
-use strowger_tokio::core::door::{PresenceState, Transport};
+use strowger_tokio::core::door::{CallRefusal, PresenceState, Transport};
 use strowger_tokio::{Route, RouteCall, Server, SimpleB2bua};
 use tokio::net::UdpSocket;
 use tokio::time::timeout;
@@ -132,5 +132,50 @@ async fn a_program_that_thinks_too_long_holds_nobody_else_up() {
     quick.invite(&server, "bob").await;
     assert_eq!(first_line(&quick.told().await), "SIP/2.0 486 Busy Here");
     assert_eq!(first_line(&slow.told().await), "SIP/2.0 503 Service Unavailable");
+    server.handle().shutdown().expect("running");
+}
+
+#[tokio::test]
+async fn the_program_asks_and_acts_by_handles_while_it_thinks() {
+    let service = Phone::new().await;
+    let port = service.addr().port();
+    let builder = open_server().enable_presence();
+    let (engine, presence, calls) = (builder.handle(), builder.presence_handler(), builder.calls_handler());
+    let server = builder
+        .on_route(move |call: RouteCall| {
+            let (engine, presence, calls) = (engine.clone(), presence.clone(), calls.clone());
+            async move {
+                let lives = calls.list(0, 10).await.expect("calls");
+                let registered = engine.is_registered("bob@example.com").await.expect("an answer");
+                let state = presence.get_presence("bob@example.com").await.expect("a view").state;
+                match &*call.to {
+                    // Whoever is called by the second one puts an end to all calls before it.
+                    "break@example.com" => {
+                        for other in lives.iter().filter(|other| *other.callee != *call.to) {
+                            calls.hang_up(other.id).await.expect("it lives");
+                        }
+                        assert!(!registered && state == PresenceState::Offline);
+                        Route::busy()
+                    }
+                    _ => Route::to(format!("sip:service@127.0.0.1:{port}")),
+                }
+            }
+        })
+        .bind()
+        .await
+        .expect("started");
+    let first = Phone::new().await;
+    first.invite(&server, "desk").await;
+    assert!(first_line(&service.told().await).starts_with("INVITE sip:service@"));
+    let calls = server.calls_handler();
+    let live = calls.list(0, 10).await.expect("calls");
+    assert_eq!((live.len(), &*live[0].callee, live[0].legs.len()), (1, "desk@example.com", 2), "{live:?}");
+    assert_eq!(calls.look_up(live[0].id).await.as_ref(), Ok(&live[0]));
+    let second = Phone::new().await;
+    second.invite(&server, "break").await;
+    assert_eq!(first_line(&second.told().await), "SIP/2.0 486 Busy Here");
+    assert_eq!(first_line(&first.told().await), "SIP/2.0 480 Temporarily Unavailable");
+    let gone = calls.hang_up(live[0].id).await;
+    assert_eq!(gone, Err(CallRefusal::Unknown.into()));
     server.handle().shutdown().expect("running");
 }

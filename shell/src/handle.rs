@@ -7,10 +7,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use strowger_core::config::Settings;
-use strowger_core::door::{BindingView, Reply, ReplyBody, Request};
+use strowger_core::door::{BindingView, DeviceTold, Notice, NoticeRefusal, Reply, ReplyBody, Request};
 use strowger_core::stats::{Sizes, Stats};
 use thiserror::Error;
 
+use crate::calls::CallsHandle;
 use crate::latency::Latency;
 use crate::news::{Changes, Feed, news};
 use crate::presence::PresenceHandle;
@@ -82,6 +83,21 @@ pub enum HandleError {
     Refused(&'static str),
 }
 
+/// Why a NOTIFY was not sent.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
+#[non_exhaustive]
+pub enum NotifyError {
+    /// The server is not running, or ended before all phones had answered.
+    #[error("the server is not running")]
+    Stopped,
+    /// Too many requests wait for the engine.
+    #[error("too many requests wait for the engine")]
+    Busy,
+    /// The server runs, and does not send this.
+    #[error(transparent)]
+    Refused(#[from] NoticeRefusal),
+}
+
 /// Talks to a running engine. Cheap to clone, usable from any thread and any runtime.
 ///
 /// Look-ups await the engine's reply. With many requests in flight they fail with [`HandleError::Busy`] rather than
@@ -137,6 +153,38 @@ impl Handle {
         }
     }
 
+    /// Sends a NOTIFY that nobody subscribed to, to every phone of a user that can be reached, and waits for what each of them
+    /// says: `check-sync` makes many phones read their configuration again, `message-summary` lights the lamps of those
+    /// that cannot subscribe. Without phones the answer is empty.
+    ///
+    /// Whoever subscribed to something that the server serves is told by what is said of it: presence by
+    /// [`update_presence`](PresenceHandle::update_presence), mailboxes by
+    /// [`set_message_summary`](PresenceHandle::set_message_summary).
+    ///
+    /// ```
+    /// # async fn restart(handle: strowger_shell::handle::Handle) -> Result<(), strowger_shell::handle::NotifyError> {
+    /// use strowger_core::door::Notice;
+    ///
+    /// for phone in handle.send_notify("alice@example.com", Notice::new("check-sync;reboot=true")).await? {
+    ///     println!("{}: {}", phone.contact, phone.status);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn send_notify(&self, aor: &str, notice: Notice) -> Result<Vec<DeviceTold>, NotifyError> {
+        let awaited =
+            self.ask(Request::SendNotify { aor: aor.into(), notice }).map_err(|error| match error {
+                HandleError::Busy => NotifyError::Busy,
+                HandleError::Stopped | HandleError::Refused(_) => NotifyError::Stopped,
+            })?;
+        match awaited.await {
+            Some(ReplyBody::Notified(told)) => Ok(told),
+            Some(ReplyBody::NoNotice(why)) => Err(NotifyError::Refused(why)),
+            // The engine answers these requests with nothing else.
+            _ => Err(NotifyError::Stopped),
+        }
+    }
+
     /// All numbers of the server, now.
     pub async fn snapshot(&self) -> Result<Box<Snapshot>, HandleError> {
         let (promise, awaited) = promise();
@@ -162,6 +210,11 @@ impl Handle {
     /// Reads and publishes presence.
     pub fn presence_handler(&self) -> PresenceHandle {
         PresenceHandle::new(self.clone())
+    }
+
+    /// Looks at live calls, ends them and begins them.
+    pub fn calls_handler(&self) -> CallsHandle {
+        CallsHandle::new(self.clone())
     }
 
     pub(crate) fn listen(&self) -> Result<Changes, HandleError> {

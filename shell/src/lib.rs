@@ -13,11 +13,13 @@
 //! - [`news`]: changes of presence, for whoever listens.
 //! - [`options`]: every bound and deadline of the sockets.
 //! - [`presence`]: what presentities are, and publishing for them, over a handle.
+//! - [`calls`]: live calls, as a program sees, ends and begins them.
 //! - [`route`]: where a call goes, as a program says it.
 #![forbid(unsafe_code)]
 
 pub mod admission;
 pub mod backlog;
+pub mod calls;
 pub mod clock;
 pub mod connection;
 pub mod datagram;

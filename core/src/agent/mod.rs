@@ -1,4 +1,4 @@
-//! The client side: subscriptions (RFC 6665 s4.1) and publications (RFC 3903 s4) of ours at other servers.
+//! The client side: NOTIFY that the host has sent (`notices`), and subscriptions (RFC 6665 s4.1) and publications (RFC 3903 s4) of ours at other servers.
 //!
 //! A wish of the host is one task with one request in flight at a time; what is wished meanwhile follows. A task goes on
 //! until the host ends it or the other side says for good that it shall not be.
@@ -22,6 +22,7 @@
 //! A NOTIFY may come before the 2xx, and makes the dialog (RFC 6665 s4.1.2.4). Without one within 64*T1 (Timer N) there
 //! is no subscription.
 
+mod notices;
 mod notify;
 mod send;
 
@@ -35,6 +36,8 @@ use crate::dialog::Dialog;
 use crate::door::{AgentEvent, AgentHop, AgentStep, AgentWish};
 use crate::proof::Asked;
 use crate::txn::Transactions;
+
+pub(crate) use notices::{Notices, check as check_notice};
 
 /// Names a task while it is there.
 pub(crate) type TaskKey = Key<Task>;

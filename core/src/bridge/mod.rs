@@ -12,7 +12,7 @@
 //! - `talk`: requests within a pair, ACK, BYE, what is repeated
 //! - `reliable`: provisional responses that are acknowledged; `offers`: one offer at a time
 //! - `prove`: credentials for trunks
-//! - `refer`: transfers; `sdp`: what they change in session descriptions
+//! - `refer`: transfers; `dial`: calls that the host begins; `seen`: what the host is shown of calls; `sdp`: what they change in session descriptions
 //! - `session_timer`, `refresh`: what keeps a leg alive
 //! - `told`: where its parties stand, for who watches them
 //! - `write`: the messages
@@ -22,12 +22,14 @@
 //! over all tables are empty.
 
 mod call;
+mod dial;
 mod offers;
 mod prove;
 mod refer;
 mod refresh;
 mod reliable;
 mod sdp;
+mod seen;
 mod session_timer;
 mod setup;
 mod table;
@@ -39,6 +41,7 @@ use core::time::Duration;
 use std::collections::{BTreeMap, VecDeque};
 
 pub(crate) use call::{Asker, Call, Hop, Lines};
+pub(crate) use dial::Party;
 
 use crate::base::ids;
 use crate::base::{HashKey, Ids, Index, Key, Slab};
@@ -111,6 +114,8 @@ struct Desk {
     hash: HashKey,
     /// By Call-ID and tags of each dialog.
     dialogs: Index<CallKey>,
+    /// By their numbers, in the order of their begin.
+    by_id: BTreeMap<u64, CallKey>,
     /// By an INVITE without a final response.
     servers: BTreeMap<ServerKey, CallKey>,
     /// How many calls an account has.
@@ -139,8 +144,10 @@ impl Desk {
         account: Box<str>,
         record: Box<CallRecord>,
     ) -> CallKey {
-        if ctx.settings.tell.calls {
-            let (id, caller, callee) = (record.id, record.caller.clone(), record.callee.clone());
+        // One that goes on as another keeps its number.
+        let id = record.id;
+        if ctx.settings.tell.calls && !self.by_id.contains_key(&id) {
+            let (caller, callee) = (record.caller.clone(), record.callee.clone());
             ctx.out.tell(Event::Call(Box::new(CallEvent::Began { id, caller, callee })));
         }
         ctx.stats.count(Counter::Calls);
@@ -149,7 +156,7 @@ impl Desk {
             None => _ = self.by_account.insert(account.clone(), 1),
         }
         *self.by_source.entry(record.source.ip().to_canonical()).or_default() += 1;
-        calls.insert(Call {
+        let key = calls.insert(Call {
             phase: Phase::Ringing,
             asker,
             account,
@@ -168,7 +175,9 @@ impl Desk {
             record,
             names: None,
             taken: None,
-        })
+        });
+        self.by_id.insert(id, key);
+        key
     }
 
     fn strike(&mut self, key: CallKey, dialog: &Dialog) {
@@ -181,6 +190,7 @@ impl Bridge {
         let desk = Desk {
             hash: ids.hash_key(),
             dialogs: Index::default(),
+            by_id: BTreeMap::new(),
             servers: BTreeMap::new(),
             by_account: BTreeMap::new(),
             by_source: BTreeMap::new(),
@@ -369,7 +379,7 @@ impl Bridge {
 
     /// All calls in the order of their begin, for a drain that has lasted long enough.
     pub(crate) fn all(&self) -> Vec<CallKey> {
-        self.calls.iter().map(|(key, _)| key).collect()
+        self.desk.by_id.values().copied().collect()
     }
 
     /// A request within a dialog of a call.
@@ -499,8 +509,12 @@ impl Bridge {
         less(&mut self.desk.by_account, &call.account);
         less(&mut self.desk.by_source, &call.record.source.ip().to_canonical());
         kit.ctx.stats.call_ended(call.record.end);
-        if kit.ctx.settings.tell.calls {
-            kit.ctx.out.tell(Event::Call(Box::new(CallEvent::Ended(call.record))));
+        // The number of one that went on as another is that one's.
+        if self.desk.by_id.get(&call.record.id) == Some(&key) {
+            self.desk.by_id.remove(&call.record.id);
+            if kit.ctx.settings.tell.calls {
+                kit.ctx.out.tell(Event::Call(Box::new(CallEvent::Ended(call.record))));
+            }
         }
         self.desk.news.push(News::Gone(key));
     }

@@ -18,9 +18,9 @@ use super::call::{CALLEE, CALLER, Call, Errand, Phase, Side};
 use super::write::{self, Answer};
 use super::{Asked, Asker, Bridge, CallKey, Desk, Hop, Kit, News};
 use crate::base::text;
-use crate::ctx::{CallTimer, Extra, Origin, Refusal, Timer};
+use crate::ctx::{CallTimer, Ctx, Extra, Origin, Refusal, Timer};
 use crate::dialog::Dialog;
-use crate::door::{CallEnd, CallRecord, Identity};
+use crate::door::{CallEnd, CallEvent, CallRecord, Event, Identity};
 use crate::wire::{Header, Message, Method, NameAddr, Status, Uri};
 use core::time::Duration;
 
@@ -46,6 +46,29 @@ pub(super) struct Transfer {
     offered: Box<[u8]>,
     /// It worked: when who asked has heard of it, he is told to go.
     done: bool,
+    /// Nobody asks: the host connects two.
+    host: bool,
+}
+
+impl Transfer {
+    /// Of the one who was called first, to this URI.
+    pub(super) fn by_host(target: Box<str>) -> Transfer {
+        Transfer {
+            by: CALLEE,
+            refer: 0,
+            tells: false,
+            target,
+            referred_by: Box::default(),
+            sought: None,
+            offered: Box::default(),
+            done: false,
+            host: true,
+        }
+    }
+
+    pub(super) fn is_by_host(&self) -> bool {
+        self.host
+    }
 }
 
 /// Who is sought.
@@ -82,6 +105,8 @@ pub(crate) struct Referral {
     pub(crate) origin: Origin,
     /// The trunk he is on.
     pub(crate) trunk: Option<u16>,
+    /// It is the host who asks, for the one who was called first.
+    pub(crate) host: bool,
 }
 
 impl Bridge {
@@ -128,6 +153,7 @@ impl Bridge {
             sought: None,
             offered: Box::default(),
             done: false,
+            host: false,
         }));
         call.tell_transferor(kit, key, Status::TRYING.0);
         let replaces = replaces(&refer_to.uri);
@@ -144,12 +170,14 @@ impl Bridge {
         let call = self.calls.get(key)?;
         let transfer = call.transfer.as_ref()?;
         let link = call.links.first()?;
-        let side = &link.sides[transfer.by];
+        let who = if transfer.host { 1 - transfer.by } else { transfer.by };
+        let side = &link.sides[who];
         Some(Referral {
             by: side.aor.clone(),
             target: transfer.target.clone(),
             origin: side.dialog.straight().to,
             trunk: side.trunk,
+            host: transfer.host,
         })
     }
 
@@ -165,7 +193,7 @@ impl Bridge {
         let call = self.calls.get_mut(key)?;
         let (transfer, link) = (call.transfer.as_ref()?, call.links.first()?);
         let (kept, by) = (&link.sides[1 - transfer.by], &link.sides[transfer.by]);
-        let account = by.aor.clone();
+        let account = if transfer.host { kept.aor.clone() } else { by.aor.clone() };
         let asker = Asker {
             aor: kept.aor.clone(),
             ours: kept.local,
@@ -177,9 +205,14 @@ impl Bridge {
             trusted: kept.trusted,
             trunk: kept.trunk,
         };
-        self.desk.began += 1;
-        let record = Box::new(CallRecord {
-            id: self.desk.began,
+        let invitation = Invitation {
+            serves: Some(key),
+            from: asker.uri.clone(),
+            to: transfer.target.clone(),
+            referred_by: transfer.referred_by.clone(),
+        };
+        let fresh = || CallRecord {
+            id: 0,
             call_id: write::text(kept.dialog.call_id()),
             caller: kept.aor.clone(),
             callee: transfer.target.clone(),
@@ -191,12 +224,13 @@ impl Bridge {
             status: 0,
             end: CallEnd::Failed,
             legs: Vec::new(),
-        });
-        let invitation = Invitation {
-            serves: key,
-            from: asker.uri.clone(),
-            to: transfer.target.clone(),
-            referred_by: transfer.referred_by.clone(),
+        };
+        let record = match transfer.host {
+            true => call.hand_over_record(),
+            false => {
+                self.desk.began += 1;
+                Box::new(CallRecord { id: self.desk.began, ..fresh() })
+            }
         };
         let new = self.desk.enter(&mut self.calls, kit.ctx, asker, account, record);
         if let Some(call) = self.calls.get_mut(key)
@@ -314,6 +348,7 @@ impl Bridge {
             match sought {
                 Sought::Fresh(_) => {
                     other.invitation = None;
+                    other.tell_answered(kit.ctx, CALLEE);
                     if let Some(link) = other.links.first_mut() {
                         link.sides[CALLER] = moved;
                     }
@@ -361,10 +396,14 @@ impl Bridge {
         self.with(kit, key, |call, desk, kit| {
             call.tell_transferor(kit, key, status);
             let left = call.is_left();
-            call.transfer = None;
+            let host = call.transfer.take().is_some_and(|transfer| transfer.host);
+            if host {
+                call.record.status = status;
+            }
             // Who asked is gone, and the kept one has nobody.
             if left && call.phase == Phase::Answered {
-                call.end(kit, desk, key, None, CallEnd::Lost);
+                let end = if host { CallEnd::Failed } else { CallEnd::Lost };
+                call.end(kit, desk, key, None, end);
             }
         });
     }
@@ -384,12 +423,13 @@ impl Bridge {
 /// What is to be said in the INVITE of a transfer.
 #[derive(Clone, Debug)]
 pub(super) struct Invitation {
-    /// The call it is for.
-    pub(super) serves: CallKey,
+    /// The call it is for; `None` for the first leg of one that the host began.
+    pub(super) serves: Option<CallKey>,
     /// The URI of the kept one.
     pub(super) from: Box<str>,
     /// Where it goes.
     pub(super) to: Box<str>,
+    /// Empty if nobody refers.
     pub(super) referred_by: Box<str>,
 }
 
@@ -427,6 +467,19 @@ impl Call {
     fn is_left(&self) -> bool {
         let by = self.transfer.as_ref().map(|transfer| transfer.by);
         by.is_none_or(|by| self.links.first().is_none_or(|link| link.sides[by].over))
+    }
+
+    /// The side that stays when the other one is replaced.
+    pub(super) fn kept(&self) -> Option<usize> {
+        self.transfer.as_ref().map(|transfer| 1 - transfer.by)
+    }
+
+    /// Both talk.
+    fn tell_answered(&self, ctx: &mut Ctx<'_>, callee: usize) {
+        if let Some(link) = self.links.first().filter(|_| ctx.settings.tell.calls) {
+            let (id, by) = (self.record.id, link.sides[callee].aor.clone());
+            ctx.out.tell(Event::Call(Box::new(CallEvent::Answered { id, by })));
+        }
     }
 
     /// Is this the side that asked for a transfer that is under way?
@@ -534,7 +587,7 @@ impl Call {
 
     /// The call ends: nobody waits for what it was doing.
     pub(super) fn abandon_transfer(&mut self, desk: &mut Desk) {
-        let invited = self.invitation.take().map(|invitation| invitation.serves);
+        let invited = self.invitation.take().and_then(|invitation| invitation.serves);
         if let Some(serves) = self.serves.take().or(invited) {
             desk.inner.push(Inner::Failed(serves, Status::NO_TRANSACTION.0));
         }

@@ -56,6 +56,38 @@ pub(super) fn declined(offer: &[u8]) -> Vec<u8> {
     out
 }
 
+/// An answer that takes the media that were offered and sends none, to nowhere ("black hole", RFC 3725 s4.3): for an offer
+/// that will be followed by another. What is more than plain RTP is not taken yet.
+pub(super) fn held(offer: &[u8]) -> Vec<u8> {
+    let mut out = b"v=0\r\no=- 1 1 IN IP4 0.0.0.0\r\ns=-\r\nc=IN IP4 0.0.0.0\r\n".to_vec();
+    let lines = || offer.split(|b| *b == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
+    let time = lines().find(|line| line.starts_with(b"t=")).unwrap_or(b"t=0 0");
+    out.extend_from_slice(time);
+    out.extend_from_slice(b"\r\n");
+    let mut taken = false;
+    for line in lines() {
+        if line.starts_with(b"m=") {
+            let mut words = line.splitn(4, |b| *b == b' ');
+            let parts = (words.next(), words.next(), words.next(), words.next());
+            let (Some(media), Some(port), Some(kind), Some(formats)) = parts else {
+                taken = false;
+                continue;
+            };
+            taken = kind == b"RTP/AVP" && port != b"0";
+            for part in [media, if taken { b" 9 " } else { b" 0 " }, kind, b" ", formats, b"\r\n"] {
+                out.extend_from_slice(part);
+            }
+            if taken {
+                out.extend_from_slice(b"a=inactive\r\n");
+            }
+        } else if taken && (line.starts_with(b"a=rtpmap:") || line.starts_with(b"a=fmtp:")) {
+            out.extend_from_slice(line);
+            out.extend_from_slice(b"\r\n");
+        }
+    }
+    out
+}
+
 /// Where user and id stand, the version, and where what follows it begins.
 fn origin(sdp: &[u8]) -> Option<((usize, usize), u64, usize)> {
     let mut at = 0;
@@ -100,6 +132,15 @@ mod tests {
         let expected = b"v=0\r\no=- 1 1 IN IP4 0.0.0.0\r\ns=-\r\nc=IN IP4 0.0.0.0\r\nt=1 2\r\nm=audio 0 RTP/AVP 0 8\r\nm=video 0 RTP/AVP 96\r\n";
         assert_eq!(declined(offer), expected);
         assert!(declined(b"\xff").ends_with(b"t=0 0\r\n"));
+    }
+
+    #[test]
+    fn who_has_to_wait_is_heard_by_nobody() {
+        let offer = b"v=0\r\no=a 1 1 IN IP4 x\r\ns=-\r\nc=IN IP4 192.0.2.8\r\nt=0 0\r\nm=audio 4000 RTP/AVP 0 96\r\n\
+            a=rtpmap:96 opus/48000\r\na=sendrecv\r\nm=video 5 RTP/SAVP 97\r\na=rtpmap:97 H264/90000\r\nm=odd\r\n";
+        let expected = b"v=0\r\no=- 1 1 IN IP4 0.0.0.0\r\ns=-\r\nc=IN IP4 0.0.0.0\r\nt=0 0\r\nm=audio 9 RTP/AVP 0 96\r\na=inactive\r\n\
+            a=rtpmap:96 opus/48000\r\nm=video 0 RTP/SAVP 97\r\n";
+        assert_eq!(String::from_utf8_lossy(&held(offer)), String::from_utf8_lossy(expected));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use super::table::{self, Does, Heard, State};
 use super::write::{self, Answer};
 use super::{CallKey, Desk, Kit, News, Outcome, PROGRESS};
 use crate::base::ids::IdKind;
-use crate::ctx::{CallPhase, CallTimer, Timer};
+use crate::ctx::{CallPhase, CallTimer, Ctx, Timer};
 use crate::dialog::{Crossing, Dialog};
 use crate::documents::dialog_info::DialogEvent;
 use crate::door::{CallEnd, CallEvent, Event, LegRecord};
@@ -69,7 +69,8 @@ impl Call {
                 })
             }
             (None, Some(invitation)) => {
-                let (own, theirs) = (invitation.from.as_bytes(), invitation.to.as_bytes());
+                let from = hop.from.as_deref().unwrap_or(&invitation.from).as_bytes();
+                let (own, theirs) = (from, invitation.to.as_bytes());
                 let base = Dialog::inviting(kit.ctx, &hop.to, own, theirs, &hop.contact);
                 base.map(|mut base| {
                     let by = &invitation.referred_by;
@@ -243,7 +244,9 @@ impl Call {
         msg: Message<'_>,
     ) {
         if let Some(invitation) = &self.invitation {
-            return desk.inner.push(Inner::Progress(invitation.serves, status));
+            let serves = invitation.serves;
+            self.tell_ringing(kit.ctx);
+            return desk.inner.extend(serves.map(|serves| Inner::Progress(serves, status)));
         }
         let client = self.attempts.get(i).map(|attempt| attempt.client);
         // RFC 6228: this one is not there any more; the others are what counts.
@@ -262,17 +265,22 @@ impl Call {
             Manner::Plain => self.send_plainly(kit, at, (status, msg), !single),
             Manner::Reliable(number) => self.send_reliably(kit, key, at, (status, msg), number),
         }
-        if self.record.rang.is_none() {
-            self.record.rang = Some(kit.ctx.now);
-            if kit.ctx.settings.tell.calls {
-                kit.ctx.out.tell(Event::Call(Box::new(CallEvent::Ringing { id: self.record.id })));
-            }
-        }
+        self.tell_ringing(kit.ctx);
         if self.attempts.get(i).is_some_and(|attempt| !attempt.shown) {
             let tagged = msg.to().is_ok_and(|to| to.tag().is_some());
             let state = if tagged { CallPhase::Early } else { CallPhase::Proceeding };
             self.tell_caller(kit.ctx, desk, state);
             self.tell_callee(kit.ctx, desk, i, state);
+        }
+    }
+
+    /// Somebody's phone rings.
+    fn tell_ringing(&mut self, ctx: &mut Ctx<'_>) {
+        if self.record.rang.is_none() {
+            self.record.rang = Some(ctx.now);
+            if ctx.settings.tell.calls {
+                ctx.out.tell(Event::Call(Box::new(CallEvent::Ringing { id: self.record.id })));
+            }
         }
     }
 
@@ -400,13 +408,17 @@ impl Call {
         msg: Message<'_>,
     ) {
         let (Some(attempt), Some(invitation)) = (self.attempts.get(i), &self.invitation) else { return };
-        let client = attempt.client;
+        let (client, serves) = (attempt.client, invitation.serves);
         let mut callee = attempt.side(attempt.base.answered(kit.ctx, msg));
+        let absent = Side::absent(attempt.base.clone());
         callee.due = msg.cseq().ok().map(|cseq| cseq.number);
         callee.offered = Some(msg.body().into());
         callee.agree_on_timer(kit, key, Phase::Answered, msg);
-        let absent = Side::absent(attempt.base.clone());
-        let serves = invitation.serves;
+        self.halt(kit, Some(client), Some(ELSEWHERE));
+        kit.ctx.stats.count(Counter::CallsAnswered);
+        let Some(serves) = serves else {
+            return self.first_answers(kit, desk, key, (client, callee), msg);
+        };
         desk.enlist(key, &callee.dialog);
         self.links.push(Link { sides: [absent, callee], errands: Vec::new(), client, early: None });
         self.phase = Phase::Answered;
@@ -415,8 +427,6 @@ impl Call {
         self.record.status = Status::OK.0;
         let kind = msg.content_type().unwrap_or(b"application/sdp").into();
         desk.inner.push(Inner::Offered(serves, kind, msg.body().into()));
-        self.halt(kit, Some(client), Some(ELSEWHERE));
-        kit.ctx.stats.count(Counter::CallsAnswered);
     }
 
     fn hear_lost(&mut self, i: usize) {
@@ -523,8 +533,8 @@ impl Call {
             let answer = Answer { status, tag: &incoming.tag, dialog: false, from, body };
             write::respond(kit, incoming.server, &incoming.origin, incoming.held.message(), &answer);
         }
-        if let Some(invitation) = self.invitation.take() {
-            desk.inner.push(Inner::Failed(invitation.serves, status));
+        if let Some(serves) = self.invitation.take().and_then(|invitation| invitation.serves) {
+            desk.inner.push(Inner::Failed(serves, status));
         }
         self.record.status = status;
         self.phase = Phase::Over;

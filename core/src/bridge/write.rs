@@ -186,7 +186,8 @@ pub(super) fn invite(
     (payload, addressed)
 }
 
-/// The INVITE of a transfer: without an offer, so that the sought one makes one (RFC 5589 s7).
+/// The INVITE of a transfer, or of a call that the host begins: without an offer, so that the sought one makes one
+/// (RFC 5589 s7, RFC 3725 s4.3).
 pub(super) fn invite_sought(
     kit: &mut Kit<'_, '_>,
     base: &mut Dialog,
@@ -200,7 +201,9 @@ pub(super) fn invite_sought(
     let mut arena = ctx.out.lend();
     let (mut writer, addressed) = base.request(ctx, &mut arena, Method::Invite, &way);
     write_first(ctx.settings, &mut writer, false, again);
-    writer.header(Header::ReferredBy, referred_by.as_bytes());
+    if !referred_by.is_empty() {
+        writer.header(Header::ReferredBy, referred_by.as_bytes());
+    }
     for (name, value) in hop.lines.iter() {
         writer.other(name.as_bytes(), value.as_bytes());
     }

@@ -8,6 +8,7 @@
 mod check;
 pub(crate) mod pattern;
 
+pub(crate) use check::uri_of;
 pub(super) use check::{check, check_account};
 
 use core::time::Duration;

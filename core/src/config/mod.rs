@@ -17,11 +17,11 @@ mod settings;
 pub use crate::base::hash::DigestAlgorithm;
 pub use crate::base::text::AorBuf;
 pub use accounts::{Account, AccountConfig, Accounts, HashedCredential};
-pub(crate) use calls::pattern;
 pub use calls::{
     CallsConfig, ForwardConfig, NumberRule, NumberUser, NumbersConfig, RouteConfig, RouteTo, TrunkConfig,
     Voicemail,
 };
+pub(crate) use calls::{pattern, uri_of};
 pub use domains::{DomainConfig, Domains};
 pub use limits::{Limits, Timers};
 pub use lists::{List, ListConfig, ListMembers, Lists};

@@ -140,6 +140,14 @@ impl Flows {
         Some(Origin { flow: id, listener, transport, remote: local, local })
     }
 
+    /// One of our own addresses, for what nobody else asked for: of the first UDP socket, if there is one.
+    pub(crate) fn own(&self) -> Origin {
+        let flow = self.udp.iter().find_map(|id| self.get(*id));
+        let local = flow.map_or(SocketAddr::from(([0, 0, 0, 0], 0)), |flow| flow.local);
+        let (id, listener) = flow.map_or((FlowId(0), 0), |flow| (flow.id, flow.listener));
+        Origin { flow: id, listener, transport: Transport::Udp, remote: local, local }
+    }
+
     /// How many are up.
     pub(crate) fn len(&self) -> usize {
         self.table.len()

@@ -2,6 +2,8 @@
 
 use core::net::SocketAddr;
 
+use thiserror::Error;
+
 use super::{FlowId, Secret};
 use crate::base::Time;
 
@@ -42,6 +44,61 @@ pub struct AgentWish {
     pub event: Box<str>,
     /// For how many seconds at a time; it is refreshed until the host ends it.
     pub expires: u32,
+}
+
+/// A NOTIFY outside a subscription, to every phone of a user.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Notice {
+    /// Event: `check-sync;reboot=false`, `message-summary`.
+    pub event: Box<str>,
+    /// Content-Type; nothing is looked at without a body.
+    pub kind: Box<str>,
+    /// The body; may be empty.
+    pub body: Box<[u8]>,
+}
+
+impl Notice {
+    /// Without a body.
+    pub fn new(event: impl Into<Box<str>>) -> Notice {
+        Notice { event: event.into(), kind: Box::default(), body: Box::default() }
+    }
+
+    /// With a body.
+    pub fn with(event: impl Into<Box<str>>, kind: impl Into<Box<str>>, body: impl Into<Box<[u8]>>) -> Notice {
+        Notice { event: event.into(), kind: kind.into(), body: body.into() }
+    }
+}
+
+/// What one phone said to a [`Notice`].
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct DeviceTold {
+    /// Its Contact URI.
+    pub contact: Box<str>,
+    /// Where it was sent.
+    pub remote: SocketAddr,
+    /// The final response: 408 if none came, or it could not be sent; 503 if there was no room to send it.
+    pub status: u16,
+}
+
+/// Why a [`Notice`] was not sent.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
+#[non_exhaustive]
+pub enum NoticeRefusal {
+    /// It is for nobody of a configured domain.
+    #[error("not an address of record of a configured domain")]
+    NotOurs,
+    /// What was given for Event is no value of that header.
+    #[error("not a value of Event")]
+    BadEvent,
+    /// What was given for Content-Type is no value of that header.
+    #[error("not a value of Content-Type")]
+    BadContentType,
+    /// The body is larger than a message may be.
+    #[error("the body is too large")]
+    TooLarge,
+    /// Too many are on their way.
+    #[error("too many are on their way")]
+    Full,
 }
 
 /// Something the engine did as a client.

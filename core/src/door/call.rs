@@ -2,6 +2,8 @@
 
 use core::net::SocketAddr;
 
+use thiserror::Error;
+
 use crate::base::Time;
 
 /// One attempt to reach somebody within a call.
@@ -84,7 +86,7 @@ pub struct CallRecord {
     pub caller: Box<str>,
     /// Who was called: the same of the Request-URI.
     pub callee: Box<str>,
-    /// Where the INVITE came from.
+    /// Where the INVITE came from; the unspecified address for a call that the host began.
     pub source: SocketAddr,
     /// When it came.
     pub began: Time,
@@ -100,6 +102,69 @@ pub struct CallRecord {
     pub end: CallEnd,
     /// Everybody who was tried, in order.
     pub legs: Vec<LegRecord>,
+}
+
+/// How far a live call is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum CallStage {
+    /// Nobody has answered: it is being routed, or it rings.
+    Ringing,
+    /// It was answered.
+    Answered,
+}
+
+/// One party of a live call.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct LegView {
+    /// The AoR or URI of who is there.
+    pub party: Box<str>,
+    /// It is the one who calls.
+    pub is_caller: bool,
+    /// Where requests to it go.
+    pub remote: SocketAddr,
+    /// Call-ID of this leg.
+    pub call_id: Box<str>,
+}
+
+/// A live call, as the host is shown it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct CallView {
+    /// Its number; its [record](CallRecord) has the same.
+    pub id: u64,
+    /// Who calls: an AoR where it is known, else the URI of From.
+    pub caller: Box<str>,
+    /// Who is called: the same of the Request-URI.
+    pub callee: Box<str>,
+    /// How far it is.
+    pub stage: CallStage,
+    /// Since when: when it came in, or when it was answered.
+    pub since: Time,
+    /// Its parties: the caller, and everybody who may answer or has.
+    pub legs: Vec<LegView>,
+}
+
+/// Why nothing was done for a call.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
+#[non_exhaustive]
+pub enum CallRefusal {
+    /// There is no live call of this number.
+    #[error("there is no such call")]
+    Unknown,
+    /// Calls are not [configured](crate::config::Config::calls).
+    #[error("there are no calls here")]
+    Off,
+    /// One of the two is no URI, no `user@domain`, no user and no number.
+    #[error("not an address that can be called")]
+    NotAnAddress,
+    /// Nobody can be called there: what a caller would be told.
+    #[error("there is nobody to call: {0}")]
+    Nowhere(u16),
+    /// There are too many calls.
+    #[error("there are too many calls")]
+    Full,
+    /// No new calls are taken (DECISIONS 20).
+    #[error("no new calls are taken")]
+    Draining,
 }
 
 /// What happens to a call.

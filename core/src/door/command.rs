@@ -119,6 +119,16 @@ pub enum ReplyBody {
     MessageSummary(Option<Box<super::MessageSummary>>),
     /// Why there is nothing to say of a presentity or a mailbox, or nothing was done for it.
     NoPresence(super::PresenceRefusal),
+    /// Live calls, in the order of their numbers. Empty is not an error.
+    Calls(Vec<super::CallView>),
+    /// The number of a call that the host began.
+    Dialled(u64),
+    /// Why nothing was done for a call.
+    NoCall(super::CallRefusal),
+    /// What the phones said to a notice, one by one; empty if there is none.
+    Notified(Vec<super::DeviceTold>),
+    /// Why a notice was not sent.
+    NoNotice(super::NoticeRefusal),
     /// It was done.
     Done,
     /// The request could not be understood: what was wrong.

@@ -229,6 +229,40 @@ pub enum Request {
         /// What waits.
         summary: Option<super::MessageSummary>,
     },
+    /// Live calls in the order of their numbers, which is that of their begin.
+    Calls {
+        /// Start behind this number; 0 for the beginning.
+        after: u64,
+        /// At most this many; clamped to 1,000.
+        limit: usize,
+    },
+    /// One live call.
+    Call {
+        /// Its number.
+        id: u64,
+    },
+    /// End a live call: who is in it gets BYE, who rings CANCEL, and a caller who waits 480.
+    HangUp {
+        /// Its number.
+        id: u64,
+    },
+    /// Call somebody and, when he answers, somebody else, and connect them (RFC 3725, flow III). Each is a URI,
+    /// `user@domain`, a user of the default domain, or a number. The reply has the number of the call; events and the
+    /// record say what becomes of it.
+    Dial {
+        /// Who is called first: his phones, or the one URI.
+        caller: Box<str>,
+        /// Who is called then, as if the first one had called him; what he may call is not asked.
+        callee: Box<str>,
+    },
+    /// Send a NOTIFY that nobody subscribed to, to every phone of a user that can be reached. The reply comes when all have
+    /// answered, or will not any more.
+    SendNotify {
+        /// The address of record.
+        aor: Box<str>,
+        /// What it says.
+        notice: super::Notice,
+    },
     /// A stored change from an earlier life. Send all before the first `FlowUp`.
     Restore(Box<Change>),
     /// Stop taking new work (DECISIONS 20). The engine tells `Event::Drained` when nothing is left, or at the limit.

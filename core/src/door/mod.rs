@@ -15,8 +15,10 @@ mod route;
 mod stored;
 mod view;
 
-pub use agent::{AgentAccount, AgentEvent, AgentHop, AgentStep, AgentWish};
-pub use call::{CallEnd, CallEvent, CallRecord, LegRecord};
+pub use agent::{
+    AgentAccount, AgentEvent, AgentHop, AgentStep, AgentWish, DeviceTold, Notice, NoticeRefusal,
+};
+pub use call::{CallEnd, CallEvent, CallRecord, CallRefusal, CallStage, CallView, LegRecord, LegView};
 pub use command::{CloseReason, Command, Reply, ReplyBody, Transmit};
 pub use event::{AuthVerdict, BindingCause, BindingEvent, Event, Outcome};
 pub use input::{BadFrame, FlowDownReason, Input, KeepAlive, Request, SendError};

@@ -3,7 +3,10 @@
 use super::Engine;
 use super::Rooms;
 use super::dispatch::Pass;
-use crate::door::{Event, ReplyBody, Request};
+use crate::agent::check_notice;
+use crate::bridge::Hop;
+use crate::ctx::Reached;
+use crate::door::{Event, Notice, NoticeRefusal, ReplyBody, Request};
 use crate::wire::Status;
 
 impl Engine {
@@ -25,6 +28,31 @@ impl Engine {
         };
         self.tell_wishes();
         if done { ReplyBody::Done } else { UNREACHED }
+    }
+
+    /// A NOTIFY to every phone of a user, which nobody asked for but the host.
+    pub(super) fn send_notice(
+        &mut self,
+        reply: Option<u64>,
+        aor: &str,
+        notice: &Notice,
+    ) -> Result<(), NoticeRefusal> {
+        let aor = self.canonical(aor).ok_or(NoticeRefusal::NotOurs)?;
+        let limits = self.house.settings.limits.clone();
+        check_notice(notice, limits.message_bytes)?;
+        if self.rooms.notices.len() >= limits.parked {
+            return Err(NoticeRefusal::Full);
+        }
+        let near = self.house.flows.own();
+        let hops: Vec<_> = self.groups(&aor, &Default::default(), &near).into_iter().flatten().collect();
+        fn reached(hop: &Hop) -> Reached<'_> {
+            Reached { contact: &hop.contact, path: &hop.path, to: hop.to }
+        }
+        let phones: Vec<_> = hops.iter().map(reached).collect();
+        let mut ctx = self.house.ctx();
+        let Rooms { notices, txn, registrar, .. } = &mut self.rooms;
+        notices.send(&mut ctx, txn, registrar, (reply, &aor, notice), &phones);
+        Ok(())
     }
 
     /// A NOTIFY within a dialog: authorised by it (DECISIONS 2).

@@ -42,6 +42,7 @@ impl Engine {
             identity: who.clone(),
             trunk,
             trusted: asker.trusted,
+            host: false,
             aor: asker.aor.clone(),
             uri: String::from_utf8_lossy(uri.raw()).into(),
             origin: pass.origin,

@@ -196,6 +196,11 @@ impl Engine {
                     self.rooms.messages.on_response(&mut ctx, bits, status, msg);
                 }
             }
+            ResponseMatch::Deliver { usage: Usage::Notice(bits), .. } => {
+                if let Kind::Response { status, .. } = msg.kind() {
+                    self.rooms.notices.on_response(&mut ctx, bits, status);
+                }
+            }
             ResponseMatch::Deliver { usage: Usage::Call(bits), key, .. } => {
                 if let Kind::Response { status, .. } = msg.kind() {
                     self.on_call_response(bits, key, status, msg);

@@ -135,6 +135,18 @@ impl Engine {
                 let body = self.say_mailbox(&aor, summary);
                 self.house.out.reply(reply, body);
             }
+            request @ (Request::Calls { .. }
+            | Request::Call { .. }
+            | Request::HangUp { .. }
+            | Request::Dial { .. }) => {
+                let body = self.on_calls(request);
+                self.house.out.reply(reply, body);
+            }
+            Request::SendNotify { aor, notice } => {
+                if let Err(refusal) = self.send_notice(reply, &aor, &notice) {
+                    self.house.out.reply(reply, ReplyBody::NoNotice(refusal));
+                }
+            }
             request => self.on_location(reply, request),
         }
     }
@@ -171,7 +183,12 @@ impl Engine {
             | Request::BuddyList { .. }
             | Request::DecideWatcher { .. }
             | Request::MessageSummary { .. }
-            | Request::SetMessageSummary { .. } => return,
+            | Request::SetMessageSummary { .. }
+            | Request::Calls { .. }
+            | Request::Call { .. }
+            | Request::HangUp { .. }
+            | Request::Dial { .. }
+            | Request::SendNotify { .. } => return,
             Request::Restore(change) => {
                 self.restore(*change);
                 ReplyBody::Done

@@ -9,6 +9,7 @@ mod calls;
 mod dialogs;
 mod dispatch;
 mod host;
+mod host_calls;
 mod lists;
 mod mailboxes;
 mod messages;
@@ -29,7 +30,7 @@ use std::sync::Arc;
 
 use siphasher::sip128::{Hasher128 as _, SipHasher13};
 
-use crate::agent::Agent;
+use crate::agent::{Agent, Notices};
 use crate::auth::Auth;
 use crate::base::{Ids, Time, TimerKey, Wheel};
 use crate::bridge::Bridge;
@@ -106,6 +107,7 @@ struct Rooms {
     standing: Standing,
     news: News,
     agent: Agent,
+    notices: Notices,
     bridge: Bridge,
     routes: Routings,
     draining: bool,
@@ -165,6 +167,7 @@ impl Engine {
             standing: Standing::default(),
             news: News::default(),
             agent: Agent::default(),
+            notices: Notices::default(),
             bridge: Bridge::new(&ids),
             routes: Routings::default(),
             draining: false,
@@ -246,6 +249,7 @@ impl Engine {
             messages,
             pending,
             agent,
+            notices,
             bridge,
             ..
         } = &self.rooms;
@@ -259,7 +263,7 @@ impl Engine {
             subscriptions: events.len(),
             publications: presence.publications(),
             presentities: presence.len(),
-            wishes: agent.len(),
+            wishes: agent.len() + notices.len(),
             mailboxes: mailboxes.len(),
             lines: lines.len(),
             calls: bridge.len(),

@@ -39,6 +39,8 @@ pub(super) struct Who {
     pub(super) identity: Identity,
     pub(super) trunk: Option<u16>,
     pub(super) trusted: bool,
+    /// It is the host who calls, or has them called.
+    pub(super) host: bool,
     pub(super) aor: Box<str>,
     pub(super) uri: Box<str>,
     /// Where the request came from, and so what is near.
@@ -48,6 +50,7 @@ pub(super) struct Who {
 impl Who {
     fn caller(&self) -> Caller<'_> {
         match self.trunk {
+            _ if self.host => Caller::Host,
             Some(trunk) => Caller::Trunk(trunk),
             None if self.trusted => Caller::Trusted,
             None => Caller::Account(&self.identity),
@@ -55,7 +58,7 @@ impl Who {
     }
 
     /// The same as the router is asked.
-    fn asks_for<'w>(&'w self, uri: &'w Uri<'w>) -> router::Asked<'w> {
+    pub(super) fn asks_for<'w>(&'w self, uri: &'w Uri<'w>) -> router::Asked<'w> {
         router::Asked { caller: self.caller(), caller_aor: &self.aor, uri, is_message: false }
     }
 }
@@ -89,7 +92,7 @@ impl Engine {
         let uri = Uri::parse(who.uri.as_bytes()).map_err(|_| Refusal::plain(Status::BAD_REQUEST))?;
         let asked = who.asks_for(&uri);
         let called = router::called(&settings, &asked);
-        if settings.calls.as_ref().is_some_and(|calls| calls.ask_route) {
+        if !who.host && settings.calls.as_ref().is_some_and(|calls| calls.ask_route) {
             return Ok((called.text, None));
         }
         let plan = self.usual_plan(&asked, &called)?;
@@ -399,12 +402,16 @@ impl Engine {
             let aor = String::from_utf8_lossy(&aor).into();
             return Some((reached.to, reached.contact.into(), reached.path.into(), Some(aor)));
         }
+        // What the host asks for came to no address of ours: which of them is on the way is to be found out.
+        if near.local.ip().is_unspecified() {
+            return None;
+        }
         let to = straight(&mut ctx, uri, near)?;
         Some((to, uri.raw().into(), Box::default(), None))
     }
 
     /// The phones of an AoR: those of one priority ring together, the higher first (RFC 3261 s16.6).
-    fn groups(&mut self, aor: &str, lines: &Lines, near: &Origin) -> Vec<Vec<Hop>> {
+    pub(super) fn groups(&mut self, aor: &str, lines: &Lines, near: &Origin) -> Vec<Vec<Hop>> {
         let mut ctx = self.house.ctx();
         let mut groups: Vec<(u16, Vec<Hop>)> = Vec::new();
         for target in self.rooms.registrar.targets(&ctx, aor.as_bytes()) {
@@ -444,13 +451,14 @@ impl Engine {
         let Some(referral) = self.bridge(|bridge, _| bridge.referral(key)) else { return };
         let mut identity = known(&self.house.settings, &referral.by);
         let trunk = referral.trunk;
-        if trunk.is_some() {
+        if trunk.is_some() && !referral.host {
             identity.account = Box::default();
         }
         let who = Who {
             identity,
             trunk,
             trusted: false,
+            host: referral.host,
             aor: referral.by,
             uri: referral.target,
             origin: referral.origin,

@@ -3,9 +3,11 @@
 mod again;
 mod calls;
 mod dialogs;
+mod host_calls;
 mod lists;
 mod messages;
 mod news;
+mod notices;
 mod presence;
 mod reliable;
 mod session_timers;

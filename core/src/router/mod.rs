@@ -50,7 +50,6 @@ pub(crate) enum Caller<'a> {
     /// Somebody on this trunk.
     Trunk(u16),
     /// The host itself.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the host does not call yet"))]
     Host,
 }
 

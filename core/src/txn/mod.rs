@@ -103,6 +103,8 @@ pub(crate) enum Usage {
     Notify(u64),
     /// A MESSAGE to a phone (`messages::LegKey`).
     Message(u64),
+    /// A NOTIFY that the host has sent (`agent::Notices`).
+    Notice(u64),
 }
 
 impl Usage {

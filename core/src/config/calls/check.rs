@@ -248,7 +248,7 @@ fn template(text: &mut String, path: &str, domain: &str, faults: &mut Faults) {
     faults.unless(is_template(text), || path, URI);
 }
 
-fn uri_of(text: &str, domain: &str) -> String {
+pub(crate) fn uri_of(text: &str, domain: &str) -> String {
     match (text, text.contains('@')) {
         (uri, _) if is_reached(uri) => uri.into(),
         (address, true) => format!("sip:{address}"),

@@ -73,7 +73,7 @@ impl Calls {
         assert!(sent[0].first().starts_with("SIP/2.0 200"), "{sent:?}");
     }
 
-    fn sent(&mut self, commands: Vec<Command>) -> Vec<Sent> {
+    pub(super) fn sent(&mut self, commands: Vec<Command>) -> Vec<Sent> {
         let mut out = Vec::new();
         for command in commands {
             if let Command::Transmit(t) = command {
