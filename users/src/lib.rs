@@ -6,15 +6,21 @@
 //! - [`sqlite`]: how a database file is opened: whose it is, which version it has, who may read it.
 //! - [`password`]: Argon2id hashes, so many at once and no more.
 //! - [`keys`]: the keys that sign tokens, rotated with overlap, published as a JWK set.
+//! - [`login`]: password login, refresh, logout, lock-out.
+//! - [`scope`]: what a token or an API key may be used for.
 //! - [`store`]: accounts, Digest credentials and API keys in SQLite; each change is told to a listener.
+//! - [`tokens`]: access tokens, made and checked.
 
 #![forbid(unsafe_code)]
 
 pub mod keys;
+pub mod login;
 pub mod password;
 mod random;
+pub mod scope;
 pub mod sqlite;
 pub mod store;
+pub mod tokens;
 
 #[cfg(test)]
 mod scratch;

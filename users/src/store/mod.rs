@@ -25,7 +25,6 @@ pub use api_keys::{ApiKey, ApiKeyWish, KeyOwner, MOST_API_KEYS, NewApiKey};
 pub use digest::DigestWish;
 pub use error::UserError;
 pub use revocation::{Revocation, Revocations, Revoked, TokenRef};
-#[allow(unused_imports)]
 pub(crate) use sessions::{Refreshed, Session};
 
 use crate::Seconds;

@@ -32,9 +32,7 @@ pub(crate) enum Refreshed {
     /// Never given out, expired, or of a login that has ended.
     Unknown,
     /// It was good once: the login has ended now.
-    Reused {
-        username: String,
-    },
+    Reused,
 }
 
 impl Store {
@@ -87,7 +85,7 @@ impl Store {
             let account = by_id(change.tx, account)?;
             if used {
                 change.end_session(&account, &id, now)?;
-                return Ok(Refreshed::Reused { username: account.username });
+                return Ok(Refreshed::Reused);
             }
             if end <= now || expires <= now || !account.enabled {
                 return Ok(Refreshed::Unknown);
