@@ -5,8 +5,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::pickup::Picked;
 use super::refer::{Invitation, Transfer};
 use super::reliable::{Accepted, Early};
+use super::replaces::Succession;
 use super::sdp::Session;
 use super::session_timer::SessionTimer;
 use super::table::State;
@@ -227,8 +229,26 @@ pub(crate) struct Call {
     pub(super) record: Box<CallRecord>,
     /// What was told of the caller to who watches him.
     pub(super) names: Option<Arc<CallNames>>,
-    /// The same of who took the call, with the place of that leg in the record.
-    pub(super) taken: Option<(usize, Arc<CallNames>)>,
+    /// The same of who took the call.
+    pub(super) taken: Option<Taken>,
+    /// It was picked up, and the caller does not know yet.
+    pub(super) picked: Option<Picked>,
+    /// Another call is to go on in place of this one.
+    pub(super) succession: Option<Succession>,
+    /// This one is to go on in place of that.
+    pub(super) follows: Option<CallKey>,
+    /// The connections it holds open, as the index of them has it.
+    pub(super) streams: super::streams::Held,
+}
+
+/// What was told of who took a call.
+#[derive(Clone, Debug)]
+pub(super) struct Taken {
+    /// The place of that leg in the record.
+    pub(super) leg: usize,
+    pub(super) names: Arc<CallNames>,
+    /// He sent the INVITE of it.
+    pub(super) initiator: bool,
 }
 
 /// The timers of a call.

@@ -78,6 +78,7 @@ impl Bridge {
                 from: callee.uri,
                 to: caller.uri,
                 referred_by: Box::default(),
+                replaces: None,
             }));
             let timer = Timer::Call(key.to_bits(), CallTimer::Life);
             call.timers.life = kit.ctx.timers.arm(kit.ctx.now + life, timer);

@@ -8,12 +8,15 @@
 //!
 //! - `call`: what a call is made of
 //! - `table`: an INVITE of ours, as one table
-//! - `setup`: INVITEs to everybody who is tried, and what becomes of them
-//! - `talk`: requests within a pair, ACK, BYE, what is repeated
+//! - `setup`: INVITEs to everybody who is tried, and what becomes of them; `close`: when nothing does
+//! - `talk`: requests within a pair, what is repeated; `acks`: ACK and BYE of one side
 //! - `reliable`: provisional responses that are acknowledged; `offers`: one offer at a time
 //! - `prove`: credentials for trunks
-//! - `refer`: transfers; `dial`: calls that the host begins; `seen`: what the host is shown of calls; `sdp`: what they change in session descriptions
+//! - `replaces`: who takes the place of another; `pickup`: of a phone that rings
+//! - `refer`: transfers; `dial`: calls that the host begins; `seen`: what the host is shown of calls; `sdp`: what they
+//!   change in session descriptions
 //! - `session_timer`, `refresh`: what keeps a leg alive
+//! - `streams`: connections that calls hold open
 //! - `told`: where its parties stand, for who watches them
 //! - `write`: the messages
 //!
@@ -21,17 +24,22 @@
 //! 2xx that nobody waits for with ACK and BYE; nothing is sent to who has gone; every leg ends; when the last call is
 //! over all tables are empty.
 
+mod acks;
 mod call;
+mod close;
 mod dial;
 mod offers;
+mod pickup;
 mod prove;
 mod refer;
 mod refresh;
 mod reliable;
+mod replaces;
 mod sdp;
 mod seen;
 mod session_timer;
 mod setup;
+mod streams;
 mod table;
 mod talk;
 mod told;
@@ -51,8 +59,9 @@ use crate::door::{CallEnd, CallEvent, CallRecord, Event};
 use crate::stats::Counter;
 use crate::txn::{ClientEvent, ClientFailure, ClientKey, ServerKey, Transactions, TxnId};
 use crate::wire::{ContactValue, Essentials, Message, Method, Status};
-use call::{Incoming, Phase, Timers};
+use call::{Best, Incoming, Phase, Timers};
 use refer::Inner;
+use streams::Streams;
 
 /// Names a call.
 pub(crate) type CallKey = Key<Call>;
@@ -105,6 +114,8 @@ pub(crate) struct Bridge {
     desk: Desk,
 }
 
+/// What an INVITE says of whose place it takes.
+pub(crate) use replaces::Replaces;
 /// The URI and the display name of who calls, as others are shown them.
 pub(crate) use told::shown;
 
@@ -123,8 +134,10 @@ struct Desk {
     /// How many come from one address.
     by_source: BTreeMap<core::net::IpAddr, usize>,
     news: Vec<News>,
-    /// What calls have to say to each other.
-    inner: Vec<Inner>,
+    /// What calls have to say to each other, in the order they said it.
+    inner: VecDeque<Inner>,
+    /// Connections that they hold open.
+    streams: Streams,
     /// Where parties of ours stand, for who watches them.
     told: VecDeque<CallState>,
     began: u64,
@@ -175,6 +188,10 @@ impl Desk {
             record,
             names: None,
             taken: None,
+            picked: None,
+            succession: None,
+            follows: None,
+            streams: Default::default(),
         });
         self.by_id.insert(id, key);
         key
@@ -195,7 +212,8 @@ impl Bridge {
             by_account: BTreeMap::new(),
             by_source: BTreeMap::new(),
             news: Vec::new(),
-            inner: Vec::new(),
+            inner: VecDeque::new(),
+            streams: Streams::default(),
             told: VecDeque::new(),
             began: 0,
         };
@@ -234,8 +252,7 @@ impl Bridge {
 
     /// Does a call hold this connection open?
     pub(crate) fn uses_flow(&self, flow: crate::door::FlowId) -> bool {
-        let mut sides = self.calls.iter().flat_map(|(_, call)| &call.links).flat_map(|link| &link.sides);
-        sides.any(|side| !side.over && side.dialog.stream() == Some(flow))
+        self.desk.streams.holds(flow)
     }
 
     /// A caller asks for a call. It is answered with 100, and then waits for [`ring`](Self::ring).
@@ -319,7 +336,17 @@ impl Bridge {
     ) {
         self.with(kit, key, |call, desk, kit| {
             if call.phase == Phase::Ringing {
-                call.queue.extend(groups.into_iter().filter(|group| !group.is_empty()));
+                let groups = groups.into_iter().filter(|group| !group.is_empty());
+                match &call.invitation {
+                    Some(invitation) => {
+                        let groups = groups.map(|group| invitation.carry(group));
+                        call.queue.extend(groups.filter(|group| !group.is_empty()));
+                        if call.queue.is_empty() && invitation.replaces_elsewhere() {
+                            call.best.get_or_insert(Best { status: Status::NO_TRANSACTION.0, held: None });
+                        }
+                    }
+                    None => call.queue.extend(groups),
+                }
                 call.ring = ring;
                 call.go_on(kit, desk, key);
             }
@@ -401,7 +428,7 @@ impl Bridge {
     /// An ACK that no transaction consumed. False if it is for no call.
     pub(crate) fn on_ack(&mut self, kit: &mut Kit<'_, '_>, msg: Message<'_>, ess: &Essentials<'_>) -> bool {
         let Some(key) = self.find(ess) else { return false };
-        self.with(kit, key, |call, _, kit| call.on_ack(kit, key, msg, ess));
+        self.with(kit, key, |call, desk, kit| call.on_ack(kit, desk, key, msg, ess));
         self.settle(kit);
         true
     }
@@ -429,17 +456,20 @@ impl Bridge {
         msg: Message<'_>,
     ) {
         let key = CallKey::from_bits(bits);
-        match self.calls.contains(key) {
-            true => {
-                self.with(kit, key, |call, desk, kit| call.on_response(kit, desk, key, client, status, msg))
+        let here = self.calls.get(key).map(|call| call.phase);
+        // It may be that it went on in another call.
+        let moved = match here {
+            Some(Phase::Ringing | Phase::Answered) => None,
+            Some(Phase::Over) | None => self.of_answer(msg).filter(|other| *other != key),
+        };
+        match (moved, here) {
+            (Some(other), _) => {
+                self.with(kit, other, |call, _, kit| call.answered_again(kit, client, status, msg));
             }
-            // It may be that it went on in another call.
-            false => match self.of_answer(msg) {
-                Some(other) => {
-                    self.with(kit, other, |call, _, kit| call.answered_again(kit, client, status, msg));
-                }
-                None => talk::dismiss(kit, client, status, msg),
-            },
+            (None, Some(_)) => {
+                self.with(kit, key, |call, desk, kit| call.on_response(kit, desk, key, client, status, msg));
+            }
+            (None, None) => acks::dismiss(kit, client, status, msg),
         }
         self.settle(kit);
     }
@@ -448,17 +478,7 @@ impl Bridge {
     fn of_answer(&self, msg: Message<'_>) -> Option<CallKey> {
         let (own, theirs) = (msg.from().ok()?, msg.to().ok()?);
         let (own, theirs) = (own.tag().unwrap_or_default(), theirs.tag().unwrap_or_default());
-        let call_id = msg.call_id().ok()?;
-        let is = |side: &call::Side| {
-            side.dialog.call_id() == call_id
-                && side.dialog.own_tag() == own
-                && side.dialog.their_tag() == theirs
-        };
-        let hash = self.desk.hash.hash_parts(&[call_id, own, theirs]);
-        self.desk.dialogs.find(hash, |key| {
-            let links = self.calls.get(key).map_or(&[][..], |call| &call.links);
-            links.iter().flat_map(|link| &link.sides).any(is)
-        })
+        self.with_tags(msg.call_id().ok()?, own, theirs).map(|(key, ..)| key)
     }
 
     /// A request of ours has no answer.
@@ -494,10 +514,13 @@ impl Bridge {
     ) {
         let Some(call) = self.calls.get_mut(key) else { return };
         act(call, &mut self.desk, kit);
+        self.desk.streams.follow(key, call);
         if !call.is_gone() {
             return;
         }
         let Some(mut call) = self.calls.remove(key) else { return };
+        self.desk.streams.forget(key, &call.streams);
+        debug_assert!(!self.calls.is_empty() || self.desk.streams.is_empty());
         let Timers { ring, progress, unacked, reliable, life } = call.timers;
         [ring, progress, unacked, reliable, life].into_iter().for_each(|timer| {
             kit.ctx.timers.disarm(timer);

@@ -15,9 +15,9 @@
 //! meanwhile is not told, and then the kept one has nobody and is told to go.
 
 use super::call::{CALLEE, CALLER, Call, Errand, Phase, Side};
+use super::replaces::Replaces;
 use super::write::{self, Answer};
 use super::{Asked, Asker, Bridge, CallKey, Desk, Hop, Kit, News};
-use crate::base::text;
 use crate::ctx::{CallTimer, Ctx, Extra, Origin, Refusal, Timer};
 use crate::dialog::Dialog;
 use crate::door::{CallEnd, CallEvent, CallRecord, Event, Identity};
@@ -40,6 +40,8 @@ pub(super) struct Transfer {
     target: Box<str>,
     /// Who asks, as the sought one is told (RFC 3892).
     referred_by: Box<str>,
+    /// A dialog of the sought one that is none of ours, and that the call to him is to replace.
+    replaces: Option<Box<str>>,
     /// Who is sought.
     sought: Option<Sought>,
     /// What the kept one was offered.
@@ -59,6 +61,7 @@ impl Transfer {
             tells: false,
             target,
             referred_by: Box::default(),
+            replaces: None,
             sought: None,
             offered: Box::default(),
             done: false,
@@ -93,6 +96,12 @@ pub(super) enum Inner {
     Failed(CallKey, u16),
     /// Nobody wants it any more.
     Abandoned(CallKey),
+    /// The side that stays agrees with who takes the place of the other: a Content-Type and a body.
+    Succeeded(CallKey, Box<[u8]>, Box<[u8]>),
+    /// It does not.
+    Declined(CallKey, u16),
+    /// Who was to take a place in it does not want it.
+    Withdrawn(CallKey),
 }
 
 /// What the engine needs to know to find out where a transfer goes.
@@ -136,7 +145,8 @@ impl Bridge {
         if method.flatten().is_some_and(|method| !method.eq_ignore_ascii_case(b"INVITE")) {
             return Err(Refusal::plain(Status::DECLINE));
         }
-        if call.transfer.is_some() {
+        let replaces = Replaces::of_uri(&refer_to.uri)?;
+        if call.transfer.is_some() || call.succession.is_some() {
             return Err(Refusal::with(Status::SERVER_ERROR, Extra::RetryAfter(5)));
         }
         link.sides[by].dialog.accept(kit.ctx, asked.origin, asked.msg, asked.ess)?;
@@ -150,13 +160,14 @@ impl Bridge {
             tells: !quiet,
             target: without_headers(&refer_to.uri),
             referred_by,
+            replaces: None,
             sought: None,
             offered: Box::default(),
             done: false,
             host: false,
         }));
         call.tell_transferor(kit, key, Status::TRYING.0);
-        let replaces = replaces(&refer_to.uri);
+        self.desk.streams.follow(key, call);
         match replaces {
             Some(replaces) => self.seek_side(kit, key, by, &replaces),
             None => self.desk.news.push(News::Refer(key)),
@@ -210,6 +221,7 @@ impl Bridge {
             from: asker.uri.clone(),
             to: transfer.target.clone(),
             referred_by: transfer.referred_by.clone(),
+            replaces: transfer.replaces.clone(),
         };
         let fresh = || CallRecord {
             id: 0,
@@ -249,13 +261,18 @@ impl Bridge {
 
     /// A transfer goes nowhere.
     pub(crate) fn refuse_transfer(&mut self, kit: &mut Kit<'_, '_>, key: CallKey, status: Status) {
-        self.desk.inner.push(Inner::Failed(key, status.0));
+        self.desk.inner.push_back(Inner::Failed(key, status.0));
         self.settle(kit);
     }
 
     /// RFC 3891 s3: the sought one is the other side of a call that the one who asks is in.
     fn seek_side(&mut self, kit: &mut Kit<'_, '_>, key: CallKey, by: usize, replaces: &Replaces) {
-        let found = self.replaced(replaces);
+        let answered = |key: &CallKey| self.calls.get(*key).is_some_and(|call| call.phase == Phase::Answered);
+        let found = self.named(replaces).filter(|(other, ..)| answered(other));
+        let found = found.map(|(other, _, side)| (other, side)).filter(|(other, side)| {
+            let link = self.calls.get(*other).and_then(|call| call.links.first());
+            link.is_some_and(|link| !link.sides[*side].over)
+        });
         let who = |call: &Call| call.links.first().map(|link| link.sides[by].aor.clone());
         let asks = self.calls.get(key).and_then(who);
         let own = found.filter(|(other, _)| *other != key).filter(|(other, side)| {
@@ -263,8 +280,12 @@ impl Bridge {
             link.is_some_and(|link| Some(&link.sides[*side].aor) == asks.as_ref())
         });
         let Some((other, side)) = own else {
-            // A call that is not his is none he knows of.
-            self.desk.inner.push(Inner::Failed(key, Status::NO_TRANSACTION.0));
+            // A call that is not his is none he knows of here. It may be one of the target's with him elsewhere: then it is
+            // for the target to say (RFC 5589 s7.3).
+            if let Some(transfer) = self.calls.get_mut(key).and_then(|call| call.transfer.as_mut()) {
+                transfer.replaces = Some(replaces.value());
+            }
+            self.desk.news.push(News::Refer(key));
             return;
         };
         let sought = 1 - side;
@@ -276,31 +297,13 @@ impl Bridge {
         let Some(call) = self.calls.get_mut(other) else { return };
         call.serves = Some(key);
         if !call.invite_side(kit, other, sought, None) {
-            self.desk.inner.push(Inner::Failed(key, Status::REQUEST_PENDING.0));
+            self.desk.inner.push_back(Inner::Failed(key, Status::REQUEST_PENDING.0));
         }
-    }
-
-    /// The call and the side that Replaces names: ours is the tag of who reads it (RFC 3891 s3).
-    fn replaced(&self, replaces: &Replaces) -> Option<(CallKey, usize)> {
-        let Replaces { call_id, to_tag, from_tag } = replaces;
-        let hash = self.desk.hash.hash_parts(&[call_id, to_tag, from_tag]);
-        let at = |key: CallKey| {
-            let call = self.calls.get(key).filter(|call| call.phase == Phase::Answered)?;
-            let sides = &call.links.first()?.sides;
-            sides.iter().position(|side| {
-                !side.over
-                    && side.dialog.call_id() == &**call_id
-                    && side.dialog.own_tag() == &**to_tag
-                    && side.dialog.their_tag() == &**from_tag
-            })
-        };
-        let key = self.desk.dialogs.find(hash, |key| at(key).is_some())?;
-        Some((key, at(key)?))
     }
 
     /// Calls say to each other what they have to.
     pub(super) fn settle(&mut self, kit: &mut Kit<'_, '_>) {
-        while let Some(inner) = self.desk.inner.pop() {
+        while let Some(inner) = self.desk.inner.pop_front() {
             match inner {
                 Inner::Progress(key, status) => {
                     self.with(kit, key, |call, _, kit| call.tell_transferor(kit, key, status));
@@ -309,6 +312,9 @@ impl Bridge {
                 Inner::Agreed(key, kind, body) => self.join(kit, key, &kind, &body),
                 Inner::Failed(key, status) => self.fail_transfer(kit, key, status),
                 Inner::Abandoned(key) => self.abandon(kit, key),
+                Inner::Succeeded(key, kind, body) => self.succeed(kit, key, &kind, &body),
+                Inner::Declined(key, status) => self.decline(kit, key, status),
+                Inner::Withdrawn(key) => self.with(kit, key, |call, _, kit| call.withdraw(kit)),
             }
         }
     }
@@ -372,6 +378,7 @@ impl Bridge {
                     other.agree(kit, side, kind, body);
                 }
             }
+            self.desk.streams.follow(home, other);
         }
         self.with(kit, key, |call, desk, kit| {
             call.record.end = CallEnd::Transferred;
@@ -431,11 +438,34 @@ pub(super) struct Invitation {
     pub(super) to: Box<str>,
     /// Empty if nobody refers.
     pub(super) referred_by: Box<str>,
+    /// The dialog that it replaces there.
+    pub(super) replaces: Option<Box<str>>,
+}
+
+impl Invitation {
+    /// Is it for a dialog that is none of ours?
+    pub(super) fn replaces_elsewhere(&self) -> bool {
+        self.replaces.is_some()
+    }
+
+    /// Whom it may go to. A dialog that is none of ours is none of our phones' either, and who has it is to know that this
+    /// is no new call (RFC 5589 s7.1).
+    pub(super) fn carry(&self, group: Vec<Hop>) -> Vec<Hop> {
+        let Some(replaces) = &self.replaces else { return group };
+        let outside = group.into_iter().filter(|hop| !hop.local);
+        let added = [("Require", "replaces"), ("Replaces", &**replaces)];
+        let carrying = |mut hop: Hop| {
+            let added = added.iter().map(|(name, value)| ((*name).into(), (*value).into()));
+            hop.lines = hop.lines.iter().cloned().chain(added).collect();
+            hop
+        };
+        outside.map(carrying).collect()
+    }
 }
 
 impl Side {
     /// What stays where a side was that is elsewhere now.
-    fn leave(&mut self) -> Side {
+    pub(super) fn leave(&mut self) -> Side {
         let absent = Side { aor: self.aor.clone(), ..Side::absent(self.dialog.clone()) };
         core::mem::replace(self, absent)
     }
@@ -500,7 +530,7 @@ impl Call {
     }
 
     /// A new INVITE of our own to one side, with an offer or to ask for one. False if one is under way there.
-    fn invite_side(
+    pub(super) fn invite_side(
         &mut self,
         kit: &mut Kit<'_, '_>,
         key: CallKey,
@@ -531,6 +561,12 @@ impl Call {
         status: u16,
         msg: Message<'_>,
     ) {
+        if self.picked.is_some() {
+            return self.on_picker_answer(kit, desk, key, errand, (status, msg));
+        }
+        if self.on_succession_answer(kit, desk, key, errand, (status, msg)) {
+            return;
+        }
         let accepted = (200..300).contains(&status);
         let kind: Box<[u8]> = msg.content_type().unwrap_or(b"application/sdp").into();
         let body: Box<[u8]> = msg.body().into();
@@ -543,13 +579,13 @@ impl Call {
         }
         match (self.serves, kept) {
             // The sought one: its ACK waits for the answer of the kept one.
-            (Some(serves), _) => desk.inner.push(match accepted {
+            (Some(serves), _) => desk.inner.push_back(match accepted {
                 true => Inner::Offered(serves, kind, body),
                 false => Inner::Failed(serves, status),
             }),
             (None, true) => {
                 side.acknowledge(kit, None);
-                desk.inner.push(match accepted {
+                desk.inner.push_back(match accepted {
                     true => Inner::Agreed(key, kind, body),
                     false => Inner::Failed(key, status),
                 });
@@ -589,53 +625,13 @@ impl Call {
     pub(super) fn abandon_transfer(&mut self, desk: &mut Desk) {
         let invited = self.invitation.take().and_then(|invitation| invitation.serves);
         if let Some(serves) = self.serves.take().or(invited) {
-            desk.inner.push(Inner::Failed(serves, Status::NO_TRANSACTION.0));
+            desk.inner.push_back(Inner::Failed(serves, Status::NO_TRANSACTION.0));
         }
         let sought = self.transfer.as_ref().filter(|transfer| !transfer.done).and_then(|t| t.sought);
         if let Some(Sought::Fresh(new)) = sought {
-            desk.inner.push(Inner::Abandoned(new));
+            desk.inner.push_back(Inner::Abandoned(new));
         }
     }
-}
-
-/// What Replaces says (RFC 3891 s6.1).
-pub(super) struct Replaces {
-    call_id: Box<[u8]>,
-    to_tag: Box<[u8]>,
-    from_tag: Box<[u8]>,
-}
-
-/// The Replaces among the headers of a URI, with its escapes undone.
-fn replaces(uri: &Uri<'_>) -> Option<Replaces> {
-    let headers = uri.headers().split(|b| *b == b'&');
-    let value = headers
-        .filter_map(|header| {
-            let at = header.iter().position(|b| *b == b'=')?;
-            let (name, value) = header.split_at_checked(at)?;
-            name.eq_ignore_ascii_case(b"Replaces").then_some(value.get(1..)?)
-        })
-        .next()?;
-    let mut plain = Vec::new();
-    let mut rest = value;
-    while let Some((byte, _)) = text::unescape_next(&mut rest) {
-        plain.push(byte);
-    }
-    read_replaces(&plain)
-}
-
-/// A value of Replaces; `None` if it does not name both tags.
-pub(super) fn read_replaces(value: &[u8]) -> Option<Replaces> {
-    let mut parts = value.split(|b| *b == b';').map(<[u8]>::trim_ascii);
-    let call_id = parts.next()?.into();
-    let (mut to_tag, mut from_tag) = (None, None);
-    for part in parts {
-        if let Some(tag) = part.strip_prefix(b"to-tag=") {
-            to_tag = Some(tag.into());
-        } else if let Some(tag) = part.strip_prefix(b"from-tag=") {
-            from_tag = Some(tag.into());
-        }
-    }
-    Some(Replaces { call_id, to_tag: to_tag?, from_tag: from_tag? })
 }
 
 /// A URI without the headers that a request made of it would have.

@@ -154,6 +154,11 @@ impl Early {
 }
 
 impl Link {
+    /// Does something the caller has not acknowledged stand in the way of a 2xx?
+    pub(super) fn holds_answer(&self) -> bool {
+        self.early.as_ref().is_some_and(|early| early.holds_answer())
+    }
+
     /// The INVITE was answered: what may still come is the PRACK of one that was sent (RFC 3262 s3).
     pub(super) fn settle_early(&mut self) {
         match &mut self.early {
@@ -294,7 +299,7 @@ impl Call {
         }
         let Some(accepted) = &self.accepted else { return };
         let mut theirs = self.links.iter().filter(|link| link.client == accepted.client);
-        let waits = theirs.any(|link| link.early.as_ref().is_some_and(|early| early.holds_answer()));
+        let waits = theirs.any(Link::holds_answer);
         let which = self.attempts.iter().position(|attempt| attempt.client == accepted.client);
         if waits {
             return;
@@ -312,8 +317,7 @@ impl Call {
         client: ClientKey,
         (status, msg): (u16, Message<'_>),
     ) -> bool {
-        let early = self.links.get(at).and_then(|link| link.early.as_ref());
-        if !early.is_some_and(|early| early.holds_answer()) {
+        if !self.links.get(at).is_some_and(Link::holds_answer) {
             return false;
         }
         self.accepted = Some(Box::new(Accepted { client, status, held: msg.to_held() }));
@@ -327,7 +331,7 @@ impl Call {
     /// The caller will not have what waits for him.
     pub(super) fn drop_accepted(&mut self, kit: &mut Kit<'_, '_>) {
         if let Some(accepted) = self.accepted.take() {
-            super::talk::dismiss(kit, accepted.client, accepted.status, accepted.held.message());
+            super::acks::dismiss(kit, accepted.client, accepted.status, accepted.held.message());
         }
     }
 

@@ -1,19 +1,20 @@
 //! INVITEs to everybody who is tried, and what becomes of them: RFC 3261 s13.2.2, s16.7, DECISIONS 21.
 
-use super::call::{Attempt, Best, CALLEE, CALLER, Call, Hop, Link, Phase, Side, Unacked, add, answering_tag};
+use super::call::{
+    Attempt, Best, CALLEE, CALLER, Call, Hop, Link, Phase, Side, Taken, Unacked, add, answering_tag,
+};
 use super::refer::Inner;
 use super::reliable::{Early, Manner, Wants};
 use super::session_timer::Refresher;
 use super::table::{self, Does, Heard, State};
 use super::write::{self, Answer};
 use super::{CallKey, Desk, Kit, News, Outcome, PROGRESS};
-use crate::base::ids::IdKind;
 use crate::ctx::{CallPhase, CallTimer, Ctx, Timer};
 use crate::dialog::{Crossing, Dialog};
 use crate::documents::dialog_info::DialogEvent;
-use crate::door::{CallEnd, CallEvent, Event, LegRecord};
+use crate::door::{CallEvent, Event, LegRecord};
 use crate::stats::Counter;
-use crate::txn::{ClientKey, ServerKey, Usage};
+use crate::txn::{ClientKey, Usage};
 use crate::wire::{Header, Message, Method, Status};
 
 /// RFC 3326: why who is not needed is told to stop.
@@ -29,7 +30,7 @@ impl Call {
 
     /// Tries the next group if nobody of the present one may still answer.
     pub(super) fn go_on(&mut self, kit: &mut Kit<'_, '_>, desk: &mut Desk, key: CallKey) {
-        while self.phase == Phase::Ringing && !self.is_trying() && self.accepted.is_none() {
+        while self.phase == Phase::Ringing && !self.is_trying() && !self.is_decided() {
             kit.ctx.timers.disarm(core::mem::take(&mut self.timers.ring));
             let Some(group) = self.queue.pop_front() else {
                 let outcome = match &self.best {
@@ -136,7 +137,7 @@ impl Call {
             Does::Relay => self.progress(kit, desk, key, i, status, msg),
             Does::Answer => self.answer(kit, desk, key, i, status, msg),
             Does::Again => self.again(kit, client, status, msg),
-            Does::Dismiss => super::talk::dismiss(kit, client, status, msg),
+            Does::Dismiss => super::acks::dismiss(kit, client, status, msg),
             Does::Fail => {
                 if matches!(status, 401 | 407) && self.retry_proved(kit, desk, key, i, msg) {
                     return;
@@ -200,33 +201,15 @@ impl Call {
         if self.links.len() >= kit.ctx.settings.limits.legs_per_call {
             return None;
         }
-        let incoming = self.incoming.as_mut()?;
-        let caller = match incoming.dialog.take() {
-            Some(first) => first,
-            None => {
-                let tag = kit.ctx.ids.next_text(IdKind::Tag);
-                let msg = incoming.held.message();
-                let ess = msg.essentials().ok()?;
-                Dialog::new(kit.ctx, &incoming.origin, msg, &ess, &tag).ok()?
-            }
-        };
+        let caller = self.caller_side(kit)?;
+        let (attempt, incoming) = (self.attempts.get(i)?, self.incoming.as_ref()?);
         let invite = incoming.held.message();
         let asked = invite.cseq().map(|cseq| cseq.number).unwrap_or_default();
         let early = Early::new(!invite.body().is_empty(), [asked, attempt.base.cseq()]);
         let callee = attempt.base.answered(kit.ctx, msg);
-        desk.enlist(key, &caller);
+        desk.enlist(key, &caller.dialog);
         desk.enlist(key, &callee);
-        let asker = &self.asker;
-        let caller = Side {
-            aor: asker.aor.clone(),
-            over: false,
-            local: asker.ours,
-            trusted: asker.trusted,
-            trunk: asker.trunk,
-            ..Side::absent(caller)
-        };
         let mut sides = [caller, attempt.side(callee)];
-        sides[CALLER].timer.hear_request(invite);
         sides[CALLEE].timer.min_se = attempt.min_se;
         let (errands, client, early) = (Vec::new(), attempt.client, Some(early));
         add(&mut self.links, Link { sides, errands, client, early });
@@ -316,17 +299,17 @@ impl Call {
             return self.sought_answers(kit, desk, key, i, msg);
         }
         let client = self.attempts.get(i).map(|attempt| attempt.client);
-        // Another one was faster, and waits for a PRACK.
-        if let Some(client) = client.filter(|_| self.accepted.is_some()) {
+        // Another one was faster: it waits for a PRACK, or somebody picked up.
+        if let Some(client) = client.filter(|_| self.is_decided()) {
             self.hear_lost(i);
             self.lose(kit, desk, key, client);
-            return super::talk::dismiss(kit, client, status, msg);
+            return super::acks::dismiss(kit, client, status, msg);
         }
         let made = self.link(kit, desk, key, i, msg);
         let (Some(client), Some(made)) = (client, made) else {
             // It names no dialog that could be kept.
             if let Some(client) = client {
-                super::talk::dismiss(kit, client, status, msg);
+                super::acks::dismiss(kit, client, status, msg);
             }
             self.hear_lost(i);
             self.fail(Status::BAD_GATEWAY.0, None);
@@ -370,14 +353,7 @@ impl Call {
         let by = kept.sides[CALLEE].aor.clone();
         self.links.push(kept);
         desk.servers.remove(&incoming.server);
-        self.phase = Phase::Answered;
-        self.queue.clear();
-        self.record.answered = Some(now);
-        self.record.status = status;
-        self.arm_unacked(kit, key);
-        self.timers.stop_ringing(kit.ctx);
-        let longest = kit.ctx.settings.calls.as_ref().map_or(PROGRESS, |calls| calls.max_duration);
-        self.timers.life = kit.ctx.timers.arm(now + longest, Timer::Call(key.to_bits(), CallTimer::Life));
+        self.begin_talk(kit, key, status);
         self.halt(kit, Some(client), Some(ELSEWHERE));
         for other in 0..self.attempts.len() {
             let state = match other == i {
@@ -389,13 +365,10 @@ impl Call {
         self.tell_caller(kit.ctx, desk, CallPhase::Confirmed);
         // What it was tried for is in the record, and its dialog in the pair. Who may still ring is waited for.
         let taken = self.attempts.get(i).filter(|attempt| attempt.shown);
-        self.taken = taken.and_then(|attempt| Some((attempt.leg, attempt.names.clone()?)));
-        self.attempts.retain(|attempt| attempt.state == State::Halting);
-        self.attempts.shrink_to_fit();
-        kit.ctx.stats.count(Counter::CallsAnswered);
-        if kit.ctx.settings.tell.calls {
-            kit.ctx.out.tell(Event::Call(Box::new(CallEvent::Answered { id: self.record.id, by })));
-        }
+        self.taken = taken.and_then(|attempt| {
+            Some(Taken { leg: attempt.leg, names: attempt.names.clone()?, initiator: false })
+        });
+        self.note_answered(kit, by);
     }
 
     /// Who is sought by a transfer has answered, and offers: it is acknowledged when the kept one agrees.
@@ -426,7 +399,7 @@ impl Call {
         self.record.answered = Some(kit.ctx.now);
         self.record.status = Status::OK.0;
         let kind = msg.content_type().unwrap_or(b"application/sdp").into();
-        desk.inner.push(Inner::Offered(serves, kind, msg.body().into()));
+        desk.inner.push_back(Inner::Offered(serves, kind, msg.body().into()));
     }
 
     fn hear_lost(&mut self, i: usize) {
@@ -441,7 +414,7 @@ impl Call {
         let link = self.links.iter().find(|link| link.client == client);
         match link.map(|link| &link.sides[CALLEE]) {
             Some(side) if side.dialog.their_tag() == tag => _ = side.acknowledge_again(kit, msg),
-            _ => super::talk::dismiss(kit, client, status, msg),
+            _ => super::acks::dismiss(kit, client, status, msg),
         }
     }
 
@@ -477,7 +450,7 @@ impl Call {
         self.drop_links(kit, desk, key, |link| link.client == client);
     }
 
-    fn drop_links(
+    pub(super) fn drop_links(
         &mut self,
         kit: &mut Kit<'_, '_>,
         desk: &mut Desk,
@@ -490,82 +463,6 @@ impl Call {
                 relayed.refuse(kit, Status::NO_TRANSACTION);
             }
         }
-    }
-
-    /// The caller gets the best response there was, or this one.
-    pub(super) fn refuse(&mut self, kit: &mut Kit<'_, '_>, desk: &mut Desk, fallback: Status) {
-        let best = self.best.take();
-        let status = best.as_ref().map_or(fallback.0, |best| told(best.status));
-        let from = best.as_ref().and_then(|best| best.held.as_ref());
-        self.close(kit, desk, status, from.map(|held| held.message()));
-        self.halt(kit, None, None);
-        self.tell_end(kit.ctx, desk);
-    }
-
-    /// The caller is told to call these instead (RFC 3261 s21.3.3).
-    pub(super) fn redirect(&mut self, kit: &mut Kit<'_, '_>, desk: &mut Desk, to: &[Box<str>]) {
-        let Some(incoming) = self.incoming.as_ref() else {
-            return self.refuse(kit, desk, Status::TEMPORARILY_UNAVAILABLE);
-        };
-        let (server, origin, held) = (incoming.server, &incoming.origin, incoming.held.message());
-        let answer = Answer { tag: &incoming.tag, ..Answer::own(Status::MOVED_TEMPORARILY) };
-        write::respond_with(kit, server, origin, held, &answer, |writer| {
-            writer.list(Header::Contact, to.iter().map(|uri| format!("<{uri}>")));
-        });
-        desk.servers.remove(&server);
-        self.incoming = None;
-        self.close(kit, desk, Status::MOVED_TEMPORARILY.0, None);
-        self.tell_end(kit.ctx, desk);
-    }
-
-    /// The final response to the caller, and the end of what he waited for.
-    fn close(&mut self, kit: &mut Kit<'_, '_>, desk: &mut Desk, status: u16, from: Option<Message<'_>>) {
-        if self.phase == Phase::Over {
-            return;
-        }
-        self.drop_accepted(kit);
-        if let Some(incoming) = self.incoming.take() {
-            desk.servers.remove(&incoming.server);
-            let crossing = Crossing { trusted: false, local: true };
-            // What goes with a status that is not passed on says nothing of the one that is.
-            let from = from.filter(|msg| msg.status() == Some(status)).map(|msg| (msg, crossing));
-            let body = from.map_or(&b""[..], |(msg, _)| msg.body());
-            let answer = Answer { status, tag: &incoming.tag, dialog: false, from, body };
-            write::respond(kit, incoming.server, &incoming.origin, incoming.held.message(), &answer);
-        }
-        if let Some(serves) = self.invitation.take().and_then(|invitation| invitation.serves) {
-            desk.inner.push(Inner::Failed(serves, status));
-        }
-        self.record.status = status;
-        self.phase = Phase::Over;
-        self.record.ended = kit.ctx.now;
-        self.queue.clear();
-        self.timers.stop_ringing(kit.ctx);
-        for link in &mut self.links {
-            link.sides.iter_mut().for_each(|side| side.over = true);
-            for relayed in link.errands.drain(..).filter_map(|errand| errand.relayed) {
-                relayed.refuse(kit, Status::NO_TRANSACTION);
-            }
-        }
-    }
-
-    /// RFC 3261 s9.2: the INVITE ends with 487.
-    pub(super) fn on_cancel(
-        &mut self,
-        kit: &mut Kit<'_, '_>,
-        desk: &mut Desk,
-        server: ServerKey,
-        cancel: Message<'_>,
-    ) {
-        if self.incoming.as_ref().is_none_or(|incoming| incoming.server != server) {
-            return self.cancel_errand(kit, server);
-        }
-        self.record.end = CallEnd::Cancelled;
-        self.close(kit, desk, Status::REQUEST_TERMINATED.0, None);
-        // RFC 3326: why, if he says.
-        let reason = cancel.header(Header::Reason).and_then(|reason| core::str::from_utf8(reason).ok());
-        self.halt(kit, None, reason);
-        self.tell_end(kit.ctx, desk);
     }
 
     /// An INVITE of ours has no answer.
@@ -667,17 +564,5 @@ fn rank(status: u16) -> u16 {
         415 | 420 | 484 => 4_000,
         300..=599 => status * 10,
         _ => 9_999,
-    }
-}
-
-/// What the caller is told of it: credentials are asked of us, not of him (DECISIONS 3); that one machine is overloaded
-/// is not his business (RFC 3261 s16.7 step 6); where somebody else may be found is for us to know.
-fn told(status: u16) -> u16 {
-    match status {
-        401 | 407 => Status::FORBIDDEN.0,
-        422 => Status::SERVER_ERROR.0,
-        503 => Status::SERVER_ERROR.0,
-        300..=399 => Status::TEMPORARILY_UNAVAILABLE.0,
-        status => status,
     }
 }

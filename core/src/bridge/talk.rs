@@ -10,126 +10,18 @@
 //! | BYE | 200 to the one, BYE to the other when it has acknowledged what it was answered |
 //! | anything when it is over | 481; another BYE gets its 200 |
 
-use bytes::Bytes;
-
-use super::call::{CALLEE, CALLER, Call, Errand, Phase, Side, Unacked, answering_tag};
+use super::call::{CALLEE, CALLER, Call, Errand, Phase, Unacked, answering_tag};
 use super::refer::Inner;
 use super::reliable::Wants;
-use super::sdp::Session;
 use super::session_timer::Refresher;
 use super::table::{self, Does, Heard, State};
 use super::write::{self, Answer};
 use super::{Asked, CallKey, Desk, Kit};
 use crate::ctx::{CallTimer, Extra, Refusal, Timer};
-use crate::dialog::{Addressed, Crossing, Dialog};
 use crate::door::CallEnd;
 use crate::stats::Counter;
-use crate::txn::{self, ClientKey, ServerKey, Usage};
+use crate::txn::{ClientKey, ServerKey};
 use crate::wire::{Essentials, Message, Method, Status};
-
-/// A 2xx to an INVITE of ours that nobody waits for: it is acknowledged, and its dialog ended (RFC 3261 s13.2.2.4). All
-/// that is needed is in it.
-pub(super) fn dismiss(kit: &mut Kit<'_, '_>, client: ClientKey, status: u16, msg: Message<'_>) {
-    let invite = msg.cseq().is_ok_and(|cseq| cseq.method == Method::Invite);
-    if !invite || !(200..300).contains(&status) {
-        return;
-    }
-    let Some(to) = kit.txn.sent_to(client) else { return };
-    let Some(dialog) = Dialog::of_answer(kit.ctx, &to, msg) else { return };
-    let number = dialog.cseq();
-    let offered = kit.txn.is_bare(client).then(|| msg.body().into());
-    let mut side = Side { due: Some(number), offered, over: false, ..Side::absent(dialog) };
-    side.acknowledge(kit, None);
-    // One that comes again, also after its call has ended, has had its BYE or another end.
-    if kit.txn.accepted(client, side.dialog.their_tag()) {
-        kit.ctx.stats.count(Counter::CallsDismissed);
-        side.bye_and_forget(kit);
-    }
-}
-
-impl Side {
-    /// It was sent this, and agreed; nothing if it says nothing.
-    pub(super) fn keep_sdp(&mut self, body: &[u8]) {
-        let own = self.session.as_ref().and_then(|session| session.this(body));
-        let body = own.as_deref().unwrap_or(body);
-        if !body.is_empty() && *self.sdp != *body {
-            self.sdp = body.into();
-        }
-    }
-
-    /// Sends the ACK that is due, with what the other side's carries.
-    pub(super) fn acknowledge(&mut self, kit: &mut Kit<'_, '_>, from: Option<(Message<'_>, Crossing)>) {
-        let offered = self.offered.take();
-        // Nobody else answers what he offered: nobody wants it.
-        let unanswered = from.is_none_or(|(msg, _)| msg.body().is_empty());
-        if let Some(offered) = offered.filter(|offer| unanswered && !offer.is_empty()) {
-            return self.acknowledge_with(kit, b"application/sdp", &super::sdp::declined(&offered));
-        }
-        let Some(number) = self.due.take() else { return };
-        let changed = from.and_then(|(msg, _)| self.change(msg.body()));
-        let from = from.map(|(msg, crossing)| (msg, crossing, changed.as_deref().unwrap_or(msg.body())));
-        if let Some((payload, addressed)) = write::request(kit, self, Method::Ack, number, from) {
-            self.ack = Some((number, addressed.to, payload[..].into()));
-            txn::send_to(kit.ctx, &addressed.to, payload);
-        }
-    }
-
-    /// The same with a body of our own choice.
-    pub(super) fn acknowledge_with(&mut self, kit: &mut Kit<'_, '_>, kind: &[u8], body: &[u8]) {
-        let Some(number) = self.due.take() else { return };
-        self.offered = None;
-        if let Some((payload, addressed)) = write::own(kit, self, Method::Ack, number, Some((kind, body))) {
-            self.ack = Some((number, addressed.to, payload[..].into()));
-            txn::send_to(kit.ctx, &addressed.to, payload);
-        }
-    }
-
-    /// It is sent this session description: as the next one of its session, if that is not the one of the other side.
-    pub(super) fn change(&mut self, body: &[u8]) -> Option<Vec<u8>> {
-        if body.is_empty() { None } else { self.session.as_mut()?.next(body) }
-    }
-
-    /// What it is sent from now on comes from somebody else: it stays the session it was (RFC 3264 s8).
-    pub(super) fn keep_session(&mut self) {
-        if self.session.is_none() {
-            self.session = Session::of(&self.sdp).map(Box::new);
-        }
-    }
-
-    /// A 2xx came again: so does its ACK, unless that is still waited for.
-    /// False if it is one that nobody waits for.
-    pub(super) fn acknowledge_again(&self, kit: &mut Kit<'_, '_>, msg: Message<'_>) -> bool {
-        let answered = msg.cseq().map(|cseq| cseq.number).unwrap_or_default();
-        match &self.ack {
-            Some((number, to, payload)) if *number == answered => {
-                kit.ctx.stats.count(Counter::Resent);
-                txn::send_to(kit.ctx, to, Bytes::copy_from_slice(payload));
-                true
-            }
-            _ => self.due == Some(answered),
-        }
-    }
-
-    /// He is to go: the BYE that takes the next number, if there is a way.
-    pub(super) fn bye(
-        &mut self,
-        kit: &mut Kit<'_, '_>,
-        from: Option<(Message<'_>, Crossing)>,
-    ) -> Option<(Bytes, Addressed)> {
-        self.over = true;
-        self.dialog.advance();
-        let number = self.dialog.cseq();
-        let from = from.map(|(msg, crossing)| (msg, crossing, msg.body()));
-        write::request(kit, self, Method::Bye, number, from)
-    }
-
-    /// The same for one of whom nothing is kept: whatever he answers changes nothing.
-    pub(super) fn bye_and_forget(&mut self, kit: &mut Kit<'_, '_>) {
-        if let Some((payload, Addressed { to, branch })) = self.bye(kit, None) {
-            let _ = kit.txn.send(kit.ctx, &to, Method::Bye, Usage::Nothing, &branch, payload);
-        }
-    }
-}
 
 /// Does its body describe the session?
 fn describes(method: Method) -> bool {
@@ -167,6 +59,10 @@ impl Call {
             _ => return Err(Refusal::with(Status::METHOD_NOT_ALLOWED, Extra::Allow)),
         }
         super::refresh::check(kit, asked.msg)?;
+        // The one who picked up has nobody to talk to yet.
+        if self.picked.is_some() {
+            return Err(Refusal::plain(Status::REQUEST_PENDING));
+        }
         link.refuse_offer(kit, self.phase, from, asked.msg)?;
         let side = &mut link.sides[from];
         side.dialog.accept(kit.ctx, asked.origin, asked.msg, asked.ess)?;
@@ -344,9 +240,9 @@ impl Call {
             // Its BYE is sent already, or the session goes on: this INVITE only is not waited for any more.
             Some(_) => {
                 kit.txn.accepted(client, tag);
-                dismiss(kit, client, status, msg);
+                super::acks::dismiss(kit, client, status, msg);
             }
-            None => dismiss(kit, client, status, msg),
+            None => super::acks::dismiss(kit, client, status, msg),
         }
     }
 
@@ -391,6 +287,10 @@ impl Call {
             relayed.refuse(kit, status);
         }
         if errand.method == Method::Invite && errand.relayed.is_none() {
+            if self.picked.is_some() {
+                self.refuse(kit, desk, Status::TEMPORARILY_UNAVAILABLE);
+            }
+            self.end_succession(desk, Status::REQUEST_TIMEOUT.0);
             let (kept, serves) = (self.transfer.is_some(), self.serves);
             desk.inner.extend(serves.or(kept.then_some(key)).map(|key| Inner::Failed(key, 408)));
         }
@@ -417,6 +317,7 @@ impl Call {
     pub(super) fn on_ack(
         &mut self,
         kit: &mut Kit<'_, '_>,
+        desk: &mut Desk,
         key: CallKey,
         msg: Message<'_>,
         ess: &Essentials<'_>,
@@ -435,6 +336,9 @@ impl Call {
             kit.ctx.timers.disarm(core::mem::take(&mut self.timers.unacked));
         }
         self.bye_if_it_waited(kit, key, (at, from));
+        if self.picked.is_some() {
+            self.picker_is_there(kit, desk, key, msg);
+        }
     }
 
     /// A side hangs up.
@@ -460,9 +364,13 @@ impl Call {
                     self.on_cancel(kit, desk, server, msg);
                 }
             }
+            // Who picked up does not want it after all.
+            Phase::Ringing if self.picked.is_some() => {
+                self.refuse(kit, desk, Status::TEMPORARILY_UNAVAILABLE);
+            }
             Phase::Ringing => {}
-            // Who asked for a transfer need not wait for it.
-            Phase::Answered if self.transfers(from) => {}
+            // Who asked for a transfer need not wait for it, nor who sent another in his place.
+            Phase::Answered if self.transfers(from) || self.is_succeeded(from) => {}
             Phase::Answered if !was_over => {
                 let end = if from == CALLER { CallEnd::Caller } else { CallEnd::Callee };
                 self.end(kit, desk, key, Some(msg), end);
@@ -482,6 +390,7 @@ impl Call {
     ) {
         self.phase = Phase::Over;
         self.abandon_transfer(desk);
+        self.end_succession(desk, Status::DECLINE.0);
         self.record.end = end;
         self.record.ended = kit.ctx.now;
         kit.ctx.timers.disarm(core::mem::take(&mut self.timers.life));
@@ -565,7 +474,9 @@ impl Call {
         for place in given_up {
             match self.phase {
                 Phase::Over => self.bye_if_it_waited(kit, key, place),
-                _ => self.end(kit, desk, key, None, CallEnd::NoAck),
+                // Who picked up: nobody else has a 2xx that early.
+                Phase::Ringing => self.refuse(kit, desk, Status::TEMPORARILY_UNAVAILABLE),
+                Phase::Answered => self.end(kit, desk, key, None, CallEnd::NoAck),
             }
         }
         self.arm_unacked(kit, key);

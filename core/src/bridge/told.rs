@@ -5,7 +5,7 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 use super::Desk;
-use super::call::{Asker, CALLEE, CALLER, Call, Phase};
+use super::call::{Asker, CALLEE, CALLER, Call, Phase, Taken};
 use super::write::text;
 use crate::ctx::{CallNames, CallPhase, CallState, Ctx};
 use crate::documents::dialog_info::DialogEvent;
@@ -65,6 +65,19 @@ impl Call {
         desk.told.push_back(CallState { id, names, initiator: false, state, since: ctx.now });
     }
 
+    /// Who is the callee now was not called: he talks by this leg of the record.
+    pub(super) fn tell_joined(&mut self, ctx: &Ctx<'_>, desk: &mut Desk, leg: usize, initiator: bool) {
+        let side = self.links.first().map(|link| &link.sides[CALLEE]).filter(|side| side.local);
+        let Some(side) = side else { return };
+        let remote = [self.asker.uri.as_bytes(), self.asker.display.as_bytes()];
+        let (dialog, aor) = (&side.dialog, side.aor.as_bytes());
+        let tags = [dialog.their_tag(), dialog.own_tag()];
+        let names = Arc::new(CallNames::new(aor, remote, dialog.call_id(), tags));
+        let (id, state) = (self.side_of(leg), CallPhase::Confirmed);
+        desk.told.push_back(CallState { id, names: names.clone(), initiator, state, since: ctx.now });
+        self.taken = Some(Taken { leg, names, initiator });
+    }
+
     /// The number of the side that a leg is of.
     fn side_of(&self, leg: usize) -> u64 {
         self.record.id * SIDES + leg as u64 + 1
@@ -85,9 +98,9 @@ impl Call {
             }
         };
         self.tell_caller(ctx, desk, CallPhase::Terminated { code, event: caller });
-        if let Some((leg, names)) = self.taken.take() {
+        if let Some(Taken { leg, names, initiator }) = self.taken.take() {
             let (id, state) = (self.side_of(leg), CallPhase::Terminated { code, event: callee });
-            desk.told.push_back(CallState { id, names, initiator: false, state, since: ctx.now });
+            desk.told.push_back(CallState { id, names, initiator, state, since: ctx.now });
         }
         for i in 0..self.attempts.len() {
             self.tell_callee(ctx, desk, i, CallPhase::Terminated { code, event: callee });

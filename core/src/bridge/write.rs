@@ -64,6 +64,18 @@ pub(super) fn respond_with<'a>(
     answer: &Answer<'a>,
     more: impl FnOnce(&mut Writer<'_>),
 ) -> Bytes {
+    respond_as(kit, server, origin, request, (answer, b"application/sdp"), more)
+}
+
+/// The same; a body that is no other side's is of this type.
+pub(super) fn respond_as<'a>(
+    kit: &mut Kit<'_, '_>,
+    server: ServerKey,
+    origin: &Origin,
+    request: Message<'a>,
+    (answer, kind): (&Answer<'a>, &'a [u8]),
+    more: impl FnOnce(&mut Writer<'_>),
+) -> Bytes {
     let ctx = &mut *kit.ctx;
     let mut arena = ctx.out.lend();
     let status = Status(answer.status);
@@ -78,8 +90,10 @@ pub(super) fn respond_with<'a>(
         write_supported(ctx.settings, &mut writer, true);
     }
     more(&mut writer);
-    if let Some((from, crossing)) = answer.from {
-        crossing.write_with(&mut writer, from, answer.body);
+    match answer.from {
+        Some((from, crossing)) => crossing.write_with(&mut writer, from, answer.body),
+        None if answer.body.is_empty() => {}
+        None => _ = writer.body(kind, answer.body),
     }
     let payload = writer.finish();
     ctx.out.restore(arena);

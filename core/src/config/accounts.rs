@@ -89,6 +89,9 @@ pub struct AccountConfig {
     pub forward: ForwardConfig,
     /// Where calls go that it does not take.
     pub voicemail: Voicemail,
+    /// Groups whose members pick up each other's calls while they ring (RFC 3891), and so are told everything of each
+    /// other's calls by the package `dialog`. None by default.
+    pub pickup: Vec<String>,
     /// It may call and message any domain, through us.
     pub may_relay: bool,
     /// What it may call outside; `None` as [`CallsConfig::dial`](super::CallsConfig::dial) says.
@@ -109,6 +112,8 @@ pub struct Account {
     pub forward: ForwardConfig,
     /// Where calls go that it does not take.
     pub voicemail: Voicemail,
+    /// Groups whose members pick up each other's calls.
+    pub pickup: Vec<String>,
     /// It may call and message any domain.
     pub may_relay: bool,
     /// What it may call outside; `None` as [`CallsConfig::dial`](super::CallsConfig::dial) says.
@@ -198,6 +203,13 @@ impl Accounts {
             *self.all[i as usize].identity.aors[j as usize] == *aor
         })?;
         self.all.get(found.0 as usize)
+    }
+
+    /// Do these two users, by their AoRs, pick up each other's calls?
+    pub fn pick_up_together(&self, one: &str, other: &str) -> bool {
+        let groups = |aor: &str| self.by_aor(aor).map_or(&[][..], |account| &account.pickup);
+        let others = groups(other);
+        !others.is_empty() && groups(one).iter().any(|group| others.contains(group))
     }
 
     /// How many accounts there are.

@@ -417,6 +417,7 @@ fn account(
         credentials,
         forward,
         voicemail,
+        pickup: a.pickup.clone(),
         may_relay: a.may_relay,
         dial: a.dial.clone(),
     })

@@ -5,7 +5,7 @@ use super::pending::ParkedKey;
 use super::routes::Who;
 use super::{Engine, Rooms};
 use crate::auth::Allowed;
-use crate::bridge::{self, Asked, Asker, Bridge, CallKey, Kit, News};
+use crate::bridge::{self, Asked, Asker, Bridge, CallKey, Kit, News, Replaces};
 use crate::config::AorBuf;
 use crate::ctx::{CallTimer, Origin, Refusal};
 use crate::door::{CallEnd, Event, Identity, Scheme};
@@ -47,9 +47,13 @@ impl Engine {
             uri: String::from_utf8_lossy(uri.raw()).into(),
             origin: pass.origin,
         };
+        let asked = Asked { origin: &pass.origin, msg: pass.msg, ess: pass.ess, server };
+        // RFC 3891 s3: it is for a call there is, wherever its Request-URI leads.
+        if let Some(replaces) = Replaces::of(pass.msg)? {
+            return self.bridge(|bridge, kit| bridge.replace(kit, &asked, pass.id, asker, &replaces));
+        }
         // What goes nowhere is refused before it is a call.
         let (callee, plan) = self.plan(&who)?;
-        let asked = Asked { origin: &pass.origin, msg: pass.msg, ess: pass.ess, server };
         let key = self.bridge(|bridge, kit| bridge.begin(kit, &asked, pass.id, asker, callee))?;
         self.route_call(key, plan, who, false);
         Ok(())

@@ -25,9 +25,12 @@ pub(super) fn may_watch(
     }
 }
 
-/// Is it the user himself? Where nobody is asked to prove who he is, the one he says he is.
-fn is_his_own(settings: &Settings, watcher: &str, resource: &str) -> bool {
-    watcher == resource || known(settings, watcher).owns(resource)
+/// Is it the user himself, or who picks up for him and so has to know the dialogs? Where nobody is asked to prove who he
+/// is, the one he says he is.
+fn may_know_all(settings: &Settings, watcher: &str, resource: &str) -> bool {
+    watcher == resource
+        || known(settings, watcher).owns(resource)
+        || settings.accounts.pick_up_together(watcher, resource)
 }
 
 impl Engine {
@@ -63,7 +66,7 @@ impl Engine {
         let Rooms { events, lines, registrar, txn, .. } = &mut self.rooms;
         let (resource, progress) = (events.resource(due.key), Progress { whole: false, ..due.progress });
         let told = (!due.progress.whole && !due.last).then_some(progress.changes);
-        let own = is_his_own(ctx.settings, events.watcher(due.key), resource);
+        let own = may_know_all(ctx.settings, events.watcher(due.key), resource);
         let newest = match due.standing {
             Standing::Active if own => lines.document(resource, ctx.now, told, due.version),
             standing => lines.outline(resource, standing == Standing::Blocked, told, due.version),

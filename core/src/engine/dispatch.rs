@@ -252,6 +252,10 @@ impl Engine {
                 return self.refuse(&pass(id), &Refusal::plain(Status::LOOP_DETECTED));
             }
         };
+        // RFC 3891 s3: it means something in an INVITE only.
+        if method != Method::Invite && msg.header(Header::Replaces).is_some() {
+            return self.refuse(&pass, &Refusal::because(Status::BAD_REQUEST, "Misplaced Replaces"));
+        }
         if method == Method::Subscribe && ess.to.tag().is_some() && self.house.settings.has_events() {
             return self.subscribe_in_dialog(&mut pass);
         }

@@ -10,6 +10,7 @@ mod news;
 mod notices;
 mod presence;
 mod reliable;
+mod replaces;
 mod session_timers;
 mod transfers;
 

@@ -92,6 +92,8 @@ pub(super) struct Account {
     pub(super) forward: Forward,
     pub(super) voicemail: Option<Mailbox>,
     #[serde(default)]
+    pub(super) pickup: Vec<String>,
+    #[serde(default)]
     pub(super) may_relay: bool,
     pub(super) dial: Option<Vec<String>>,
     #[serde(default)]

@@ -123,6 +123,7 @@ pub(super) fn accounts(from: Vec<file::Account>, errors: &mut Vec<ConfigError>) 
                 after: a.forward.after.map(Duration::from),
             },
             voicemail: a.voicemail.map(|mailbox| mailbox.0).unwrap_or_default(),
+            pickup: a.pickup,
             may_relay: a.may_relay,
             dial: a.dial,
             disabled: a.disabled,

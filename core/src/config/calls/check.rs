@@ -103,6 +103,11 @@ pub(in crate::config) fn check_account(
         template(uri, &format!("accounts[{i}].voicemail"), domain, faults);
     }
     permissions(a.dial.as_deref().unwrap_or_default(), &format!("accounts[{i}].dial"), faults);
+    faults.unless(
+        a.pickup.iter().all(|group| !group.is_empty()),
+        || format!("accounts[{i}].pickup"),
+        "a group has a name",
+    );
     (forward, voicemail)
 }
 

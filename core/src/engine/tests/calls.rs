@@ -391,3 +391,30 @@ fn nobody_there_and_nobody_of_that_name_and_no_relay() {
     assert!(calls.from(ALICE, &far)[0].first().starts_with("SIP/2.0 403"));
     calls.finish();
 }
+
+#[test]
+fn a_connection_is_in_use_while_a_call_is_held_over_it() {
+    let mut calls = Calls::new(calls_config());
+    let over_tcp = |calls: &mut Calls, text: &str| {
+        let (remote, local) = (addr("192.0.2.9:40000"), addr("192.0.2.1:5060"));
+        let data = text.replace("/UDP", "/TCP");
+        let commands = calls.host.input(Input::Message { flow: TCP, remote, local, data: data.as_bytes() });
+        calls.sent(commands)
+    };
+    let in_use = |calls: &Calls| calls.host.engine.is_flow_in_use(TCP);
+    let sent = over_tcp(&mut calls, &invite(""));
+    calls.from(BOB, &response(&sent[1], "180 Ringing", "b1", BOB, ""));
+    assert!(in_use(&calls));
+    let ok = calls.from(BOB, &response(&sent[1], "200 OK", "b1", BOB, ANSWER));
+    over_tcp(&mut calls, &by_caller("ACK", 1, &ok[0], "ack", ""));
+    assert!(in_use(&calls));
+    // Who comes over another connection from now on holds that one open, and not this one.
+    calls.from(ALICE, &by_caller("INFO", 2, &ok[0], "moved", ""));
+    assert!(!in_use(&calls));
+    over_tcp(&mut calls, &by_caller("INFO", 3, &ok[0], "back", ""));
+    assert!(in_use(&calls));
+    let bye = over_tcp(&mut calls, &by_caller("BYE", 4, &ok[0], "bye", ""));
+    assert!(!in_use(&calls));
+    calls.from(BOB, &response(&bye[1], "200 OK", "", "", ""));
+    calls.finish();
+}

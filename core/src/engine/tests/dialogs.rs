@@ -131,6 +131,21 @@ fn others_hear_that_he_is_in_a_call_and_not_with_whom() {
 }
 
 #[test]
+fn who_picks_up_for_him_hears_what_he_has_to_name() {
+    let mut config = calls();
+    for account in &mut config.accounts {
+        account.pickup = vec!["office".into()];
+    }
+    let mut host = Host::new(config);
+    host.call(1, false, CallPhase::Early);
+    let commands = host.udp(&watch("alice", 1, "", ""));
+    let told = shown(&commands);
+    for part in ["call-id=\"call1@192.0.2.9\"", "local-tag=\"bobs\"", "remote-tag=\"ours\""] {
+        assert!(told.contains(part), "{part}: {told}");
+    }
+}
+
+#[test]
 fn who_is_blocked_or_waits_cannot_tell_a_call_from_none() {
     let mut config = calls();
     let rule = |watcher: &str, action| WatchRule { presentity: "*".into(), watcher: watcher.into(), action };

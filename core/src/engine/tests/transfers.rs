@@ -7,12 +7,17 @@ pub(super) const CAROL: &str = "192.0.2.11:5060";
 pub(super) const CAROL_OFFER: &str = "v=0\r\no=carol 9 1 IN IP4 192.0.2.11\r\ns=-\r\n";
 
 pub(super) fn three() -> Calls {
+    three_with(|_| {})
+}
+
+pub(super) fn three_with(set: impl FnOnce(&mut Config)) -> Calls {
     let mut config = calls_config();
     config.accounts.push(AccountConfig {
         username: "carol".into(),
         password: Some(Secret("x".to_owned())),
         ..AccountConfig::default()
     });
+    set(&mut config);
     let mut calls = Calls::new(config);
     calls.register("carol", CAROL, "");
     calls
@@ -23,7 +28,7 @@ pub(super) fn refer(ok: &Sent, cseq: u32, target: &str, more: &str) -> String {
         .replace("Content-Length", &format!("Refer-To: {target}\r\n{more}Content-Length"))
 }
 
-fn lines(sent: &[Sent]) -> Vec<(&str, &str)> {
+pub(super) fn lines(sent: &[Sent]) -> Vec<(&str, &str)> {
     sent.iter().map(|s| (&*s.to, s.first())).collect()
 }
 
@@ -45,7 +50,7 @@ fn alice_hangs_up(calls: &mut Calls, ok: &Sent, number: u32) {
     calls.from(BOB, &response(find(&bye, BOB, "BYE"), "200 OK", "", "", ""));
 }
 
-fn all_of(sent: &[Sent]) -> String {
+pub(super) fn all_of(sent: &[Sent]) -> String {
     sent.iter()
         .map(|sent| format!("to {}\n{}\n", sent.to, sent.text))
         .collect::<String>()

@@ -29,6 +29,7 @@ fn calls_reach_the_engines_configuration() {
         password = "hush"
         forward = { busy = "bob", no_answer = "+442079460999", after = "15s" }
         voicemail = false
+        pickup = ["office"]
         may_relay = true
         dial = ["+44*"]
         [[account]]
@@ -70,6 +71,7 @@ fn calls_reach_the_engines_configuration() {
     assert_eq!((forward.busy.as_deref(), forward.after), (Some("bob"), Some(Duration::from_secs(15))));
     assert_eq!(config.accounts[0].voicemail, Voicemail::Off);
     assert_eq!(config.accounts[0].dial.as_deref(), Some(&["+44*".to_owned()][..]));
+    assert_eq!((config.accounts[0].pickup.len(), config.accounts[1].pickup.len()), (1, 0));
     assert!(config.accounts[0].may_relay && !config.accounts[1].may_relay);
     assert_eq!(config.accounts[1].voicemail, Voicemail::To("sip:{user}@vm.example.com".into()));
     assert_eq!((config.limits.calls, config.limits.message_bytes_stored), (9, 1024));

@@ -1,0 +1,104 @@
+//! What a caller who waits is told in the end, and what that ends: RFC 3261 s9.2, s16.7, s21.3.3, DECISIONS 3.
+
+use super::call::{CALLEE, CALLER, Call, Phase};
+use super::refer::Inner;
+use super::write::{self, Answer};
+use super::{Desk, Kit};
+use crate::dialog::Crossing;
+use crate::door::CallEnd;
+use crate::txn::ServerKey;
+use crate::wire::{Header, Message, Status};
+
+impl Call {
+    /// The caller gets the best response there was, or this one.
+    pub(super) fn refuse(&mut self, kit: &mut Kit<'_, '_>, desk: &mut Desk, fallback: Status) {
+        let best = self.best.take();
+        let status = best.as_ref().map_or(fallback.0, |best| told(best.status));
+        let from = best.as_ref().and_then(|best| best.held.as_ref());
+        self.close(kit, desk, status, from.map(|held| held.message()));
+        self.halt(kit, None, None);
+        self.tell_end(kit.ctx, desk);
+    }
+
+    /// The caller is told to call these instead (RFC 3261 s21.3.3).
+    pub(super) fn redirect(&mut self, kit: &mut Kit<'_, '_>, desk: &mut Desk, to: &[Box<str>]) {
+        let Some(incoming) = self.incoming.as_ref() else {
+            return self.refuse(kit, desk, Status::TEMPORARILY_UNAVAILABLE);
+        };
+        let (server, origin, held) = (incoming.server, &incoming.origin, incoming.held.message());
+        let answer = Answer { tag: &incoming.tag, ..Answer::own(Status::MOVED_TEMPORARILY) };
+        write::respond_with(kit, server, origin, held, &answer, |writer| {
+            writer.list(Header::Contact, to.iter().map(|uri| format!("<{uri}>")));
+        });
+        desk.servers.remove(&server);
+        self.incoming = None;
+        self.close(kit, desk, Status::MOVED_TEMPORARILY.0, None);
+        self.tell_end(kit.ctx, desk);
+    }
+
+    /// The final response to the caller, and the end of what he waited for.
+    fn close(&mut self, kit: &mut Kit<'_, '_>, desk: &mut Desk, status: u16, from: Option<Message<'_>>) {
+        if self.phase == Phase::Over {
+            return;
+        }
+        self.drop_accepted(kit);
+        let picked = self.picked.is_some();
+        self.drop_picker(kit);
+        self.end_succession(desk, status);
+        if let Some(incoming) = self.incoming.take() {
+            desk.servers.remove(&incoming.server);
+            let crossing = Crossing { trusted: false, local: true };
+            // What goes with a status that is not passed on says nothing of the one that is.
+            let from = from.filter(|msg| msg.status() == Some(status)).map(|msg| (msg, crossing));
+            let body = from.map_or(&b""[..], |(msg, _)| msg.body());
+            let answer = Answer { status, tag: &incoming.tag, dialog: false, from, body };
+            write::respond(kit, incoming.server, &incoming.origin, incoming.held.message(), &answer);
+        }
+        if let Some(serves) = self.invitation.take().and_then(|invitation| invitation.serves) {
+            desk.inner.push_back(Inner::Failed(serves, status));
+        }
+        self.record.status = status;
+        self.phase = Phase::Over;
+        self.record.ended = kit.ctx.now;
+        self.queue.clear();
+        self.timers.stop_ringing(kit.ctx);
+        for link in &mut self.links {
+            link.sides[CALLER].over = true;
+            link.sides[CALLEE].over |= !picked;
+            for relayed in link.errands.extract_if(.., |errand| errand.relayed.is_some() || !picked) {
+                relayed.relayed.into_iter().for_each(|relayed| relayed.refuse(kit, Status::NO_TRANSACTION));
+            }
+        }
+    }
+
+    /// RFC 3261 s9.2: the INVITE ends with 487.
+    pub(super) fn on_cancel(
+        &mut self,
+        kit: &mut Kit<'_, '_>,
+        desk: &mut Desk,
+        server: ServerKey,
+        cancel: Message<'_>,
+    ) {
+        if self.incoming.as_ref().is_none_or(|incoming| incoming.server != server) {
+            return self.cancel_errand(kit, server);
+        }
+        self.record.end = CallEnd::Cancelled;
+        self.close(kit, desk, Status::REQUEST_TERMINATED.0, None);
+        // RFC 3326: why, if he says.
+        let reason = cancel.header(Header::Reason).and_then(|reason| core::str::from_utf8(reason).ok());
+        self.halt(kit, None, reason);
+        self.tell_end(kit.ctx, desk);
+    }
+}
+
+/// What the caller is told of it: credentials are asked of us, not of him (DECISIONS 3); that one machine is overloaded
+/// is not his business (RFC 3261 s16.7 step 6); where somebody else may be found is for us to know.
+fn told(status: u16) -> u16 {
+    match status {
+        401 | 407 => Status::FORBIDDEN.0,
+        422 => Status::SERVER_ERROR.0,
+        503 => Status::SERVER_ERROR.0,
+        300..=399 => Status::TEMPORARILY_UNAVAILABLE.0,
+        status => status,
+    }
+}
