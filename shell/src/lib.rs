@@ -7,6 +7,7 @@
 //! - [`datagram`]: rules for UDP.
 //! - [`dns`]: where SIP servers are (RFC 3263), over a stub resolver.
 //! - [`jwks`]: key sets of token issuers, fetched in a thread of their own.
+//! - [`gate`]: what is sent waits for what is stored, or does not; [`saver`]: the thread that stores.
 //! - [`handle`]: how the rest of the program talks to a running engine; [`promise`] carries the replies.
 //! - [`latency`]: how long answers took, in fixed buckets.
 //! - [`names`]: the names of this machine.
@@ -15,6 +16,7 @@
 //! - [`presence`]: what presentities are, and publishing for them, over a handle.
 //! - [`calls`]: live calls, as a program sees, ends and begins them.
 //! - [`route`]: where a call goes, as a program says it.
+//! - [`store`]: where changes of state are kept, as a trait; a store in memory.
 #![forbid(unsafe_code)]
 
 pub mod admission;
@@ -24,6 +26,7 @@ pub mod clock;
 pub mod connection;
 pub mod datagram;
 pub mod dns;
+pub mod gate;
 pub mod handle;
 pub mod jwks;
 pub mod latency;
@@ -33,6 +36,8 @@ pub mod options;
 pub mod presence;
 pub mod promise;
 pub mod route;
+pub mod saver;
+pub mod store;
 mod write_queue;
 
 /// Fresh bytes from the operating system, for an engine's seed.

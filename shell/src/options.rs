@@ -70,6 +70,65 @@ impl Default for RoutingOptions {
     }
 }
 
+/// When what is sent may say that a change was made.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Durability {
+    /// At once; the store follows. A crash loses the changes of the last [`StorageOptions::interval`].
+    #[default]
+    WriteBehind,
+    /// When the change is on the disk. What cannot be stored is answered with a failure (RFC 3261 s10.3 step 7).
+    Strict,
+}
+
+/// How changes of state reach their store.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct StorageOptions {
+    /// When a change counts as made.
+    pub durability: Durability,
+    /// Write-behind: how long changes are collected before they are committed together. Strict: from the beginning of
+    /// one commit to that of the next at the least, so that commits per second are bounded.
+    pub interval: Duration,
+    /// So many changes are committed without waiting for the interval.
+    pub batch: usize,
+    /// Most bytes of changes that wait for a slow or failing disk. Write-behind: what comes beyond is not stored, and
+    /// counted.
+    pub queue_bytes: usize,
+    /// Strict: most changes that wait for the disk; more fail at once.
+    pub queue: usize,
+    /// Strict: most bytes of messages that wait for their changes; more are lost and counted, and their peers ask again.
+    pub held_bytes: usize,
+    /// After a failed commit in write-behind: how long until the next one at most. It begins with the interval and
+    /// doubles with each failure.
+    pub retry: Duration,
+    /// How long the end of a server waits for its last commit.
+    pub last_commit: Duration,
+}
+
+impl StorageOptions {
+    /// What is usual for this durability.
+    pub fn new(durability: Durability) -> StorageOptions {
+        StorageOptions {
+            durability,
+            interval: match durability {
+                Durability::WriteBehind => Duration::from_millis(100),
+                Durability::Strict => Duration::from_millis(5),
+            },
+            batch: 1_000,
+            queue_bytes: 64 << 20,
+            queue: 10_000,
+            held_bytes: 64 << 20,
+            retry: Duration::from_secs(10),
+            last_commit: Duration::from_secs(10),
+        }
+    }
+}
+
+impl Default for StorageOptions {
+    fn default() -> StorageOptions {
+        StorageOptions::new(Durability::default())
+    }
+}
+
 /// Everything a runtime's sockets are told.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Options {
@@ -83,6 +142,8 @@ pub struct Options {
     pub clock_check: Duration,
     /// Questions where calls go.
     pub routing: RoutingOptions,
+    /// How changes reach their store, where there is one.
+    pub storage: StorageOptions,
 }
 
 impl Default for Options {
@@ -93,6 +154,7 @@ impl Default for Options {
             inbox: 512,
             clock_check: Duration::from_secs(5),
             routing: RoutingOptions::default(),
+            storage: StorageOptions::default(),
         }
     }
 }

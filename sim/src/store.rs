@@ -63,7 +63,7 @@ impl Shelf {
             Change::RemoveMessage { id } => {
                 self.messages.remove(id);
             }
-            Change::PutBinding(_) | Change::RemoveBinding { .. } => {}
+            Change::PutBinding(_) | Change::RefreshBinding { .. } | Change::RemoveBinding { .. } => {}
         }
     }
 
@@ -126,6 +126,14 @@ impl Store {
         if self.failures > 0 {
             self.failures -= 1;
             self.held.retain(|t| t.after != Some(seq));
+            // A later change of the same thing stands, and may have said only what is new.
+            if let Some(mut failed) = change
+                && let Some((_, later)) =
+                    self.waiting.iter_mut().find(|(_, later)| later.subject() == failed.subject())
+            {
+                failed.absorb(later.clone());
+                *later = failed;
+            }
             return (false, Vec::new());
         }
         self.commits += 1;
@@ -175,6 +183,15 @@ pub fn apply(bindings: &mut BTreeMap<(Box<str>, u64), StoredBinding>, change: Ch
         }
         Change::RemoveBinding { aor, id } => {
             bindings.remove(&(aor, id));
+        }
+        Change::RefreshBinding { id, .. } => {
+            if let Some(stored) = bindings.values_mut().find(|stored| stored.id == id) {
+                let mut put = Change::PutBinding(Box::new(stored.clone()));
+                put.absorb(change);
+                if let Change::PutBinding(put) = put {
+                    *stored = *put;
+                }
+            }
         }
         _ => {}
     }

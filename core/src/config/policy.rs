@@ -343,9 +343,18 @@ pub struct Tell {
     pub drops: bool,
     /// `Save` commands: false for a host without a store.
     pub changes: bool,
+    /// The host stores changes behind what is sent, and never says that it could not: what was before them is not kept.
+    pub behind: bool,
     /// `Presence` and `Subscription` events from the start on. Without it they are told while somebody listens
     /// ([`Request::Listen`](crate::door::Request::Listen)).
     pub presence: bool,
     /// `Call` events, with a record of each call when it is over.
     pub calls: bool,
+}
+
+impl Tell {
+    /// Whether a change may turn out not to be durable: then what was before it must be known until it is.
+    pub(crate) fn may_fail(&self) -> bool {
+        self.changes && !self.behind
+    }
 }

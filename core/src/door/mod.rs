@@ -34,5 +34,6 @@ pub use stored::{
     StoredDialog, StoredForm, StoredMessage, StoredPublication, StoredStanding, StoredSubscription, StoredTie,
 };
 pub use view::{
-    BindingView, Change, FlowId, Identity, PeerIdentity, SaveSeq, Scheme, Secret, StoredBinding, Transport,
+    BindingView, Change, FlowId, Identity, PeerIdentity, SaveSeq, Scheme, Secret, StoredBinding, Subject,
+    Transport,
 };

@@ -31,7 +31,15 @@ pub enum RecordError {
 impl Change {
     /// The change as bytes.
     pub fn to_record(&self) -> Vec<u8> {
-        let mut out = Out(vec![VERSION]);
+        let mut record = Vec::new();
+        self.write_record(&mut record);
+        record
+    }
+
+    /// The same, behind what is there.
+    pub fn write_record(&self, record: &mut Vec<u8>) {
+        let mut out = Out(record);
+        let out = out.byte(VERSION);
         match self {
             Change::PutBinding(stored) => out.byte(1).binding(stored),
             Change::RemoveBinding { aor, id } => out.byte(2).text(aor).u64(*id),
@@ -44,8 +52,10 @@ impl Change {
             }
             Change::PutMessage(stored) => out.byte(8).message(stored),
             Change::RemoveMessage { id } => out.byte(9).u64(*id),
+            Change::RefreshBinding { id, expires_at, cseq } => {
+                out.byte(10).u64(*id).time(*expires_at).u32(*cseq)
+            }
         };
-        out.0
     }
 
     /// Reads what [`to_record`](Self::to_record) wrote, in this version or an earlier one.
@@ -66,6 +76,7 @@ impl Change {
             7 => Change::PutDecision { aor: input.text()?, watcher: input.text()?, allow: input.flag()? },
             8 => Change::PutMessage(Box::new(input.message()?)),
             9 => Change::RemoveMessage { id: input.u64()? },
+            10 => Change::RefreshBinding { id: input.u64()?, expires_at: input.time()?, cseq: input.u32()? },
             _ => return Err(RecordError::Broken),
         };
         if input.0.is_empty() { Ok(change) } else { Err(RecordError::Broken) }
@@ -75,48 +86,48 @@ impl Change {
 const TRANSPORTS: [Transport; 5] =
     [Transport::Udp, Transport::Tcp, Transport::Tls, Transport::Ws, Transport::Wss];
 
-struct Out(Vec<u8>);
+struct Out<'o>(&'o mut Vec<u8>);
 
-impl Out {
-    fn byte(&mut self, byte: u8) -> &mut Out {
+impl<'o> Out<'o> {
+    fn byte(&mut self, byte: u8) -> &mut Out<'o> {
         self.0.push(byte);
         self
     }
 
-    fn u32(&mut self, number: u32) -> &mut Out {
+    fn u32(&mut self, number: u32) -> &mut Out<'o> {
         self.0.extend_from_slice(&number.to_le_bytes());
         self
     }
 
-    fn u64(&mut self, number: u64) -> &mut Out {
+    fn u64(&mut self, number: u64) -> &mut Out<'o> {
         self.0.extend_from_slice(&number.to_le_bytes());
         self
     }
 
-    fn time(&mut self, time: Time) -> &mut Out {
+    fn time(&mut self, time: Time) -> &mut Out<'o> {
         self.u64(time.as_nanos())
     }
 
-    fn bytes(&mut self, bytes: &[u8]) -> &mut Out {
+    fn bytes(&mut self, bytes: &[u8]) -> &mut Out<'o> {
         self.u32(u32::try_from(bytes.len()).expect("invariant: state is bounded far below 4 GiB"));
         self.0.extend_from_slice(bytes);
         self
     }
 
-    fn text(&mut self, text: &str) -> &mut Out {
+    fn text(&mut self, text: &str) -> &mut Out<'o> {
         self.bytes(text.as_bytes())
     }
 
-    fn addr(&mut self, addr: SocketAddr) -> &mut Out {
+    fn addr(&mut self, addr: SocketAddr) -> &mut Out<'o> {
         self.text(&addr.to_string())
     }
 
-    fn transport(&mut self, transport: Transport) -> &mut Out {
+    fn transport(&mut self, transport: Transport) -> &mut Out<'o> {
         let at = TRANSPORTS.iter().position(|known| *known == transport);
         self.byte(at.unwrap_or_default() as u8)
     }
 
-    fn binding(&mut self, stored: &StoredBinding) -> &mut Out {
+    fn binding(&mut self, stored: &StoredBinding) -> &mut Out<'o> {
         let StoredBinding { id, view } = stored;
         self.u64(*id).text(&view.aor).text(&view.contact).text(&view.params).u32(view.q.into());
         self.time(view.expires_at).time(view.since).text(&view.call_id).u32(view.cseq);
@@ -133,7 +144,7 @@ impl Out {
         self.byte(u8::from(view.reachable))
     }
 
-    fn publication(&mut self, stored: &StoredPublication) -> &mut Out {
+    fn publication(&mut self, stored: &StoredPublication) -> &mut Out<'o> {
         self.text(&stored.aor).u64(stored.lineage).u64(stored.etag);
         self.time(stored.received).time(stored.expires_at);
         match stored.source {
@@ -148,13 +159,13 @@ impl Out {
         self.text(&stored.document)
     }
 
-    fn message(&mut self, stored: &StoredMessage) -> &mut Out {
+    fn message(&mut self, stored: &StoredMessage) -> &mut Out<'o> {
         self.u64(stored.id).text(&stored.aor).time(stored.received).time(stored.expires_at);
         let [from, to] = &stored.parties;
         self.bytes(from).bytes(to).bytes(&stored.lines).bytes(&stored.body).byte(stored.max_forwards)
     }
 
-    fn subscription(&mut self, stored: &StoredSubscription) -> &mut Out {
+    fn subscription(&mut self, stored: &StoredSubscription) -> &mut Out<'o> {
         self.u64(stored.id).text(&stored.package).bytes(&stored.event);
         self.text(&stored.aor).text(&stored.watcher);
         self.byte(match stored.standing {
@@ -413,6 +424,7 @@ mod tests {
                 max_forwards: 69,
             })),
             Change::RemoveMessage { id: 3 },
+            Change::RefreshBinding { id: 7, expires_at: Time::from_secs(61), cseq: 4 },
         ]
     }
 

@@ -3,7 +3,7 @@
 use core::fmt;
 use core::net::SocketAddr;
 
-use super::stored::{StoredMessage, StoredPublication, StoredSubscription};
+use super::stored::{StoredDialog, StoredMessage, StoredPublication, StoredSubscription};
 use crate::base::Time;
 
 /// Names one socket: a UDP listener, or one stream connection. Never reused within an engine's life.
@@ -176,13 +176,22 @@ pub struct BindingView {
 /// [`Request::Restore`](super::Request::Restore) rebuilds the state.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Change {
-    /// This binding is now so (new or refreshed).
+    /// This binding is now so (new or changed).
     PutBinding(Box<StoredBinding>),
+    /// This binding lasts longer, and is otherwise what it was: nearly every REGISTER a server sees.
+    RefreshBinding {
+        /// The binding's number.
+        id: u64,
+        /// When it ends now.
+        expires_at: Time,
+        /// CSeq of the REGISTER.
+        cseq: u32,
+    },
     /// This binding is gone.
     RemoveBinding {
         /// The address of record, canonical.
         aor: Box<str>,
-        /// The binding's number, unique within the AoR.
+        /// The binding's number.
         id: u64,
     },
     /// This publication is now so (new, refreshed or modified).
@@ -222,8 +231,84 @@ pub enum Change {
 /// A binding with the number that names it in the store.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct StoredBinding {
-    /// Unique within the AoR and never reused.
+    /// Unique among all bindings and never reused.
     pub id: u64,
     /// Its state.
     pub view: BindingView,
+}
+
+/// What a change is about, where a number names that.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Subject {
+    /// The binding of that number.
+    Binding(u64),
+    /// The publication of that lineage.
+    Publication(u64),
+    /// The subscription of that number.
+    Subscription(u64),
+    /// The message of that number.
+    Message(u64),
+}
+
+impl Change {
+    /// What it is about; `None` for a decision, which two addresses name.
+    pub fn subject(&self) -> Option<Subject> {
+        Some(match self {
+            Change::PutBinding(stored) => Subject::Binding(stored.id),
+            Change::RefreshBinding { id, .. } | Change::RemoveBinding { id, .. } => Subject::Binding(*id),
+            Change::PutPublication(stored) => Subject::Publication(stored.lineage),
+            Change::RemovePublication { lineage, .. } => Subject::Publication(*lineage),
+            Change::PutSubscription(stored) => Subject::Subscription(stored.id),
+            Change::RemoveSubscription { id } => Subject::Subscription(*id),
+            Change::PutMessage(stored) => Subject::Message(stored.id),
+            Change::RemoveMessage { id } => Subject::Message(*id),
+            Change::PutDecision { .. } => return None,
+        })
+    }
+
+    /// Takes in a later change of the same subject: it is then the one change that does what both did. What is later is
+    /// whole by itself, but for a refresh.
+    pub fn absorb(&mut self, later: Change) {
+        match (&mut *self, later) {
+            (Change::PutBinding(stored), Change::RefreshBinding { expires_at, cseq, .. }) => {
+                stored.view.expires_at = expires_at;
+                stored.view.cseq = cseq;
+            }
+            // What is gone stays gone.
+            (Change::RemoveBinding { .. }, Change::RefreshBinding { .. }) => {}
+            (_, later) => *self = later,
+        }
+    }
+
+    /// About how many bytes of memory it takes.
+    pub fn weight(&self) -> usize {
+        let texts = match self {
+            Change::PutBinding(stored) => {
+                let BindingView { aor, contact, params, call_id, user_agent, instance, path, .. } =
+                    &stored.view;
+                let texts = [aor, contact, params, call_id, user_agent, instance, path];
+                size_of::<StoredBinding>() + texts.iter().map(|text| text.len()).sum::<usize>()
+            }
+            Change::PutPublication(stored) => {
+                size_of::<StoredPublication>() + stored.aor.len() + stored.document.len()
+            }
+            Change::PutSubscription(stored) => {
+                let StoredDialog { call_id, tags, uris, target, routes, .. } = &stored.dialog;
+                let bytes = [call_id, target, routes, &stored.event].into_iter().chain(tags).chain(uris);
+                let texts = stored.aor.len() + stored.watcher.len() + stored.package.len();
+                size_of::<StoredSubscription>() + texts + bytes.map(|bytes| bytes.len()).sum::<usize>()
+            }
+            Change::PutMessage(stored) => {
+                let [from, to] = &stored.parties;
+                let bytes = [from, to, &stored.lines, &stored.body];
+                size_of::<StoredMessage>() + stored.aor.len() + bytes.iter().map(|b| b.len()).sum::<usize>()
+            }
+            Change::RemoveBinding { aor, .. } | Change::RemovePublication { aor, .. } => aor.len(),
+            Change::PutDecision { aor, watcher, .. } => aor.len() + watcher.len(),
+            Change::RefreshBinding { .. }
+            | Change::RemoveSubscription { .. }
+            | Change::RemoveMessage { .. } => 0,
+        };
+        size_of::<Change>() + texts
+    }
 }

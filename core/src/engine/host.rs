@@ -209,7 +209,12 @@ impl Engine {
         let mut ctx = self.house.ctx();
         let Rooms { registrar, events, presence, messages, .. } = &mut self.rooms;
         match (change, &settings.presence) {
-            (change @ (Change::PutBinding(_) | Change::RemoveBinding { .. }), _) => {
+            (
+                change @ (Change::PutBinding(_)
+                | Change::RefreshBinding { .. }
+                | Change::RemoveBinding { .. }),
+                _,
+            ) => {
                 registrar.restore(&mut ctx, change);
             }
             (Change::PutPublication(stored), Some(config)) => presence.restore(&mut ctx, config, *stored),

@@ -61,7 +61,7 @@ impl Engine {
         response: &Bytes,
         otherwise: Status,
     ) {
-        let Some(SaveSeq(seq)) = save else { return };
+        let Some(SaveSeq(seq)) = save.filter(|_| !self.house.settings.tell.behind) else { return };
         let queue = &mut self.rooms.standing.queue;
         if queue.len() == LIMIT {
             queue.pop_front();

@@ -62,6 +62,7 @@ impl Presence {
             return;
         }
         let Some(presentity) = self.presentities.get(presentity) else { return };
+        let before = before.filter(|_| !ctx.settings.tell.behind);
         let (aor, before) = (presentity.aor.clone(), before.cloned().map(Box::new));
         self.undo.open = Some(Entry { seq: 0, aor, lineage, before });
     }
@@ -75,7 +76,7 @@ impl Presence {
             None => Change::RemovePublication { aor: entry.aor.clone(), lineage: entry.lineage },
         };
         let seq = ctx.out.save(change);
-        if recall == Recall::Possible {
+        if recall == Recall::Possible && !ctx.settings.tell.behind {
             if let Some(presentity) = self.find(&entry.aor).and_then(|key| self.presentities.get_mut(key)) {
                 presentity.saved = Some(seq);
             }

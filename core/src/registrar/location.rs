@@ -88,6 +88,11 @@ impl Location {
         self.bindings.get(key)
     }
 
+    /// The binding of that number. Only a restore looks for it so.
+    pub(super) fn numbered(&self, id: u64) -> Option<BindingKey> {
+        self.bindings.iter().find(|(_, binding)| binding.id == id).map(|(key, _)| key)
+    }
+
     /// For fields no index depends on.
     pub(super) fn get_mut(&mut self, key: BindingKey) -> Option<&mut Binding> {
         self.bindings.get_mut(key)

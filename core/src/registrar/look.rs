@@ -89,6 +89,16 @@ impl Registrar {
                     self.discard_silently(ctx, key);
                 }
             }
+            // A store that has many of them makes them part of the bindings (`Change::absorb`).
+            Change::RefreshBinding { id, expires_at, cseq } => {
+                let Some(key) = self.location.numbered(id) else { return };
+                if let Some(binding) = self.location.get_mut(key) {
+                    (binding.expires_at, binding.cseq) = (ctx.at_wall(expires_at), cseq);
+                }
+                if let Some(config) = ctx.settings.registrar.as_ref() {
+                    self.arm_timers(ctx, config, key);
+                }
+            }
             // Of other rooms.
             _ => {}
         }

@@ -216,19 +216,14 @@ impl Registrar {
         save
     }
 
-    /// Makes a new or changed binding durable and known.
-    fn saved_and_noted(
-        &mut self,
-        ctx: &mut Ctx<'_>,
-        key: BindingKey,
-        cause: BindingCause,
-    ) -> Option<SaveSeq> {
-        let save = self.save_put(ctx, key);
-        self.undo.saved_as(save);
-        self.note(ctx, key, cause);
-        save
+    /// Makes it durable that a binding lasts longer.
+    fn save_refresh(&mut self, ctx: &mut Ctx<'_>, key: BindingKey) -> Option<SaveSeq> {
+        let binding = self.location.get(key).filter(|_| ctx.settings.tell.changes)?;
+        let (id, expires_at, cseq) = (binding.id, ctx.to_wall(binding.expires_at), binding.cseq);
+        Some(ctx.out.save(Change::RefreshBinding { id, expires_at, cseq }))
     }
 
+    /// Makes a new or changed binding durable.
     fn save_put(&mut self, ctx: &mut Ctx<'_>, key: BindingKey) -> Option<SaveSeq> {
         if !ctx.settings.tell.changes {
             return None;

@@ -155,11 +155,15 @@ impl Registrar {
         {
             self.same.taken += 1;
         }
-        self.undo.begin(ctx.settings.tell.changes);
+        self.undo.begin(ctx.settings.tell.may_fail());
         self.undo.note(self.location.name(binding), binding.id, || Some(Box::new(binding.clone())));
         let outbound = binding.flags.has(Flags::OUTBOUND);
-        let save =
-            self.grant(ctx, config, (again.binding, BindingCause::Refreshed), (fresh.msg, fresh.number));
+        let save = self.grant(
+            ctx,
+            config,
+            (again.binding, BindingCause::Refreshed, true),
+            (fresh.msg, fresh.number),
+        );
         let registered = Registrar::registered(Some(again.record), fresh, outbound, save);
         self.watch_if_told(ctx, config, fresh.origin, &registered);
         Some(registered)

@@ -65,7 +65,7 @@ impl Registrar {
         let record = if plain == Some(aor.as_bytes()) { known } else { self.location.find(aor.as_bytes()) };
         let mut plan = Plan::new();
         let asked = read_contacts(settings, config, &request, &self.location, record, &mut plan)?;
-        self.undo.begin(settings.tell.changes);
+        self.undo.begin(settings.tell.may_fail());
         let record = record.filter(|record| self.purge(ctx, *record));
         match asked {
             Asked::Query => Ok(answer_to(record, &request, &[], None)),
@@ -302,6 +302,8 @@ impl Registrar {
         };
         let (origin, now) = (request.origin, ctx.now);
         let mut retired = None;
+        // Nothing but its end and its CSeq will be other than it was.
+        let mut same = false;
         let (key, cause) = match hit.and_then(|key| Some((key, self.location.get(key)?))) {
             None => {
                 let contact = wanted.contact().expect("invariant: a contact that is kept was checked");
@@ -320,6 +322,9 @@ impl Registrar {
                 retired = (moved && wanted.same_instance(old)).then(|| old.own_flow()).flatten();
                 self.undo.note(aor, old.id, || Some(Box::new(old.clone())));
                 let unchanged = !request.has_path && same_contact && old.says(&text);
+                same = unchanged
+                    && (old.q, old.reg_id) == (wanted.q, wanted.reg_id)
+                    && (old.flow, old.transport, old.flags) == (origin.flow, origin.transport, wanted.flags);
                 if !unchanged {
                     let same_instance = wanted.same_instance(old);
                     let same_call = (!old.instance().is_empty()).then(|| old.call_id() == text.call_id);
@@ -340,7 +345,7 @@ impl Registrar {
             binding.requested = wanted.requested.unwrap_or(config.default_expires);
         }
         self.location.set_asked(key, wanted.asked);
-        let save = self.grant(ctx, config, (key, cause), (request.msg, request.ess.cseq.number));
+        let save = self.grant(ctx, config, (key, cause, same), (request.msg, request.ess.cseq.number));
         if let Some(flow) = retired {
             self.retire_later(ctx, flow, origin.flow);
         }
@@ -376,12 +381,12 @@ impl Registrar {
         }
     }
 
-    /// Grants a binding its time anew: the end of each registration and refresh.
+    /// Grants a binding its time anew: the end of each registration and refresh. `same`: it is otherwise what it was.
     pub(super) fn grant(
         &mut self,
         ctx: &mut Ctx<'_>,
         config: &RegistrarConfig,
-        (key, cause): (BindingKey, BindingCause),
+        (key, cause, same): (BindingKey, BindingCause, bool),
         (msg, cseq): (Message<'_>, u32),
     ) -> Option<SaveSeq> {
         let binding = self.location.get_mut(key)?;
@@ -393,7 +398,13 @@ impl Registrar {
             self.location.mint(key);
         }
         self.arm_timers(ctx, config, key);
-        self.saved_and_noted(ctx, key, cause)
+        let save = match same {
+            true => self.save_refresh(ctx, key),
+            false => self.save_put(ctx, key),
+        };
+        self.undo.saved_as(save);
+        self.note(ctx, key, cause);
+        save
     }
 
     /// What is to be answered. `flow`: whether outbound was granted.

@@ -62,6 +62,10 @@ impl Invariants {
         let key = match change {
             Change::PutBinding(stored) => (stored.view.aor.clone(), stored.id),
             Change::RemoveBinding { aor, id } => (aor.clone(), *id),
+            Change::RefreshBinding { id, .. } => match self.mirror.keys().find(|(_, known)| known == id) {
+                Some(key) => key.clone(),
+                None => return Err(format!("binding {id} is refreshed and is not there")),
+            },
             _ => return Ok(()),
         };
         self.before.insert(seq, (key.clone(), self.mirror.get(&key).cloned()));

@@ -191,6 +191,9 @@ impl Host {
                     Change::RemoveBinding { aor, id } => {
                         self.model.remove(&(aor.clone(), *id));
                     }
+                    Change::RefreshBinding { id, .. } => {
+                        assert!(self.model.iter().any(|(_, known)| known == id), "refreshed and not there");
+                    }
                     // What is stored is read back as it was.
                     other => assert_eq!(Change::from_record(&other.to_record()).as_ref(), Ok(other)),
                 }
@@ -217,6 +220,11 @@ impl Host {
                 self.stored.push(*b);
             }
             Change::RemoveBinding { aor, id } => self.stored.retain(|s| (&s.view.aor, s.id) != (&aor, id)),
+            Change::RefreshBinding { id, expires_at, cseq } => {
+                if let Some(stored) = self.stored.iter_mut().find(|stored| stored.id == id) {
+                    (stored.view.expires_at, stored.view.cseq) = (expires_at, cseq);
+                }
+            }
             _ => {}
         }
     }

@@ -33,8 +33,8 @@ fn changes_come_before_events_and_each_has_its_number() {
     Save 2 put bob@example.com #2 sip:bob@198.51.100.7:5062
     Registered bob@example.com sip:bob@198.51.100.7:5060
     Registered bob@example.com sip:bob@198.51.100.7:5062
-    Save 3 put bob@example.com #1 sip:bob@198.51.100.7:5060
-    Save 4 put bob@example.com #2 sip:bob@198.51.100.7:5062
+    Save 3 refresh #1
+    Save 4 refresh #2
     Refreshed bob@example.com sip:bob@198.51.100.7:5060
     Refreshed bob@example.com sip:bob@198.51.100.7:5062
     Save 5 remove bob@example.com #1
@@ -206,4 +206,56 @@ fn the_log_of_a_host_that_never_confirms_stays_bounded() {
         world.fixture.commands();
     }
     assert_eq!(world.registrar.undo.len(), 4096);
+}
+
+#[test]
+fn a_refresh_saves_what_is_new_and_anything_else_the_whole_binding() {
+    let mut world = durable();
+    let mut phone = bob();
+    world.send(&phone);
+    world.send(phone.again());
+    world.send(phone.again());
+    let moved = Phone::at("198.51.100.7:6060").call("1@phone", 9).contact("<sip:bob@198.51.100.7:5060>");
+    world.send(&moved);
+    world.send(&moved.call("1@phone", 10).contact("<sip:bob@198.51.100.7:5060>;q=0.4"));
+    let saves: String = world
+        .commands()
+        .lines()
+        .filter(|l| l.starts_with("Save"))
+        .fold(String::new(), |all, l| all + l + "\n");
+    assert_snapshot!(saves, @r"
+    Save 1 put bob@example.com #1 sip:bob@198.51.100.7:5060
+    Save 2 refresh #1
+    Save 3 refresh #1
+    Save 4 put bob@example.com #1 sip:bob@198.51.100.7:5060
+    Save 5 put bob@example.com #1 sip:bob@198.51.100.7:5060
+    ");
+}
+
+#[test]
+fn a_restored_refresh_is_part_of_its_binding() {
+    let mut world = durable();
+    let mut phone = bob();
+    world.send(&phone);
+    world.sleep(1000);
+    world.send(phone.again());
+    let (view, commands) = (world.lookup("bob@example.com"), world.fixture.commands());
+    let mut next = durable();
+    next.fixture.advance(core::time::Duration::from_secs(1000));
+    for command in commands {
+        if let Command::Save(_, change) = command {
+            next.registrar.restore(&mut next.fixture.ctx(), change);
+        }
+    }
+    let restored = next.lookup("bob@example.com");
+    assert_eq!((restored[0].cseq, restored[0].expires_at), (2, view[0].expires_at));
+}
+
+#[test]
+fn a_host_that_stores_behind_has_nothing_taken_back() {
+    let mut world = World::of(|config| (config.tell.changes, config.tell.behind) = (true, true));
+    world.send(&bob());
+    assert_eq!((world.registrar.undo.len(), world.lookup("bob@example.com").len()), (0, 1));
+    fail(&mut world, 1);
+    assert_eq!(world.lookup("bob@example.com").len(), 1);
 }

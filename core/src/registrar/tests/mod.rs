@@ -153,6 +153,9 @@ impl World {
                 Command::Save(seq, Change::PutBinding(stored)) => {
                     format!("Save {} put {} #{} {}", seq.0, stored.view.aor, stored.id, stored.view.contact)
                 }
+                Command::Save(seq, Change::RefreshBinding { id, .. }) => {
+                    format!("Save {} refresh #{id}", seq.0)
+                }
                 Command::Save(seq, Change::RemoveBinding { aor, id }) => {
                     format!("Save {} remove {aor} #{id}", seq.0)
                 }
