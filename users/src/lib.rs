@@ -10,6 +10,7 @@
 //! - [`scope`]: what a token or an API key may be used for.
 //! - [`store`]: accounts, Digest credentials and API keys in SQLite; each change is told to a listener.
 //! - [`tokens`]: access tokens, made and checked.
+//! - `rest` (feature `rest`): all of it over HTTP.
 
 #![forbid(unsafe_code)]
 
@@ -17,6 +18,8 @@ pub mod keys;
 pub mod login;
 pub mod password;
 mod random;
+#[cfg(feature = "rest")]
+pub mod rest;
 pub mod scope;
 pub mod sqlite;
 pub mod store;

@@ -21,6 +21,8 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 use strowger_core::config::DigestAlgorithm;
 
 pub use account::{Account, AccountChange, Change, MOST_AORS, NewAccount, Patch, Role, canonical_aor};
+#[cfg(feature = "rest")]
+pub(crate) use api_keys::is_api_key;
 pub use api_keys::{ApiKey, ApiKeyWish, KeyOwner, MOST_API_KEYS, NewApiKey};
 pub use digest::DigestWish;
 pub use error::UserError;
