@@ -288,6 +288,10 @@ pub struct Sizes {
     pub mailboxes: usize,
     /// Sides of calls that addresses of record of ours take part in.
     pub lines: usize,
+    /// Trunks that do not answer.
+    pub trunks_down: usize,
+    /// Trunks at which the engine is registered.
+    pub trunks_registered: usize,
     /// Calls.
     pub calls: usize,
     /// Their dialogs.

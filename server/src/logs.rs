@@ -9,7 +9,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread;
 
-use strowger_core::door::{AuthVerdict, BindingCause, BindingEvent, CallEvent, Event, Outcome};
+use strowger_core::door::{
+    AuthVerdict, BindingCause, BindingEvent, CallEvent, Event, Outcome, TrunkEvent, TrunkStep,
+};
 use strowger_core::stats::{AUTH_LABELS, auth_label};
 use strowger_tokio::shell::promise::{Awaited, promise};
 use strowger_tokio::{Notice, OnEvent};
@@ -117,6 +119,7 @@ fn write(events: Receiver<Event>, mut records: Option<Records>) {
                     tracing::error!(target: "strowger::call", %error, id = record.id, "a call record is lost");
                 }
             }
+            Event::Trunk(event) => trunk(&event),
             Event::Drained => tracing::info!(target: "strowger", "drained"),
             _ => {}
         }
@@ -175,6 +178,25 @@ fn call(event: &CallEvent) {
                 target: "strowger::call", id, caller, callee, call_id, source = %record.source, status, cause, seconds, legs, "call"
             );
         }
+        _ => {}
+    }
+}
+
+/// One line for each change of a trunk.
+fn trunk(event: &TrunkEvent) {
+    let name = &*event.name;
+    match &event.step {
+        TrunkStep::Up => tracing::info!(target: "strowger::trunk", name, "trunk answers again"),
+        TrunkStep::Down { reason } => {
+            tracing::warn!(target: "strowger::trunk", name, reason = &**reason, "trunk does not answer");
+        }
+        TrunkStep::Registered { expires } => {
+            tracing::info!(target: "strowger::trunk", name, expires, "registered at trunk");
+        }
+        TrunkStep::NotRegistered { reason, .. } => {
+            tracing::warn!(target: "strowger::trunk", name, reason = &**reason, "not registered at trunk, will retry");
+        }
+        TrunkStep::Unregistered => tracing::info!(target: "strowger::trunk", name, "unregistered at trunk"),
         _ => {}
     }
 }

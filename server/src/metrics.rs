@@ -127,6 +127,12 @@ impl Collector for Export {
             ("strowger_presentities", "Presentities published for or watched", sizes.presentities),
             ("strowger_mailboxes", "Mailboxes about which something is known", sizes.mailboxes),
             ("strowger_live_calls", "Calls, ringing and answered", sizes.calls),
+            ("strowger_trunks_down", "Trunks that do not answer", sizes.trunks_down),
+            (
+                "strowger_trunks_registered",
+                "Trunks at which the server is registered",
+                sizes.trunks_registered,
+            ),
             ("strowger_messages", "Instant messages on their way", sizes.messages),
             (
                 "strowger_stored_messages",

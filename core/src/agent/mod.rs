@@ -1,4 +1,4 @@
-//! The client side: NOTIFY that the host has sent (`notices`), and subscriptions (RFC 6665 s4.1) and publications (RFC 3903 s4) of ours at other servers.
+//! The client side: NOTIFY that the host has sent (`notices`), trunks (`trunks`), registrations there, subscriptions (RFC 6665 s4.1) and publications (RFC 3903 s4) of ours at other servers.
 //!
 //! A wish of the host is one task with one request in flight at a time; what is wished meanwhile follows. A task goes on
 //! until the host ends it or the other side says for good that it shall not be.
@@ -25,6 +25,7 @@
 mod notices;
 mod notify;
 mod send;
+mod trunks;
 
 use core::time::Duration;
 use std::collections::BTreeMap;
@@ -38,6 +39,7 @@ use crate::proof::Asked;
 use crate::txn::Transactions;
 
 pub(crate) use notices::{Notices, check as check_notice};
+pub(crate) use trunks::{Trunks, id_of as trunk_id, trunk_of_id};
 
 /// Names a task while it is there.
 pub(crate) type TaskKey = Key<Task>;
@@ -50,6 +52,8 @@ const AGAIN: Duration = Duration::from_secs(30);
 enum What {
     /// To watch.
     Subscription,
+    /// To be registered at a trunk: the user part of the Contact.
+    Registration { contact: Box<str> },
     /// To publish: a Content-Type and a body, under the entity tag of the last 200.
     Publication { kind: Box<str>, document: Box<[u8]>, etag: Option<Box<[u8]>> },
 }
@@ -133,6 +137,17 @@ impl Agent {
         self.begin(ctx, txn, wish, What::Publication { kind, document, etag: None })
     }
 
+    /// Registers. False if the socket is not up, or the wish too large.
+    pub(crate) fn register(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        txn: &mut Transactions,
+        wish: AgentWish,
+        contact: Box<str>,
+    ) -> bool {
+        self.begin(ctx, txn, wish, What::Registration { contact })
+    }
+
     /// Ends a wish. False if there is none of that number.
     pub(crate) fn end(&mut self, ctx: &mut Ctx<'_>, txn: &mut Transactions, id: u64) -> bool {
         let Some(key) = self.by_id.get(&id).copied() else { return false };
@@ -151,7 +166,12 @@ impl Agent {
         if let Some(key) = self.by_id.get(&wish.id).copied() {
             self.remove(ctx, key);
         }
-        let Some((call, dialog)) = opened(ctx, &wish, &hop) else { return false };
+        let opened = match what {
+            // RFC 3261 s10.2: From and To are who is registered, and the request goes to the domain.
+            What::Registration { .. } => registering(ctx, &wish, &hop),
+            _ => opened(ctx, &wish, &hop),
+        };
+        let Some((call, dialog)) = opened else { return false };
         let id = wish.id;
         let key = self.tasks.insert(Task {
             wish,
@@ -266,4 +286,10 @@ fn opened(ctx: &mut Ctx<'_>, wish: &AgentWish, hop: &Origin) -> Option<(Box<[u8]
     let call: Box<[u8]> = ctx.ids.next_text(IdKind::CallId).as_bytes().into();
     let dialog = Dialog::opened(ctx, hop, &call, wish.account.uri.as_bytes(), wish.uri.as_bytes())?;
     Some((call, dialog))
+}
+
+fn registering(ctx: &mut Ctx<'_>, wish: &AgentWish, hop: &Origin) -> Option<(Box<[u8]>, Dialog)> {
+    let (who, domain) = (wish.account.uri.as_bytes(), wish.uri.as_bytes());
+    let dialog = Dialog::inviting(ctx, hop, who, who, domain)?;
+    Some((dialog.call_id().into(), dialog))
 }

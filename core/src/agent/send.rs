@@ -5,19 +5,36 @@ use core::time::Duration;
 use super::{AGAIN, Agent, Does, Task, TaskKey, What};
 use crate::base::text::clamp_u32;
 use crate::ctx::{Ctx, Timer};
+use crate::dialog::OwnAddress;
 use crate::door::{AgentEvent, AgentStep};
 use crate::proof::Asked;
 use crate::txn::{Transactions, Usage};
-use crate::wire::{Header, Message, Method};
+use crate::wire::{ContactValue, ExpiresParam, Header, Message, Method};
 
 /// Tries of one request with other parameters, before it counts as refused.
 const TRIES: u8 = 5;
+
+/// What whoever registers may be sent.
+const ALLOW: &[u8] = b"INVITE, ACK, CANCEL, BYE, OPTIONS, PRACK, UPDATE, INFO, MESSAGE, REFER";
+
+/// RFC 3261 s10.3: for how long this Contact was registered.
+fn granted_to(msg: Message<'_>, user: &[u8]) -> Option<u32> {
+    let own = msg.contacts().find_map(|contact| match contact.ok()? {
+        value @ ContactValue::Addr(addr) if addr.uri.user() == Some(user) => match value.expires() {
+            ExpiresParam::Value(seconds) => Some(seconds),
+            _ => None,
+        },
+        _ => None,
+    });
+    own.or_else(|| msg.expires())
+}
 
 impl Task {
     fn method(&self) -> Method {
         match self.what {
             What::Subscription => Method::Subscribe,
             What::Publication { .. } => Method::Publish,
+            What::Registration { .. } => Method::Register,
         }
     }
 }
@@ -34,7 +51,17 @@ impl Agent {
         task.dialog.advance();
         let (mut writer, addressed) = task.dialog.request(ctx, &mut arena, method, &task.dialog.straight());
         writer.prepared(&ctx.settings.agent_line);
-        writer.header(Header::Event, task.wish.event.as_bytes());
+        match &task.what {
+            What::Registration { contact } => {
+                writer.header(Header::Allow, ALLOW);
+                OwnAddress::towards(ctx.settings, &addressed.to).write_contact_of(
+                    &mut writer,
+                    &addressed.to,
+                    contact,
+                );
+            }
+            _ => _ = writer.header(Header::Event, task.wish.event.as_bytes()),
+        }
         writer.number(Header::Expires, if does == Does::Leave { 0 } else { task.wish.expires });
         if let Some((header, value)) = &proof {
             writer.header(*header, value.as_bytes());
@@ -118,8 +145,9 @@ impl Agent {
             return self.over(ctx, key, "");
         }
         let reason = status.to_string();
+        let is_registration = matches!(task.what, What::Registration { .. });
         let later = matches!(status, 401 | 407) && task.proven;
-        if later || status == 408 || (500..600).contains(&status) {
+        if is_registration || later || status == 408 || (500..600).contains(&status) {
             let wait = msg.header(Header::RetryAfter).and_then(|v| {
                 clamp_u32(v.split(|b| matches!(b, b' ' | b';' | b'(')).next().unwrap_or_default())
             });
@@ -136,7 +164,12 @@ impl Agent {
             return self.over(ctx, key, "");
         }
         let wait = wait.map_or(AGAIN, |seconds| Duration::from_secs(seconds.into()));
+        let is_registration = matches!(task.what, What::Registration { .. });
         self.interrupt(ctx, key, reason, wait);
+        // Where it is may have changed: it is found out before the next attempt.
+        if is_registration {
+            self.remove(ctx, key);
+        }
     }
 
     fn granted(
@@ -149,7 +182,11 @@ impl Agent {
     ) {
         let Some(task) = self.tasks.get_mut(key) else { return };
         task.tries = 0;
-        let expires = msg.expires().unwrap_or(task.wish.expires);
+        let expires = match &task.what {
+            What::Registration { contact } => granted_to(msg, contact.as_bytes()),
+            _ => msg.expires(),
+        };
+        let expires = expires.unwrap_or(task.wish.expires);
         let is_subscription = matches!(task.what, What::Subscription);
         match &mut task.what {
             What::Subscription => {
@@ -159,6 +196,7 @@ impl Agent {
                     task.first = ctx.timers.arm(deadline, Timer::AgentFirst(key.to_bits()));
                 }
             }
+            What::Registration { .. } => {}
             What::Publication { etag, .. } => *etag = msg.header(Header::SipEtag).map(Into::into),
         }
         task.proven = true;

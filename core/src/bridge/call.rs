@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use smallvec::SmallVec;
 
 use super::pickup::Picked;
 use super::refer::{Invitation, Transfer};
@@ -237,6 +238,8 @@ pub(crate) struct Call {
     pub(super) succession: Option<Succession>,
     /// This one is to go on in place of that.
     pub(super) follows: Option<CallKey>,
+    /// The trunks it was last known to be on, one for each leg there.
+    pub(super) on_trunks: SmallVec<[u16; 2]>,
     /// The connections it holds open, as the index of them has it.
     pub(super) streams: super::streams::Held,
 }
@@ -366,6 +369,19 @@ impl Call {
         self.phase == Phase::Over
             && self.links.iter().all(|link| link.errands.is_empty() && link.sides.iter().all(|s| s.over))
             && !self.attempts.iter().any(|attempt| attempt.state == State::Halting)
+    }
+
+    /// The trunks it is on, one for each leg there.
+    pub(super) fn trunks(&self) -> SmallVec<[u16; 2]> {
+        let caller = self.incoming.as_ref().and(self.asker.trunk);
+        let called =
+            self.attempts.iter().filter(|attempt| !matches!(attempt.state, State::Over | State::Answered));
+        let called = called.filter_map(|attempt| attempt.hop.trunk);
+        // Early dialogs are those of the caller and of attempts.
+        let links = self.links.iter().filter(|link| link.early.is_none() || self.incoming.is_none());
+        let sides =
+            links.flat_map(|link| &link.sides).filter(|side| !side.over).filter_map(|side| side.trunk);
+        caller.into_iter().chain(called).chain(sides).collect()
     }
 
     /// Is there an INVITE that may still be answered?

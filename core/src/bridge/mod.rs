@@ -48,6 +48,8 @@ mod write;
 use core::time::Duration;
 use std::collections::{BTreeMap, VecDeque};
 
+use smallvec::SmallVec;
+
 pub(crate) use call::{Asker, Call, Hop, Lines};
 pub(crate) use dial::Party;
 
@@ -131,6 +133,8 @@ struct Desk {
     servers: BTreeMap<ServerKey, CallKey>,
     /// How many calls an account has.
     by_account: BTreeMap<Box<str>, usize>,
+    /// How many are on a trunk.
+    by_trunk: BTreeMap<u16, usize>,
     /// How many come from one address.
     by_source: BTreeMap<core::net::IpAddr, usize>,
     news: Vec<News>,
@@ -192,9 +196,26 @@ impl Desk {
             succession: None,
             follows: None,
             streams: Default::default(),
+            on_trunks: SmallVec::new(),
         });
         self.by_id.insert(id, key);
         key
+    }
+
+    /// On which trunks a call is may have changed.
+    fn count_trunks(&mut self, call: &mut Call, ctx: &Ctx<'_>) {
+        let any = ctx.settings.calls.as_ref().is_some_and(|calls| !calls.trunks.is_empty());
+        if !any && call.on_trunks.is_empty() {
+            return;
+        }
+        let now = call.trunks();
+        let before = core::mem::replace(&mut call.on_trunks, now);
+        for trunk in &call.on_trunks {
+            *self.by_trunk.entry(*trunk).or_default() += 1;
+        }
+        for trunk in &before {
+            less(&mut self.by_trunk, trunk);
+        }
     }
 
     fn strike(&mut self, key: CallKey, dialog: &Dialog) {
@@ -210,6 +231,7 @@ impl Bridge {
             by_id: BTreeMap::new(),
             servers: BTreeMap::new(),
             by_account: BTreeMap::new(),
+            by_trunk: BTreeMap::new(),
             by_source: BTreeMap::new(),
             news: Vec::new(),
             inner: VecDeque::new(),
@@ -248,6 +270,11 @@ impl Bridge {
     pub(crate) fn find(&self, ess: &Essentials<'_>) -> Option<CallKey> {
         let hash = Dialog::hash_of(&self.desk.hash, ess);
         self.desk.dialogs.find(hash, |key| self.calls.get(key).is_some_and(|call| call.find(ess).is_some()))
+    }
+
+    /// How many calls are on a trunk.
+    pub(crate) fn on_trunk(&self, trunk: u16) -> usize {
+        self.desk.by_trunk.get(&trunk).copied().unwrap_or(0)
     }
 
     /// Does a call hold this connection open?
@@ -306,6 +333,7 @@ impl Bridge {
         if let Some(call) = self.calls.get_mut(key) {
             call.timers.life = kit.ctx.timers.arm(life, Timer::Call(key.to_bits(), CallTimer::Life));
             call.timers.progress = kit.ctx.timers.arm(again, Timer::Call(key.to_bits(), CallTimer::Progress));
+            self.desk.count_trunks(call, kit.ctx);
             call.trying(kit);
             call.tell_caller(kit.ctx, &mut self.desk, CallPhase::Trying);
         }
@@ -515,6 +543,7 @@ impl Bridge {
         let Some(call) = self.calls.get_mut(key) else { return };
         act(call, &mut self.desk, kit);
         self.desk.streams.follow(key, call);
+        self.desk.count_trunks(call, kit.ctx);
         if !call.is_gone() {
             return;
         }
@@ -528,6 +557,9 @@ impl Bridge {
         for side in call.links.iter_mut().flat_map(|link| &mut link.sides) {
             side.timer.stop(kit.ctx);
             self.desk.strike(key, &side.dialog);
+        }
+        for trunk in &call.on_trunks {
+            less(&mut self.desk.by_trunk, trunk);
         }
         less(&mut self.desk.by_account, &call.account);
         less(&mut self.desk.by_source, &call.record.source.ip().to_canonical());

@@ -380,6 +380,8 @@ impl Bridge {
             }
             self.desk.streams.follow(home, other);
         }
+        // Who is in it is another.
+        self.with(kit, home, |_, _, _| {});
         self.with(kit, key, |call, desk, kit| {
             call.record.end = CallEnd::Transferred;
             call.tell_transferor(kit, key, Status::OK.0);

@@ -125,8 +125,17 @@ pub struct TrunkConfig {
     pub listener: Option<u16>,
     /// Names one of which its TLS certificate has, lower case.
     pub tls_names: Vec<String>,
-    /// Most calls at once, in both directions.
+    /// Most calls at once, in both directions: one more from there gets 503, one more to there takes the next target.
     pub max_calls: Option<u32>,
+    /// How often it is asked by OPTIONS whether it is there; at least a second. While it does not answer, or answers 503, no
+    /// call is sent there. `None`: never, and it is taken to be there.
+    pub qualify: Option<Duration>,
+    /// Register there. What is sent to the Contact that was registered is of this trunk, wherever it comes from.
+    pub register: bool,
+    /// As whom: a URI with a user; empty for [`username`](TrunkConfig::username) at the host of [`uri`](TrunkConfig::uri).
+    pub register_as: String,
+    /// For how long at a time; at least a minute.
+    pub register_expires: Duration,
     /// The From of calls to it: a URI with `{user}`, which stands for the caller's number, or his user. Empty: that at
     /// our domain.
     pub from: String,
@@ -143,7 +152,8 @@ pub struct TrunkConfig {
 impl TrunkConfig {
     /// A trunk of this name, to this URI; nothing comes from it yet.
     pub fn new(name: impl Into<String>, uri: impl Into<String>) -> TrunkConfig {
-        TrunkConfig { name: name.into(), uri: uri.into(), ..TrunkConfig::default() }
+        let register_expires = Duration::from_secs(3600);
+        TrunkConfig { name: name.into(), uri: uri.into(), register_expires, ..TrunkConfig::default() }
     }
 }
 

@@ -55,8 +55,19 @@ pub(crate) enum Timer {
     Route(u64),
     /// Of a call (`bridge::CallKey`).
     Call(u64, CallTimer),
+    /// A trunk is to be asked, or registered at (its index).
+    Trunk(u16, TrunkTimer),
     /// Draining has taken long enough.
     Drain,
+}
+
+/// Timers of trunks.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum TrunkTimer {
+    /// Is it there?
+    Qualify,
+    /// It is to be registered at.
+    Register,
 }
 
 /// Timers of calls.

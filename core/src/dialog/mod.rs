@@ -531,7 +531,11 @@ impl Dialog {
         }
         // RFC 3261 s20, table 2: these have none. The peer goes on sending where it sent to, whichever way this request
         // takes.
-        if matches!(method, Method::Ack | Method::Bye | Method::Prack | Method::Info | Method::Message) {
+        // REGISTER says what it registers itself.
+        if matches!(
+            method,
+            Method::Ack | Method::Bye | Method::Prack | Method::Info | Method::Message | Method::Register
+        ) {
         } else if to.flow == self.origin.flow {
             own.write_contact(&mut writer, &to);
         } else {
@@ -595,8 +599,17 @@ impl OwnAddress {
 
     /// Our Contact.
     pub(crate) fn write_contact(&self, writer: &mut crate::wire::Writer<'_>, peer: &Origin) {
+        self.write_contact_of(writer, peer, "");
+    }
+
+    /// The same with a user part; empty for none.
+    pub(crate) fn write_contact_of(&self, writer: &mut crate::wire::Writer<'_>, peer: &Origin, user: &str) {
         writer.value(Header::Contact, |value| {
             value.literal(if peer.transport.is_secure() { "<sips:" } else { "<sip:" });
+            if !user.is_empty() {
+                value.text(user.as_bytes());
+                value.literal("@");
+            }
             value.text(&self.host);
             value.literal(":");
             value.number(u64::from(self.port));

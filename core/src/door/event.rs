@@ -3,6 +3,7 @@
 use core::net::SocketAddr;
 
 use super::{AgentEvent, BindingView, FlowId, PresenceChange, Scheme, SubscriptionEvent, Transport};
+use crate::base::Time;
 use crate::stats::DropReason;
 
 /// Something happened. Which kinds are told is chosen by [`Settings::tell`](crate::config::Settings::tell): an
@@ -36,8 +37,46 @@ pub enum Event {
     Agent(Box<AgentEvent>),
     /// Something happened to a call.
     Call(Box<super::CallEvent>),
+    /// Something became of a trunk.
+    Trunk(Box<TrunkEvent>),
     /// Draining is over: nothing is left, or the time limit came.
     Drained,
+}
+
+/// Something that became of a trunk.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct TrunkEvent {
+    /// Its [name](crate::config::TrunkConfig::name).
+    pub name: Box<str>,
+    /// What.
+    pub step: TrunkStep,
+}
+
+/// What became of a trunk.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum TrunkStep {
+    /// It answers again.
+    Up,
+    /// It does not answer, or has no time: no call is sent there.
+    Down {
+        /// A status, or why there was none.
+        reason: Box<str>,
+    },
+    /// We are registered there; refreshes are not told.
+    Registered {
+        /// For so many seconds at a time.
+        expires: u32,
+    },
+    /// We are not, or no more.
+    NotRegistered {
+        /// A status, or why there was none.
+        reason: Box<str>,
+        /// When it is tried again.
+        again: Time,
+    },
+    /// We are not any more, for no new calls are taken.
+    Unregistered,
 }
 
 /// The final response to one request.

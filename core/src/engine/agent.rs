@@ -3,7 +3,7 @@
 use super::Engine;
 use super::Rooms;
 use super::dispatch::Pass;
-use crate::agent::check_notice;
+use crate::agent::{check_notice, trunk_of_id};
 use crate::bridge::Hop;
 use crate::ctx::Reached;
 use crate::door::{Event, Notice, NoticeRefusal, ReplyBody, Request};
@@ -12,6 +12,14 @@ use crate::wire::Status;
 impl Engine {
     /// A wish of the host.
     pub(super) fn wish(&mut self, request: Request) -> ReplyBody {
+        let id = match &request {
+            Request::SubscribeAt(wish) | Request::PublishAt { wish, .. } => wish.id,
+            Request::EndWish { id } => *id,
+            _ => 0,
+        };
+        if trunk_of_id(id).is_some() {
+            return ReplyBody::Refused("numbers so large are the engine's own");
+        }
         const UNREACHED: ReplyBody = ReplyBody::Refused("the socket is not up, or the wish is too large");
         let mut ctx = self.house.ctx();
         let Rooms { agent, txn, .. } = &mut self.rooms;
@@ -76,6 +84,7 @@ impl Engine {
     /// Tells what became of wishes: after everything that was sent.
     pub(super) fn tell_wishes(&mut self) {
         for event in self.rooms.agent.take_told() {
+            let Some(event) = self.on_trunk_event(event) else { continue };
             self.house.out.tell(Event::Agent(Box::new(event)));
         }
     }

@@ -9,10 +9,9 @@ use crate::bridge::{self, Asked, Asker, Bridge, CallKey, Kit, News, Replaces};
 use crate::config::AorBuf;
 use crate::ctx::{CallTimer, Origin, Refusal};
 use crate::door::{CallEnd, Event, Identity, Scheme};
-use crate::router;
 use crate::stats::DropReason;
 use crate::txn::{ClientEvent, ClientKey, ServerKey};
-use crate::wire::{Essentials, Host, Message, Method, Status, Uri};
+use crate::wire::{Essentials, Host, Message, Status, Uri};
 
 /// How many pieces of news of calls are dealt with in one go: each may bring another.
 const NEWS_PER_CALL: usize = 10_000;
@@ -34,6 +33,7 @@ impl Engine {
 
     fn begin_call(&mut self, pass: &Pass<'_>, who: &Identity, trunk: Option<u16>) -> Result<(), Refusal> {
         self.refuse_if_draining()?;
+        self.refuse_if_trunk_full(trunk)?;
         let server = pass.server.ok_or(Refusal::plain(Status::SERVER_ERROR))?;
         let uri = pass.ess.uri.ok_or(Refusal::plain(Status::BAD_REQUEST))?;
         let mut asker = self.asker(pass.ess, who)?;
@@ -44,7 +44,10 @@ impl Engine {
             trusted: asker.trusted,
             host: false,
             aor: asker.aor.clone(),
-            uri: String::from_utf8_lossy(uri.raw()).into(),
+            uri: match trunk {
+                Some(_) => self.called_over_trunk(pass, &uri),
+                None => String::from_utf8_lossy(uri.raw()).into(),
+            },
             origin: pass.origin,
         };
         let asked = Asked { origin: &pass.origin, msg: pass.msg, ess: pass.ess, server };
@@ -71,15 +74,6 @@ impl Engine {
         if let Some(refusal) = refusal {
             self.refuse(pass, &refusal);
         }
-    }
-
-    /// The trunk an INVITE comes over.
-    pub(super) fn trunk_of(&self, pass: &Pass<'_>) -> Option<u16> {
-        if pass.method != Method::Invite {
-            return None;
-        }
-        let (source, listener) = (pass.origin.remote.ip().to_canonical(), pass.origin.listener);
-        router::trunk_of(&self.house.settings, source, listener, None)
     }
 
     /// DECISIONS 1: who calls is whom the credentials prove, and From says so, or says nobody (RFC 3323).

@@ -201,6 +201,11 @@ impl Engine {
                     self.rooms.notices.on_response(&mut ctx, bits, status);
                 }
             }
+            ResponseMatch::Deliver { usage: Usage::Trunk(bits), .. } => {
+                if let Kind::Response { status, .. } = msg.kind() {
+                    self.rooms.trunks.on_response(&mut ctx, bits, status);
+                }
+            }
             ResponseMatch::Deliver { usage: Usage::Call(bits), key, .. } => {
                 if let Kind::Response { status, .. } = msg.kind() {
                     self.on_call_response(bits, key, status, msg);

@@ -99,6 +99,7 @@ impl Engine {
             self.note_calls();
         }
         self.ask_for_missing_keys();
+        self.configure_trunks();
     }
 
     pub(super) fn on_host(&mut self, reply: Option<u64>, request: Request) {
@@ -240,6 +241,7 @@ impl Engine {
             return;
         }
         self.rooms.draining = true;
+        self.drain_trunks();
         let mut ctx = self.house.ctx();
         self.rooms.events.end_all(&mut ctx);
         let calls = self.rooms.bridge.len() > 0;

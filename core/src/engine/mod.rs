@@ -23,6 +23,7 @@ mod tell;
 #[cfg(test)]
 mod tests;
 mod tick;
+mod trunks;
 
 use core::fmt::{self, Write as _};
 use core::hash::Hasher as _;
@@ -30,7 +31,7 @@ use std::sync::Arc;
 
 use siphasher::sip128::{Hasher128 as _, SipHasher13};
 
-use crate::agent::{Agent, Notices};
+use crate::agent::{Agent, Notices, Trunks};
 use crate::auth::Auth;
 use crate::base::{Ids, Time, TimerKey, Wheel};
 use crate::bridge::Bridge;
@@ -108,6 +109,7 @@ struct Rooms {
     news: News,
     agent: Agent,
     notices: Notices,
+    trunks: Trunks,
     bridge: Bridge,
     routes: Routings,
     draining: bool,
@@ -168,6 +170,7 @@ impl Engine {
             news: News::default(),
             agent: Agent::default(),
             notices: Notices::default(),
+            trunks: Trunks::default(),
             bridge: Bridge::new(&ids),
             routes: Routings::default(),
             draining: false,
@@ -186,6 +189,7 @@ impl Engine {
         let mut engine = Engine { house, rooms };
         engine.listen(false);
         engine.ask_for_missing_keys();
+        engine.configure_trunks();
         engine
     }
 
@@ -250,6 +254,7 @@ impl Engine {
             pending,
             agent,
             notices,
+            trunks,
             bridge,
             ..
         } = &self.rooms;
@@ -266,6 +271,8 @@ impl Engine {
             wishes: agent.len() + notices.len(),
             mailboxes: mailboxes.len(),
             lines: lines.len(),
+            trunks_down: trunks.down(),
+            trunks_registered: trunks.registered(),
             calls: bridge.len(),
             call_dialogs: bridge.dialogs(),
             messages: messages.len(),

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use super::Engine;
 use super::lists::known;
+use super::trunks::TICKET;
 use crate::base::TimerKey;
 use crate::bridge::{CallKey, Hop, Lines, Outcome};
 use crate::ctx::{Ctx, Locate, Origin, Refusal, Timer};
@@ -29,6 +30,8 @@ pub(super) struct Routing {
     step: Option<Preparing>,
     /// How long the host may take.
     timer: TimerKey,
+    /// A trunk was not there, or full: if nobody answers, that is why.
+    passed_over: bool,
     /// Of a transfer: the call it is for. Who is sought has a call of his own from the first step on.
     transfer: bool,
 }
@@ -78,7 +81,8 @@ impl Engine {
     /// Finds out where a call goes, from the beginning.
     pub(super) fn route_call(&mut self, key: CallKey, plan: Option<Plan>, who: Who, transfer: bool) {
         let asks = plan.is_none();
-        let routing = Routing { plan, who, step: None, timer: TimerKey::NONE, transfer };
+        let passed_over = false;
+        let routing = Routing { plan, who, step: None, timer: TimerKey::NONE, passed_over, transfer };
         self.rooms.routes.insert(key, routing);
         if asks {
             return self.ask_route(key);
@@ -232,14 +236,19 @@ impl Engine {
     }
 
     fn next_step(&mut self, key: CallKey, ended: Option<Ended>) {
-        let Some(plan) = self.rooms.routes.get_mut(&key).and_then(|routing| routing.plan.as_mut()) else {
+        let routing = self.rooms.routes.get_mut(&key);
+        let passed_over = routing.as_ref().is_some_and(|routing| routing.passed_over);
+        let Some(plan) = routing.and_then(|routing| routing.plan.as_mut()) else {
             // Of a transfer, whose plan has one step.
             return self.bridge(|bridge, kit| bridge.give_up(kit, key, Status::TEMPORARILY_UNAVAILABLE));
         };
         match plan.next(ended) {
             Some(step) => self.begin_step(key, step),
             None => {
-                let status = plan.refusal().status;
+                let status = match passed_over {
+                    true => Status::SERVICE_UNAVAILABLE,
+                    false => plan.refusal().status,
+                };
                 match self.is_transfer(key) {
                     true => self.refuse_call(key, status),
                     false => self.bridge(|bridge, kit| bridge.give_up(kit, key, status)),
@@ -266,7 +275,13 @@ impl Engine {
                         _ => preparing.groups.extend(groups),
                     }
                 }
-                Goal::Uri { uri, trunk } => preparing.left.push_back((uri, trunk, lines)),
+                Goal::Uri { uri, trunk } => {
+                    let same = preparing.left.iter().filter(|(_, other, _)| *other == trunk).count();
+                    match trunk.is_none_or(|trunk| self.may_take(trunk, same)) {
+                        true => preparing.left.push_back((uri, trunk, lines)),
+                        false => self.passed_over(key),
+                    }
+                }
                 Goal::Redirect(to) => return self.bridge(|bridge, kit| bridge.redirect(kit, key, &to)),
             }
         }
@@ -274,6 +289,17 @@ impl Engine {
             routing.step = Some(preparing);
         }
         self.prepare(key);
+    }
+
+    /// Is a trunk there, with room for one more call?
+    fn may_take(&self, trunk: u16, more: usize) -> bool {
+        !self.rooms.trunks.is_down(trunk) && self.has_room(trunk, more)
+    }
+
+    fn passed_over(&mut self, key: CallKey) {
+        if let Some(routing) = self.rooms.routes.get_mut(&key) {
+            routing.passed_over = true;
+        }
     }
 
     /// Finds out where the rest of a step is; when all is known, it rings.
@@ -354,6 +380,9 @@ impl Engine {
 
     /// The host says where a name is.
     pub(super) fn on_resolved(&mut self, ticket: Ticket<ResolveQuery>, ways: Vec<Resolved>) {
+        if ticket.index & TICKET != 0 {
+            return self.on_trunk_resolved(ticket, &ways);
+        }
         let key = CallKey::from_bits(ticket.to_bits());
         let routing = self.rooms.routes.get(&key);
         let asked =
@@ -473,7 +502,7 @@ impl Engine {
 }
 
 /// The way to a URI that names an address: nothing is to be asked.
-fn straight(ctx: &mut Ctx<'_>, uri: &Uri<'_>, near: &Origin) -> Option<Origin> {
+pub(super) fn straight(ctx: &mut Ctx<'_>, uri: &Uri<'_>, near: &Origin) -> Option<Origin> {
     let ip = uri.host()?.ip()?.to_canonical();
     let transport = match uri.transport() {
         None if uri.is_secure() => Transport::Tls,
@@ -484,7 +513,7 @@ fn straight(ctx: &mut Ctx<'_>, uri: &Uri<'_>, near: &Origin) -> Option<Origin> {
     way(ctx, transport, SocketAddr::new(ip, port), near)
 }
 
-fn origin_of(ctx: &mut Ctx<'_>, found: &Resolved, near: &Origin) -> Option<Origin> {
+pub(super) fn origin_of(ctx: &mut Ctx<'_>, found: &Resolved, near: &Origin) -> Option<Origin> {
     way(ctx, found.transport, found.remote, &Origin { local: found.local, ..*near })
 }
 

@@ -13,6 +13,7 @@ mod reliable;
 mod replaces;
 mod session_timers;
 mod transfers;
+mod trunks;
 
 use core::fmt::Write as _;
 use core::net::SocketAddr;

@@ -70,6 +70,7 @@ impl Engine {
             }
             Timer::Route(key) => self.on_route_timer(key),
             Timer::Call(key, timer) => self.on_call_timer(key, timer),
+            Timer::Trunk(i, what) => self.on_trunk_timer(i, what),
             Timer::Drain => {
                 self.rooms.drain = TimerKey::NONE;
                 self.end_calls();

@@ -311,6 +311,11 @@ pub(super) struct Trunk {
     #[serde(default)]
     pub(super) tls_names: Vec<String>,
     pub(super) max_calls: Option<u32>,
+    pub(super) qualify: Option<Span>,
+    #[serde(default)]
+    pub(super) register: bool,
+    pub(super) register_as: Option<String>,
+    pub(super) register_expires: Option<Span>,
     pub(super) from: Option<String>,
     #[serde(default)]
     pub(super) asserted: bool,

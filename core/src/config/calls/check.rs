@@ -1,5 +1,7 @@
 //! Faults of a configuration of calls, each named by its path; and texts of people made URIs.
 
+use core::time::Duration;
+
 use super::pattern::{fill, user_part};
 use super::{CallsConfig, ForwardConfig, NumberRule, RouteConfig, TrunkConfig, Voicemail};
 use crate::config::settings::{Faults, canonical, is_quotable};
@@ -146,6 +148,14 @@ fn check_trunk(trunk: &mut TrunkConfig, path: &str, listeners: usize, faults: &m
         || format!("{path}.max_calls"),
         "must be above zero; without a route nothing goes there",
     );
+    faults.unless(
+        trunk.qualify.is_none_or(|every| every >= Duration::from_secs(1)),
+        || format!("{path}.qualify"),
+        "must be at least a second",
+    );
+    if trunk.register {
+        check_registration(trunk, path, faults);
+    }
     for name in &mut trunk.tls_names {
         name.make_ascii_lowercase();
         faults.unless(
@@ -162,6 +172,30 @@ fn check_trunk(trunk: &mut TrunkConfig, path: &str, listeners: usize, faults: &m
     rules(&trunk.called, &format!("{path}.called"), faults);
     rules(&trunk.calling, &format!("{path}.calling"), faults);
     rules(&trunk.inbound, &format!("{path}.inbound"), faults);
+}
+
+fn check_registration(trunk: &mut TrunkConfig, path: &str, faults: &mut Faults) {
+    if trunk.register_as.is_empty() {
+        faults.unless(
+            !trunk.username.is_empty(),
+            || format!("{path}.register_as"),
+            "needs username or register_as, to say as whom",
+        );
+        let host = trunk.uri.split_once(':').map_or("", |(_, host)| host);
+        let host = host.split(';').next().unwrap_or_default();
+        trunk.register_as = format!("sip:{}@{host}", user_part(&trunk.username));
+    }
+    let named = Uri::parse(trunk.register_as.as_bytes());
+    faults.unless(
+        named.is_ok_and(|uri| uri.is_sip() && uri.user().is_some() && uri.headers().is_empty()),
+        || format!("{path}.register_as"),
+        "must be a URI with a user, such as sip:exchange@carrier.example",
+    );
+    faults.unless(
+        trunk.register_expires >= Duration::from_secs(60),
+        || format!("{path}.register_expires"),
+        "must be at least a minute",
+    );
 }
 
 fn check_route(route: &mut RouteConfig, path: &str, trunks: &[TrunkConfig], home: &str, faults: &mut Faults) {
@@ -290,7 +324,7 @@ mod tests {
     fn every_fault_is_named_at_its_place() {
         let mut config = Config::new("example.com");
         let mut calls = CallsConfig { min_se: 60, session_expires: 30, ..CallsConfig::default() };
-        calls.ring_timeout = core::time::Duration::ZERO;
+        calls.ring_timeout = Duration::ZERO;
         calls.voicemail = Some("vm {user}".into());
         calls.emergency = Some("mailto:help".into());
         calls.dial = ["+44*", "!", "x y", "*@Partner.example", "a@b@c"].map(String::from).to_vec();

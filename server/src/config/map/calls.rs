@@ -81,6 +81,9 @@ fn trunk(
     to.sources = from.sources.into_iter().map(|net| net.0).collect();
     to.tls_names = from.tls_names;
     to.max_calls = from.max_calls;
+    to.qualify = from.qualify.map(|span| span.0);
+    to.register = from.register;
+    set!(to, from; register_as, register_expires);
     to.from = from.from.unwrap_or_default();
     to.asserted = from.asserted;
     to.called = rules(from.called);

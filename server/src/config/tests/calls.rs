@@ -55,6 +55,9 @@ fn calls_reach_the_engines_configuration() {
         sources = ["198.51.100.0/24"]
         listener = "udp:0.0.0.0:5080"
         max_calls = 3
+        qualify = "20s"
+        register = true
+        register_expires = "10m"
         called = [{ pattern = "+*", becomes = "00{rest}" }]
         [numbers]
         users = { "+442079460001" = "alice" }
@@ -83,6 +86,8 @@ fn calls_reach_the_engines_configuration() {
     assert_eq!((second.q, second.timeout), (250, Some(Duration::from_secs(5))));
     let trunk = &calls.trunks[0];
     assert_eq!((trunk.listener, trunk.max_calls, trunk.sources.len()), (Some(1), Some(3), 1));
+    assert_eq!((trunk.qualify, trunk.register), (Some(Duration::from_secs(20)), true));
+    assert_eq!((trunk.register_expires, &*trunk.register_as), (Duration::from_secs(600), ""));
     assert_eq!(trunk.called, [NumberRule::new("+*", "00{rest}")]);
     assert_eq!(calls.numbers.users[0].aor, "alice");
     assert_eq!(calls.numbers.rules.len(), 1);
@@ -143,6 +148,22 @@ becomes = "+{rest}"
 "#
         )
     );
+}
+
+#[test]
+fn what_cannot_be_registered_names_its_line() {
+    let text = fault(
+        "[[trunk]]\nname = \"carrier\"\nuri = \"sip:carrier.example\"\nqualify = \"1ms\"\nregister = true\n\
+         register_expires = \"5s\"\n",
+    );
+    for (line, what) in [(4, "must be at least a second"), (6, "must be at least a minute")] {
+        assert!(text.contains(what) && text.contains(&format!("{line} |")), "{what}: {text}");
+    }
+    assert!(text.contains("needs username or register_as"), "{text}");
+    let text = fault(
+        "[[trunk]]\nname = \"carrier\"\nuri = \"sip:carrier.example\"\nregister = true\nregister_as = \"nobody\"\n",
+    );
+    assert!(text.contains("must be a URI with a user"), "{text}");
 }
 
 #[test]
