@@ -46,6 +46,10 @@ pub(crate) trait Locate {
     /// The phone of this binding, while it is bound and can be reached; over a stream if that is asked for and it has one.
     fn bound(&self, ctx: &Ctx<'_>, binding: u64, stream: bool) -> Option<Reached<'_>>;
 
+    /// RFC 5626 s7: another binding of the same instance that can be reached, beside those that were tried, the last of
+    /// which failed.
+    fn other_flow(&self, ctx: &Ctx<'_>, tried: &[u64]) -> Option<u64>;
+
     /// The newest flow of a phone of this AoR, known by its instance, else by its Contact; over a stream if that is
     /// asked for.
     fn flow_of(

@@ -15,6 +15,10 @@ impl crate::ctx::Locate for Nobody {
         None
     }
 
+    fn other_flow(&self, _: &Ctx<'_>, _: &[u64]) -> Option<u64> {
+        None
+    }
+
     fn bound(&self, _: &Ctx<'_>, _: u64, _: bool) -> Option<crate::ctx::Reached<'_>> {
         None
     }

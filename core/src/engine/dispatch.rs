@@ -193,7 +193,7 @@ impl Engine {
             }
             ResponseMatch::Deliver { usage: Usage::Message(bits), .. } => {
                 if let Kind::Response { status, .. } = msg.kind() {
-                    self.rooms.messages.on_response(&mut ctx, bits, status, msg);
+                    self.on_message_response(bits, status, msg);
                 }
             }
             ResponseMatch::Deliver { usage: Usage::Notice(bits), .. } => {
@@ -334,7 +334,10 @@ impl Engine {
     /// Asks the authentication room and goes where its verdict points. Also the way back in for parked requests.
     pub(super) fn authenticate(&mut self, pass: &mut Pass<'_>, wait: Wait) {
         if let Some(trunk) = self.trunk_of(pass) {
-            return self.serve_trunk(pass, trunk);
+            return match pass.method {
+                Method::Message => self.serve_trunk_message(pass, trunk),
+                _ => self.serve_trunk(pass, trunk),
+            };
         }
         let policy = policy(&self.house.settings, pass.method);
         // OPTIONS pings are answered without state (FEATURES B7).

@@ -1,26 +1,51 @@
-//! Where messages meet their neighbours: MESSAGE on its way in, the phones it goes to, what is kept for those who are not
-//! there. RFC 3428, RFC 4320.
+//! Where messages meet their neighbours: MESSAGE on its way in, whom the host sends it to, the phones and the ways it takes,
+//! what is kept for those who are not there. RFC 3428, RFC 4320.
 
 use core::time::Duration;
+use std::collections::VecDeque;
+use std::sync::Arc;
 
 use super::dispatch::Pass;
 use super::pending::{ParkedKey, Waits};
+use super::routes::{origin_of, straight};
 use super::{Engine, Rooms};
+use crate::agent::Trunks;
 use crate::auth::Allowed;
 use crate::base::Key;
 use crate::ctx::{Ctx, Refusal};
-use crate::door::{AuthVerdict, Identity, SaveSeq};
-use crate::messages::{DeliveryKey, Failure, Letter, Wanted, is_own};
+use crate::door::{
+    AuthVerdict, Identity, Query, ResolveQuery, Resolved, RouteAnswer, RouteQuery, SaveSeq, Scheme, Ticket,
+    Transport,
+};
+use crate::messages::{DeliveryKey, Failure, LegKey, Letter, Outside, Target, Wanted, is_own};
 use crate::registrar::{NextHop, Registrar, with_uri};
-use crate::router::{self, Caller, Ended, Goal, Presence};
-use crate::wire::Status;
+use crate::router::{self, Caller, Ended, Goal, Plan, Presence};
+use crate::stats::DropReason;
+use crate::wire::{Header, Status, Uri};
+
+/// Tickets of messages have this bit: no table of calls is so large.
+pub(super) const TICKET: u32 = 1 << 30;
 
 /// Where a message goes.
 enum Goes {
-    /// To these phones, by the numbers of their bindings; at least one.
-    To(Vec<u64>),
+    /// There; at least one.
+    To(Vec<Sent>),
     /// Nowhere now: the user is not there. A canonical address of record.
     Later(Box<str>),
+    /// The sender is told to write to these instead.
+    Elsewhere(Vec<Box<str>>),
+}
+
+/// One of those a message goes to.
+struct Sent {
+    target: Target,
+    headers: router::Headers,
+}
+
+impl Sent {
+    fn phone(binding: u64) -> Sent {
+        Sent { target: Target::Phone(binding), headers: Vec::new() }
+    }
 }
 
 /// What became of a message at once.
@@ -29,25 +54,69 @@ enum Taken {
     Sent,
     /// It is kept; durable with this change.
     Kept(Option<SaveSeq>),
+    /// The sender is told to write to these instead.
+    Moved(Vec<Box<str>>),
+}
+
+/// Who sends a message, and over which trunk.
+#[derive(Clone, Debug)]
+pub(super) struct Sender {
+    identity: Arc<Identity>,
+    trunk: Option<u16>,
+    verdict: AuthVerdict,
 }
 
 impl Engine {
     /// A MESSAGE outside a dialog; its sender was let in.
     pub(super) fn serve_message(&mut self, pass: &mut Pass<'_>, allowed: &Allowed) {
-        match self.take_message(pass, &allowed.identity) {
+        let sender = Sender { identity: allowed.identity.clone(), trunk: None, verdict: allowed.verdict };
+        self.serve_message_of(pass, sender);
+    }
+
+    /// A MESSAGE that comes over a trunk: nobody is asked to prove who he is (DECISIONS 9).
+    pub(super) fn serve_trunk_message(&mut self, pass: &mut Pass<'_>, trunk: u16) {
+        if !self.open(&mut pass.asker) {
+            return;
+        }
+        if let Some(refusal) = self.unsupported(pass) {
+            return self.refuse(pass, &refusal);
+        }
+        let identity = Arc::new(Identity::nobody(Scheme::Trusted));
+        self.serve_message_of(pass, Sender { identity, trunk: Some(trunk), verdict: AuthVerdict::NotAsked });
+    }
+
+    fn serve_message_of(&mut self, pass: &mut Pass<'_>, sender: Sender) {
+        let asks = self.house.settings.calls.as_ref().is_some_and(|calls| calls.ask_route);
+        let result = match self.may_write(pass, &sender) {
+            Ok(()) if asks => return self.ask_message_route(pass, sender),
+            Ok(()) => self.take_message(pass, &sender, RouteAnswer::Default),
+            Err(refusal) => Err(refusal),
+        };
+        self.end_of_message(pass, &sender, result);
+    }
+
+    fn end_of_message(&mut self, pass: &Pass<'_>, sender: &Sender, result: Result<Taken, Refusal>) {
+        match result {
             Ok(Taken::Sent) => {}
             Ok(Taken::Kept(save)) => {
                 self.answer_kept(pass, save);
-                self.tell_outcome(pass, Status::ACCEPTED, allowed.verdict);
+                self.tell_outcome(pass, Status::ACCEPTED, sender.verdict);
             }
-            Err(refusal) => self.refuse_as(pass, &refusal, allowed.verdict),
+            Ok(Taken::Moved(to)) => {
+                let status = Status::MOVED_TEMPORARILY;
+                self.respond(pass, status, |_, writer| {
+                    writer.list(Header::Contact, to.iter().map(|uri| format!("<{uri}>")));
+                });
+                self.tell_outcome(pass, status, sender.verdict);
+            }
+            Err(refusal) => self.refuse_as(pass, &refusal, sender.verdict),
         }
     }
 
-    fn take_message(&mut self, pass: &mut Pass<'_>, who: &Identity) -> Result<Taken, Refusal> {
-        let settings = self.house.settings.clone();
+    /// What is refused wherever it would go.
+    fn may_write(&self, pass: &Pass<'_>, sender: &Sender) -> Result<(), Refusal> {
         self.refuse_if_draining()?;
-        let asker = self.asker(pass.ess, who)?;
+        self.asker(pass.ess, &sender.identity)?;
         // DECISIONS 22; and what came from here has no business here again.
         if pass.ess.max_forwards == Some(0) {
             return Err(Refusal::plain(Status::TOO_MANY_HOPS));
@@ -55,21 +124,133 @@ impl Engine {
         if is_own(&self.house.ids, pass.ess.call_id) {
             return Err(Refusal::plain(Status::LOOP_DETECTED));
         }
+        Ok(())
+    }
+
+    /// Whom the sender means.
+    fn written_to(&self, pass: &Pass<'_>, sender: &Sender) -> Result<Box<str>, Refusal> {
+        let uri = pass.ess.uri.as_ref().ok_or(Refusal::plain(Status::BAD_REQUEST))?;
+        Ok(match sender.trunk {
+            Some(_) => self.called_over_trunk(pass, uri),
+            None => String::from_utf8_lossy(uri.raw()).into(),
+        })
+    }
+
+    /// The host is asked where a message goes; the sender waits.
+    fn ask_message_route(&mut self, pass: &mut Pass<'_>, sender: Sender) {
+        let (asker, uri) = match (self.asker(pass.ess, &sender.identity), self.written_to(pass, &sender)) {
+            (Ok(asker), Ok(uri)) => (asker, uri),
+            (Err(refusal), _) | (_, Err(refusal)) => return self.refuse_as(pass, &refusal, sender.verdict),
+        };
+        let Ok(parsed) = Uri::parse(uri.as_bytes()) else {
+            return self.refuse_as(pass, &Refusal::plain(Status::BAD_REQUEST), sender.verdict);
+        };
+        let (settings, identity) = (self.house.settings.clone(), sender.identity.clone());
         let asked = router::Asked {
-            caller: if asker.trusted { Caller::Trusted } else { Caller::Account(who) },
+            caller: caller(&sender, &identity, asker.trusted),
             caller_aor: if asker.ours { &asker.aor } else { "" },
-            uri: pass.ess.uri.as_ref().ok_or(Refusal::plain(Status::BAD_REQUEST))?,
+            uri: &parsed,
             is_message: true,
         };
+        let called = router::called(&settings, &asked);
+        let presence = self.presence_of(&called);
         let ctx = self.house.ctx();
-        let goes = match &settings.calls {
-            Some(_) => routed(&ctx, &self.rooms.registrar, &asked)?,
+        let bindings = called.aor.as_deref().and_then(|aor| self.rooms.registrar.lookup(&ctx, aor));
+        let proved = !identity.account.is_empty() && sender.trunk.is_none();
+        let deadline = pass.since + settings.limits.park_timeout;
+        let Some(parked) = self.park_until(pass, Waits::MessageRoute(Box::new(sender)), deadline) else {
+            return;
+        };
+        let bits = parked.to_bits();
+        let ticket = Ticket::<RouteQuery>::from_bits(bits);
+        self.house.out.ask(Query::Route(Box::new(RouteQuery {
+            ticket: Ticket::new(ticket.index | TICKET, ticket.generation),
+            method: pass.method,
+            caller: proved.then(|| (*identity).clone()),
+            from: asker.aor,
+            to: called.text,
+            uri,
+            source: pass.origin.remote,
+            transport: pass.origin.transport,
+            bindings: bindings.unwrap_or_default(),
+            presence,
+        })));
+    }
+
+    /// The host says where a message goes.
+    pub(super) fn on_message_route(&mut self, ticket: Ticket<RouteQuery>, answer: RouteAnswer) {
+        let ticket = Ticket::<RouteQuery>::new(ticket.index & !TICKET, ticket.generation);
+        let key = ParkedKey::from_bits(ticket.to_bits());
+        let sender = self.rooms.pending.get_mut(key).and_then(|parked| match &parked.waits {
+            Waits::MessageRoute(sender) => Some((**sender).clone()),
+            _ => None,
+        });
+        let Some(sender) = sender else { return self.house.stats.dropped(DropReason::BadTicket) };
+        self.with_parked_mut(key, |engine, pass| {
+            let result = engine.take_message(pass, &sender, answer);
+            engine.end_of_message(pass, &sender, result);
+        });
+    }
+
+    /// The host takes too long.
+    pub(super) fn on_message_route_timer(&mut self, key: ParkedKey) {
+        self.with_parked(key, |engine, pass| {
+            engine.refuse(pass, &Refusal::plain(Status::SERVICE_UNAVAILABLE));
+        });
+    }
+
+    fn take_message(
+        &mut self,
+        pass: &mut Pass<'_>,
+        sender: &Sender,
+        answer: RouteAnswer,
+    ) -> Result<Taken, Refusal> {
+        let settings = self.house.settings.clone();
+        let asker = self.asker(pass.ess, &sender.identity)?;
+        let text = self.written_to(pass, sender)?;
+        let uri = Uri::parse(text.as_bytes()).map_err(|_| Refusal::plain(Status::BAD_REQUEST))?;
+        let asked = router::Asked {
+            caller: caller(sender, &sender.identity, asker.trusted),
+            caller_aor: if asker.ours { &asker.aor } else { "" },
+            uri: &uri,
+            is_message: true,
+        };
+        let plan = match answer {
+            RouteAnswer::Default if settings.calls.is_none() => None,
+            RouteAnswer::Default => Some(router::route(&settings, &asked, Presence::Unknown)?),
+            RouteAnswer::Targets(targets) => Some(Plan::from_answer(&settings, &asked, targets)?),
+            RouteAnswer::Redirect(to) => return Ok(Taken::Moved(to)),
+            RouteAnswer::Reject { status, reason: _ } if (300..700).contains(&status) => {
+                return Err(Refusal::plain(Status(status)));
+            }
+            RouteAnswer::Reject { .. } => return Err(Refusal::plain(Status::SERVER_ERROR)),
+            RouteAnswer::Unavailable => return Err(Refusal::plain(Status::SERVICE_UNAVAILABLE)),
+        };
+        let ctx = self.house.ctx();
+        let goes = match plan {
+            Some(plan) => routed(&ctx, &self.rooms.registrar, &self.rooms.trunks, plan)?,
             None => within(&ctx, &self.rooms.registrar, &asked)?,
         };
         let letter = Letter::of(pass.msg, pass.ess);
         match goes {
-            Goes::To(phones) => {
-                self.send_message(pass, letter, &phones);
+            Goes::To(sent) => {
+                let whole = Arc::new(letter);
+                let written = |Sent { target, headers }: Sent| {
+                    // Who is said to write, as for calls.
+                    let from = match &target {
+                        Target::Outside(Outside { trunk: Some(trunk), .. }) => {
+                            router::from_uri(&settings, *trunk, &asker.aor)
+                        }
+                        _ => None,
+                    };
+                    let own = match from.is_none() && headers.is_empty() {
+                        true => whole.clone(),
+                        false => Arc::new(whole.with(from.as_deref(), &headers)),
+                    };
+                    (target, own)
+                };
+                let targets = sent.into_iter().map(written).collect();
+                self.send_message(pass, targets);
                 Ok(Taken::Sent)
             }
             Goes::Later(aor) => {
@@ -78,36 +259,93 @@ impl Engine {
                 let save = self.rooms.messages.keep(&mut self.house.ctx(), config, what)?;
                 Ok(Taken::Kept(save))
             }
+            Goes::Elsewhere(to) => Ok(Taken::Moved(to)),
         }
     }
 
     /// The sender waits, as long as he has the patience for less eight times T1 (DECISIONS 17).
-    fn send_message(&mut self, pass: &mut Pass<'_>, letter: Letter, phones: &[u64]) {
+    fn send_message(&mut self, pass: &mut Pass<'_>, targets: Vec<(Target, Arc<Letter>)>) {
         let patience: Duration = self.house.settings.timers.t1 * (64 - 8);
         let deadline = pass.since + patience;
         let Some(parked) = self.park_until(pass, Waits::Message(DeliveryKey::from_bits(0)), deadline) else {
             return;
         };
         let mut ctx = self.house.ctx();
-        let delivery = self.rooms.messages.deliver(&mut ctx, parked.to_bits(), letter, phones);
+        let delivery = self.rooms.messages.deliver(&mut ctx, parked.to_bits(), targets);
         if let Some(parked) = self.rooms.pending.get_mut(parked) {
             parked.waits = Waits::Message(delivery);
         }
     }
 
     /// What is left to do when an input has been served: phones that came get what was kept for them, phones that are free
-    /// the next message, senders their answers.
+    /// the next message, senders their answers; ways out are found.
     pub(super) fn settle_messages(&mut self) {
-        let Rooms { messages, registrar, txn, .. } = &mut self.rooms;
+        let Rooms { messages, registrar, .. } = &mut self.rooms;
         for (aor, binding) in registrar.take_arrived() {
             messages.arrived(&aor, binding);
         }
-        let mut ctx = self.house.ctx();
-        messages.send_due(&mut ctx, txn, registrar);
+        loop {
+            let Rooms { messages, registrar, txn, .. } = &mut self.rooms;
+            let mut ctx = self.house.ctx();
+            messages.send_due(&mut ctx, txn, registrar);
+            let looking = messages.take_looking();
+            if looking.is_empty() {
+                break;
+            }
+            looking.into_iter().for_each(|(key, uri)| self.find_way(key, &uri));
+        }
         for done in self.rooms.messages.take_done() {
             self.answer_sender(Key::from_bits(done.request), done.result);
         }
         self.rooms.registrar.await_phones(self.rooms.messages.kept() > 0);
+    }
+
+    /// RFC 3263: an address is a way, a name is to be found.
+    fn find_way(&mut self, key: LegKey, uri: &str) {
+        let mut ctx = self.house.ctx();
+        let near = ctx.flows.own();
+        let Ok(uri) = Uri::parse(uri.as_bytes()) else {
+            self.rooms.messages.found(key, VecDeque::new());
+            return;
+        };
+        if uri.host().is_some_and(|host| host.ip().is_some()) && !near.local.ip().is_unspecified() {
+            let ways = straight(&mut ctx, &uri, &near).into_iter().collect();
+            self.rooms.messages.found(key, ways);
+            return;
+        }
+        let ticket = Ticket::<ResolveQuery>::from_bits(key.to_bits());
+        let transport = uri.transport().and_then(|t| core::str::from_utf8(t).ok());
+        self.house.out.ask(Query::Resolve(ResolveQuery {
+            ticket: Ticket::new(ticket.index | TICKET, ticket.generation),
+            host: uri.host().map(|host| host.to_string()).unwrap_or_default().into(),
+            port: uri.port(),
+            transport: transport.and_then(Transport::of_uri_param),
+            secure: uri.is_secure(),
+            near: near.local,
+        }));
+    }
+
+    /// The host says where the server of a message is.
+    pub(super) fn on_message_resolved(&mut self, ticket: Ticket<ResolveQuery>, ways: &[Resolved]) {
+        let ticket = Ticket::<ResolveQuery>::new(ticket.index & !TICKET, ticket.generation);
+        let key = LegKey::from_bits(ticket.to_bits());
+        let mut ctx = self.house.ctx();
+        if !self.rooms.messages.is_sought(key) {
+            return ctx.stats.dropped(DropReason::BadTicket);
+        }
+        let near = ctx.flows.own();
+        let ways = ways.iter().filter_map(|way| origin_of(&mut ctx, way, &near)).collect();
+        self.rooms.messages.found(key, ways);
+    }
+
+    pub(super) fn on_message_response(&mut self, bits: u64, status: u16, msg: crate::wire::Message<'_>) {
+        let Rooms { messages, registrar, .. } = &mut self.rooms;
+        messages.on_response(&mut self.house.ctx(), registrar, bits, (status, msg));
+    }
+
+    pub(super) fn on_message_failure(&mut self, bits: u64) {
+        let Rooms { messages, registrar, .. } = &mut self.rooms;
+        messages.on_failure(&self.house.ctx(), registrar, bits);
     }
 
     /// The sender will not wait any longer.
@@ -134,37 +372,54 @@ impl Engine {
     }
 }
 
+fn caller<'s>(sender: &Sender, identity: &'s Identity, trusted: bool) -> Caller<'s> {
+    match sender.trunk {
+        Some(trunk) => Caller::Trunk(trunk),
+        None if trusted => Caller::Trusted,
+        None => Caller::Account(identity),
+    }
+}
+
 /// RFC 5627 s5.1: it is that phone or none.
 const NOT_THERE: Refusal = Refusal::plain(Status::TEMPORARILY_UNAVAILABLE);
-/// Where messages to other domains, and over trunks, would go on.
+/// Without calls there are no permissions for what is outside.
 const OUTSIDE: Refusal = Refusal::because(Status::FORBIDDEN, "No Messages There");
 
-/// Where a message goes as calls do, by routes, numbers and names.
-fn routed(ctx: &Ctx<'_>, registrar: &Registrar, asked: &router::Asked<'_>) -> Result<Goes, Refusal> {
-    let mut plan = router::route(ctx.settings, asked, Presence::Unknown)?;
+/// Where a message goes as calls do, by routes, numbers and names: to all of the first step that leads anywhere.
+fn routed(ctx: &Ctx<'_>, registrar: &Registrar, trunks: &Trunks, mut plan: Plan) -> Result<Goes, Refusal> {
     let (mut later, mut refusal) = (None, None);
     let mut next = plan.next(None);
     while let Some(step) = next {
-        let mut phones: Vec<u64> = Vec::new();
+        let mut sent: Vec<Sent> = Vec::new();
         later = None;
-        for goal in &step.goals {
+        let alone = step.goals.len() == 1;
+        for (goal, headers) in step.goals.into_iter().zip(step.headers) {
             match goal {
                 Goal::Aor(aor) => {
-                    let others = reachable(ctx, registrar, aor);
-                    phones.extend(
-                        others.into_iter().filter(|phone| !phones.contains(phone)).collect::<Vec<_>>(),
-                    );
-                    later = Some(aor.clone()).filter(|_| step.goals.len() == 1);
+                    for binding in reachable(ctx, registrar, &aor) {
+                        if !sent.iter().any(|other| other.target == Target::Phone(binding)) {
+                            sent.push(Sent { headers: headers.clone(), ..Sent::phone(binding) });
+                        }
+                    }
+                    later = Some(aor).filter(|_| alone);
                 }
-                Goal::Uri { uri, trunk: None } if is_ours(ctx, uri) => {
-                    phones.extend(with_uri(uri, |uri| registrar.device(ctx, uri)).flatten());
+                Goal::Uri { uri, trunk: None } if is_ours(ctx, &uri) => {
+                    let device = with_uri(&uri, |uri| registrar.device(ctx, uri)).flatten();
+                    sent.extend(device.map(|binding| Sent { headers, ..Sent::phone(binding) }));
                     refusal = Some(NOT_THERE);
                 }
-                Goal::Uri { .. } | Goal::Redirect(_) => refusal = Some(OUTSIDE),
+                // It answers nobody now.
+                Goal::Uri { trunk: Some(trunk), .. } if trunks.is_down(trunk) => {
+                    refusal = Some(Refusal::plain(Status::SERVICE_UNAVAILABLE));
+                }
+                Goal::Uri { uri, trunk } => {
+                    sent.push(Sent { target: Target::Outside(Outside { uri, trunk }), headers });
+                }
+                Goal::Redirect(to) => return Ok(Goes::Elsewhere(to)),
             }
         }
-        if !phones.is_empty() {
-            return Ok(Goes::To(phones));
+        if !sent.is_empty() {
+            return Ok(Goes::To(sent));
         }
         next = plan.next(Some(Ended::Offline));
     }
@@ -183,7 +438,8 @@ fn within(ctx: &Ctx<'_>, registrar: &Registrar, asked: &router::Asked<'_>) -> Re
         return Err(OUTSIDE);
     }
     if asked.uri.params().contains(b"gr") {
-        return registrar.device(ctx, asked.uri).map(|phone| Goes::To(vec![phone])).ok_or(NOT_THERE);
+        let phone = registrar.device(ctx, asked.uri).ok_or(NOT_THERE)?;
+        return Ok(Goes::To(vec![Sent::phone(phone)]));
     }
     let called = router::called(ctx.settings, asked).aor;
     let exists =
@@ -193,7 +449,7 @@ fn within(ctx: &Ctx<'_>, registrar: &Registrar, asked: &router::Asked<'_>) -> Re
     let aor = called.filter(|aor| exists(aor)).ok_or(Refusal::plain(unknown))?;
     Ok(match reachable(ctx, registrar, &aor) {
         phones if phones.is_empty() => Goes::Later(aor),
-        phones => Goes::To(phones),
+        phones => Goes::To(phones.into_iter().map(Sent::phone).collect()),
     })
 }
 

@@ -4,6 +4,7 @@
 //! and asks. Requests that wait for the same key set share one question. Tickets carry a generation: a late, double or
 //! forged answer finds nothing.
 
+use super::messages::Sender;
 use crate::auth::{KEYS_PATIENCE, Verdict};
 use crate::base::{Key, Slab, Time, TimerKey};
 use crate::ctx::Origin;
@@ -40,6 +41,8 @@ pub(super) enum Waits {
     Keys(u16),
     /// The credentials of one user.
     Credentials,
+    /// The host, to say where a message goes.
+    MessageRoute(Box<Sender>),
     /// The answers of phones.
     Message(DeliveryKey),
     /// Nothing: it is decided, and goes out later, so that time tells nothing.

@@ -448,7 +448,7 @@ impl Engine {
                 self.rooms.agent.on_failure(&mut ctx, bits);
                 self.tell_wishes();
             }
-            Usage::Message(bits) => self.rooms.messages.on_failure(bits),
+            Usage::Message(bits) => self.on_message_failure(bits),
             Usage::Trunk(bits) => self.rooms.trunks.on_failure(&mut ctx, bits),
             Usage::Notice(bits) => self.rooms.notices.on_failure(&mut ctx, bits),
             Usage::Call(bits) => self.on_call_failure(bits, event),

@@ -98,6 +98,10 @@ impl Engine {
                     self.obey(&mut pass_of(&parked, &ess), verdict);
                 }
             }
+            Some(Waits::MessageRoute(_)) => {
+                self.house.stats.count(Counter::ParkTimeouts);
+                self.on_message_route_timer(key);
+            }
             Some(&Waits::Message(delivery)) => self.on_message_overdue(key, delivery),
             Some(Waits::Keys(_) | Waits::Credentials) => {
                 self.house.stats.count(Counter::ParkTimeouts);
@@ -111,6 +115,13 @@ impl Engine {
         let Some(parked) = self.unpark(key) else { return };
         let Some(ess) = essentials_of(&parked) else { return };
         act(self, &pass_of(&parked, &ess));
+    }
+
+    /// The same with what may park once more.
+    pub(super) fn with_parked_mut(&mut self, key: ParkedKey, act: impl FnOnce(&mut Engine, &mut Pass<'_>)) {
+        let Some(parked) = self.unpark(key) else { return };
+        let Some(ess) = essentials_of(&parked) else { return };
+        act(self, &mut pass_of(&parked, &ess));
     }
 
     fn unpark(&mut self, key: ParkedKey) -> Option<Parked> {

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use super::Engine;
 use super::lists::known;
+use super::messages;
 use super::trunks::TICKET;
 use crate::base::TimerKey;
 use crate::bridge::{CallKey, Hop, Lines, Outcome};
@@ -111,7 +112,7 @@ impl Engine {
     }
 
     /// What whoever is called is now, if somebody said.
-    fn presence_of(&mut self, called: &Called) -> Option<Box<PresenceView>> {
+    pub(super) fn presence_of(&mut self, called: &Called) -> Option<Box<PresenceView>> {
         let aor = called.aor.as_deref()?;
         if self.house.settings.presence.is_none() || self.rooms.presence.len() == 0 {
             return None;
@@ -155,6 +156,9 @@ impl Engine {
 
     /// The host says where a call goes.
     pub(super) fn on_route(&mut self, ticket: Ticket<RouteQuery>, answer: RouteAnswer) {
+        if ticket.index & messages::TICKET != 0 {
+            return self.on_message_route(ticket, answer);
+        }
         let key = CallKey::from_bits(ticket.to_bits());
         let asked = self.rooms.routes.get_mut(&key).filter(|routing| routing.plan.is_none());
         let Some(routing) = asked else { return self.house.stats.dropped(DropReason::BadTicket) };
@@ -382,6 +386,9 @@ impl Engine {
     pub(super) fn on_resolved(&mut self, ticket: Ticket<ResolveQuery>, ways: Vec<Resolved>) {
         if ticket.index & TICKET != 0 {
             return self.on_trunk_resolved(ticket, &ways);
+        }
+        if ticket.index & messages::TICKET != 0 {
+            return self.on_message_resolved(ticket, &ways);
         }
         let key = CallKey::from_bits(ticket.to_bits());
         let routing = self.rooms.routes.get(&key);

@@ -6,6 +6,7 @@ mod dialogs;
 mod host_calls;
 mod lists;
 mod messages;
+mod messages_out;
 mod news;
 mod notices;
 mod presence;

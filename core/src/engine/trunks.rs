@@ -102,7 +102,7 @@ impl Engine {
 
     /// The trunk a request comes over: by where it comes from, or by the Contact it was sent to, which we registered there.
     pub(super) fn trunk_of(&self, pass: &Pass<'_>) -> Option<u16> {
-        if pass.method != Method::Invite {
+        if !matches!(pass.method, Method::Invite | Method::Message) {
             return None;
         }
         let (source, listener) = (pass.origin.remote.ip().to_canonical(), pass.origin.listener);

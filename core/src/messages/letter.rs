@@ -9,7 +9,7 @@ use smallvec::SmallVec;
 
 use crate::base::IdKind;
 use crate::base::Ids;
-use crate::base::ids;
+use crate::base::{ids, text};
 use crate::ctx::{Ctx, Reached};
 use crate::dialog::OwnAddress;
 use crate::wire::{Date, Essentials, Header, Message, Method, NameAddr, PreparedLine, RequestWriter};
@@ -74,6 +74,26 @@ impl Letter {
         }
     }
 
+    /// The same, from somebody else and with further headers. What would begin another header is left out.
+    pub(crate) fn with(&self, from: Option<&str>, headers: &[(Box<str>, Box<str>)]) -> Letter {
+        let mut letter = self.clone();
+        if let Some(from) = from {
+            letter.from = format!("<{from}>").into_bytes().into();
+        }
+        let plain = |text: &str| text.bytes().all(|b| !matches!(b, b'\r' | b'\n' | 0));
+        let mut lines = Vec::new();
+        for (name, value) in
+            headers.iter().filter(|(name, value)| text::is_token(name.as_bytes()) && plain(value))
+        {
+            lines.extend_from_slice(format!("{name}: {value}\r\n").as_bytes());
+        }
+        if !lines.is_empty() {
+            lines.extend_from_slice(letter.lines.bytes());
+            letter.lines = PreparedLine::restored(lines.into());
+        }
+        letter
+    }
+
     /// Says when it was sent.
     pub(super) fn dated(mut self, date: &Date) -> Letter {
         let mut lines = [b"Date: ", date.as_bytes(), b"\r\n"].concat();
@@ -85,6 +105,16 @@ impl Letter {
     /// The request to a phone, and the branch of its Via. Each is the first of a call of its own, in no dialog and without
     /// Contact (RFC 3428 s4).
     pub(super) fn write(&self, ctx: &mut Ctx<'_>, phone: &Reached<'_>) -> (Bytes, SmallVec<[u8; 32]>) {
+        self.write_proved(ctx, phone, None)
+    }
+
+    /// The same with our credentials there.
+    pub(super) fn write_proved(
+        &self,
+        ctx: &mut Ctx<'_>,
+        phone: &Reached<'_>,
+        proof: Option<&(Header, String)>,
+    ) -> (Bytes, SmallVec<[u8; 32]>) {
         let to = &phone.to;
         let mut branch: SmallVec<[u8; 32]> = SmallVec::from_slice(b"z9hG4bK");
         branch.extend_from_slice(ctx.ids.next_text(IdKind::Branch).as_bytes());
@@ -92,8 +122,8 @@ impl Letter {
         let own = OwnAddress::towards(ctx.settings, to);
         let mut arena = ctx.out.lend();
         let mut writer = RequestWriter::new(&mut arena, Method::Message, phone.contact);
-        let text = core::str::from_utf8(&branch).unwrap_or_default();
-        writer.via(to.transport.via_token(), own.host(), own.port, text);
+        let token = core::str::from_utf8(&branch).unwrap_or_default();
+        writer.via(to.transport.via_token(), own.host(), own.port, token);
         writer.number(Header::MaxForwards, self.max_forwards.into());
         writer.value(Header::From, |value| {
             value.text(&self.from);
@@ -105,6 +135,9 @@ impl Letter {
         writer.cseq(1, Method::Message.as_str().as_bytes());
         if !phone.path.is_empty() {
             writer.header(Header::Route, phone.path);
+        }
+        if let Some((header, value)) = proof {
+            writer.header(*header, value.as_bytes());
         }
         writer.prepared(&ctx.settings.agent_line).prepared(&self.lines).content(&self.body);
         let payload = writer.finish();

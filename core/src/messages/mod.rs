@@ -2,6 +2,7 @@
 //!
 //! - `letter`: what crosses, and how it is written.
 //! - `spool`: what is kept.
+//! - `outside`: what leaves, to other domains and over trunks.
 //! - this file: what is on its way.
 //!
 //! A message of a sender is a *delivery*; each of its requests to a phone is a *leg*, and so is that of a kept message.
@@ -21,9 +22,10 @@
 //! | nothing, or it cannot be reached | 480 | the next phone may take it |
 
 mod letter;
+mod outside;
 mod spool;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use crate::base::{Key, Slab};
@@ -36,11 +38,14 @@ use crate::txn::{Transactions, Usage};
 use crate::wire::{Message, Method, PreparedLine, Status};
 use spool::{KeptKey, Spool};
 
+use outside::Abroad;
+
 pub(crate) use letter::{Letter, is_own};
+pub(crate) use outside::Outside;
 pub(crate) use spool::Wanted;
 
 /// Names a leg while it is there.
-type LegKey = Key<Leg>;
+pub(crate) type LegKey = Key<Leg>;
 /// Names a delivery while its sender waits.
 pub(crate) type DeliveryKey = Key<Delivery>;
 
@@ -48,9 +53,57 @@ pub(crate) type DeliveryKey = Key<Delivery>;
 #[derive(Clone, Debug)]
 pub(crate) struct Leg {
     whose: Whose,
-    binding: u64,
-    /// What it will send; none when it is sent.
+    to: To,
+    /// What it sends.
     letter: Option<Arc<Letter>>,
+}
+
+/// Where a leg goes.
+#[derive(Clone, Debug)]
+enum To {
+    /// To the phone of this binding; `tried` are those of the same instance that did not work (RFC 5626 s7).
+    Phone { binding: u64, tried: Vec<u64> },
+    /// Elsewhere.
+    Abroad(Box<Abroad>, Box<str>),
+}
+
+/// Who takes one message at a time.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+enum Place {
+    Phone(u64),
+    Uri(Box<str>),
+}
+
+impl To {
+    fn phone(binding: u64) -> To {
+        To::Phone { binding, tried: Vec::new() }
+    }
+}
+
+impl Leg {
+    fn abroad_mut(&mut self) -> Option<&mut Abroad> {
+        match &mut self.to {
+            To::Abroad(abroad, _) => Some(abroad),
+            To::Phone { .. } => None,
+        }
+    }
+
+    fn place(&self) -> Place {
+        match &self.to {
+            // The first one names the phone.
+            To::Phone { binding, tried } => Place::Phone(tried.first().copied().unwrap_or(*binding)),
+            To::Abroad(_, uri) => Place::Uri(uri.clone()),
+        }
+    }
+}
+
+/// Where a message goes.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Target {
+    /// To the phone of this binding.
+    Phone(u64),
+    /// To another domain, or over a trunk.
+    Outside(Outside),
 }
 
 /// For whom a leg goes.
@@ -112,8 +165,11 @@ struct Lane {
 pub(crate) struct Messages {
     legs: Slab<Leg>,
     deliveries: Slab<Delivery>,
-    /// By the number of the binding.
-    lanes: BTreeMap<u64, Lane>,
+    lanes: BTreeMap<Place, Lane>,
+    /// Legs that leave and whose ways the engine is to find.
+    looking: Vec<(LegKey, Box<str>)>,
+    /// Those whose ways it was asked for.
+    sought: BTreeSet<LegKey>,
     /// Legs whose turn it is.
     due: VecDeque<LegKey>,
     done: Vec<Done>,
@@ -174,27 +230,29 @@ impl Messages {
         self.spool.len()
     }
 
-    /// Sends a message to all of these phones. The sender's request is kept until this is over.
+    /// Sends a message to all of these. The sender's request is kept until this is over.
     pub(crate) fn deliver(
         &mut self,
         ctx: &mut Ctx<'_>,
         request: u64,
-        letter: Letter,
-        bindings: &[u64],
+        targets: Vec<(Target, Arc<Letter>)>,
     ) -> DeliveryKey {
-        let key = self.deliveries.insert(Delivery { request, open: bindings.len(), best: None });
-        let letter = Arc::new(letter);
-        for binding in bindings {
+        let key = self.deliveries.insert(Delivery { request, open: targets.len(), best: None });
+        for (target, letter) in targets {
+            let to = match target {
+                Target::Phone(binding) => To::phone(binding),
+                Target::Outside(outside) => {
+                    let uri = outside.uri.clone();
+                    To::Abroad(Box::new(Abroad::new(outside)), uri)
+                }
+            };
+            let leg = Leg { whose: Whose::Sender(key), to, letter: Some(letter) };
             let full = |lane: &Lane| lane.waiting.len() >= ctx.settings.limits.messages_waiting;
-            if self.lanes.get(binding).is_some_and(full) {
+            if self.lanes.get(&leg.place()).is_some_and(full) {
                 ctx.stats.count(Counter::Overload);
                 self.leg_failed(key, Failure::unreached());
             } else {
-                self.line_up(Leg {
-                    whose: Whose::Sender(key),
-                    binding: *binding,
-                    letter: Some(letter.clone()),
-                });
+                self.line_up(leg);
             }
         }
         key
@@ -212,23 +270,23 @@ impl Messages {
 
     /// A phone has registered: it gets what was kept, one after the other.
     pub(crate) fn arrived(&mut self, aor: &str, binding: u64) {
-        if self.lanes.get(&binding).is_none_or(|lane| lane.emptying.is_none()) {
+        if self.lanes.get(&Place::Phone(binding)).is_none_or(|lane| lane.emptying.is_none()) {
             self.send_kept(aor, binding);
         }
     }
 
     fn send_kept(&mut self, aor: &str, binding: u64) {
         let Some((key, letter)) = self.spool.take_next(aor) else { return };
-        self.line_up(Leg { whose: Whose::Spool(key), binding, letter: Some(letter) });
-        if let Some(lane) = self.lanes.get_mut(&binding) {
+        self.line_up(Leg { whose: Whose::Spool(key), to: To::phone(binding), letter: Some(letter) });
+        if let Some(lane) = self.lanes.get_mut(&Place::Phone(binding)) {
             lane.emptying = Some(aor.into());
         }
     }
 
     fn line_up(&mut self, leg: Leg) {
-        let binding = leg.binding;
+        let place = leg.place();
         let key = self.legs.insert(leg);
-        let lane = self.lanes.entry(binding).or_default();
+        let lane = self.lanes.entry(place).or_default();
         match lane.busy {
             Some(_) => lane.waiting.push_back(key),
             None => {
@@ -243,8 +301,8 @@ impl Messages {
         while let Some(key) = self.due.pop_front() {
             if !self.is_wanted(key) {
                 self.end(key, Then::GoOn);
-            } else if !self.send(ctx, txn, phones, key) {
-                self.on_failure(key.to_bits());
+            } else if !self.send(ctx, txn, phones, key) && !self.other_flow(ctx, phones, key) {
+                self.fail(key);
             }
         }
         if self.due.capacity() > 64 {
@@ -263,12 +321,13 @@ impl Messages {
     /// False if the phone cannot be reached now, or there is no room for a transaction.
     fn send(&mut self, ctx: &mut Ctx<'_>, txn: &mut Transactions, phones: &dyn Locate, key: LegKey) -> bool {
         let Some(leg) = self.legs.get_mut(key) else { return true };
-        let Some(letter) = leg.letter.take() else { return true };
-        let Some(mut phone) = phones.bound(ctx, leg.binding, false) else { return false };
+        let To::Phone { binding, .. } = leg.to else { return self.send_abroad(ctx, txn, key) };
+        let Some(letter) = leg.letter.clone() else { return true };
+        let Some(mut phone) = phones.bound(ctx, binding, false) else { return false };
         let (mut payload, mut branch) = letter.write(ctx, &phone);
         if payload.len() > DATAGRAM && !phone.to.transport.is_reliable() {
             // DECISIONS 14.
-            match phones.bound(ctx, leg.binding, true) {
+            match phones.bound(ctx, binding, true) {
                 Some(other) if other.to.transport.is_reliable() => {
                     phone = other;
                     (payload, branch) = letter.write(ctx, &phone);
@@ -285,11 +344,20 @@ impl Messages {
     }
 
     /// A phone answered.
-    pub(crate) fn on_response(&mut self, ctx: &mut Ctx<'_>, bits: u64, status: u16, msg: Message<'_>) {
+    pub(crate) fn on_response(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        phones: &dyn Locate,
+        bits: u64,
+        (status, msg): (u16, Message<'_>),
+    ) {
         let key = LegKey::from_bits(bits);
         let Some(whose) = self.legs.get(key).filter(|_| status >= 200).map(|leg| leg.whose) else { return };
         if status < 300 {
             ctx.stats.count(Counter::MessagesTaken);
+        }
+        if self.again_abroad(key, status, Some(msg)) || status == 430 && self.other_flow(ctx, phones, key) {
+            return;
         }
         match whose {
             Whose::Sender(delivery) if status < 300 => self.finish(delivery, Ok(())),
@@ -304,8 +372,34 @@ impl Messages {
     }
 
     /// A phone did not answer, or cannot be reached.
-    pub(crate) fn on_failure(&mut self, bits: u64) {
+    pub(crate) fn on_failure(&mut self, ctx: &Ctx<'_>, phones: &dyn Locate, bits: u64) {
         let key = LegKey::from_bits(bits);
+        if self.again_abroad(key, 408, None) || self.other_flow(ctx, phones, key) {
+            return;
+        }
+        self.fail(key);
+    }
+
+    /// RFC 5626 s7: another flow of the same instance, after 430 or silence. False if there is none.
+    fn other_flow(&mut self, ctx: &Ctx<'_>, phones: &dyn Locate, key: LegKey) -> bool {
+        let Some(To::Phone { binding, tried }) = self.legs.get_mut(key).map(|leg| &mut leg.to) else {
+            return false;
+        };
+        tried.push(*binding);
+        match phones.other_flow(ctx, tried) {
+            Some(other) => {
+                *binding = other;
+                self.due.push_back(key);
+                true
+            }
+            None => {
+                tried.pop();
+                false
+            }
+        }
+    }
+
+    fn fail(&mut self, key: LegKey) {
         match self.legs.get(key).map(|leg| leg.whose) {
             Some(Whose::Sender(delivery)) => self.leg_failed(delivery, Failure::unreached()),
             Some(Whose::Spool(kept)) => self.spool.put_back(kept),
@@ -334,7 +428,15 @@ impl Messages {
 
     /// The sender will wait no longer: what he is told.
     pub(crate) fn give_up(&mut self, key: DeliveryKey) -> Option<Failure> {
-        self.deliveries.remove(key).map(|delivery| delivery.best.unwrap_or_else(Failure::unreached))
+        let delivery = self.deliveries.remove(key)?;
+        // Nobody waits for where it is.
+        let of = |leg: &LegKey| self.legs.get(*leg).is_none_or(|leg| leg.whose == Whose::Sender(key));
+        let lost: Vec<LegKey> = self.sought.iter().copied().filter(of).collect();
+        for leg in lost {
+            self.sought.remove(&leg);
+            self.end(leg, Then::GoOn);
+        }
+        Some(delivery.best.unwrap_or_else(Failure::unreached))
     }
 
     /// What is over since the last call.
@@ -344,16 +446,17 @@ impl Messages {
 
     /// A leg is over; the next one to its phone follows.
     fn end(&mut self, key: LegKey, then: Then) {
-        let Some(Leg { binding, whose, .. }) = self.legs.remove(key) else { return };
-        let Some(lane) = self.lanes.get_mut(&binding) else { return };
+        let Some(leg) = self.legs.remove(key) else { return };
+        let (place, whose) = (leg.place(), leg.whose);
+        let Some(lane) = self.lanes.get_mut(&place) else { return };
         let kept = matches!(whose, Whose::Spool(_));
         let recipient = if kept { lane.emptying.take() } else { None };
         lane.busy = lane.waiting.pop_front();
         self.due.extend(lane.busy);
         if lane.busy.is_none() {
-            self.lanes.remove(&binding);
+            self.lanes.remove(&place);
         }
-        if let Some(aor) = recipient.filter(|_| then == Then::GoOn) {
+        if let (Some(aor), Place::Phone(binding)) = (recipient.filter(|_| then == Then::GoOn), place) {
             self.send_kept(&aor, binding);
         }
     }

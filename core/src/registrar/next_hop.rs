@@ -182,7 +182,6 @@ impl Registrar {
     }
 
     /// RFC 5626 s7: after a 408 or 430 from one flow of an instance, its next best one that was not tried.
-    #[cfg_attr(not(test), allow(dead_code, reason = "requests to phones come with calls and presence"))]
     pub(crate) fn other_flow(
         &self,
         ctx: &Ctx<'_>,
@@ -241,6 +240,20 @@ impl Locate for Registrar {
         });
         let to = other.flatten().unwrap_or(to);
         Some(Reached { contact: binding.contact(), path: binding.path(), to })
+    }
+
+    fn other_flow(&self, ctx: &Ctx<'_>, tried: &[u64]) -> Option<u64> {
+        let keys: SmallVec<[BindingKey; 4]> = tried.iter().map(|bits| BindingKey::from_bits(*bits)).collect();
+        let failed = *keys.last()?;
+        let mut gone = keys.clone();
+        // One that leads nowhere now was tried as well.
+        loop {
+            let other = Registrar::other_flow(self, ctx, failed, &gone)?;
+            match other.next {
+                NextHop::Over(_) => return Some(other.binding.to_bits()),
+                _ => gone.push(other.binding),
+            }
+        }
     }
 
     fn flow_of(

@@ -5,11 +5,11 @@ use super::*;
 use crate::config::{CallsConfig, MessagesConfig, NumberUser, NumbersConfig, RouteConfig, RouteTo};
 use crate::door::{Change, SaveSeq};
 
-const ALICE: &str = "192.0.2.9:5060";
-const DESK: &str = "192.0.2.21:5060";
+pub(super) const ALICE: &str = "192.0.2.9:5060";
+pub(super) const DESK: &str = "192.0.2.21:5060";
 const CELL: &str = "192.0.2.22:5060";
 
-fn messages() -> Config {
+pub(super) fn messages() -> Config {
     let mut config = open();
     config.policies.message = AuthPolicy::Open;
     config.messages = Some(MessagesConfig::default());
@@ -18,7 +18,7 @@ fn messages() -> Config {
     config
 }
 
-fn text(number: u32, to: &str, more: &str, body: &str) -> String {
+pub(super) fn text(number: u32, to: &str, more: &str, body: &str) -> String {
     format!(
         "MESSAGE {to} SIP/2.0\r\nVia: SIP/2.0/UDP {ALICE};branch=z9hG4bKm{number};rport\r\nMax-Forwards: 70\r\n\
          From: Alice <sip:alice@example.com>;tag=a{number}\r\nTo: <{to}>\r\nCall-ID: m{number}@192.0.2.9\r\n\
@@ -27,28 +27,28 @@ fn text(number: u32, to: &str, more: &str, body: &str) -> String {
     )
 }
 
-fn to_bob(number: u32, body: &str) -> String {
+pub(super) fn to_bob(number: u32, body: &str) -> String {
     text(number, "sip:bob@example.com", "", body)
 }
 
 /// All that was sent there.
-fn sent_to(commands: &[Command], remote: &str) -> Vec<String> {
+pub(super) fn sent_to(commands: &[Command], remote: &str) -> Vec<String> {
     let there = |c: &&Command| matches!(c, Command::Transmit(t) if t.remote == addr(remote));
     sent(&commands.iter().filter(there).cloned().collect::<Vec<_>>())
 }
 
 impl Host {
-    fn over(&mut self, flow: FlowId, remote: &str, data: &str) -> Vec<Command> {
+    pub(super) fn over(&mut self, flow: FlowId, remote: &str, data: &str) -> Vec<Command> {
         let (remote, local) = (addr(remote), addr("192.0.2.1:5060"));
         self.input(Input::Message { flow, remote, local, data: data.as_bytes() })
     }
 
-    fn alice(&mut self, data: &str) -> Vec<Command> {
+    pub(super) fn alice(&mut self, data: &str) -> Vec<Command> {
         self.over(UDP, ALICE, data)
     }
 
     /// Bob registers a phone at this address.
-    fn bob_at(&mut self, remote: &str, cseq: u32, more: &str) -> Vec<Command> {
+    pub(super) fn bob_at(&mut self, remote: &str, cseq: u32, more: &str) -> Vec<Command> {
         let contact = format!("Contact: <sip:bob@{remote}>{more}\r\n");
         let request =
             String::from_utf8(request("REGISTER", "sip:example.com", cseq, &contact)).expect("ASCII");
@@ -57,7 +57,7 @@ impl Host {
     }
 
     /// A phone answers the MESSAGE among the commands that went to it.
-    fn taken(&mut self, commands: &[Command], remote: &str, status: &str) -> Vec<Command> {
+    pub(super) fn taken(&mut self, commands: &[Command], remote: &str, status: &str) -> Vec<Command> {
         let got = sent_to(commands, remote).into_iter().rfind(|text| text.starts_with("MESSAGE "));
         let got = got.unwrap_or_else(|| panic!("no MESSAGE to {remote} in {}", shown(commands)));
         let copied: Vec<String> = ["Via", "From", "To", "Call-ID", "CSeq"]
@@ -68,7 +68,7 @@ impl Host {
         self.over(UDP, remote, &format!("SIP/2.0 {status}\r\n{copied}Content-Length: 0\r\n\r\n"))
     }
 
-    fn ends_empty(&mut self) {
+    pub(super) fn ends_empty(&mut self) {
         self.wait(Duration::from_secs(40 * 86_400));
         let sizes = self.engine.sizes();
         assert_eq!((sizes.messages, sizes.stored_messages, sizes.parked), (0, 0, 0), "{sizes:?}");
