@@ -70,6 +70,8 @@ pub(crate) struct Hop {
     pub(crate) local: bool,
     /// The trunk it is behind.
     pub(crate) trunk: Option<u16>,
+    /// Max-Breadth, when its turn has come.
+    pub(crate) breadth: u16,
     /// What the routing adds.
     pub(crate) lines: Lines,
 }
@@ -95,6 +97,8 @@ pub(super) struct Incoming {
     pub(super) tag: IdText,
     /// The first dialog, until it is somebody's.
     pub(super) dialog: Option<Dialog>,
+    /// How many branches it may have at once (RFC 5393).
+    pub(super) breadth: u16,
     /// The last provisional response: it is repeated while the caller waits.
     pub(super) progress: Option<(u16, Bytes)>,
 }
@@ -148,6 +152,8 @@ pub(super) struct Side {
     /// The session it is in, once that is with another than it began with.
     pub(super) session: Option<Box<Session>>,
     pub(super) timer: SessionTimer,
+    /// The packages of INFO that it wants (RFC 6086); `None` if it never said.
+    pub(super) packages: Option<Box<[u8]>>,
 }
 
 /// A 2xx to an INVITE, repeated until the ACK comes (RFC 3261 s13.3.1.4).

@@ -11,7 +11,7 @@
 //! - `setup`: INVITEs to everybody who is tried, and what becomes of them; `close`: when nothing does
 //! - `talk`: requests within a pair, what is repeated; `acks`: ACK and BYE of one side
 //! - `reliable`: provisional responses that are acknowledged; `offers`: one offer at a time
-//! - `prove`: credentials for trunks
+//! - `prove`: credentials for trunks; `breadth`: how many may ring at once; `info`: packages of INFO
 //! - `replaces`: who takes the place of another; `pickup`: of a phone that rings
 //! - `refer`: transfers; `dial`: calls that the host begins; `seen`: what the host is shown of calls; `sdp`: what they
 //!   change in session descriptions
@@ -25,9 +25,11 @@
 //! over all tables are empty.
 
 mod acks;
+mod breadth;
 mod call;
 mod close;
 mod dial;
+mod info;
 mod offers;
 mod pickup;
 mod prove;
@@ -297,6 +299,7 @@ impl Bridge {
         if asked.ess.max_forwards == Some(0) {
             return Err(Refusal::plain(Status::TOO_MANY_HOPS));
         }
+        let breadth = breadth::check(asked.msg)?;
         let ctx = &mut *kit.ctx;
         let tag = ids::write(id.tag());
         let dialog = Dialog::new(ctx, asked.origin, asked.msg, asked.ess, &tag)?;
@@ -324,6 +327,7 @@ impl Bridge {
                 origin: *asked.origin,
                 tag,
                 dialog: Some(dialog),
+                breadth,
                 progress: None,
             });
         }

@@ -23,7 +23,7 @@ use crate::documents::dialog_info::DialogEvent;
 use crate::door::{CallEvent, Event, LegRecord};
 use crate::stats::Counter;
 use crate::txn::TxnId;
-use crate::wire::{Message, Status};
+use crate::wire::{Header, Message, Status};
 
 const SDP: &[u8] = b"application/sdp";
 
@@ -89,11 +89,15 @@ impl Call {
             ..Side::absent(dialog)
         };
         picker.timer.hear_request(asked.msg);
+        picker.hear_packages(asked.msg);
+        // RFC 6086 s5.2.3: who says what he wants is told what the other one does.
+        let packages = picker.packages.as_ref().map(|_| caller.packages.clone().unwrap_or_default());
         let terms = picker.timer.grant(kit.ctx.settings, asked.msg);
         let answer = Answer { status: 200, tag: &tag, dialog: true, from: None, body: &body };
         let (server, answer) = (asked.server, (&answer, kind));
         let payload = write::respond_as(kit, server, asked.origin, asked.msg, answer, |writer| {
             terms.iter().for_each(|terms| terms.write(writer));
+            packages.iter().for_each(|packages| _ = writer.header(Header::RecvInfo, packages));
         });
         if let Some(terms) = terms {
             picker.timer.begin(kit.ctx, key, terms, Refresher::Uas);
@@ -209,6 +213,7 @@ impl Call {
             ..Side::absent(dialog)
         };
         side.timer.hear_request(incoming.held.message());
+        side.hear_packages(incoming.held.message());
         Some(side)
     }
 
@@ -225,12 +230,16 @@ impl Call {
         desk.servers.remove(&incoming.server);
         let (server, held) = (incoming.server, incoming.held.message());
         let by = link.sides[CALLEE].aor.clone();
+        let theirs = link.sides[CALLEE].packages.clone().unwrap_or_default();
         let side = &mut link.sides[CALLER];
         let terms = side.timer.grant(kit.ctx.settings, held);
         let answer = Answer { status: 200, tag: side.own_tag(), dialog: true, from: None, body };
         let answer = (&answer, kind);
         let payload = write::respond_as(kit, server, &incoming.origin, held, answer, |writer| {
             terms.iter().for_each(|terms| terms.write(writer));
+            if held.header(Header::RecvInfo).is_some() {
+                writer.header(Header::RecvInfo, &theirs);
+            }
         });
         if let Some(terms) = terms {
             side.timer.begin(kit.ctx, key, terms, Refresher::Uas);

@@ -15,12 +15,14 @@
 //! meanwhile is not told, and then the kept one has nobody and is told to go.
 
 use super::call::{CALLEE, CALLER, Call, Errand, Phase, Side};
-use super::replaces::Replaces;
+use super::replaces::{self, Authority, Replaces};
 use super::write::{self, Answer};
 use super::{Asked, Asker, Bridge, CallKey, Desk, Hop, Kit, News};
+use crate::base::ids::{self, IdText};
 use crate::ctx::{CallTimer, Ctx, Extra, Origin, Refusal, Timer};
 use crate::dialog::Dialog;
 use crate::door::{CallEnd, CallEvent, CallRecord, Event, Identity};
+use crate::txn::TxnId;
 use crate::wire::{Header, Message, Method, NameAddr, Status, Uri};
 use core::time::Duration;
 
@@ -50,6 +52,8 @@ pub(super) struct Transfer {
     done: bool,
     /// Nobody asks: the host connects two.
     host: bool,
+    /// It was asked for outside the call: who asked hears of it in the dialog that this made.
+    outside: Option<Dialog>,
 }
 
 impl Transfer {
@@ -66,6 +70,7 @@ impl Transfer {
             offered: Box::default(),
             done: false,
             host: true,
+            outside: None,
         }
     }
 
@@ -126,9 +131,50 @@ impl Bridge {
         key: CallKey,
         asked: &Asked<'_>,
     ) -> Result<(), Refusal> {
+        let place = self.calls.get(key).and_then(|call| call.find(asked.ess));
+        let (at, by) = place.ok_or(Refusal::plain(Status::NO_TRANSACTION))?;
+        self.refer(kit, (key, at, by), asked, None)
+    }
+
+    /// REFER outside any call: refused, unless its Target-Dialog names a live call of who sends it (RFC 4538, DECISIONS 24).
+    /// Then it is the same as within that call, but for the dialog its NOTIFYs are in.
+    pub(crate) fn on_refer_outside(
+        &mut self,
+        kit: &mut Kit<'_, '_>,
+        asked: &Asked<'_>,
+        id: TxnId,
+        asker: &Asker,
+    ) -> Result<(), Refusal> {
+        let forbidden = Refusal::plain(Status::FORBIDDEN);
+        let value = asked.msg.header(Header::TargetDialog).ok_or(forbidden.clone())?;
+        // RFC 4538 s4: without both tags it is as if it were not there.
+        let named = replaces::read(value, [b"local-tag", b"remote-tag"], |_| {});
+        let [call_id, own, theirs] = named.ok_or(forbidden.clone())?;
+        let (key, at, by) = self.with_tags(&call_id, &own, &theirs).ok_or(forbidden.clone())?;
+        let call = self.calls.get(key).filter(|call| call.phase == Phase::Answered);
+        let link = call.and_then(|call| call.links.get(at)).ok_or(forbidden.clone())?;
+        let (side, other) = (&link.sides[by], &link.sides[1 - by]);
+        if side.over
+            || other.over
+            || replaces::authority(kit.ctx.settings, asker, asked.msg, side) != Authority::Himself
+        {
+            return Err(forbidden);
+        }
+        let tag = ids::write(id.tag());
+        let dialog = Dialog::new(kit.ctx, asked.origin, asked.msg, asked.ess, &tag)?;
+        self.refer(kit, (key, at, by), asked, Some((dialog, tag)))
+    }
+
+    /// A side asks for a transfer: within the call, or in a dialog that this makes.
+    fn refer(
+        &mut self,
+        kit: &mut Kit<'_, '_>,
+        (key, at, by): (CallKey, usize, usize),
+        asked: &Asked<'_>,
+        outside: Option<(Dialog, IdText)>,
+    ) -> Result<(), Refusal> {
         let gone = Refusal::plain(Status::NO_TRANSACTION);
         let call = self.calls.get_mut(key).ok_or(gone.clone())?;
-        let (at, by) = call.find(asked.ess).ok_or(gone.clone())?;
         let link = call.links.get_mut(at).ok_or(gone.clone())?;
         if link.sides[by].over || link.sides[1 - by].over || call.phase != Phase::Answered {
             return Err(gone);
@@ -149,9 +195,15 @@ impl Bridge {
         if call.transfer.is_some() || call.succession.is_some() {
             return Err(Refusal::with(Status::SERVER_ERROR, Extra::RetryAfter(5)));
         }
-        link.sides[by].dialog.accept(kit.ctx, asked.origin, asked.msg, asked.ess)?;
+        let answer = match &outside {
+            Some((_, tag)) => Answer { tag, dialog: true, ..Answer::own(Status::OK) },
+            None => {
+                link.sides[by].dialog.accept(kit.ctx, asked.origin, asked.msg, asked.ess)?;
+                Answer::own(Status::OK)
+            }
+        };
         let quiet = asked.msg.header(Header::ReferSub).is_some_and(|v| v.trim_ascii().starts_with(b"false"));
-        write::respond(kit, asked.server, asked.origin, asked.msg, &Answer::own(Status::OK));
+        write::respond(kit, asked.server, asked.origin, asked.msg, &answer);
         let own: Box<str> = format!("<sip:{}>", link.sides[by].aor).into();
         let referred_by = asked.msg.header(Header::ReferredBy).map_or(own, write::text);
         call.transfer = Some(Box::new(Transfer {
@@ -165,6 +217,7 @@ impl Bridge {
             offered: Box::default(),
             done: false,
             host: false,
+            outside: outside.map(|(dialog, _)| dialog),
         }));
         call.tell_transferor(kit, key, Status::TRYING.0);
         self.desk.streams.follow(key, call);
@@ -490,6 +543,7 @@ impl Side {
             sdp: Box::default(),
             session: None,
             timer: Default::default(),
+            packages: None,
         }
     }
 }
@@ -521,12 +575,19 @@ impl Call {
 
     /// Who asked hears how far it is (RFC 3515 s2.4.4).
     fn tell_transferor(&mut self, kit: &mut Kit<'_, '_>, key: CallKey, status: u16) {
-        let Some(transfer) = self.transfer.as_ref().filter(|transfer| transfer.tells) else { return };
+        let Some(transfer) = self.transfer.as_mut().filter(|transfer| transfer.tells) else { return };
         let (by, refer) = (transfer.by, transfer.refer);
-        let Some(link) = self.links.first_mut().filter(|link| !link.sides[by].over) else { return };
-        link.sides[by].dialog.advance();
-        let number = link.sides[by].dialog.cseq();
-        if let Some(notify) = write::refer_notify(kit, &link.sides[by], refer, status, PATIENCE) {
+        let Some(link) = self.links.first_mut() else { return };
+        let side = &mut link.sides[by];
+        let dialog = match &mut transfer.outside {
+            // He may have hung up: this dialog is no part of the call.
+            Some(dialog) => dialog,
+            None if side.over => return,
+            None => &mut side.dialog,
+        };
+        dialog.advance();
+        let number = dialog.cseq();
+        if let Some(notify) = write::refer_notify(kit, (dialog, &side.aor), refer, status, PATIENCE) {
             link.send(kit, key, (by, Method::Notify, number), notify, None);
         }
     }

@@ -23,7 +23,7 @@ use crate::base::ids::IdKind;
 use crate::ctx::Refusal;
 use crate::door::CallEnd;
 use crate::txn::{ClientKey, Usage};
-use crate::wire::{Message, Method, Status};
+use crate::wire::{Header, Message, Method, Status};
 
 /// Something else is under way on the leg: this long.
 const SOON: Duration = Duration::from_secs(2);
@@ -143,11 +143,16 @@ impl Call {
         if offers || link.sides[1 - from].timer.takes_update {
             return false;
         }
+        // RFC 6086 s5.2.3: who says what he wants is told what the other one does; that one hears it when he asks.
+        let packages = link.sides[1 - from].packages.clone().unwrap_or_default();
+        let packages = asked.msg.header(Header::RecvInfo).map(|_| packages);
         let side = &mut link.sides[from];
+        side.hear_packages(asked.msg);
         let terms = side.timer.grant(kit.ctx.settings, asked.msg);
         let answer = Answer { dialog: true, ..Answer::own(Status::OK) };
         write::respond_with(kit, asked.server, asked.origin, asked.msg, &answer, |writer| {
             terms.iter().for_each(|terms| terms.write(writer));
+            packages.iter().for_each(|packages| _ = writer.header(Header::RecvInfo, packages));
         });
         if let Some(terms) = terms {
             side.timer.begin(kit.ctx, key, terms, Refresher::Uas);

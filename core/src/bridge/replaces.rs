@@ -72,28 +72,11 @@ impl Replaces {
 
     /// A value; `None` if it does not name one dialog.
     pub(super) fn read(value: &[u8]) -> Option<Replaces> {
-        let is_word = |word: &&[u8]| {
-            !word.is_empty() && word.iter().all(|b| b.is_ascii_graphic() && !matches!(b, b',' | b';'))
-        };
-        let mut parts = value.split(|b| *b == b';').map(<[u8]>::trim_ascii);
-        let call_id = parts.next().filter(is_word)?.into();
-        let (mut to_tag, mut from_tag, mut early_only) = (None, None, false);
-        for part in parts {
-            let mut halves = part.splitn(2, |b| *b == b'=').map(<[u8]>::trim_ascii);
-            let (name, value) = (halves.next()?, halves.next());
-            let tag = match () {
-                _ if name.eq_ignore_ascii_case(b"to-tag") => &mut to_tag,
-                _ if name.eq_ignore_ascii_case(b"from-tag") => &mut from_tag,
-                _ => {
-                    early_only |= name.eq_ignore_ascii_case(b"early-only");
-                    continue;
-                }
-            };
-            if tag.replace(value.filter(is_word)?.into()).is_some() {
-                return None;
-            }
-        }
-        Some(Replaces { call_id, to_tag: to_tag?, from_tag: from_tag?, early_only })
+        let mut early_only = false;
+        let [call_id, to_tag, from_tag] = read(value, [b"to-tag", b"from-tag"], |name| {
+            early_only |= name.eq_ignore_ascii_case(b"early-only");
+        })?;
+        Some(Replaces { call_id, to_tag, from_tag, early_only })
     }
 
     /// As the header says it.
@@ -105,9 +88,35 @@ impl Replaces {
     }
 }
 
+/// A Call-ID with two tags of these names, each once; `None` if it is not that.
+pub(super) fn read(value: &[u8], names: [&[u8]; 2], mut other: impl FnMut(&[u8])) -> Option<[Box<[u8]>; 3]> {
+    let is_word = |word: &&[u8]| {
+        !word.is_empty() && word.iter().all(|b| b.is_ascii_graphic() && !matches!(b, b',' | b';'))
+    };
+    let mut parts = value.split(|b| *b == b';').map(<[u8]>::trim_ascii);
+    let call_id = parts.next().filter(is_word)?.into();
+    let (mut first, mut second) = (None, None);
+    for part in parts {
+        let mut halves = part.splitn(2, |b| *b == b'=').map(<[u8]>::trim_ascii);
+        let (name, value) = (halves.next()?, halves.next());
+        let tag = match names.iter().position(|own| own.eq_ignore_ascii_case(name)) {
+            Some(0) => &mut first,
+            Some(_) => &mut second,
+            None => {
+                other(name);
+                continue;
+            }
+        };
+        if tag.replace(value.filter(is_word)?.into()).is_some() {
+            return None;
+        }
+    }
+    Some([call_id, first?, second?])
+}
+
 /// What somebody has to do with a side of a call.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Authority {
+pub(super) enum Authority {
     /// He is the one who is replaced, or was sent by him.
     Himself,
     /// He picks up for him.
@@ -117,7 +126,7 @@ enum Authority {
 
 /// RFC 3891 s3: who is equivalent to the one who is replaced. That Referred-By names him is believed of trusted peers
 /// only, since anybody can write it.
-fn authority(settings: &Settings, asker: &Asker, msg: Message<'_>, side: &Side) -> Authority {
+pub(super) fn authority(settings: &Settings, asker: &Asker, msg: Message<'_>, side: &Side) -> Authority {
     if asker.trunk.is_some() {
         return if asker.trunk == side.trunk { Authority::Himself } else { Authority::Nobody };
     }

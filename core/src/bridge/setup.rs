@@ -41,7 +41,7 @@ impl Call {
                 return desk.news.push(News::Exhausted(key, outcome));
             };
             self.unanswered = false;
-            for hop in group {
+            for hop in self.within_breadth(group) {
                 self.try_hop(kit, key, hop);
             }
             if self.is_trying() {
@@ -194,6 +194,7 @@ impl Call {
             |link: &Link| link.client == attempt.client && link.sides[CALLEE].dialog.their_tag() == tag;
         if let Some(known) = self.links.iter().position(same) {
             if let Some(link) = self.links.get_mut(known) {
+                link.sides[CALLEE].hear_packages(msg);
                 link.sides[CALLEE].dialog.learn_of_answer(kit.ctx, msg);
             }
             return Some(known);
@@ -211,6 +212,7 @@ impl Call {
         desk.enlist(key, &callee);
         let mut sides = [caller, attempt.side(callee)];
         sides[CALLEE].timer.min_se = attempt.min_se;
+        sides[CALLEE].hear_packages(msg);
         let (errands, client, early) = (Vec::new(), attempt.client, Some(early));
         add(&mut self.links, Link { sides, errands, client, early });
         Some(self.links.len() - 1)

@@ -64,6 +64,7 @@ impl Call {
             return Err(Refusal::plain(Status::REQUEST_PENDING));
         }
         link.refuse_offer(kit, self.phase, from, asked.msg)?;
+        link.sides[1 - from].refuse_package(asked.msg)?;
         let side = &mut link.sides[from];
         side.dialog.accept(kit.ctx, asked.origin, asked.msg, asked.ess)?;
         if matches!(method, Method::Invite | Method::Update) {
@@ -159,6 +160,10 @@ impl Call {
         }
         if accepted && matches!(method, Method::Invite | Method::Update) {
             link.sides[to].dialog.learn_of_answer(kit.ctx, msg);
+            link.sides[to].hear_packages(msg);
+            if let Some(relayed) = &errand.relayed {
+                link.sides[1 - to].hear_packages(relayed.held.message());
+            }
             link.sides[to].agree_on_timer(kit, key, self.phase, msg);
         }
         if link.sides[to].timer.is_refresh(client) {

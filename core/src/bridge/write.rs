@@ -108,8 +108,13 @@ type Proof = Option<(Header, String)>;
 /// The option tags a leg may count on.
 fn write_supported(settings: &Settings, writer: &mut Writer<'_>, reliable: bool) {
     let timers = session_timer::is_on(settings);
-    let tags: [(bool, &[u8]); 4] =
-        [(reliable, reliable::TAG), (timers, session_timer::TAG), (true, b"replaces"), (true, b"norefersub")];
+    let tags: [(bool, &[u8]); 5] = [
+        (reliable, reliable::TAG),
+        (timers, session_timer::TAG),
+        (true, b"replaces"),
+        (true, b"norefersub"),
+        (true, b"tdialog"),
+    ];
     writer.list(Header::Supported, tags.into_iter().filter_map(|(on, tag)| on.then_some(tag)));
 }
 
@@ -120,7 +125,9 @@ fn write_proof(writer: &mut Writer<'_>, proof: &Proof) {
 }
 
 /// What the first INVITE to anybody says of us.
-fn write_first(settings: &Settings, writer: &mut Writer<'_>, reliable: bool, again: &Again) {
+fn write_first(settings: &Settings, writer: &mut Writer<'_>, reliable: bool, (hop, again): (&Hop, &Again)) {
+    // RFC 5393 s5.3.3: each request has one.
+    writer.number(Header::MaxBreadth, hop.breadth.max(1).into());
     writer.prepared(&settings.agent_line);
     writer.header(Header::Allow, ALLOW);
     write_supported(settings, writer, reliable);
@@ -179,7 +186,7 @@ pub(super) fn invite(
     let (mut writer, addressed) = base.request_as(ctx, &mut arena, Method::Invite, &way, &manner);
     // DECISIONS 21: nothing is asked of the callee that the caller cannot do.
     let single = ctx.settings.calls.as_ref().is_some_and(|calls| calls.single_early_dialog);
-    write_first(ctx.settings, &mut writer, !single && Wants::of(msg) != Wants::Nothing, again);
+    write_first(ctx.settings, &mut writer, !single && Wants::of(msg) != Wants::Nothing, (hop, again));
     // RFC 3325 s5: what the caller proved, unless he wants it hidden.
     let hidden = msg
         .values(Header::Privacy)
@@ -214,7 +221,7 @@ pub(super) fn invite_sought(
     let way = Way::to_phone(hop.to, &hop.contact, &hop.path);
     let mut arena = ctx.out.lend();
     let (mut writer, addressed) = base.request(ctx, &mut arena, Method::Invite, &way);
-    write_first(ctx.settings, &mut writer, false, again);
+    write_first(ctx.settings, &mut writer, false, (hop, again));
     if !referred_by.is_empty() {
         writer.header(Header::ReferredBy, referred_by.as_bytes());
     }
@@ -255,15 +262,15 @@ pub(super) fn own(
 /// What the one who asked for a transfer is told: the status line of what came of it (RFC 3515 s2.4.5).
 pub(super) fn refer_notify(
     kit: &mut Kit<'_, '_>,
-    side: &Side,
+    (dialog, aor): (&Dialog, &str),
     refer: u32,
     status: u16,
     left: u32,
 ) -> Option<(Bytes, Addressed)> {
     let ctx = &mut *kit.ctx;
-    let way = side.dialog.way(ctx, kit.phones, &side.aor)?;
+    let way = dialog.way(ctx, kit.phones, aor)?;
     let mut arena = ctx.out.lend();
-    let (mut writer, addressed) = side.dialog.request(ctx, &mut arena, Method::Notify, &way);
+    let (mut writer, addressed) = dialog.request(ctx, &mut arena, Method::Notify, &way);
     writer.prepared(&ctx.settings.agent_line);
     writer.header_fmt(Header::Event, format_args!("refer;id={refer}"));
     match status {

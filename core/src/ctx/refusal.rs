@@ -32,6 +32,8 @@ pub(crate) enum Extra {
     Accept(&'static str),
     /// 421: `Require`, an option tag (RFC 3261 s21.4.16).
     Require(&'static str),
+    /// 469: `Recv-Info`, the packages there are, separated by commas (RFC 6086 s4.2.2).
+    RecvInfo(Box<str>),
     /// 503: `Retry-After`, in seconds.
     RetryAfter(u32),
 }

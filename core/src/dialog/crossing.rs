@@ -3,11 +3,11 @@
 //! | headers | cross |
 //! |---|---|
 //! | what names the transaction, the dialog and the way: Via, From, To, Call-ID, CSeq, Contact, Route, Record-Route, Path | never |
-//! | what each leg agrees for itself: Allow, Supported, Require, Session-Expires, RSeq, Recv-Info | never |
+//! | what each leg agrees for itself: Allow, Supported, Require, Session-Expires, RSeq | never |
 //! | credentials and challenges | never |
 //! | Proxy-Require, Max-Forwards, Max-Breadth, Timestamp, Server, User-Agent | never |
 //! | identities that are believed of trusted peers only | between trusted peers |
-//! | all others with a name, and the body with what describes it | always |
+//! | all others with a name, `Recv-Info` and `Info-Package` among them, and the body with what describes it | always |
 //! | headers without a name here | between local users |
 
 use crate::wire::{Header, Message, Writer};
@@ -54,7 +54,6 @@ impl Crossing {
             | Header::MinSe
             | Header::Rseq
             | Header::Rack
-            | Header::RecvInfo
             | Header::Event
             | Header::SubscriptionState
             | Header::ReferTo

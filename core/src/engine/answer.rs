@@ -112,6 +112,7 @@ impl Engine {
                 Extra::AllowEvents => writer.list(Header::AllowEvents, packages(ctx.settings)),
                 Extra::Accept(kind) => writer.header(Header::Accept, kind.as_bytes()),
                 Extra::Allow => writer.list(Header::Allow, methods(ctx.settings)),
+                Extra::RecvInfo(packages) => writer.header(Header::RecvInfo, packages.as_bytes()),
                 Extra::RetryAfter(seconds) => writer.number(Header::RetryAfter, *seconds),
             };
         });
@@ -273,6 +274,7 @@ pub(super) fn options(settings: &Settings) -> impl Iterator<Item = &'static str>
         (calls, "100rel"),
         (calls, "replaces"),
         (calls, "norefersub"),
+        (calls, "tdialog"),
         (timers, "timer"),
     ];
     all.into_iter().filter_map(|(on, tag)| on.then_some(tag))

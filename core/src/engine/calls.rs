@@ -62,6 +62,19 @@ impl Engine {
         Ok(())
     }
 
+    /// A REFER outside any call that names one; its sender was let in.
+    pub(super) fn serve_refer(&mut self, pass: &Pass<'_>, allowed: &Allowed) {
+        let Some(server) = pass.server else { return };
+        let asked = Asked { origin: &pass.origin, msg: pass.msg, ess: pass.ess, server };
+        let asker = self.asker(pass.ess, &allowed.identity);
+        let done = asker.and_then(|asker| {
+            self.bridge(|bridge, kit| bridge.on_refer_outside(kit, &asked, pass.id, &asker))
+        });
+        if let Err(refusal) = done {
+            self.refuse_as(pass, &refusal, allowed.verdict);
+        }
+    }
+
     /// An INVITE that comes over a trunk: nobody is asked to prove who he is (DECISIONS 9).
     pub(super) fn serve_trunk(&mut self, pass: &mut Pass<'_>, trunk: u16) {
         if !self.open(&mut pass.asker) {

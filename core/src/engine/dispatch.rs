@@ -292,9 +292,11 @@ impl Engine {
             Method::Subscribe if settings.has_events() && !in_dialog => {}
             Method::Publish if settings.has_publications() && !in_dialog => {}
             Method::Invite if settings.calls.is_some() && !in_dialog => {}
-            // DECISIONS 24: nobody transfers a call that is not his.
+            // DECISIONS 24: nobody transfers a call that is not his, or that he does not name.
             Method::Refer if settings.calls.is_some() && !in_dialog => {
-                return Err(Refusal::plain(Status::FORBIDDEN));
+                if pass.msg.header(Header::TargetDialog).is_none() {
+                    return Err(Refusal::plain(Status::FORBIDDEN));
+                }
             }
             Method::Notify
                 if !in_dialog && settings.message_summary.as_ref().is_some_and(|m| m.accept_notify) => {}
@@ -320,7 +322,7 @@ impl Engine {
             return Ok(());
         }
         // Where a call or a message goes is a matter of who asks.
-        if matches!(pass.method, Method::Invite | Method::Message) {
+        if matches!(pass.method, Method::Invite | Method::Message | Method::Refer) {
             return Ok(());
         }
         // RFC 3261 s10.3 step 1: bindings of other domains are not kept here, and nothing is relayed there.
@@ -408,6 +410,7 @@ impl Engine {
         }
         match pass.method {
             Method::Invite => return self.serve_invite(pass, allowed),
+            Method::Refer => return self.serve_refer(pass, allowed),
             Method::Subscribe => return self.serve_subscribe(pass, allowed),
             Method::Publish => return self.serve_publish(pass, allowed),
             Method::Notify => return self.serve_notify(pass, allowed),

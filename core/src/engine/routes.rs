@@ -328,6 +328,7 @@ impl Engine {
                         target: aor.unwrap_or_else(|| uri.clone()),
                         from: self.shown_as(key, trunk),
                         trunk,
+                        breadth: 0,
                         lines,
                     };
                     self.add_hop(key, hop);
@@ -411,6 +412,7 @@ impl Engine {
                     target: uri.clone(),
                     from: self.shown_as(key, trunk),
                     trunk,
+                    breadth: 0,
                     lines,
                 };
                 self.add_hop(key, hop);
@@ -472,6 +474,7 @@ impl Engine {
                 local: true,
                 from: None,
                 trunk: None,
+                breadth: 0,
                 lines: lines.clone(),
             };
             match groups.last_mut() {

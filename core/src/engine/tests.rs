@@ -3,6 +3,7 @@
 mod again;
 mod calls;
 mod dialogs;
+mod extensions;
 mod host_calls;
 mod lists;
 mod messages;

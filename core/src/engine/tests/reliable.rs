@@ -170,7 +170,7 @@ fn without_prack_it_is_repeated_ever_more_slowly_and_then_all_is_over() {
 fn who_requires_it_gets_all_of_them_reliably_and_no_description_that_was_not() {
     let mut calls = Calls::new(calls_config());
     let to_bob = calls.from(ALICE, &invite(REQUIRES))[1].clone();
-    assert_eq!(to_bob.one("Supported"), "100rel, timer, replaces, norefersub");
+    assert_eq!(to_bob.one("Supported"), "100rel, timer, replaces, norefersub, tdialog");
     assert_eq!(to_bob.one("Require"), "");
     let early = calls.from(BOB, &response(&to_bob, "183 Session Progress", "b1", BOB, ANSWER));
     assert_eq!((early[0].one("Require"), early[0].body()), ("100rel", ""));
@@ -186,7 +186,7 @@ fn who_requires_it_gets_all_of_them_reliably_and_no_description_that_was_not() {
 fn who_does_not_know_it_is_not_bothered_with_it() {
     let mut calls = Calls::new(calls_config());
     let to_bob = calls.from(ALICE, &invite(""))[1].clone();
-    assert_eq!(to_bob.one("Supported"), "timer, replaces, norefersub");
+    assert_eq!(to_bob.one("Supported"), "timer, replaces, norefersub, tdialog");
     let sent = calls.from(BOB, &reliable(&to_bob, "180 Ringing", "b1", 7, ""));
     assert_eq!(lines(&sent), [(BOB, "PRACK sip:x@192.0.2.9:5060 SIP/2.0"), (ALICE, "SIP/2.0 180 Ringing")]);
     assert_eq!((sent[1].one("Require"), sent[1].one("RSeq")), ("", ""));

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::laws::{CREDENTIALS, CROSSING, Law, MAX_FORWARDS};
+use super::laws::{CREDENTIALS, CROSSING, Law, MAX_BREADTH, MAX_FORWARDS};
 use crate::message::{Sip, param};
 
 const SECRETS: [&str; 5] =
@@ -28,7 +28,12 @@ pub(super) struct Crossing {
     secrets: BTreeSet<String>,
     /// Max-Forwards of INVITEs that came; `None` where there was none.
     hops: BTreeSet<Option<u32>>,
+    /// Max-Breadth of the same.
+    breadths: BTreeSet<u32>,
 }
+
+/// RFC 5393 s5.3.3: what a request is given that has none, and the most there is.
+const BREADTH: u32 = 60;
 
 fn words(text: &str) -> impl Iterator<Item = &str> {
     text.split(|c: char| !c.is_ascii_alphanumeric()).filter(|w| w.len() >= 8)
@@ -46,6 +51,7 @@ impl Crossing {
         // What is called for a transfer begins anew.
         if m.is_request() && m.method() == "REFER" {
             self.hops.insert(None);
+            self.breadths.insert(BREADTH);
         }
         for name in SECRETS {
             self.secrets.extend(m.lines(name).into_iter().map(str::to_owned));
@@ -55,6 +61,7 @@ impl Crossing {
     /// An INVITE came that makes a leg.
     pub(super) fn invited(&mut self, m: &Sip) {
         self.hops.insert(m.header("Max-Forwards").and_then(|v| v.parse().ok()));
+        self.breadths.insert(m.header("Max-Breadth").and_then(|v| v.parse().ok()).unwrap_or(BREADTH));
     }
 
     /// A message of a call: its identifiers are those of its leg.
@@ -95,6 +102,13 @@ impl Crossing {
             }
         }
         None
+    }
+
+    /// How what came is divided is not known here, only that none has more.
+    pub(super) fn breadth(&self, m: &Sip) -> Option<(Law, String)> {
+        let breadth: u32 = m.header("Max-Breadth").and_then(|v| v.parse().ok()).unwrap_or(0);
+        let most = self.breadths.last().map_or(BREADTH, |most| BREADTH.min(*most));
+        (breadth == 0 || breadth > most).then(|| (MAX_BREADTH, format!("{breadth}, of {:?}", self.breadths)))
     }
 
     pub(super) fn hops(&self, m: &Sip) -> Option<(Law, String)> {

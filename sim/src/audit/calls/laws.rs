@@ -47,6 +47,7 @@ laws! {
     SAME_ANSWER "RFC 3261 s13.2.1" "the answer of a dialog stays what it was said to be",
     ORIGIN "RFC 3264 s8" "o= keeps its session, and its version rises with each change",
     MAX_FORWARDS "RFC 7332 s5" "Max-Forwards goes on, less one",
+    MAX_BREADTH "RFC 5393 s5.3.3" "each INVITE of ours has Max-Breadth, and no more of it than came",
     CREDENTIALS "RFC 3261 s22" "no credentials or challenges go from one leg to the other",
     CROSSING "RFC 7092 s3" "no Call-ID, tag or branch goes from one leg to the other",
     TIMER_ASKED "RFC 4028 s9" "a session timer is granted to who asked, or kept by us",

@@ -62,6 +62,9 @@ impl Side {
         let to = if within { format!("{}{}", self.callee, self.tag()) } else { self.callee.to_owned() };
         m.push("Via", format!("SIP/2.0/UDP {};branch=z9hG4bK{branch}", self.from));
         m.push("Max-Forwards", if self.from.starts_with("192") { "69" } else { "70" });
+        if method == "INVITE" && self.from.starts_with("192") {
+            m.push("Max-Breadth", "60");
+        }
         m.push("From", self.caller).push("To", to).push("Call-ID", self.call);
         m.push("CSeq", format!("{number} {method}"));
         if matches!(method, "INVITE" | "UPDATE") {
@@ -370,6 +373,7 @@ fn each_law_is_broken_by_its_vector_and_by_nothing_else() {
         (ORIGIN, changed(2, |flow| flow[9].2.body = [sdp("1", 1), b"a=sendonly\r\n".to_vec()].concat())),
         (ORIGIN, changed(2, |flow| flow[9].2.body = sdp("5", 2))),
         (MAX_FORWARDS, set(2, "Max-Forwards", "70")),
+        (MAX_BREADTH, set(2, "Max-Breadth", "61")),
         (CREDENTIALS, {
             let mut flow = whole();
             flow[0].2.push("Authorization", "Digest username=\"alice\"");
@@ -377,7 +381,7 @@ fn each_law_is_broken_by_its_vector_and_by_nothing_else() {
             verdict(&flow)
         }),
         (CROSSING, set(2, "Subject", "about aaaaaaaaaa")),
-        (CROSSING, set(2, "Max-Breadth", "alicetag0")),
+        (CROSSING, set(2, "Organization", "alicetag0")),
         (TIMER_ASKED, {
             let mut flow = whole();
             flow[0].2.set("Supported", "100rel");

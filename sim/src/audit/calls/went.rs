@@ -28,6 +28,7 @@ impl Leg {
         if tag(m, "To").is_empty() {
             if m.method() == "INVITE" {
                 found.extend(crossing.hops(m));
+                found.extend(crossing.breadth(m));
                 self.trans.push(trans(By::Us, m));
             }
             return;
