@@ -16,6 +16,7 @@
 //! - [`presence`]: what presentities are, and publishing for them, over a handle.
 //! - [`calls`]: live calls, as a program sees, ends and begins them.
 //! - [`route`]: where a call goes, as a program says it.
+//! - [`token`]: the token of a client, renewed before it expires.
 //! - [`store`]: where changes of state are kept, as a trait; a store in memory.
 #![forbid(unsafe_code)]
 
@@ -38,6 +39,7 @@ pub mod promise;
 pub mod route;
 pub mod saver;
 pub mod store;
+pub mod token;
 mod write_queue;
 
 /// Fresh bytes from the operating system, for an engine's seed.

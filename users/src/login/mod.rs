@@ -13,7 +13,7 @@ use strowger_core::door::Secret;
 
 use crate::Seconds;
 use crate::scope::Scope;
-use crate::store::{Account, Refreshed, Session, Store, TokenRef, UserError};
+use crate::store::{Account, Proof, Refreshed, Session, Store, TokenRef, UserError};
 use crate::tokens::{Claims, Issuer, TokenError};
 use throttle::Throttle;
 pub use throttle::{Lockout, source};
@@ -130,8 +130,8 @@ impl Login {
         from: IpAddr,
         now: Seconds,
     ) -> Result<Tokens, LoginError> {
-        let account = self.confirm(username, password, from, now)?;
-        let may = Scope::of(account.role);
+        let proof = self.prove(username, password, from, now)?;
+        let may = Scope::of(proof.account.role);
         let granted: Vec<String> = match scopes {
             None => may.iter().map(|scope| scope.name().into()).collect(),
             Some(wanted) => {
@@ -144,7 +144,7 @@ impl Login {
             }
         };
         let end = now.saturating_add(self.config.session);
-        let session = self.store.begin_session(&account, &granted, self.config.refresh, end, now)?;
+        let session = self.store.begin_session(&proof, &granted, self.config.refresh, end, now)?;
         self.tokens(session, now)
     }
 
@@ -156,17 +156,21 @@ impl Login {
         from: IpAddr,
         now: Seconds,
     ) -> Result<Account, LoginError> {
+        self.prove(username, password, from, now).map(|proof| proof.account)
+    }
+
+    fn prove(&self, username: &str, password: &str, from: IpAddr, now: Seconds) -> Result<Proof, LoginError> {
         let from = source(from);
         let name = username.to_ascii_lowercase();
         self.sources.begin(from, now).map_err(LoginError::Wait)?;
         if let Err(wait) = self.accounts.begin(&name, now) {
             return Err(LoginError::Wait(wait));
         }
-        match self.store.check_password(username, password) {
-            Ok(account) => {
+        match self.store.prove(username, password) {
+            Ok(proof) => {
                 self.accounts.forgive(&name);
                 self.sources.undo(from, now);
-                Ok(account)
+                Ok(proof)
             }
             Err(UserError::WrongPassword) => Err(LoginError::Refused),
             Err(error) => {

@@ -104,6 +104,20 @@ fn what_ends_a_login_ends_its_access_tokens_at_once() {
 }
 
 #[test]
+fn a_password_that_was_changed_while_it_was_checked_begins_no_login() {
+    let world = World::new();
+    let proof = world.login.store().prove("bob", PASSWORD).unwrap();
+    world.login.store().set_password("bob", "another password", DigestWish::Keep, NOW).unwrap();
+    let begun = world.login.store().begin_session(&proof, &["sip".into()], 10, NOW + 10, NOW);
+    assert!(matches!(begun, Err(UserError::WrongPassword)));
+    let proof = world.login.store().prove("bob", "another password").unwrap();
+    world.login.store().begin_session(&proof, &["sip".into()], 10, NOW + 10, NOW).unwrap();
+    world.login.store().delete("bob", NOW).unwrap();
+    let begun = world.login.store().begin_session(&proof, &["sip".into()], 10, NOW + 10, NOW);
+    assert!(matches!(begun, Err(UserError::WrongPassword)));
+}
+
+#[test]
 fn fewer_rights_kill_the_access_tokens_but_not_the_login() {
     let world = World::new();
     let root = NewAccount { role: Role::Admin, ..NewAccount::named("root") };

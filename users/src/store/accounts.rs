@@ -168,15 +168,24 @@ impl Store {
     /// The account this is the enabled name and the password of. Unknown, disabled, without a password and wrong are
     /// one error after one time. A hash of another cost is made anew.
     pub fn check_password(&self, username: &str, password: &str) -> Result<Account, UserError> {
+        self.prove(username, password).map(|proof| proof.account)
+    }
+
+    /// The same, with what a login that follows from it stands on.
+    pub(crate) fn prove(&self, username: &str, password: &str) -> Result<Proof, UserError> {
         let found = {
             let connection = self.read();
-            let sql = "SELECT id, password FROM account WHERE username = ?1 AND enabled";
-            let row = |row: &Row<'_>| Ok((row.get::<_, i64>(0)?, row.get::<_, Option<String>>(1)?));
-            connection.prepare_cached(sql)?.query_row([username], row).optional()?
+            let sql = "SELECT id, username, password FROM account WHERE username = ?1 AND enabled";
+            let row = |row: &Row<'_>| {
+                Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?, row.get::<_, Option<String>>(2)?))
+            };
+            let found = connection.prepare_cached(sql)?.query_row([username], row).optional()?;
+            // Read while nothing can change.
+            found.map(|(id, name, hash)| (id, hash, self.revoked_since(&name)))
         };
-        let hash = found.as_ref().and_then(|(_, hash)| hash.as_deref());
+        let hash = found.as_ref().and_then(|(_, hash, _)| hash.as_deref());
         let check = self.hasher.check(password, hash)?;
-        let (Some((id, Some(hash))), Check::Right | Check::Outdated) = (&found, check) else {
+        let (Some((id, Some(hash), since)), Check::Right | Check::Outdated) = (&found, check) else {
             return Err(UserError::WrongPassword);
         };
         if check == Check::Outdated {
@@ -187,11 +196,19 @@ impl Store {
                 params![id, hash, new],
             )?;
         }
-        // Disabled, renewed or deleted while the hash was computed: it is not its password any more.
         let sql = format!("SELECT {COLUMNS} FROM account WHERE id = ?1 AND enabled");
         let account = self.read().prepare_cached(&sql)?.query_row([id], read_row).optional()?;
-        account.ok_or(UserError::WrongPassword)
+        let account = account.ok_or(UserError::WrongPassword)?;
+        Ok(Proof { account, since: *since })
     }
+}
+
+/// Somebody knew the password of an account.
+#[derive(Clone, Debug)]
+pub(crate) struct Proof {
+    pub(crate) account: Account,
+    /// What was revoked then. If more is now, the password may be another.
+    pub(super) since: Option<Seconds>,
 }
 
 impl Changing<'_, '_> {

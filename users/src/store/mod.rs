@@ -21,6 +21,7 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 use strowger_core::config::DigestAlgorithm;
 
 pub use account::{Account, AccountChange, Change, MOST_AORS, NewAccount, Patch, Role, canonical_aor};
+pub(crate) use accounts::Proof;
 #[cfg(feature = "rest")]
 pub(crate) use api_keys::is_api_key;
 pub use api_keys::{ApiKey, ApiKeyWish, KeyOwner, MOST_API_KEYS, NewApiKey};
@@ -53,13 +54,13 @@ pub struct StoreConfig {
 }
 
 impl Default for StoreConfig {
-    /// No realm; SHA-256 and MD5; revocations a day; 50 logins.
+    /// No realm; SHA-256 and MD5; revocations an hour and a minute; 50 logins.
     fn default() -> StoreConfig {
         StoreConfig {
             cost: Cost::default(),
             realms: Vec::new(),
             algorithms: vec![DigestAlgorithm::Sha256, DigestAlgorithm::Md5],
-            revocations: 86_400,
+            revocations: 3660,
             sessions: 50,
         }
     }

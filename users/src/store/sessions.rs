@@ -8,7 +8,7 @@ use strowger_core::base::hash::sha256;
 use strowger_core::door::Secret;
 
 use super::account::Account;
-use super::accounts::by_id;
+use super::accounts::{Proof, by_id};
 use super::error::UserError;
 use super::revocation::Revoked;
 use super::{Changing, Store};
@@ -39,7 +39,7 @@ impl Store {
     /// Begins a login that ends at `end` at the latest, with a refresh token that lives so long.
     pub(crate) fn begin_session(
         &self,
-        account: &Account,
+        proof: &Proof,
         scopes: &[String],
         life: Seconds,
         end: Seconds,
@@ -47,9 +47,9 @@ impl Store {
     ) -> Result<Session, UserError> {
         let id = crate::random::text::<16>();
         self.write(|change| {
-            // Disabled between the check of the password and here.
-            let account = by_id(change.tx, account.id)?;
-            if !account.enabled {
+            // Disabled, or given another password, between the check of the password and here. What ends logins revokes.
+            let account = by_id(change.tx, proof.account.id).map_err(|_| UserError::WrongPassword)?;
+            if !account.enabled || self.revoked_since(&account.username) > proof.since {
                 return Err(UserError::WrongPassword);
             }
             change.tx.execute(
