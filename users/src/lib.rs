@@ -3,6 +3,7 @@
 //! Everything but the routes is blocking code without a runtime: a server calls it from threads of its own, never from
 //! the loop of the engine. Times are handed in as [`Seconds`].
 //!
+//! - [`state`]: the state of the engine over restarts.
 //! - [`sqlite`]: how a database file is opened: whose it is, which version it has, who may read it.
 //! - [`password`]: Argon2id hashes, so many at once and no more.
 //! - [`keys`]: the keys that sign tokens, rotated with overlap, published as a JWK set.
@@ -22,6 +23,7 @@ mod random;
 pub mod rest;
 pub mod scope;
 pub mod sqlite;
+pub mod state;
 pub mod store;
 pub mod tokens;
 
