@@ -13,6 +13,7 @@ use strowger_shell::names;
 use strowger_shell::options::Options;
 use strowger_shell::presence::PresenceHandle;
 use strowger_shell::route::{Route, RouteCall};
+use strowger_shell::store::Store;
 
 use crate::bind::everywhere;
 use crate::error::StartError;
@@ -298,6 +299,31 @@ impl SimpleB2bua {
     /// Is told when keys were fetched, or could not be.
     pub fn on_notice(mut self, on_notice: impl Fn(Notice) + Send + Sync + 'static) -> SimpleB2bua {
         self.hooks.on_notice = Some(Arc::new(on_notice));
+        self
+    }
+
+    /// Keeps registrations, publications, subscriptions and messages over restarts: what is in the store is there again
+    /// before the server listens. Changes are written in batches behind what is answered, or before that, as
+    /// [`Options::storage`](strowger_shell::options::Options::storage) says.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), strowger_tokio::StartError> {
+    /// use strowger_tokio::SimpleB2bua;
+    /// use strowger_tokio::shell::store::MemoryStore;
+    ///
+    /// let store = MemoryStore::new();
+    /// for _ in 0..2 {
+    ///     let server = SimpleB2bua::new("Lobby", 0).account("alice", "a long secret").enable_registration();
+    ///     let running = server.store(store.clone()).bind().await?;
+    ///     running.handle().shutdown().unwrap();
+    ///     running.stopped().await?;
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn store(mut self, store: impl Store + 'static) -> SimpleB2bua {
+        self.hooks.store = Some(Box::new(store));
         self
     }
 

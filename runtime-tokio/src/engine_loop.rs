@@ -32,6 +32,7 @@ use crate::hooks::{Hooks, Notice};
 use crate::inbox::{Batch, Inbound, Outbound, StreamOut};
 use crate::resolver::ResolverLine;
 use crate::routing::Routing;
+use crate::storage::{self, Storage};
 use crate::stream::{Streams, orders};
 use crate::udp::{ReceiveBuffer, UdpPort};
 
@@ -53,6 +54,8 @@ pub(crate) struct EngineLoop {
     pub(crate) keys: KeyFetcher,
     pub(crate) routing: Routing,
     pub(crate) resolver: ResolverLine,
+    /// Where changes go, if anywhere.
+    pub(crate) storage: Option<Storage>,
     /// The runtime of the program, where connections live.
     pub(crate) ambient: tokio::runtime::Handle,
     pub(crate) streams: Streams,
@@ -99,8 +102,23 @@ impl EngineLoop {
             }
             poll_fn(|cx| self.poll_ready(cx, sleep.as_mut())).await;
         }
-        // What the engine said last still goes out.
+        // What the engine said last still goes out, and is stored.
         while self.perform() {}
+        self.store_the_rest().await;
+    }
+
+    async fn store_the_rest(&mut self) {
+        let Some(mut storage) = self.storage.take() else { return };
+        let mut more = true;
+        while more {
+            more = storage.flush().await;
+            storage.turn(self.clock.now(), &mut self.engine);
+            self.storage = Some(storage);
+            while self.perform() {}
+            let Some(again) = self.storage.take() else { return };
+            storage = again;
+        }
+        storage.close().await;
     }
 
     /// Tells the engine of its UDP sockets.
@@ -120,6 +138,9 @@ impl EngineLoop {
     fn round(&mut self, buffer: &mut ReceiveBuffer) -> bool {
         let mut busy = self.perform();
         let now = self.clock.now();
+        if let Some(storage) = &mut self.storage {
+            busy |= storage.turn(now, &mut self.engine);
+        }
         // Few, and before what the network brings: new settings hold for whatever comes after them.
         while let Some(call) = self.state.called.take().or_else(|| self.calls.try_recv().ok()) {
             self.serve(now, call);
@@ -159,10 +180,21 @@ impl EngineLoop {
         let mut busy = false;
         let mut now = None;
         while sends < ROUND {
+            if let Some(released) = self.storage.as_mut().and_then(|storage| storage.gate.poll_release()) {
+                (sends, busy) = (sends + 1, true);
+                let now = *now.get_or_insert_with(|| self.clock.now());
+                self.transmit(now, released);
+                continue;
+            }
             let Some(command) = self.engine.poll_command() else { break };
             busy = true;
             match command {
                 Command::Transmit(transmit) => {
+                    let transmit = match &mut self.storage {
+                        Some(storage) => storage.gate.transmit(transmit),
+                        None => Some(transmit),
+                    };
+                    let Some(transmit) = transmit else { continue };
                     sends += 1;
                     // One look at the clock serves all answers of a round.
                     let now = *now.get_or_insert_with(|| self.clock.now());
@@ -188,8 +220,14 @@ impl EngineLoop {
                         self.engine.handle(self.clock.now(), Input::Answer(answer));
                     }
                 }
-                // Nothing is stored: what is in memory is as durable as it gets.
-                Command::Save(seq, _) => self.engine.handle(self.clock.now(), Input::Saved(seq)),
+                Command::Save(seq, change) => {
+                    let now = *now.get_or_insert_with(|| self.clock.now());
+                    match &mut self.storage {
+                        Some(storage) => storage.gate.save(now, seq, change),
+                        // Nothing is stored: what is in memory is as durable as it gets.
+                        None => self.engine.handle(now, Input::Saved(seq)),
+                    }
+                }
                 Command::Reply(reply) => self.state.replies.settle(reply),
                 Command::Tell(event) => self.tell(event),
             }
@@ -375,10 +413,12 @@ impl EngineLoop {
                 sockets.connections = self.state.flows.len() as u64;
                 let (stats, sizes) = (self.engine.stats().clone(), self.engine.sizes());
                 let LoopState { latency, notify_latency, .. } = self.state;
-                promise.keep(Box::new(Snapshot { stats, sizes, sockets, latency, notify_latency }));
+                let store = self.storage.as_ref().map(|storage| storage.gate.stats());
+                promise.keep(Box::new(Snapshot { stats, sizes, sockets, latency, notify_latency, store }));
             }
             Call::Reload(settings) => {
-                let settings = self.routing.fit(settings);
+                let durability = self.storage.as_ref().map(Storage::durability);
+                let settings = storage::fit(self.routing.fit(settings), durability);
                 self.engine.handle(now, Input::Reload(settings));
             }
             Call::Stop => self.state.stopped = true,
@@ -398,7 +438,9 @@ impl EngineLoop {
     }
 
     fn deadline(&self) -> Time {
-        self.engine.poll_timeout().map_or(self.state.clock_due, |due| due.min(self.state.clock_due))
+        let commit = self.storage.as_ref().and_then(|storage| storage.gate.deadline());
+        let due = [self.engine.poll_timeout(), commit].into_iter().flatten().min();
+        due.map_or(self.state.clock_due, |due| due.min(self.state.clock_due))
     }
 
     /// Ready when there is anything to do.
@@ -416,6 +458,7 @@ impl EngineLoop {
             // Every handle was dropped: nobody can stop the server any more, and it goes on.
             Poll::Ready(None) | Poll::Pending => {}
         }
+        ready |= self.storage.as_mut().is_some_and(|storage| storage.poll_done(cx).is_ready());
         ready |= sleep.poll(cx).is_ready();
         if ready { Poll::Ready(()) } else { Poll::Pending }
     }

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 
 use strowger_core::config::ConfigError;
 use strowger_core::door::Transport;
+use strowger_shell::store::StoreError;
 use thiserror::Error;
 
 /// Why a server could not start, or ended by itself.
@@ -24,6 +25,9 @@ pub enum StartError {
         /// What the operating system said.
         source: io::Error,
     },
+    /// What an earlier life has left cannot be read. It was left as it is.
+    #[error("the stored state cannot be used: {0}")]
+    Store(StoreError),
     /// A transport that this runtime does not have.
     #[error("{0:?} listeners are not supported")]
     Transport(Transport),

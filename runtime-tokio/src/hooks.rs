@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use strowger_core::door::{CredentialsAnswer, CredentialsQuery, Event};
 use strowger_shell::route::{Route, RouteCall};
+use strowger_shell::store::Store;
 
 /// The future of a credential look-up.
 pub type Lookup = Pin<Box<dyn Future<Output = CredentialsAnswer> + Send>>;
@@ -40,16 +41,21 @@ pub struct Hooks {
     pub credentials: Option<Credentials>,
     /// Asked where each new call goes. Runs on the program's runtime; the engine waits as long as for credentials.
     pub on_route: Option<OnRoute>,
+    /// Keeps the engine's state over restarts; how says
+    /// [`Options::storage`](strowger_shell::options::Options::storage). What it has is restored before the listeners
+    /// open.
+    pub store: Option<Box<dyn Store>>,
 }
 
 impl fmt::Debug for Hooks {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Hooks { on_event, on_notice, credentials, on_route } = self;
+        let Hooks { on_event, on_notice, credentials, on_route, store } = self;
         f.debug_struct("Hooks")
             .field("on_event", &on_event.is_some())
             .field("on_notice", &on_notice.is_some())
             .field("credentials", &credentials.is_some())
             .field("on_route", &on_route.is_some())
+            .field("store", &store.is_some())
             .finish()
     }
 }
@@ -70,4 +76,11 @@ pub enum Notice {
         /// Why not.
         error: Box<str>,
     },
+    /// Changes cannot be stored from now on. In strict mode their requests fail; in write-behind mode they are tried again.
+    StoreFails {
+        /// Why not.
+        error: Box<str>,
+    },
+    /// Changes are stored again.
+    StoreWorks,
 }

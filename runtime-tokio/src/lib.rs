@@ -32,6 +32,7 @@ mod inbox;
 mod resolver;
 mod routing;
 mod server;
+mod storage;
 mod stream;
 mod udp;
 mod watched;

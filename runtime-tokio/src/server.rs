@@ -23,6 +23,7 @@ use crate::error::StartError;
 use crate::hooks::Hooks;
 use crate::resolver::Resolver;
 use crate::routing::Routing;
+use crate::storage::{self, Storage};
 use crate::stream::Streams;
 use crate::udp::UdpPort;
 
@@ -78,11 +79,17 @@ impl Server {
         // Faults of the configuration are told before anything is bound.
         config.clone().validate().map_err(StartError::Config)?;
         let mut config = config;
+        let mut hooks = hooks;
+        // Before anything listens: what cannot be loaded must not be overwritten by what begins anew.
+        let mut store = hooks.store.take();
+        let kept =
+            store.as_mut().map(|store| storage::load(&mut **store)).transpose().map_err(StartError::Store)?;
+        let durability = store.is_some().then_some(options.storage.durability);
         let sockets = Sockets::bind(std::mem::take(&mut config.listeners), &options)?;
         config.listeners = sockets.listeners.clone();
-        let mut hooks = hooks;
         let routing = Routing::new(hooks.on_route.take(), &options.routing);
         let settings = routing.fit(config.validate().map_err(StartError::Config)?);
+        let settings = storage::fit(settings, durability);
 
         let clock = Clock::start();
         let (sender, inbox) = mpsc::channel(options.inbox.max(1));
@@ -123,8 +130,11 @@ impl Server {
             config: strowger_shell::dns::system,
         };
         let resolver = resolver.start(&ambient);
+        let start = |store| Storage::start(store, &options.storage, notices.clone());
+        let storage = store.map(start).transpose().map_err(StartError::Thread)?;
         let keys = key_fetcher(sender, notices).map_err(StartError::Thread)?;
-        let engine = Engine::new(settings, strowger_shell::seed(), clock.now());
+        let mut engine = Engine::new(settings, strowger_shell::seed(), clock.now());
+        storage::restore(&mut engine, clock.now(), kept.unwrap_or_default());
         let (promise, done) = promise();
         let Line { handle, calls } = line;
         let (listeners, udp) = (sockets.listeners.clone(), sockets.udp);
@@ -144,6 +154,7 @@ impl Server {
                 keys,
                 routing,
                 resolver,
+                storage,
                 ambient,
                 streams,
                 options,

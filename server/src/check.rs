@@ -3,6 +3,8 @@
 use std::path::Path;
 use std::process::ExitCode;
 
+use strowger_shell::options::{Durability, StorageOptions};
+
 use crate::cli::Complaint;
 use crate::config;
 
@@ -19,7 +21,15 @@ pub fn run(path: &Path) -> Result<ExitCode, Complaint> {
         loaded.config.accounts.len(),
         domains.join(", "),
     );
-    for warning in config::warnings(&loaded.config) {
+    if let Some(file) = &loaded.state_file {
+        let StorageOptions { durability, interval, .. } = loaded.options.storage;
+        let how = match durability {
+            Durability::WriteBehind => format!("written behind, every {interval:?}"),
+            Durability::Strict => "strict, on the disk before it is answered".into(),
+        };
+        println!("State: in {}, {how}.", file.display());
+    }
+    for warning in config::warnings(&loaded) {
         println!("warning: {warning}");
     }
     Ok(ExitCode::SUCCESS)

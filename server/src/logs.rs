@@ -214,6 +214,10 @@ pub fn notice(notice: Notice) {
         Notice::KeysUnavailable { source, error } => {
             tracing::warn!(target: "strowger::keys", source = &*source, error = &*error, "keys unavailable, will retry");
         }
+        Notice::StoreFails { error } => {
+            tracing::error!(target: "strowger::storage", error = &*error, "state cannot be stored");
+        }
+        Notice::StoreWorks => tracing::info!(target: "strowger::storage", "state is stored again"),
         _ => {}
     }
 }

@@ -10,6 +10,7 @@ use prometheus_client::registry::Registry;
 use strowger_core::door::CallEnd;
 use strowger_core::stats::{AUTH_LABELS, Counter, DropReason};
 use strowger_core::wire::Method;
+use strowger_shell::gate::StoreStats;
 use strowger_shell::latency::{BOUNDS, Latency};
 use strowger_tokio::Snapshot;
 
@@ -71,7 +72,7 @@ fn write_value(metric: &mut MetricEncoder<'_>, counts: bool, value: u64) -> fmt:
 impl Collector for Export {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let encoder = &mut encoder;
-        let Snapshot { stats, sizes, sockets, latency, notify_latency } = &*self.snapshot;
+        let Snapshot { stats, sizes, sockets, latency, notify_latency, store } = &*self.snapshot;
         let methods = || {
             let named = |method: Method| if method == Method::Other { "other" } else { method.as_str() };
             Method::ALL.into_iter().chain([Method::Other]).map(move |method| (method, named(method)))
@@ -164,9 +165,38 @@ impl Collector for Export {
         let help =
             "From a PUBLISH, a SUBSCRIBE or the end of the pacing interval to the sending of the NOTIFY";
         histogram(encoder, "strowger_notify_seconds", help, notify_latency)?;
+        if let Some(store) = store {
+            stored(encoder, store)?;
+        }
         let version = [([("version", env!("CARGO_PKG_VERSION"))], 1)];
         gauges(encoder, "strowger_build_info", "The version that runs").write(version)
     }
+}
+
+/// What became of changes of state.
+fn stored(encoder: &mut DescriptorEncoder<'_>, store: &StoreStats) -> fmt::Result {
+    for (name, help, value) in [
+        ("strowger_store_pending", "Changes of state that wait to be stored", store.pending),
+        ("strowger_store_pending_bytes", "Bytes of them", store.pending_bytes),
+        ("strowger_store_held_messages", "Messages that wait for their changes (strict)", store.held),
+    ] {
+        gauges(encoder, name, help).write([([], value)])?;
+    }
+    for (name, help, value) in [
+        ("strowger_store_changes", "Changes of state", store.saves),
+        ("strowger_store_commits", "Commits that succeeded", store.commits),
+        ("strowger_store_committed", "Changes in them", store.committed),
+        ("strowger_store_failures", "Commits that failed", store.failures),
+        ("strowger_store_lost", "Changes that are not stored", store.lost),
+        (
+            "strowger_store_dropped_messages",
+            "Messages dropped because too many waited (strict)",
+            store.dropped,
+        ),
+    ] {
+        counters(encoder, name, help).write([([], value)])?;
+    }
+    histogram(encoder, "strowger_store_commit_seconds", "How long commits took", &store.latency)
 }
 
 /// Counters of the engine that are exported as they are.
@@ -285,6 +315,7 @@ mod tests {
             sockets,
             latency,
             notify_latency: Latency::default(),
+            store: Some(StoreStats { commits: 5, latency, ..StoreStats::default() }),
         });
         Export { snapshot, log_lines_lost: 0 }
     }

@@ -9,7 +9,7 @@ use strowger_core::door::Secret;
 use strowger_shell::options::Options;
 
 use crate::cli::{Complaint, HttpAddr, LogFormat, ServeArgs};
-use crate::config::{self, DRAIN_TIMEOUT};
+use crate::config::{self, DRAIN_TIMEOUT, STATE_FILE};
 use crate::first_run;
 use crate::state::StateDir;
 
@@ -25,6 +25,8 @@ pub struct Plan {
     pub options: Options,
     /// Kept between starts.
     pub state: StateDir,
+    /// Where the engine's state is kept, if at all.
+    pub state_file: Option<PathBuf>,
     /// How long live work may go on after the first TERM.
     pub drain_timeout: Duration,
     /// Where to serve metrics.
@@ -57,9 +59,11 @@ pub fn make(args: &ServeArgs, occasion: Occasion) -> Result<Plan, Complaint> {
             let text = config::read(path)?;
             let file = path.display().to_string();
             let loaded = config::load(&file, &text).map_err(|faults| Complaint(faults.to_string()))?;
+            let warnings = config::warnings(&loaded);
             let state = StateDir::open(args.state_dir.clone().or(loaded.state_dir))?;
             Plan {
-                warnings: config::warnings(&loaded.config),
+                warnings,
+                state_file: loaded.state_file.map(|file| state.path().join(file)),
                 config: loaded.config,
                 options: loaded.options,
                 state,
@@ -79,6 +83,7 @@ pub fn make(args: &ServeArgs, occasion: Occasion) -> Result<Plan, Complaint> {
             Plan {
                 config,
                 options: Options::default(),
+                state_file: Some(state.path().join(STATE_FILE)),
                 state,
                 drain_timeout: DRAIN_TIMEOUT,
                 http: HttpAddr::At(HTTP),

@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use strowger_core::config::ListenerConfig;
 use strowger_core::door::Transport;
+use strowger_shell::store::{Store, StoreError};
 use strowger_tokio::{Handle, Hooks, Server, StartError};
+use strowger_users::state::StateStore;
 
 use crate::banner::{self, Audience};
 use crate::cli::{Complaint, HttpAddr, ServeArgs};
@@ -37,8 +39,12 @@ async fn serve(args: ServeArgs, plan: Plan) -> Result<ExitCode, Complaint> {
     let lost = Lost::default();
     let records = plan.call_records.as_deref().map(Records::open).transpose()?;
     let (on_event, mut written) = logs::event_writer(lost.clone(), records)?;
-    let hooks =
-        Hooks { on_event: Some(on_event), on_notice: Some(Arc::new(logs::notice)), ..Hooks::default() };
+    let hooks = Hooks {
+        on_event: Some(on_event),
+        on_notice: Some(Arc::new(logs::notice)),
+        store: store(&plan)?,
+        ..Hooks::default()
+    };
     let server = Server::start(plan.config.clone(), plan.options.clone(), hooks)
         .map_err(|error| unstarted(&plan, error))?;
     let (handle, listeners) = (server.handle(), server.listeners().to_vec());
@@ -88,8 +94,9 @@ fn reload(args: &ServeArgs, running: &Plan, listeners: &[ListenerConfig], handle
             return;
         }
     };
-    if plan.config.listeners != running.config.listeners || plan.options != running.options {
-        tracing::warn!(target: "strowger", "changed listeners and connection limits need a restart; the old ones stay");
+    let kept = plan.options == running.options && plan.state_file == running.state_file;
+    if plan.config.listeners != running.config.listeners || !kept {
+        tracing::warn!(target: "strowger", "changed listeners, connection limits and storage need a restart; the old ones stay");
     }
     if plan.call_records != running.call_records {
         tracing::warn!(target: "strowger", "another place for call records needs a restart; the old one stays");
@@ -141,6 +148,39 @@ fn say(text: &str) {
     let _ = io::stdout().lock().flush();
 }
 
+/// Opens the file of the engine's state.
+fn store(plan: &Plan) -> Result<Option<Box<dyn Store>>, Complaint> {
+    let Some(path) = &plan.state_file else { return Ok(None) };
+    match StateStore::open(path, plan.options.storage.durability) {
+        Ok(store) => Ok(Some(Box::new(store))),
+        Err(error) => Err(unusable(plan, &error)),
+    }
+}
+
+/// Why the state of an earlier life cannot be had, and what to do.
+fn unusable(plan: &Plan, error: &StoreError) -> Complaint {
+    let path = plan.state_file.as_deref().unwrap_or(plan.state.path()).display();
+    let what = match error {
+        StoreError::Foreign(_) => {
+            "it is not a state file of Strowger, and was left as it is. Move it away".into()
+        }
+        StoreError::Corrupt(what) => format!(
+            "it is damaged ({what}), and was left as it is. Move it away to begin without registrations, which phones \
+             make anew, or put a copy of it back"
+        ),
+        StoreError::Later(version) => format!(
+            "a later version of Strowger wrote it (version {version}). Run that version, or move the file away"
+        ),
+        StoreError::InUse => {
+            "another server uses it. End that one, or give this one a state folder of its own".into()
+        }
+        other => format!("{other}. Make room or give rights there"),
+    };
+    Complaint(format!(
+        "cannot use {path}: {what}, or choose another folder with --state-dir. [storage] mode = \"none\" keeps no state."
+    ))
+}
+
 /// Why it did not start.
 fn unstarted(plan: &Plan, error: StartError) -> Complaint {
     if let StartError::Bind { transport, addr, source } = &error {
@@ -152,7 +192,10 @@ fn unstarted(plan: &Plan, error: StartError) -> Complaint {
             return Complaint(format!("cannot listen on {proto}:{addr} twice: give every listener once"));
         }
     }
-    complaint(error)
+    match &error {
+        StartError::Store(why) => unusable(plan, why),
+        _ => complaint(error),
+    }
 }
 
 fn complaint(error: StartError) -> Complaint {

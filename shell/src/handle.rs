@@ -12,6 +12,7 @@ use strowger_core::stats::{Sizes, Stats};
 use thiserror::Error;
 
 use crate::calls::CallsHandle;
+use crate::gate::StoreStats;
 use crate::latency::Latency;
 use crate::news::{Changes, Feed, news};
 use crate::presence::PresenceHandle;
@@ -45,6 +46,8 @@ pub struct Snapshot {
     pub latency: Latency,
     /// The same for NOTIFY requests alone: from the PUBLISH, the SUBSCRIBE, or the end of the pacing interval.
     pub notify_latency: Latency,
+    /// What was stored, where there is a store.
+    pub store: Option<StoreStats>,
 }
 
 /// What the sockets counted.

@@ -35,6 +35,7 @@ pub(super) struct File {
     pub(super) limits: Limits,
     pub(super) connections: Connections,
     pub(super) timers: Timers,
+    pub(super) storage: Storage,
     pub(super) http: Http,
     pub(super) log: Log,
 }
@@ -423,6 +424,26 @@ impl<'de> Deserialize<'de> for HttpListen {
         let text = std::borrow::Cow::<str>::deserialize(deserializer)?;
         text.parse().map(HttpListen).map_err(serde::de::Error::custom)
     }
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Storage {
+    pub(super) mode: StorageMode,
+    pub(super) file: Option<PathBuf>,
+    pub(super) interval: Option<Span>,
+    pub(super) batch: Option<usize>,
+    pub(super) queue: Option<usize>,
+    pub(super) queue_bytes: Option<Size>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum StorageMode {
+    #[default]
+    WriteBehind,
+    Strict,
+    None,
 }
 
 #[derive(Deserialize, Default)]

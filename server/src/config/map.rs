@@ -1,5 +1,6 @@
 //! From the file's words to the engine's configuration.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use strowger_core::config::{
@@ -9,14 +10,17 @@ use strowger_core::config::{
     Timers, WatchRule,
 };
 use strowger_shell::jwks;
-use strowger_shell::options::Options;
+use strowger_shell::options::{Durability, Options, StorageOptions};
 use strowger_tokio::{everywhere, machine_domain};
 
 use super::units::Span;
-use super::{DRAIN_TIMEOUT, Loaded, file};
+use super::{DRAIN_TIMEOUT, Loaded, STATE_FILE, file};
 
 /// The port of SIP (RFC 3261 s19.1.2).
 pub(crate) const SIP_PORT: u16 = 5060;
+
+/// How long changes of state may be collected at most.
+const MAX_INTERVAL: Duration = Duration::from_secs(60);
 
 macro_rules! set {
     ($to:expr, $from:expr; $($field:ident),* $(,)?) => {
@@ -73,13 +77,46 @@ pub(super) fn map(file: file::File) -> (Loaded, Vec<ConfigError>) {
     config.allowed_sources = file.network.allowed.into_iter().map(|net| net.0).collect();
     config.limits = limits(file.limits);
     config.timers = timers(file.timers);
-    let options = options(file.connections);
+    let mut options = options(file.connections);
+    let state_file = storage(file.storage, &mut options, &mut errors);
     let http = file.http.listen.map(|listen| listen.0);
     let file::Log { format: log_format, level: log_level } = file.log;
     let log_level = log_level.map(|level| level.0);
-    let loaded =
-        Loaded { config, options, state_dir, drain_timeout, http, log_format, log_level, call_records };
+    let loaded = Loaded {
+        config,
+        options,
+        state_dir,
+        state_file,
+        drain_timeout,
+        http,
+        log_format,
+        log_level,
+        call_records,
+    };
     (loaded, errors)
+}
+
+/// How state is kept, and in which file, if at all.
+fn storage(from: file::Storage, options: &mut Options, errors: &mut Vec<ConfigError>) -> Option<PathBuf> {
+    let durability = match from.mode {
+        file::StorageMode::WriteBehind => Durability::WriteBehind,
+        file::StorageMode::Strict => Durability::Strict,
+        file::StorageMode::None => return None,
+    };
+    options.storage = StorageOptions::new(durability);
+    set!(options.storage, from; interval, batch, queue, queue_bytes);
+    let mut refuse = |key: &str, message: &str| {
+        errors.push(ConfigError { path: format!("storage.{key}"), message: message.into() });
+    };
+    if options.storage.interval > MAX_INTERVAL {
+        refuse("interval", "a minute at most: that much may be lost, or wait");
+    }
+    for (key, value) in [("batch", options.storage.batch), ("queue", options.storage.queue)] {
+        if value == 0 {
+            refuse(key, "one at least");
+        }
+    }
+    Some(from.file.unwrap_or_else(|| STATE_FILE.into()))
 }
 
 fn listener(from: file::Listener) -> ListenerConfig {

@@ -28,6 +28,8 @@ pub struct Loaded {
     pub options: Options,
     /// Where to keep state; `None` for the default place.
     pub state_dir: Option<PathBuf>,
+    /// In which file of it the engine's state is kept; `None`: it ends with the server.
+    pub state_file: Option<PathBuf>,
     /// How long live work may go on after the first TERM.
     pub drain_timeout: Duration,
     /// Where to serve metrics.
@@ -42,6 +44,9 @@ pub struct Loaded {
 
 /// How long live work may go on after the first TERM, unless the file says otherwise (DECISIONS 20).
 pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(600);
+
+/// The file of the engine's state, in the state folder.
+pub const STATE_FILE: &str = "state.db";
 
 /// Reads a file, with a message that says what to do when it cannot be read.
 pub fn read(path: &Path) -> Result<String, Complaint> {
@@ -72,8 +77,15 @@ pub fn load_accounts(file: &str, text: &str) -> Result<Vec<AccountConfig>, Fault
 }
 
 /// What is allowed and probably not meant.
-pub fn warnings(config: &Config) -> Vec<String> {
+pub fn warnings(loaded: &Loaded) -> Vec<String> {
+    let config = &loaded.config;
     let mut warnings = Vec::new();
+    if loaded.state_file.is_none() {
+        warnings.push(
+            "storage.mode is \"none\": registrations, subscriptions and kept messages end with the server"
+                .into(),
+        );
+    }
     let policies = &config.policies;
     for (method, policy) in [
         ("register", policies.register),

@@ -45,7 +45,7 @@ fn an_empty_file_is_a_server_without_accounts() {
     let loaded = load("strowger.toml", "").expect("valid");
     assert!(loaded.config.registrar.is_some() && loaded.config.presence.is_some());
     assert!(loaded.config.allowed_sources.is_empty());
-    assert!(warnings(&loaded.config).iter().any(|warning| warning.contains("nobody can register")));
+    assert!(warnings(&loaded).iter().any(|warning| warning.contains("nobody can register")));
 }
 
 #[test]
@@ -303,7 +303,7 @@ strowger.toml, line 9, column 11: presence.rule no. 1.watcher: "bob@elsewhere.or
 fn presence_can_be_switched_off_and_says_so() {
     let loaded = load("strowger.toml", "[presence]\nenabled = false\n").expect("valid");
     assert!(loaded.config.presence.is_none());
-    assert!(warnings(&loaded.config).iter().any(|warning| warning.contains("presence is off")));
+    assert!(warnings(&loaded).iter().any(|warning| warning.contains("presence is off")));
 }
 
 #[test]

@@ -80,7 +80,13 @@ pub(crate) struct Running {
 impl Running {
     /// Starts with these arguments and waits until it says that it is up.
     pub(crate) fn start(args: &[&str]) -> Running {
-        let mut child = strowger(args).spawn().expect("the binary runs");
+        Running::spawn(&mut strowger(args))
+    }
+
+    /// The same by another command.
+    pub(crate) fn spawn(command: &mut Command) -> Running {
+        let command = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("the binary runs");
         let mut stdout = BufReader::new(child.stdout.take().expect("piped"));
         let stderr = BufReader::new(child.stderr.take().expect("piped"));
         let mut banner = String::new();

@@ -10,7 +10,7 @@ fn calls_are_on_and_lead_nowhere_outside() {
     assert!(calls.trunks.is_empty() && calls.routes.is_empty() && calls.dial.is_empty());
     let loaded = load("strowger.toml", "[calls]\nenabled = false\n").expect("valid");
     assert!(loaded.config.calls.is_none());
-    assert!(warnings(&loaded.config).iter().any(|warning| warning.contains("calls are off")));
+    assert!(warnings(&loaded).iter().any(|warning| warning.contains("calls are off")));
 }
 
 #[test]
@@ -97,7 +97,7 @@ fn calls_reach_the_engines_configuration() {
 fn trunks_that_nobody_may_use_or_everybody_may_are_pointed_out() {
     let text = "[[listen]]\nbind = \"udp:0.0.0.0:5080\"\n[[trunk]]\nname = \"open\"\nuri = \"sip:carrier.example\"\n\
                 listener = \"udp:0.0.0.0:5080\"\n";
-    let warned = warnings(&load("strowger.toml", text).expect("valid").config).join("\n");
+    let warned = warnings(&load("strowger.toml", text).expect("valid")).join("\n");
     assert!(
         warned.contains("nobody may call over them") && warned.contains("trunk open takes calls"),
         "{warned}"
