@@ -304,6 +304,10 @@ pub struct Sizes {
     pub nonces: usize,
     /// Tokens remembered.
     pub tokens: usize,
+    /// Users of the host's store remembered.
+    pub users: usize,
+    /// Revocations of tokens remembered.
+    pub revocations: usize,
     /// Timers armed.
     pub timers: usize,
     /// Commands waiting to be polled.

@@ -4,10 +4,13 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
+use strowger_core::base::Time;
 use strowger_core::config::Settings;
-use strowger_core::door::{BindingView, DeviceTold, Notice, NoticeRefusal, Reply, ReplyBody, Request};
+use strowger_core::door::{
+    BindingView, DeviceTold, Notice, NoticeRefusal, Reply, ReplyBody, Request, Revoked,
+};
 use strowger_core::stats::{Sizes, Stats};
 use thiserror::Error;
 
@@ -188,6 +191,18 @@ impl Handle {
         }
     }
 
+    /// The store says something else of a user now: the server asks again when he comes next.
+    pub async fn forget_user(&self, username: &str) -> Result<(), HandleError> {
+        self.done(Request::ForgetUser { username: username.into() }).await
+    }
+
+    /// Tokens of an issuer are good no more; `until` is when they would be dead anyhow, by the wall clock.
+    pub async fn revoke(&self, issuer: &str, tokens: Revoked, until: SystemTime) -> Result<(), HandleError> {
+        let since = until.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let until = Time::from_nanos(since.as_nanos() as u64);
+        self.done(Request::Revoke { issuer: issuer.into(), tokens, until }).await
+    }
+
     /// All numbers of the server, now.
     pub async fn snapshot(&self) -> Result<Box<Snapshot>, HandleError> {
         let (promise, awaited) = promise();
@@ -224,6 +239,13 @@ impl Handle {
         let (feed, changes) = news();
         (self.send)(Call::Listen(feed))?;
         Ok(changes)
+    }
+
+    async fn done(&self, request: Request) -> Result<(), HandleError> {
+        match self.ask(request)?.await {
+            Some(ReplyBody::Done) => Ok(()),
+            other => Err(unexpected(other)),
+        }
     }
 
     pub(crate) fn ask(&self, request: Request) -> Result<Awaited<ReplyBody>, HandleError> {

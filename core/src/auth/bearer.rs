@@ -8,17 +8,18 @@ use core::time::Duration;
 use std::sync::Arc;
 
 use super::KEYS_PATIENCE;
+use super::cache::Cache;
 use super::challenge::BearerError;
 use super::claims::{Claims, Fault, Header};
 use super::identity;
-use super::jwks::{Found, KeySet, VerifyKey};
-use super::tokens::Tokens;
+use super::jwks::{Found, KeyPrint, KeySet, VerifyKey};
+use super::revoked::Revocations;
 use crate::base::hash::sha256;
 use crate::base::text;
 use crate::base::{HashKey, Time, TimerKey};
 use crate::config::{Domains, IssuerConfig, JwtConfig};
 use crate::ctx::{Ctx, Timer};
-use crate::door::{AuthVerdict, Identity, KeysAnswer, Scheme};
+use crate::door::{AuthVerdict, Identity, KeysAnswer, Revoked, Scheme};
 use crate::stats::Counter;
 
 /// Longest wait between two attempts after failures.
@@ -65,12 +66,24 @@ struct Issuer {
     timer: TimerKey,
 }
 
+/// A token that was found good. It is named by its SHA-256, so that one with the same claims and another signature is
+/// another one.
+#[derive(Clone, Debug)]
+struct Good {
+    identity: Arc<Identity>,
+    issuer: u16,
+    key: KeyPrint,
+    issued_at: Option<Time>,
+    id: Option<Box<str>>,
+}
+
 /// Everything that concerns tokens.
 #[derive(Clone, Debug)]
 pub(super) struct Bearer {
     config: Option<JwtConfig>,
     issuers: Vec<Issuer>,
-    tokens: Tokens,
+    tokens: Cache<Good>,
+    revoked: Revocations,
     timer: TimerKey,
 }
 
@@ -80,7 +93,8 @@ impl Bearer {
         Bearer {
             config: config.cloned(),
             issuers: vec![Issuer::default(); issuers],
-            tokens: Tokens::new(hash_key),
+            tokens: Cache::new(hash_key),
+            revoked: Revocations::new(hash_key),
             timer: TimerKey::NONE,
         }
     }
@@ -114,6 +128,7 @@ impl Bearer {
         self.config = new.cloned();
         self.tokens.clear();
         ctx.timers.disarm(core::mem::take(&mut self.timer));
+        self.arm(ctx);
         true
     }
 
@@ -129,9 +144,9 @@ impl Bearer {
         }
         let hash = sha256(&[token]);
         let wall = ctx.wall();
-        if let Some(identity) = self.tokens.hit(&hash, wall) {
+        if let Some(good) = self.tokens.hit(&hash, wall) {
             ctx.stats.count(Counter::TokenHits);
-            return Token::Good(identity);
+            return Token::Good(Arc::clone(&good.identity));
         }
         let parts = match Parts::read(token, &config.aor_claim) {
             Ok(parts) => parts,
@@ -149,6 +164,9 @@ impl Bearer {
         }
         if !claims.alive(wall, config.leeway) {
             return bad(AuthVerdict::Expired);
+        }
+        if self.revoked.has(claims, wall) {
+            return bad(AuthVerdict::Refused);
         }
         let print = match self.key(ctx, index as u16, header, config, ask) {
             Ok(key) => {
@@ -174,7 +192,14 @@ impl Bearer {
             return Token::NoAor;
         }
         let until = claims.expires + config.leeway;
-        self.tokens.insert(hash, Arc::clone(&identity), until, index as u16, print, settings.limits.tokens);
+        let good = Good {
+            identity: Arc::clone(&identity),
+            issuer: index as u16,
+            key: print,
+            issued_at: claims.issued_at,
+            id: claims.id.as_deref().map(Into::into),
+        };
+        self.tokens.insert(&hash, good, until, settings.limits.tokens);
         self.arm(ctx);
         Token::Good(identity)
     }
@@ -231,7 +256,7 @@ impl Bearer {
                 let IssuerConfig { keys_min_age, keys_max_age, .. } = *issuer_config;
                 let age =
                     max_age.unwrap_or(keys_max_age).min(keys_max_age).max(keys_min_age).max(FIRST_BACK_OFF);
-                self.tokens.retain_keys(index, |print| keys.contains(print));
+                self.tokens.retain(|_, good| good.issuer != index || keys.contains(&good.key));
                 issuer.keys = Some(keys);
                 issuer.failures = 0;
                 issuer.not_before = ctx.now + config.refetch_interval;
@@ -281,8 +306,36 @@ impl Bearer {
     /// The oldest remembered tokens are past their life.
     pub(super) fn on_tokens_timer(&mut self, ctx: &mut Ctx<'_>) {
         self.timer = TimerKey::NONE;
-        self.tokens.expire(ctx.wall());
+        let wall = ctx.wall();
+        self.tokens.expire(wall);
+        self.revoked.expire(wall);
         self.arm(ctx);
+    }
+
+    /// Takes tokens back until this wall time, when they would be dead anyhow.
+    pub(super) fn revoke(&mut self, ctx: &mut Ctx<'_>, issuer: &str, what: &Revoked, until: Time) {
+        let issuers = self.config.as_ref().map_or(&[][..], |jwt| &jwt.issuers);
+        let ours = |index: u16| issuers.get(usize::from(index)).is_some_and(|one| one.issuer == issuer);
+        self.tokens.retain(|_, good| {
+            let meant = match what {
+                Revoked::Subject { subject, issued_before } => {
+                    good.identity.account == *subject && good.issued_at.is_none_or(|at| at < *issued_before)
+                }
+                Revoked::Token { jti } => good.id.as_ref() == Some(jti),
+            };
+            !(meant && ours(good.issuer))
+        });
+        if until > ctx.wall() {
+            self.revoked.add(issuer, what, until, ctx.settings.limits.revocations);
+        }
+        // What dies first may be another one now.
+        ctx.timers.disarm(core::mem::take(&mut self.timer));
+        self.arm(ctx);
+    }
+
+    /// How many takings-back are remembered.
+    pub(super) fn revocations(&self) -> usize {
+        self.revoked.len()
     }
 
     /// How many tokens are remembered.
@@ -292,7 +345,7 @@ impl Bearer {
 
     fn arm(&mut self, ctx: &mut Ctx<'_>) {
         if self.timer.is_none()
-            && let Some(death) = self.tokens.next_death()
+            && let Some(death) = self.tokens.next_death().into_iter().chain(self.revoked.next_death()).min()
         {
             // The timer runs on the engine's time, the token dies by the wall's. A clock that is set meanwhile makes
             // the sweep early or late, which is harmless: every hit looks at the wall itself.

@@ -115,7 +115,9 @@ pub(super) struct Claims {
     pub(super) audience: Vec<String>,
     pub(super) expires: Time,
     not_before: Option<Time>,
-    issued_at: Option<Time>,
+    pub(super) issued_at: Option<Time>,
+    /// `jti`, if there is one and it is text.
+    pub(super) id: Option<String>,
     pub(super) scopes: Vec<String>,
     /// The claim that names the AoRs; empty if it is absent or of another type.
     pub(super) aors: Vec<String>,
@@ -148,6 +150,7 @@ impl Claims {
             expires: date("exp")?.ok_or(Fault::Refused)?,
             not_before: date("nbf")?,
             issued_at: date("iat")?,
+            id: members.get("jti").and_then(Value::as_str).map(Into::into),
             scopes,
             aors: members.get(aor_claim).and_then(strings).unwrap_or_default(),
         })

@@ -11,10 +11,12 @@ use jsonwebtoken::{Algorithm, DecodingKey};
 use serde_json::Value;
 
 use super::claims::algorithm_named;
-use super::tokens::KeyPrint;
 use crate::base::hash::sha256;
 use crate::base::text;
 use crate::config::JwtAlgorithm;
+
+/// Names a verification key by its contents.
+pub(super) type KeyPrint = [u8; 32];
 
 /// Most bytes of a document that are looked at; a longer one is no document.
 pub(super) const MOST_BYTES: usize = 64 << 10;

@@ -20,6 +20,7 @@
 //!
 //! An unknown user and a wrong password take the same path: the same bytes but for the nonce, the same hashing.
 
+mod cache;
 mod challenge;
 mod digest;
 mod identity;
@@ -27,6 +28,7 @@ mod info;
 mod nonce;
 mod policy;
 mod request;
+mod users;
 mod verdict;
 
 #[cfg(feature = "jwt")]
@@ -36,17 +38,17 @@ mod claims;
 #[cfg(feature = "jwt")]
 mod jwks;
 #[cfg(feature = "jwt")]
-mod tokens;
+mod revoked;
 
 use core::net::IpAddr;
 use core::time::Duration;
 use std::sync::Arc;
 
 use crate::base::hash::{DigestAlgorithm, sha256};
-use crate::base::{HashKey, IdKind, Ids, TimerKey, text};
+use crate::base::{HashKey, IdKind, Ids, Time, TimerKey, text};
 use crate::config::{DigestConfig, HashedCredential, Settings};
 use crate::ctx::{Ctx, Origin, Refusal, Timer};
-use crate::door::{AuthVerdict, CredentialsAnswer, Identity, KeysAnswer, Scheme};
+use crate::door::{AuthVerdict, CredentialsAnswer, Identity, KeysAnswer, Revoked, Scheme};
 use crate::wire::{DigestCredentials, Kind, Message, Method, Status};
 
 use challenge::{BearerChallenge, BearerError, DigestChallenge};
@@ -55,6 +57,7 @@ use info::Qop;
 use nonce::{Count, Nonce, NonceKey, NonceText, Nonces};
 use policy::Asked;
 use request::{Request, Shown};
+use users::Users;
 use verdict::{allow, malformed, unavailable};
 
 pub(crate) use challenge::Challenge;
@@ -74,6 +77,7 @@ pub(crate) struct Auth {
     nonces: Nonces,
     nonces_timer: TimerKey,
     known_a2: KnownA2,
+    users: Users,
     nobody: Arc<Identity>,
     trusted: Arc<Identity>,
     #[cfg(feature = "jwt")]
@@ -110,6 +114,7 @@ impl Auth {
             nonces: Nonces::new(nonce_key(&settings.digest, &drawn), settings.digest.boot_epoch),
             nonces_timer: TimerKey::NONE,
             known_a2: KnownA2::default(),
+            users: Users::new(ids.hash_key()),
             nobody: whoever(Scheme::None),
             trusted: whoever(Scheme::Trusted),
             #[cfg(feature = "jwt")]
@@ -125,6 +130,8 @@ impl Auth {
         self.nonces.rekey(nonce_key(digest, &self.drawn), digest.boot_epoch);
         ctx.timers.disarm(core::mem::take(&mut self.nonces_timer));
         self.arm_nonces(ctx);
+        // The realm, the domains or the store may be others now.
+        self.users.clear(ctx);
         #[cfg(feature = "jwt")]
         return self.bearer.reload(ctx);
         #[cfg(not(feature = "jwt"))]
@@ -206,6 +213,33 @@ impl Auth {
         let _ = ctx;
     }
 
+    /// The first users of the store are known for too long.
+    pub(crate) fn on_users_timer(&mut self, ctx: &mut Ctx<'_>) {
+        self.users.on_timer(ctx);
+    }
+
+    /// The store says something else of a user now.
+    pub(crate) fn forget_user(&mut self, name: &str) {
+        self.users.forget(name);
+    }
+
+    /// Takes tokens of an issuer back, until this wall time.
+    pub(crate) fn revoke(&mut self, ctx: &mut Ctx<'_>, issuer: &str, what: &Revoked, until: Time) {
+        #[cfg(feature = "jwt")]
+        self.bearer.revoke(ctx, issuer, what, until);
+        #[cfg(not(feature = "jwt"))]
+        let _ = (ctx, issuer, what, until);
+    }
+
+    /// How many users of the store, and revocations of tokens, are remembered.
+    pub(crate) fn remembered(&self) -> (usize, usize) {
+        #[cfg(feature = "jwt")]
+        let revocations = self.bearer.revocations();
+        #[cfg(not(feature = "jwt"))]
+        let revocations = 0;
+        (self.users.len(), revocations)
+    }
+
     /// How many nonces are remembered.
     pub(crate) fn nonces(&self) -> usize {
         self.nonces.len()
@@ -250,13 +284,29 @@ impl Auth {
 
         // Known and unknown users take the same path from here on: only the secret differs.
         let local = answer.user.account(&settings.accounts, answer.algorithm);
+        let mut remembered = false;
         let foreign = match (local, answer.user.name()) {
-            (None, Some(name)) if config.foreign_store => match foreign(&answer, name, settings, waiting) {
-                Foreign::Known(credential, identity) => Some((credential, identity)),
-                Foreign::Unknown => None,
-                Foreign::Ask(need) => return Verdict::Park(need),
-                Foreign::Unavailable => return unavailable(),
-            },
+            (None, Some(name)) if config.foreign_store => {
+                // What the store has just said counts more than what is remembered.
+                let first = matches!(waiting, Wait::First | Wait::KeysDone);
+                let known = if first { self.users.find(ctx, name, answer.algorithm) } else { None };
+                remembered = known.is_some();
+                match known {
+                    Some(known) => Some(known),
+                    None => match foreign(&answer, name, settings, waiting) {
+                        Foreign::Known(credential, identity) => {
+                            self.users.keep(ctx, (credential.clone(), Arc::clone(&identity)));
+                            Some((credential, identity))
+                        }
+                        Foreign::Unknown => {
+                            self.users.forget(name);
+                            None
+                        }
+                        Foreign::Ask(need) => return Verdict::Park(need),
+                        Foreign::Unavailable => return unavailable(),
+                    },
+                }
+            }
             _ => None,
         };
         let usable = local.filter(|account| policy::accepts(settings, origin, account, answer.algorithm));
@@ -275,6 +325,10 @@ impl Auth {
         let expected = answer.expected(&proof, &a2.request);
         // A right answer to a dummy cannot be: it would take the key.
         if !answer.matches(&expected) || credential.is_none() {
+            // He may have another password by now: the store is asked, as it is for who is not known.
+            if let Some(name) = answer.user.name().filter(|_| remembered) {
+                return Verdict::Park(credentials_of(&answer, name, settings));
+            }
             let known = local.is_some() || foreign.is_some();
             let verdict = if known { AuthVerdict::Wrong } else { AuthVerdict::UnknownUser };
             let verdict = self.challenge(ctx, request, verdict);
@@ -422,11 +476,7 @@ enum Foreign {
 
 fn foreign(answer: &Answer<'_>, name: &str, settings: &Settings, waiting: Wait) -> Foreign {
     match waiting {
-        Wait::First | Wait::KeysDone => Foreign::Ask(Need::Credentials {
-            username: name.into(),
-            realm: settings.digest.realm.as_str().into(),
-            algorithm: answer.algorithm,
-        }),
+        Wait::First | Wait::KeysDone => Foreign::Ask(credentials_of(answer, name, settings)),
         Wait::WithCredentials(CredentialsAnswer::Known { credential, aors })
             if credential.algorithm == answer.algorithm =>
         {
@@ -440,6 +490,14 @@ fn foreign(answer: &Answer<'_>, name: &str, settings: &Settings, waiting: Wait) 
             Foreign::Unknown
         }
         Wait::WithCredentials(CredentialsAnswer::Unavailable) | Wait::Final => Foreign::Unavailable,
+    }
+}
+
+fn credentials_of(answer: &Answer<'_>, name: &str, settings: &Settings) -> Need {
+    Need::Credentials {
+        username: name.into(),
+        realm: settings.digest.realm.as_str().into(),
+        algorithm: answer.algorithm,
     }
 }
 

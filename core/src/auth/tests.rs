@@ -127,6 +127,7 @@ impl World {
             match timer {
                 Timer::Nonces => self.with(|auth, ctx| auth.on_nonces_timer(ctx)),
                 Timer::Tokens => self.with(|auth, ctx| auth.on_tokens_timer(ctx)),
+                Timer::Users => self.with(|auth, ctx| auth.on_users_timer(ctx)),
                 Timer::Keys(issuer) => {
                     if self.with(|auth, ctx| auth.on_keys_timer(ctx, issuer)) {
                         fetches.push(issuer);

@@ -32,6 +32,10 @@ pub struct Limits {
     pub nonces: usize,
     /// Most accepted tokens remembered.
     pub tokens: usize,
+    /// Most revocations of tokens remembered; past it the least recently looked at is forgotten.
+    pub revocations: usize,
+    /// Most users of the host's store remembered (each for `DigestConfig::foreign_lifetime`).
+    pub users: usize,
     /// Largest token accepted, in bytes.
     pub token_bytes: usize,
     /// Most subscriptions; a SUBSCRIBE past it gets 503.
@@ -101,6 +105,8 @@ impl Default for Limits {
             connecting: 1_000,
             nonces: 200_000,
             tokens: 10_000,
+            revocations: 100_000,
+            users: 20_000,
             token_bytes: 8_192,
             subscriptions: 500_000,
             subscriptions_per_watcher: 1_000,

@@ -127,8 +127,12 @@ pub struct DigestConfig {
     pub bind_source: bool,
     /// Ask the host for users that are not local accounts.
     pub foreign_store: bool,
-    /// Every failed check against a foreign store is answered after this delay, so that time tells nothing.
+    /// With such a store each failed check is answered so long after the request came, so that time tells nothing: longer
+    /// than the store takes to answer.
     pub foreign_delay: Duration,
+    /// How long what the host said of a user holds, unless it says otherwise before
+    /// ([`Request::ForgetUser`](crate::door::Request::ForgetUser)). Zero asks with each request.
+    pub foreign_lifetime: Duration,
     /// Key of the nonces, kept across restarts. All zeros draws one from the seed.
     pub secret: Secret<[u8; 32]>,
     /// Number of this start, part of every nonce: a nonce of another start is stale, not wrong.
@@ -149,6 +153,7 @@ impl Default for DigestConfig {
             bind_source: false,
             foreign_store: false,
             foreign_delay: Duration::from_millis(20),
+            foreign_lifetime: Duration::from_secs(300),
             secret: Secret([0; 32]),
             boot_epoch: 0,
         }

@@ -23,6 +23,8 @@ pub(crate) enum Timer {
     Nonces,
     /// The oldest remembered tokens are past `exp`.
     Tokens,
+    /// The first users of the host's store are known for too long.
+    Users,
     /// The key set of an issuer wants a refresh (index of the issuer).
     Keys(u16),
     /// A subscription ends (`events::SubscriptionKey`).

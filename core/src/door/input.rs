@@ -5,6 +5,7 @@ use core::time::Duration;
 use std::sync::Arc;
 
 use super::{Answer, Change, FlowId, PeerIdentity, SaveSeq, Transport};
+use crate::base::Time;
 use crate::config::Settings;
 pub use crate::wire::framer::BadFrame;
 
@@ -138,6 +139,23 @@ pub enum SendError {
     Other,
 }
 
+/// Which tokens are good no more.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Revoked {
+    /// All of a subject (`sub`) that were issued (`iat`) before this wall time, or do not say when.
+    Subject {
+        /// Whose they are.
+        subject: Box<str>,
+        /// Later ones are good.
+        issued_before: Time,
+    },
+    /// One, by its `jti`.
+    Token {
+        /// Its name.
+        jti: Box<str>,
+    },
+}
+
 /// What a host may ask of the engine.
 #[derive(Clone, Debug)]
 pub enum Request {
@@ -145,6 +163,20 @@ pub enum Request {
     Lookup {
         /// The address of record.
         aor: Box<str>,
+    },
+    /// The host's store says something else of a user now: it is asked again with his next request.
+    ForgetUser {
+        /// The name he authenticates with.
+        username: Box<str>,
+    },
+    /// Tokens of an issuer are good no more, whatever they say.
+    Revoke {
+        /// The issuer, as tokens name it.
+        issuer: Box<str>,
+        /// Which ones.
+        tokens: Revoked,
+        /// Wall time from which on they would be dead anyhow, leeway included: it is remembered until then.
+        until: Time,
     },
     /// All bindings whose Contact equals this URI (RFC 3261 s19.1.4).
     LookupContact {

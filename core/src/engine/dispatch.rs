@@ -372,7 +372,8 @@ impl Engine {
             }
             Verdict::Park(need) => self.park(pass, need),
             Verdict::Delay(verdict, delay) => {
-                let deadline = self.house.now + delay;
+                // From when it came: whether somebody was asked meanwhile shall not be told by the time it took.
+                let deadline = (pass.since + delay).max(self.house.now);
                 self.park_until(pass, Waits::Delay(*verdict), deadline);
             }
         }

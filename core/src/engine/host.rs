@@ -11,7 +11,6 @@ use crate::door::{
     Change, CloseReason, Command, Event, FlowId, Input, PresenceCause, ReplyBody, Request, SaveSeq, SendError,
 };
 use crate::stats::{Counter, DropReason};
-use crate::txn::ClientFailure;
 
 /// What a draining server puts into Retry-After, in seconds.
 pub(super) const DRAIN_RETRY_AFTER: u32 = 30;
@@ -34,10 +33,7 @@ impl Engine {
             Input::FlowDown { flow, reason } => {
                 let Some(gone) = self.house.flows.remove(flow) else { return };
                 let mut ctx = self.house.ctx();
-                let mut failed = self.rooms.txn.on_flow_down(&mut ctx, flow);
-                if gone.opening {
-                    failed.iter_mut().for_each(|event| event.what = ClientFailure::Refused);
-                }
+                let failed = self.rooms.txn.on_flow_down(&mut ctx, flow, gone.opening);
                 self.rooms.registrar.flow_down(&mut ctx, flow, reason);
                 self.rooms.registrar.tell_pending(&mut ctx);
                 failed.into_iter().for_each(|event| self.on_client_failure(event));
@@ -148,6 +144,14 @@ impl Engine {
                     self.house.out.reply(reply, ReplyBody::NoNotice(refusal));
                 }
             }
+            Request::ForgetUser { username } => {
+                self.rooms.auth.forget_user(&username);
+                self.house.out.reply(reply, ReplyBody::Done);
+            }
+            Request::Revoke { issuer, tokens, until } => {
+                self.rooms.auth.revoke(&mut self.house.ctx(), &issuer, &tokens, until);
+                self.house.out.reply(reply, ReplyBody::Done);
+            }
             request => self.on_location(reply, request),
         }
     }
@@ -175,7 +179,9 @@ impl Engine {
                     }
                 }
             }
-            Request::Presence { .. }
+            Request::ForgetUser { .. }
+            | Request::Revoke { .. }
+            | Request::Presence { .. }
             | Request::Publish { .. }
             | Request::Listen { .. }
             | Request::SubscribeAt(_)

@@ -258,6 +258,7 @@ impl Engine {
             bridge,
             ..
         } = &self.rooms;
+        let (users, revocations) = auth.remembered();
         Sizes {
             aors: registrar.aors(),
             bindings: registrar.bindings(),
@@ -279,6 +280,8 @@ impl Engine {
             stored_messages: messages.kept(),
             nonces: auth.nonces(),
             tokens: auth.tokens(),
+            users,
+            revocations,
             timers: self.house.timers.len(),
             commands: self.house.out.len(),
         }

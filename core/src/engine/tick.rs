@@ -54,6 +54,7 @@ impl Engine {
             Timer::Parked(key) => self.on_parked_timer(Key::from_bits(key)),
             Timer::Nonces => rooms.auth.on_nonces_timer(&mut ctx),
             Timer::Tokens => rooms.auth.on_tokens_timer(&mut ctx),
+            Timer::Users => rooms.auth.on_users_timer(&mut ctx),
             Timer::Keys(issuer) => {
                 if rooms.auth.on_keys_timer(&mut ctx, issuer) {
                     self.ask_for_keys(issuer);

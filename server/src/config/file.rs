@@ -365,6 +365,8 @@ pub(super) struct Limits {
     pub(super) park_timeout: Option<Span>,
     pub(super) nonces: Option<usize>,
     pub(super) tokens: Option<usize>,
+    pub(super) revocations: Option<usize>,
+    pub(super) users: Option<usize>,
     pub(super) token: Option<Size>,
     pub(super) subscriptions: Option<usize>,
     pub(super) publications: Option<usize>,

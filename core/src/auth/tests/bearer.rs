@@ -9,6 +9,7 @@ use crate::auth::jwks::{Found, KeySet};
 use crate::config::{IssuerConfig, JwtAlgorithm, JwtConfig};
 use crate::stats::Counter;
 
+mod revocation;
 mod rotation;
 
 const OK: AuthVerdict = AuthVerdict::Ok(Scheme::Bearer);

@@ -29,8 +29,11 @@ fn a_full_nonce_table_makes_older_nonces_stale_and_never_replayable() {
 }
 
 #[test]
-fn a_foreign_user_is_asked_for_once_and_failures_are_held_back() {
-    let mut world = world(|config| config.digest.foreign_store = true);
+fn a_foreign_user_is_asked_for_and_failures_are_held_back() {
+    let mut world = world(|config| {
+        config.digest.foreign_store = true;
+        config.digest.foreign_lifetime = Duration::ZERO;
+    });
     let nonce = world.nonce();
     let carol = |password| Phone { user: "carol".into(), ..phone(password) };
     let Verdict::Park(Need::Credentials { username, realm, algorithm }) =
@@ -83,4 +86,68 @@ fn a_forged_nonce_never_reaches_the_store() {
     let mut world = world(|config| config.digest.foreign_store = true);
     let carol = Phone { user: "carol".into(), ..phone(RIGHT) };
     assert_eq!(why(&world.check(&carol.request("forged"))), AuthVerdict::Missing);
+}
+
+/// Carol, who is of the store.
+fn carol(password: &'static str) -> Phone {
+    Phone { user: "carol".into(), ..phone(password) }
+}
+
+fn known(password: &str) -> Wait {
+    Wait::WithCredentials(CredentialsAnswer::Known {
+        credential: HashedCredential::of(DigestAlgorithm::Sha256, "carol", "example.com", password),
+        aors: vec!["carol@example.com".into()],
+    })
+}
+
+fn asks(verdict: &Verdict) -> bool {
+    matches!(verdict, Verdict::Park(Need::Credentials { .. }))
+}
+
+#[test]
+fn a_user_of_the_store_is_asked_for_again_when_he_is_forgotten_known_for_long_or_wrong() {
+    let mut world = world(|config| config.digest.foreign_store = true);
+    let nonce = world.nonce();
+    let mut nc = 0;
+    let mut next = |password| {
+        nc += 1;
+        Phone { nc, ..carol(password) }.request(&nonce)
+    };
+    assert!(asks(&world.check(&next(RIGHT))));
+    assert_eq!(why(&world.ask(&next(RIGHT), known(RIGHT))), OK);
+    // From now on he is known.
+    assert_eq!(why(&world.check(&next(RIGHT))), OK);
+    assert_eq!(world.auth.remembered().0, 1);
+    // A wrong password may be a new one: the store decides.
+    assert!(asks(&world.check(&next(WRONG))));
+    assert!(matches!(world.ask(&next(WRONG), known(RIGHT)), Verdict::Delay(..)));
+    assert_eq!(why(&world.ask(&next(WRONG), known(WRONG))), OK);
+    assert_eq!(why(&world.check(&next(WRONG))), OK);
+    world.auth.forget_user("somebody");
+    assert_eq!(world.auth.remembered().0, 1);
+    world.auth.forget_user("carol");
+    assert!(asks(&world.check(&next(WRONG))));
+    // Who is no user any more is known no more.
+    assert_eq!(why(&world.ask(&next(RIGHT), known(RIGHT))), OK);
+    let gone = Wait::WithCredentials(CredentialsAnswer::Unknown);
+    assert!(matches!(world.ask(&next(RIGHT), gone), Verdict::Delay(..)));
+    assert_eq!(world.auth.remembered().0, 0);
+    // Nothing is remembered for ever.
+    assert_eq!(why(&world.ask(&next(RIGHT), known(RIGHT))), OK);
+    world.sleep(Duration::from_secs(301));
+    assert_eq!(world.auth.remembered().0, 0);
+}
+
+#[test]
+fn no_more_users_are_remembered_than_the_limit_and_none_without_a_lifetime() {
+    for (limit, life, left) in [(0, 300, 0), (1, 300, 1), (9, 0, 0)] {
+        let mut world = world(|config| {
+            config.digest.foreign_store = true;
+            config.digest.foreign_lifetime = Duration::from_secs(life);
+            config.limits.users = limit;
+        });
+        let nonce = world.nonce();
+        assert_eq!(why(&world.ask(&carol(RIGHT).request(&nonce), known(RIGHT))), OK);
+        assert_eq!(world.auth.remembered().0, left);
+    }
 }

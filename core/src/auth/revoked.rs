@@ -1,0 +1,62 @@
+//! Tokens that the host took back before their time (RFC 7009): of a user who was disabled, or of a session that was
+//! ended.
+
+use super::cache::Cache;
+use super::claims::Claims;
+use crate::base::{HashKey, Time};
+use crate::door::Revoked;
+
+/// What was taken back. Each entry is kept until what it is about would have died by itself.
+#[derive(Clone, Debug)]
+pub(super) struct Revocations {
+    cache: Cache<Time>,
+}
+
+impl Revocations {
+    pub(super) fn new(hash_key: HashKey) -> Revocations {
+        Revocations { cache: Cache::new(hash_key) }
+    }
+
+    /// Takes back what this names, until this wall time. At most `limit` are remembered.
+    pub(super) fn add(&mut self, issuer: &str, what: &Revoked, until: Time, limit: usize) {
+        let (name, before) = match what {
+            Revoked::Subject { subject, issued_before } => (subject_name(issuer, subject), *issued_before),
+            Revoked::Token { jti } => (token_name(issuer, jti), Time::ZERO),
+        };
+        self.cache.insert(&name, before, until, limit);
+    }
+
+    /// Was this token taken back? One of a subject that was, which does not say when it was issued, counts as old.
+    pub(super) fn has(&mut self, claims: &Claims, wall: Time) -> bool {
+        if self.cache.len() == 0 {
+            return false;
+        }
+        if let Some(before) = self.cache.hit(&subject_name(&claims.issuer, &claims.subject), wall)
+            && claims.issued_at.is_none_or(|at| at < *before)
+        {
+            return true;
+        }
+        let jti = claims.id.as_deref();
+        jti.is_some_and(|jti| self.cache.hit(&token_name(&claims.issuer, jti), wall).is_some())
+    }
+
+    pub(super) fn expire(&mut self, wall: Time) {
+        self.cache.expire(wall);
+    }
+
+    pub(super) fn next_death(&self) -> Option<Time> {
+        self.cache.next_death()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.cache.len()
+    }
+}
+
+fn subject_name(issuer: &str, subject: &str) -> Vec<u8> {
+    [b"s\0", issuer.as_bytes(), b"\0", subject.as_bytes()].concat()
+}
+
+fn token_name(issuer: &str, jti: &str) -> Vec<u8> {
+    [b"t\0", issuer.as_bytes(), b"\0", jti.as_bytes()].concat()
+}

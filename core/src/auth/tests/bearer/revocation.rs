@@ -1,0 +1,63 @@
+//! Tokens that are taken back before their time.
+
+use super::*;
+use crate::door::Revoked;
+
+const ISSUER: &str = "https://as.example.com";
+
+fn revoke(world: &mut World, issuer: &str, what: Revoked, until: u64) {
+    let until = Time::from_secs(START.as_secs() + until);
+    world.with(|auth, ctx| auth.revoke(ctx, issuer, &what, until));
+}
+
+fn issued(seconds: i64, id: &str) -> String {
+    let now = START.as_secs();
+    let iat = now as i64 + seconds;
+    token_with(&format!("\"iat\":{now}"), &format!("\"iat\":{iat},\"jti\":\"{id}\""))
+}
+
+#[test]
+fn what_a_subject_was_given_before_is_refused_and_what_it_is_given_later_is_not() {
+    let mut world = ready(|_| {});
+    let (seen, unseen, later) = (issued(-60, "a"), issued(-50, "b"), issued(-10, "c"));
+    assert_eq!(verdict(&mut world, &seen), OK);
+    let before = Time::from_secs(START.as_secs() - 30);
+    let all = || Revoked::Subject { subject: "u-1".into(), issued_before: before };
+    revoke(&mut world, "https://other.example", all(), 900);
+    assert_eq!(verdict(&mut world, &seen), OK, "another issuer's subjects are others");
+    revoke(&mut world, ISSUER, all(), 900);
+    assert_eq!(verdict(&mut world, &seen), AuthVerdict::Refused, "remembered as good or not");
+    assert_eq!(verdict(&mut world, &unseen), AuthVerdict::Refused);
+    let undated = token_with(&format!(",\"iat\":{}", START.as_secs()), "");
+    assert_eq!(verdict(&mut world, &undated), AuthVerdict::Refused, "it does not say when it was issued");
+    assert_eq!(verdict(&mut world, &later), OK);
+    assert_eq!(world.auth.remembered().1, 2);
+    world.sleep(Duration::from_secs(901));
+    assert_eq!(world.auth.remembered().1, 0, "when they are dead anyhow nothing is remembered");
+}
+
+#[test]
+fn one_token_is_taken_back_by_its_name() {
+    let mut world = ready(|_| {});
+    let (one, other) = (issued(-60, "a"), issued(-60, "b"));
+    assert_eq!([verdict(&mut world, &one), verdict(&mut world, &other)], [OK; 2]);
+    revoke(&mut world, ISSUER, Revoked::Token { jti: "a".into() }, 900);
+    assert_eq!([verdict(&mut world, &one), verdict(&mut world, &other)], [AuthVerdict::Refused, OK]);
+}
+
+#[test]
+fn a_revocation_outlives_a_change_of_the_configuration_and_the_oldest_gives_way_at_the_limit() {
+    let mut world = ready(|_| {});
+    world.reload(|config| {
+        config.jwt = Some(jwt());
+        config.limits.revocations = 2;
+    });
+    for id in ["a", "b", "c"] {
+        revoke(&mut world, ISSUER, Revoked::Token { jti: id.into() }, 900);
+    }
+    assert_eq!(world.auth.remembered().1, 2);
+    revoke(&mut world, ISSUER, Revoked::Token { jti: "d".into() }, 0);
+    assert_eq!(world.auth.remembered().1, 2, "what is dead already is not remembered");
+    assert_eq!(verdict(&mut world, &issued(-60, "c")), AuthVerdict::Refused);
+    assert_eq!(verdict(&mut world, &issued(-60, "a")), OK);
+}
