@@ -110,8 +110,8 @@ impl Side {
 
     /// The same for one of whom nothing is kept: whatever he answers changes nothing.
     pub(super) fn bye_and_forget(&mut self, kit: &mut Kit<'_, '_>) {
-        if let Some((payload, Addressed { to, branch })) = self.bye(kit, None) {
-            let _ = kit.txn.send(kit.ctx, &to, Method::Bye, Usage::Nothing, &branch, payload);
+        if let Some(bye) = self.bye(kit, None) {
+            let _ = kit.send(Method::Bye, Usage::Nothing, bye);
         }
     }
 }

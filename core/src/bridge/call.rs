@@ -338,11 +338,10 @@ impl Link {
         kit: &mut Kit<'_, '_>,
         key: CallKey,
         (to, method, number): (usize, Method, u32),
-        (payload, addressed): (Bytes, Addressed),
+        request: (Bytes, Addressed),
         asked: Option<&super::Asked<'_>>,
     ) -> Option<ClientKey> {
-        let (way, usage) = (addressed.to, Usage::Call(key.to_bits()));
-        let client = kit.txn.send(kit.ctx, &way, method, usage, &addressed.branch, payload).ok()?;
+        let client = kit.send(method, Usage::Call(key.to_bits()), request)?;
         let held = |asked: &super::Asked<'_>| Relayed {
             server: asked.server,
             held: asked.msg.to_held(),

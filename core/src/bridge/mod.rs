@@ -50,6 +50,7 @@ mod write;
 use core::time::Duration;
 use std::collections::{BTreeMap, VecDeque};
 
+use bytes::Bytes;
 use smallvec::SmallVec;
 
 pub(crate) use call::{Asker, Call, Hop, Lines};
@@ -58,10 +59,10 @@ pub(crate) use dial::Party;
 use crate::base::ids;
 use crate::base::{HashKey, Ids, Index, Key, Slab};
 use crate::ctx::{CallPhase, CallState, CallTimer, Ctx, Extra, Locate, Origin, Refusal, Timer};
-use crate::dialog::Dialog;
+use crate::dialog::{Addressed, Dialog};
 use crate::door::{CallEnd, CallEvent, CallRecord, Event};
 use crate::stats::Counter;
-use crate::txn::{ClientEvent, ClientFailure, ClientKey, ServerKey, Transactions, TxnId};
+use crate::txn::{ClientEvent, ClientFailure, ClientKey, ServerKey, Transactions, TxnId, Usage};
 use crate::wire::{ContactValue, Essentials, Message, Method, Status};
 use call::{Best, Incoming, Phase, Timers};
 use refer::Inner;
@@ -78,6 +79,23 @@ pub(crate) struct Kit<'k, 'e> {
     pub(crate) ctx: &'k mut Ctx<'e>,
     pub(crate) txn: &'k mut Transactions,
     pub(crate) phones: &'k dyn Locate,
+}
+
+impl Kit<'_, '_> {
+    /// Sends a request. `None` if there is no room for one more transaction.
+    fn send(
+        &mut self,
+        method: Method,
+        usage: Usage,
+        (payload, addressed): (Bytes, Addressed),
+    ) -> Option<ClientKey> {
+        let Addressed { to, branch, instead } = addressed;
+        let client = self.txn.send(self.ctx, &to, method, usage, &branch, payload).ok()?;
+        if let Some(instead) = instead {
+            self.txn.or_else(self.ctx, client, instead);
+        }
+        Some(client)
+    }
 }
 
 /// A request on its way in.

@@ -65,7 +65,7 @@ impl Call {
         let proof =
             answer(kit.ctx, attempt.hop.trunk, &mut attempt.asked, Method::Invite, &attempt.hop.contact);
         let again = write::Again { min_se: attempt.min_se, proof };
-        let (payload, addressed) = match (&self.incoming, &self.invitation) {
+        let invite = match (&self.incoming, &self.invitation) {
             (Some(incoming), _) => {
                 let invite = incoming.held.message();
                 let Ok(ess) = invite.essentials() else { return false };
@@ -77,9 +77,8 @@ impl Call {
             }
             (None, None) => return false,
         };
-        let usage = Usage::Call(key.to_bits());
-        let sent = kit.txn.send(kit.ctx, &addressed.to, Method::Invite, usage, &addressed.branch, payload);
-        let Ok(client) = sent else { return false };
+        let sent = kit.send(Method::Invite, Usage::Call(key.to_bits()), invite);
+        let Some(client) = sent else { return false };
         (attempt.client, attempt.state) = (client, State::Calling);
         true
     }

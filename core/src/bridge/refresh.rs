@@ -229,10 +229,8 @@ impl Link {
         let body = relayed.held.message().body();
         let same = side.session.as_ref().and_then(|session| session.this(body));
         let from = Some((relayed.held.message(), crossing, same.as_deref().unwrap_or(body)));
-        let sent = write::request(kit, side, errand.method, number, from).and_then(|(payload, addressed)| {
-            let (to, usage, branch) = (addressed.to, Usage::Call(key.to_bits()), addressed.branch);
-            kit.txn.send(kit.ctx, &to, errand.method, usage, &branch, payload).ok()
-        });
+        let sent = write::request(kit, side, errand.method, number, from)
+            .and_then(|request| kit.send(errand.method, Usage::Call(key.to_bits()), request));
         let Some(client): Option<ClientKey> = sent else { return Some(errand) };
         (errand.client, errand.number, errand.state) = (client, number, State::Calling);
         self.errands.push(errand);

@@ -214,8 +214,15 @@ pub(super) struct SessionTimer {
 impl SessionTimer {
     pub(super) fn hear_allow(&mut self, msg: Message<'_>) {
         if msg.header(Header::Allow).is_some() {
-            // Methods are tokens: no comma is quoted, and their case counts (RFC 3261 s7.1).
-            let names = |value: &[u8]| value.split(|b| *b == b',').any(|name| name.trim_ascii() == b"UPDATE");
+            // The case of a method counts (RFC 3261 s7.1).
+            const UPDATE: &[u8] = b"UPDATE";
+            let names = |value: &[u8]| {
+                memchr::memmem::find_iter(value, UPDATE).any(|at| {
+                    let ends = |byte: Option<&u8>| byte.is_none_or(|b| *b == b',' || b.is_ascii_whitespace());
+                    ends(at.checked_sub(1).and_then(|before| value.get(before)))
+                        && ends(value.get(at + UPDATE.len()))
+                })
+            };
             self.takes_update = msg.headers(Header::Allow).any(names);
         }
     }

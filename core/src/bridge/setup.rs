@@ -64,9 +64,8 @@ impl Call {
                 let (own, theirs) = (from.unwrap_or(ess.from.uri.raw()), ess.to.uri.raw());
                 let base = Dialog::inviting(kit.ctx, &hop.to, own, theirs, &hop.contact);
                 base.map(|mut base| {
-                    let (payload, way) =
-                        write::invite(kit, &mut base, (msg, &ess), &self.asker, &hop, &again);
-                    (base, payload, way)
+                    let sent = write::invite(kit, &mut base, (msg, &ess), &self.asker, &hop, &again);
+                    (base, sent)
                 })
             }
             (None, Some(invitation)) => {
@@ -75,33 +74,33 @@ impl Call {
                 let base = Dialog::inviting(kit.ctx, &hop.to, own, theirs, &hop.contact);
                 base.map(|mut base| {
                     let by = &invitation.referred_by;
-                    let (payload, way) = write::invite_sought(kit, &mut base, by, &hop, &again);
-                    (base, payload, way)
+                    let sent = write::invite_sought(kit, &mut base, by, &hop, &again);
+                    (base, sent)
                 })
             }
             (None, None) => return,
         };
-        let Some((base, payload, addressed)) = made else {
+        let Some((base, invite)) = made else {
             return self.fail(Status::MESSAGE_TOO_LARGE.0, None);
         };
         let leg = self.record.legs.len();
         let record = LegRecord {
             target: hop.target.clone(),
-            remote: addressed.to.remote,
+            remote: invite.1.to.remote,
             call_id: write::text(base.call_id()),
             began: kit.ctx.now,
             status: 0,
         };
         add(&mut self.record.legs, record);
         let usage = Usage::Call(key.to_bits());
-        match kit.txn.send(kit.ctx, &addressed.to, Method::Invite, usage, &addressed.branch, payload) {
-            Ok(client) => {
+        match kit.send(Method::Invite, usage, invite) {
+            Some(client) => {
                 let (state, min_se, shown, names) = (State::Calling, 0, false, None);
                 let asked = None;
                 let attempt = Attempt { client, state, base, hop, leg, min_se, shown, names, asked };
                 add(&mut self.attempts, attempt);
             }
-            Err(_) => self.fail(Status::SERVICE_UNAVAILABLE.0, None),
+            None => self.fail(Status::SERVICE_UNAVAILABLE.0, None),
         }
     }
 

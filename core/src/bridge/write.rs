@@ -167,17 +167,13 @@ pub(super) fn invite(
     let crossing = Crossing { trusted: asker.trusted, local: hop.local && asker.trunk.is_none() };
     base.advance();
     let ctx = &mut *kit.ctx;
-    let mut to = hop.to;
-    // RFC 3261 s18.1.1, DECISIONS 14: what is too large for a datagram goes over a stream of the same phone.
-    if to.transport == Transport::Udp && msg.raw().len() > DATAGRAM - 200 {
-        let contact = crate::wire::Uri::parse(&hop.contact).ok();
-        let stream = contact.and_then(|uri| kit.phones.flow_of(ctx, &hop.target, b"", &uri, true));
-        match stream {
-            Some(stream) => to = stream,
+    let mut way = Way::to_phone(hop.to, &hop.contact, &hop.path);
+    if hop.to.transport == Transport::Udp && msg.raw().len() > DATAGRAM - 200 {
+        match base.first_by_stream(ctx, kit.phones, &hop.target, way) {
+            Some(stream) => way = stream,
             None => ctx.stats.count(Counter::LargeDatagrams),
         }
     }
-    let way = Way::to_phone(to, &hop.contact, &hop.path);
     // RFC 7332 s5: counted across the bridge, or a loop over two of us never ends.
     let max_forwards = ess.max_forwards.map_or(70, |hops| u32::from(hops.saturating_sub(1)));
     let display = ess.from.display.unwrap_or_default();

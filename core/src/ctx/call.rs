@@ -40,16 +40,23 @@ impl CallNames {
         [local_tag, remote_tag]: [&[u8]; 2],
     ) -> CallNames {
         let parts = [aor, remote[0], remote[1], call_id, local_tag, remote_tag];
-        let mut text = String::with_capacity(parts.iter().map(|part| part.len()).sum());
-        let mut ends = [0; 5];
-        for (i, part) in parts.into_iter().enumerate() {
-            match core::str::from_utf8(part) {
-                Ok(part) => text.push_str(part),
-                Err(_) => text.push_str(&String::from_utf8_lossy(part)),
-            }
-            if let Some(end) = ends.get_mut(i) {
-                *end = text.len() as u32;
-            }
+        let joined = parts.concat();
+        // Parts that are text each are text together, and the other way round unless one ends within a character.
+        let cut = |part: &&[u8]| part.last().is_some_and(|last| !last.is_ascii());
+        if !parts.iter().any(cut)
+            && let Ok(text) = String::from_utf8(joined)
+        {
+            return CallNames::of(text, parts.map(<[u8]>::len));
+        }
+        let parts = parts.map(String::from_utf8_lossy);
+        CallNames::of(parts.concat(), parts.each_ref().map(|part| part.len()))
+    }
+
+    fn of(text: String, lengths: [usize; 6]) -> CallNames {
+        let (mut ends, mut at) = ([0; 5], 0);
+        for (end, length) in ends.iter_mut().zip(lengths) {
+            at += length as u32;
+            *end = at;
         }
         CallNames { text: text.into_boxed_str(), ends }
     }

@@ -14,6 +14,7 @@ use crate::base::ids::{IdKind, IdText};
 use crate::config::Settings;
 use crate::ctx::{Ctx, Flow, Origin, Refusal};
 use crate::door::{FlowId, StoredDialog, Transport};
+use crate::txn::Instead;
 use crate::wire::{
     Arena, ContactValue, Essentials, Header, Host, Message, Method, NameAddr, RequestWriter, Status,
 };
@@ -54,6 +55,8 @@ pub(crate) struct Addressed {
     pub(crate) to: Origin,
     /// The branch of its Via.
     pub(crate) branch: SmallVec<[u8; 32]>,
+    /// How it goes if the connection that its size asks for is refused.
+    pub(crate) instead: Option<Box<Instead>>,
 }
 
 /// What of a request within a dialog may differ from the ordinary.
@@ -164,7 +167,7 @@ impl Dialog {
     ) -> Option<Dialog> {
         let tag = ctx.ids.next_text(IdKind::Tag);
         let cseq = (ctx.ids.next(IdKind::Cseq) >> 36) as u32;
-        let aim = Aim::of(ctx.settings, to, None, their_uri, b"");
+        let aim = Aim::of(ctx.settings, to, None, target, b"");
         let parts: [&[u8]; PARTS] = [call_id, tag.as_bytes(), b"", own_uri, their_uri, target, b"", b""];
         let (text, ends) = Dialog::written(&parts).ok()?;
         Some(Dialog { text, ends, cseq, their_cseq: 0, origin: *to, aim })
@@ -243,7 +246,7 @@ impl Dialog {
 
     /// To where its first request went.
     pub(crate) fn straight(&self) -> Way<'static> {
-        Way { to: self.origin, phone: None }
+        Way { to: self.origin, instead: None, phone: None }
     }
 
     /// Its Call-ID.
@@ -541,7 +544,13 @@ impl Dialog {
         } else {
             OwnAddress::towards(ctx.settings, &self.origin).write_contact(&mut writer, &self.origin);
         }
-        (writer, Addressed { to, branch })
+        let instead = way.instead.map(|to| {
+            let own = OwnAddress::towards(ctx.settings, &to);
+            let (transport, host, port) = (to.transport.via_token(), own.host(), own.port);
+            let via = format!("SIP/2.0/{transport} {host}:{port};branch={text};rport");
+            Box::new(Instead { to, via: via.into_bytes().into() })
+        });
+        (writer, Addressed { to, branch, instead })
     }
 }
 
@@ -624,17 +633,26 @@ impl OwnAddress {
 
 /// An address as it stands in a URI.
 fn bracketed(ip: IpAddr) -> SmallVec<[u8; 48]> {
-    let mut out = SmallVec::new();
     match ip.to_canonical() {
         IpAddr::V4(ip) => {
-            for (i, octet) in ip.octets().into_iter().enumerate() {
-                out.extend_from_slice(if i > 0 { b"." } else { b"" });
-                out.extend_from_slice(itoa::Buffer::new().format(octet).as_bytes());
+            // The longest has fifteen characters; this is written for each message of a call.
+            let mut text = [b'.'; 16];
+            let mut at = 0;
+            for octet in ip.octets() {
+                for (least, digit) in [(100, octet / 100), (10, octet / 10 % 10), (0, octet % 10)] {
+                    if octet >= least {
+                        if let Some(place) = text.get_mut(at) {
+                            *place = b'0' + digit;
+                        }
+                        at += 1;
+                    }
+                }
+                at += 1;
             }
+            SmallVec::from_slice(text.get(..at - 1).unwrap_or_default())
         }
-        IpAddr::V6(ip) => out.extend_from_slice(format!("[{ip}]").as_bytes()),
+        IpAddr::V6(ip) => SmallVec::from_slice(format!("[{ip}]").as_bytes()),
     }
-    out
 }
 
 #[cfg(test)]

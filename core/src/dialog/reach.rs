@@ -82,6 +82,8 @@ impl Aim {
 pub(crate) struct Way<'r> {
     /// Over which socket to which address.
     pub(crate) to: Origin,
+    /// Should that connection be refused: it is opened only for the size of the request.
+    pub(super) instead: Option<Origin>,
     /// The phone our own address stands for: its Contact and its Path.
     pub(super) phone: Option<(&'r [u8], &'r [u8])>,
 }
@@ -89,7 +91,7 @@ pub(crate) struct Way<'r> {
 impl<'r> Way<'r> {
     /// To a phone: its Contact, and the Path to it.
     pub(crate) fn to_phone(to: Origin, contact: &'r [u8], path: &'r [u8]) -> Way<'r> {
-        Way { to, phone: Some((contact, path)) }
+        Way { to, instead: None, phone: Some((contact, path)) }
     }
 }
 
@@ -105,9 +107,9 @@ impl Dialog {
             && let Ok(uri) = Uri::parse(self.part(Dialog::TARGET))
             && let Some(reached) = phones.named(ctx, &uri)
         {
-            return Some(Way { to: reached.to, phone: Some((reached.contact, reached.path)) });
+            return Some(Way::to_phone(reached.to, reached.contact, reached.path));
         }
-        let over = |to| Way { to, phone: None };
+        let over = |to| Way { to, instead: None, phone: None };
         if !self.is_cut_off(ctx) {
             return Some(over(self.hop()));
         }
@@ -126,8 +128,36 @@ impl Dialog {
     ) -> Option<Way<'r>> {
         let contact = way.phone.map_or(self.part(Dialog::TARGET), |(contact, _)| contact);
         let found = self.same_phone(ctx, phones, watcher, contact, true);
-        let to = found.or_else(|| if way.phone.is_none() && !last { self.connect(ctx) } else { None })?;
-        Some(Way { to, ..way })
+        let connects = way.phone.is_none() && !last;
+        self.by_stream(ctx, way, found, connects)
+    }
+
+    /// The same for the first request of a dialog that it may make with a phone of this AoR.
+    pub(crate) fn first_by_stream<'r>(
+        &self,
+        ctx: &mut Ctx<'_>,
+        phones: &'r dyn Locate,
+        aor: &str,
+        way: Way<'r>,
+    ) -> Option<Way<'r>> {
+        let (contact, path) = way.phone?;
+        let uri = Uri::parse(contact).ok()?;
+        let found = phones.flow_of(ctx, aor, b"", &uri, true);
+        self.by_stream(ctx, way, found, path.is_empty())
+    }
+
+    fn by_stream<'r>(
+        &self,
+        ctx: &mut Ctx<'_>,
+        way: Way<'r>,
+        found: Option<Origin>,
+        connects: bool,
+    ) -> Option<Way<'r>> {
+        if let Some(to) = found {
+            return Some(Way { to, ..way });
+        }
+        let opened = if connects { self.connect(ctx) } else { None };
+        opened.map(|to| Way { to, instead: Some(way.to), ..way })
     }
 
     /// RFC 5626: the newest flow of the same instance, or of what registered the same Contact.

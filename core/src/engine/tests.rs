@@ -5,6 +5,7 @@ mod calls;
 mod dialogs;
 mod extensions;
 mod host_calls;
+mod large;
 mod lists;
 mod messages;
 mod messages_out;

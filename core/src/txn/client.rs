@@ -78,6 +78,17 @@ pub(crate) struct Client {
     cancelled: bool,
     /// Each copy is held until this change is durable.
     after: Option<NonZeroU64>,
+    /// How it goes if the connection that its size asked for is refused.
+    instead: Option<Box<Instead>>,
+}
+
+/// RFC 3261 s18.1.1: a request that goes over TCP for its size goes by UDP after all if the connection is refused.
+#[derive(Clone, Debug)]
+pub(crate) struct Instead {
+    /// Where to.
+    pub(crate) to: Origin,
+    /// The Via of that way, with the same branch.
+    pub(crate) via: Box<[u8]>,
 }
 
 impl Client {
@@ -177,6 +188,7 @@ impl Clients {
             resent: 0,
             cancelled: false,
             after: after.and_then(|SaveSeq(seq)| NonZeroU64::new(seq)),
+            instead: None,
         });
         self.names.insert(name.hash, key);
         self.waiting.insert((to.flow, to.remote, key));
@@ -184,6 +196,18 @@ impl Clients {
             client.arm_resend(ctx, key);
         }
         key
+    }
+
+    /// Should the connection it waits for be refused, or not come up soon, it goes this way.
+    pub(super) fn or_else(&mut self, ctx: &mut Ctx<'_>, key: ClientKey, instead: Box<Instead>) {
+        let Some(client) = self.slab.get_mut(key) else { return };
+        if ctx.flows.get(client.to.flow).is_some_and(|flow| flow.opening) {
+            client.instead = Some(instead);
+            // A firewall that swallows what it does not let through says nothing for long.
+            let deadline = ctx.now + ctx.settings.timers.t1 * 2;
+            let timer = if client.is_invite() { ClientTimer::A } else { ClientTimer::E };
+            client.arm(ctx, key, deadline, timer);
+        }
     }
 
     /// Where the CANCEL of an INVITE that still waits goes, its branch, and what it says.
@@ -248,7 +272,7 @@ impl Clients {
             self.names.find(name.hash, |key| self.slab.get(key).is_some_and(|client| client.name == name))?;
         let client = self.slab.get(key)?;
         // RFC 3261 s18.1.2: the sent-by must be the one we wrote.
-        if !client.payload.is_empty() && !is_own(&client.payload, &via) {
+        if !client.payload.is_empty() && !is_own(&client.payload, msg, &via) {
             return None;
         }
         Some(if client.is_invite() {
@@ -341,6 +365,18 @@ impl Clients {
         let client = self.slab.get_mut(key)?;
         client.timer = TimerKey::NONE;
         let usage = client.usage;
+        if client.instead.is_some() {
+            // Once the connection is up, it has the request.
+            let opening = ctx.flows.get(client.to.flow).is_some_and(|flow| flow.opening);
+            if !opening {
+                client.instead = None;
+                client.arm_resend(ctx, key);
+            } else if !self.go_instead(ctx, key) {
+                self.remove(ctx, key);
+                return Some(ClientEvent { key, usage, what: ClientFailure::Refused });
+            }
+            return None;
+        }
         match (timer, client.state) {
             (ClientTimer::A, State::Calling) | (ClientTimer::E, State::Calling | State::Proceeding) => {
                 client.resend(ctx);
@@ -385,6 +421,7 @@ impl Clients {
         ctx: &mut Ctx<'_>,
         flow: FlowId,
         remote: Option<SocketAddr>,
+        refused: bool,
     ) -> Vec<ClientEvent> {
         let first = ClientKey::from_bits(0);
         let lost: Vec<ClientKey> = match remote {
@@ -402,13 +439,32 @@ impl Clients {
                 .collect(),
         };
         let mut events = Vec::with_capacity(lost.len());
+        let what = if refused { ClientFailure::Refused } else { ClientFailure::Unreachable };
         for key in lost {
+            if refused && self.go_instead(ctx, key) {
+                continue;
+            }
             if let Some(client) = self.slab.get(key) {
-                events.push(ClientEvent { key, usage: client.usage, what: ClientFailure::Unreachable });
+                events.push(ClientEvent { key, usage: client.usage, what });
             }
             self.remove(ctx, key);
         }
         events
+    }
+
+    /// The other way, if there is one: the same request, with the Via of that way.
+    fn go_instead(&mut self, ctx: &mut Ctx<'_>, key: ClientKey) -> bool {
+        let Some(client) = self.slab.get_mut(key) else { return false };
+        let Some(instead) = client.instead.take() else { return false };
+        let Some(payload) = with_via(&client.payload, &instead.via) else { return false };
+        self.waiting.remove(&(client.to.flow, client.to.remote, key));
+        self.bytes = self.bytes - client.payload.len() + payload.len();
+        (client.to, client.payload, client.resent) = (instead.to, payload.into(), 0);
+        self.waiting.insert((client.to.flow, client.to.remote, key));
+        ctx.stats.count(Counter::LargeDatagrams);
+        transmit(ctx, &client.to, client.after.map(|seq| SaveSeq(seq.get())), client.payload.clone());
+        client.arm_resend(ctx, key);
+        true
     }
 
     /// A final response came: only its repetitions are waited for.
@@ -473,10 +529,28 @@ pub(super) fn method_token(request: &[u8]) -> &[u8] {
     request.split(|&b| b == b' ').next().unwrap_or_default()
 }
 
-/// Is this the sent-by of a request we wrote? Our writer puts Via first, on one line.
-fn is_own(request: &[u8], via: &Via<'_>) -> bool {
-    let second = memchr::memchr(b'\n', request).and_then(|end| request.get(end + 1..)).unwrap_or_default();
-    let line = second.get(..memchr::memchr(b'\n', second).unwrap_or(second.len())).unwrap_or_default();
-    let own = line.strip_prefix(b"Via: ").and_then(|value| Via::parse(value).ok());
+/// A request we wrote, cut around the value of its Via: our writer puts that first, on one line.
+fn around_via(request: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
+    let value = memchr::memchr(b'\n', request)? + 1 + b"Via: ".len();
+    let (head, rest) = request.split_at_checked(value)?;
+    let (via, rest) = rest.split_at_checked(memchr::memchr(b'\r', rest)?)?;
+    head.ends_with(b"\nVia: ").then_some((head, via, rest))
+}
+
+/// The same request by another way.
+fn with_via(request: &[u8], via: &[u8]) -> Option<Vec<u8>> {
+    around_via(request).map(|(head, _, rest)| [head, via, rest].concat())
+}
+
+/// Is this the sent-by of a request we wrote?
+fn is_own(request: &[u8], response: Message<'_>, via: &Via<'_>) -> bool {
+    let Some((_, own, _)) = around_via(request) else { return true };
+    // Nearly all send it back as it was.
+    let plain = memchr::memchr(b';', own).and_then(|end| own.get(..=end));
+    let came = response.header(Header::Via).unwrap_or_default();
+    if plain.is_some_and(|plain| came.starts_with(plain)) {
+        return true;
+    }
+    let own = Via::parse(own).ok();
     own.is_none_or(|own| own.host == via.host && own.port.unwrap_or(5060) == via.port.unwrap_or(5060))
 }

@@ -24,7 +24,7 @@ use core::net::SocketAddr;
 
 use bytes::Bytes;
 
-pub(crate) use client::ClientKey;
+pub(crate) use client::{ClientKey, Instead};
 pub(crate) use key::TxnId;
 pub(crate) use routing::response_target;
 pub(crate) use server::ServerKey;
@@ -282,6 +282,11 @@ impl Transactions {
         Ok(self.clients.send(ctx, to, (method, usage, name), payload, after))
     }
 
+    /// Has a request go this way instead, should the connection that is opened for it be refused or take long.
+    pub(crate) fn or_else(&mut self, ctx: &mut Ctx<'_>, key: ClientKey, instead: Box<Instead>) {
+        self.clients.or_else(ctx, key, instead);
+    }
+
     /// Sends CANCEL for an INVITE of ours that was answered provisionally (RFC 3261 s9.1). Without a final response the
     /// INVITE ends after 64*T1. False if it has its final response already, or there is no room.
     pub(crate) fn cancel(&mut self, ctx: &mut Ctx<'_>, key: ClientKey, reason: Option<&str>) -> bool {
@@ -344,7 +349,7 @@ impl Transactions {
         flow: FlowId,
         remote: SocketAddr,
     ) -> Vec<ClientEvent> {
-        self.clients.on_unreachable(ctx, flow, Some(remote))
+        self.clients.on_unreachable(ctx, flow, Some(remote), false)
     }
 
     /// A change could not be made durable: what stands on it is not sent.
@@ -352,9 +357,14 @@ impl Transactions {
         self.clients.on_save_failed(ctx, seq)
     }
 
-    /// A socket is gone, and with it all client transactions on it that still wait.
-    pub(crate) fn on_flow_down(&mut self, ctx: &mut Ctx<'_>, flow: FlowId) -> Vec<ClientEvent> {
-        self.clients.on_unreachable(ctx, flow, None)
+    /// A socket is gone, and with it all client transactions on it that still wait; `refused`: it never came up.
+    pub(crate) fn on_flow_down(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        flow: FlowId,
+        refused: bool,
+    ) -> Vec<ClientEvent> {
+        self.clients.on_unreachable(ctx, flow, None, refused)
     }
 
     fn make_room(&mut self, ctx: &mut Ctx<'_>, bytes: usize) -> Result<(), Full> {

@@ -109,7 +109,7 @@ fn what_cannot_be_sent_ends_only_what_waits_for_that_peer() {
     let events = world.txn.on_send_failed(&mut world.fx.ctx(), near.flow, near.remote);
     assert_eq!(events, [ClientEvent { key: waits, usage: Usage::Nothing, what: ClientFailure::Unreachable }]);
     assert_eq!(world.txn.len(), 2);
-    let events = world.txn.on_flow_down(&mut world.fx.ctx(), near.flow);
+    let events = world.txn.on_flow_down(&mut world.fx.ctx(), near.flow, false);
     assert_eq!(events.iter().map(|e| e.key).collect::<Vec<_>>(), [elsewhere]);
     assert_eq!(world.answer(Method::Options, "z9hG4bK1", 200), ResponseMatch::Stray);
     world.run_out();

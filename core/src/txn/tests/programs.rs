@@ -168,7 +168,7 @@ impl Program {
                 let ctx = &mut self.world.fx.ctx();
                 let events = match op {
                     Op::SendFailed => self.world.txn.on_send_failed(ctx, origin.flow, origin.remote),
-                    _ => self.world.txn.on_flow_down(ctx, origin.flow),
+                    _ => self.world.txn.on_flow_down(ctx, origin.flow, false),
                 };
                 for event in events {
                     self.outcome(event.key);
