@@ -22,7 +22,7 @@ use crate::dialog::Dialog;
 use crate::documents::dialog_info::DialogEvent;
 use crate::door::{CallEvent, Event, LegRecord};
 use crate::stats::Counter;
-use crate::txn::TxnId;
+use crate::txn::{ClientKey, TxnId};
 use crate::wire::{Header, Message, Status};
 
 const SDP: &[u8] = b"application/sdp";
@@ -46,12 +46,11 @@ impl Call {
         &mut self,
         kit: &mut Kit<'_, '_>,
         desk: &mut Desk,
-        (key, at): (CallKey, usize),
+        key: CallKey,
         asked: &Asked<'_>,
         (id, asker): (TxnId, Asker),
     ) -> Result<(), Refusal> {
         let gone = Refusal::plain(Status::NO_TRANSACTION);
-        let client = self.links.get(at).map(|link| link.client).ok_or(gone.clone())?;
         // RFC 3262 s3: the caller has to acknowledge what he was told of the session first.
         if self.links.iter().any(Link::holds_answer) {
             return Err(Refusal::plain(Status::REQUEST_PENDING));
@@ -117,6 +116,8 @@ impl Call {
             status: Status::OK.0,
         };
         self.record.legs.push(leg);
+        // It is of no attempt: what becomes of those does not touch it.
+        let client = ClientKey::from_bits(0);
         self.links.push(Link { sides: [caller, picker], errands: Vec::new(), client, early: None });
         self.picked = Some(Picked { key, offered: !offer.is_empty() });
         self.best = None;

@@ -637,8 +637,8 @@ impl Call {
         let Some(side) = self.links.get_mut(at).map(|link| &mut link.sides[errand.to]) else { return };
         if accepted {
             side.due = Some(errand.number);
-            // The sought one was asked for an offer; the kept one was made one.
-            side.offered = (!kept).then(|| body.clone());
+            // The sought one was asked for an offer; the kept one was made one, as is who goes back to where he was.
+            side.offered = kit.txn.is_bare(errand.client).then(|| body.clone());
         }
         match (self.serves, kept) {
             // The sought one: its ACK waits for the answer of the kept one.

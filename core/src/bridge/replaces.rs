@@ -223,7 +223,7 @@ impl Bridge {
                 super::refresh::check(kit, asked.msg)?;
                 let mut result = Ok(());
                 self.with(kit, key, |call, desk, kit| {
-                    result = call.pick_up(kit, desk, (key, at), asked, (id, asker));
+                    result = call.pick_up(kit, desk, key, asked, (id, asker));
                 });
                 self.settle(kit);
                 result

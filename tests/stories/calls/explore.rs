@@ -31,6 +31,8 @@ enum Act {
     Refuse(usize, u16),
     HangUp(usize),
     Hold(usize),
+    /// The first takes the place of the other in his call (RFC 3891).
+    Take(usize, usize),
 }
 
 #[derive(Clone)]
@@ -105,6 +107,27 @@ impl Table {
         table
     }
 
+    /// Another phone of bob's is there, which nobody calls.
+    fn with_desk(mut self) -> Table {
+        let mut desk = Table::new(DESK);
+        desk.act(DESK, |p, now| p.register(now, 0));
+        desk.calm();
+        self.phones.push(desk.phones.remove(DESK));
+        self.up.push(VecDeque::new());
+        self.down.push(VecDeque::new());
+        self
+    }
+
+    /// What comes of it when nothing is in the way.
+    fn desk_takes_it(mut self) {
+        self.perform(Act::Take(DESK, BOB));
+        self.calm();
+        let states = [ALICE, DESK].map(|who| self.phones[who].talk().state);
+        assert_eq!(states, [State::Talking; 2], "{}", self.story.join("\n"));
+        assert_ne!(self.phones[BOB].talk().state, State::Talking);
+        self.end();
+    }
+
     fn act(&mut self, who: usize, script: impl FnOnce(&mut Phone, Time)) {
         script(&mut self.phones[who], self.now);
         while let Some(bytes) = self.phones[who].poll_out() {
@@ -155,6 +178,7 @@ impl Table {
             Act::Answer(who) | Act::Refuse(who, _) => matches!(state(who), Some(State::Ringing)),
             Act::HangUp(_) => true,
             Act::Hold(who) => state(who) == Some(State::Talking),
+            Act::Take(..) => true,
         }
     }
 
@@ -165,6 +189,17 @@ impl Table {
             Act::Refuse(who, status) => self.act(who, |p, now| p.refuse(now, 0, status)),
             Act::HangUp(who) => self.act(who, |p, now| p.hang_up(now, 0)),
             Act::Hold(who) => self.act(who, |p, now| p.hold(now, 0)),
+            Act::Take(who, from) => {
+                let call = &self.phones[from].calls()[0];
+                let of = call
+                    .dialogs
+                    .first()
+                    .map(|d| format!(";to-tag={};from-tag={}", d.remote_tag, d.local_tag));
+                let replaces = format!("{}{}", call.call_id, of.unwrap_or_default());
+                self.act(who, |p, now| {
+                    _ = p.call_with(now, "sip:alice@example.com", &[("Replaces", &replaces)])
+                });
+            }
         }
     }
 
@@ -200,7 +235,8 @@ impl Table {
 
     fn end(mut self) {
         self.run(s(10));
-        let states: Vec<State> = self.phones.iter().map(|p| p.talk().state).collect();
+        let states: Vec<State> =
+            self.phones.iter().map(|p| p.calls().last().map_or(State::Over, |call| call.state)).collect();
         if states[ALICE] == State::Over && states.iter().any(|state| *state != State::Over) {
             self.fail(&format!("alice has ended it, and there is still somebody: {states:?}"));
         }
@@ -209,12 +245,13 @@ impl Table {
             self.fail(&format!("one alone is in a call, or too many are: {states:?}"));
         }
         for who in 0..self.phones.len() {
-            self.act(who, |p, now| p.hang_up(now, 0));
+            self.act(who, |p, now| (0..p.calls().len()).for_each(|call| p.hang_up(now, call)));
         }
         self.run(s(80));
-        if let Some(phone) = self.phones.iter().find(|p| p.talk().state != State::Over || !p.flaws.is_empty())
-        {
-            self.fail(&format!("{}: {:?} {:?}", phone.name, phone.talk().state, phone.flaws));
+        let over = |p: &Phone| p.calls().iter().all(|call| call.state == State::Over) && p.flaws.is_empty();
+        if let Some(phone) = self.phones.iter().find(|p| !over(p)) {
+            let states: Vec<State> = phone.calls().iter().map(|call| call.state).collect();
+            self.fail(&format!("{}: {states:?} {:?}", phone.name, phone.flaws));
         }
         self.run(s(700));
         self.audit.unanswered(self.now, s(32));
@@ -323,5 +360,25 @@ fn two_new_sessions_and_a_bye_in_every_order() {
     for who in [ALICE, BOB] {
         let (states, ends) = explore(Table::talking(), &[Act::Hold(ALICE), Act::Hold(BOB), Act::HangUp(who)]);
         assert!(states > 500 && ends > 5, "{states} states, {ends} ends");
+    }
+}
+
+#[test]
+fn a_call_that_is_picked_up_and_answered_in_every_order() {
+    let start = || Table::ringing(1).with_desk();
+    start().desk_takes_it();
+    let (states, ends) = explore(start(), &[Act::Take(DESK, BOB), Act::Answer(BOB)]);
+    assert!(states > 100 && ends > 2, "{states} states, {ends} ends");
+    let (states, ends) = explore(start(), &[Act::Take(DESK, BOB), Act::HangUp(ALICE)]);
+    assert!(states > 100 && ends > 2, "{states} states, {ends} ends");
+}
+
+#[test]
+fn a_call_that_changes_hands_and_ends_in_every_order() {
+    Table::talking().with_desk().desk_takes_it();
+    for who in [ALICE, BOB] {
+        let start = Table::talking().with_desk();
+        let (states, ends) = explore(start, &[Act::Take(DESK, BOB), Act::HangUp(who)]);
+        assert!(states > 50 && ends > 2, "{states} states, {ends} ends");
     }
 }

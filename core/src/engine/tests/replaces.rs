@@ -97,6 +97,25 @@ fn a_call_that_rings_is_picked_up_by_a_phone_of_the_group() {
 }
 
 #[test]
+fn a_phone_that_answers_while_it_is_picked_up_is_told_to_go() {
+    let mut calls = office();
+    let (to_bob, _) = ringing(&mut calls);
+    let sent = calls.from(CAROL, &taking("carol", CAROL, "p1", &at_phone(&to_bob, "b1", ""), CAROL_OFFER));
+    let ok = find(&sent, CAROL, "SIP/2.0 200").clone();
+    let late = calls.from(BOB, &response(&to_bob, "200 OK", "b1", BOB, ANSWER));
+    assert_eq!(late.iter().map(|sent| &*sent.to).collect::<Vec<_>>(), [BOB, BOB], "{:?}", lines(&late));
+    calls.from(BOB, &response(find(&late, BOB, "BYE"), "200 OK", "", "", ""));
+    let asked = calls.from(CAROL, &within("ACK", CAROL, 1, &ok, ""));
+    let answered =
+        calls.from(CAROL, &response(find(&asked, CAROL, "INVITE"), "200 OK", "", CAROL, CAROL_OFFER));
+    let her_ok = find(&answered, ALICE, "SIP/2.0 200").clone();
+    calls.from(ALICE, &by_caller("ACK", 1, &her_ok, "ack", ""));
+    let bye = calls.from(ALICE, &by_caller("BYE", 2, &her_ok, "bye", ""));
+    calls.from(CAROL, &response(find(&bye, CAROL, "BYE"), "200 OK", "", "", ""));
+    calls.finish();
+}
+
+#[test]
 fn who_picks_up_without_an_offer_answers_that_of_the_caller() {
     let mut calls = office();
     let (to_bob, _) = ringing(&mut calls);
