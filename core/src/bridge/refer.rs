@@ -19,7 +19,7 @@ use super::replaces::{self, Authority, Replaces};
 use super::write::{self, Answer};
 use super::{Asked, Asker, Bridge, CallKey, Desk, Hop, Kit, News};
 use crate::base::ids::{self, IdText};
-use crate::ctx::{CallTimer, Ctx, Extra, Origin, Refusal, Timer};
+use crate::ctx::{CallPhase, CallTimer, Ctx, Extra, Origin, Refusal, Timer};
 use crate::dialog::Dialog;
 use crate::door::{CallEnd, CallEvent, CallRecord, Event, Identity};
 use crate::txn::TxnId;
@@ -420,8 +420,12 @@ impl Bridge {
                     let timer = Timer::Call(home.to_bits(), CallTimer::Life);
                     *life = kit.ctx.timers.arm(kit.ctx.now + longest, timer);
                     other.agree(kit, CALLEE, kind, body);
+                    other.tell_caller(kit.ctx, &mut self.desk, CallPhase::Confirmed);
+                    let taken = other.record.legs.iter().position(|leg| (200..300).contains(&leg.status));
+                    other.tell_joined(kit.ctx, &mut self.desk, taken.unwrap_or(0), false);
                 }
                 Sought::Side(_, side) => {
+                    other.tell_left(kit.ctx, &mut self.desk, 1 - side);
                     if let Some(link) = other.links.first_mut() {
                         let mut left = core::mem::replace(&mut link.sides[1 - side], moved);
                         self.desk.strike(home, &left.dialog);
@@ -429,6 +433,7 @@ impl Bridge {
                         left.bye_and_forget(kit);
                     }
                     other.agree(kit, side, kind, body);
+                    other.tell_moved(kit.ctx, &mut self.desk, 1 - side);
                 }
             }
             self.desk.streams.follow(home, other);

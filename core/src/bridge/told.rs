@@ -21,8 +21,9 @@ impl Call {
         if !self.asker.ours {
             return;
         }
-        let link = self.links.first().map(|link| link.sides[CALLER].dialog.own_tag());
-        let own_tag = link.unwrap_or_default();
+        let dialog = self.links.first().map(|link| &link.sides[CALLER].dialog);
+        let own_tag = dialog.map(|dialog| dialog.own_tag()).unwrap_or_default();
+        let call_id = dialog.map_or(self.record.call_id.as_bytes(), |dialog| dialog.call_id());
         let names = match &self.names {
             Some(names) if names.remote_tag().as_bytes() == own_tag => names.clone(),
             _ => {
@@ -30,7 +31,6 @@ impl Call {
                 let callee: SmallVec<[u8; 64]> =
                     scheme.iter().chain(self.record.callee.as_bytes()).copied().collect();
                 let Asker { aor, tag, .. } = &self.asker;
-                let call_id = self.record.call_id.as_bytes();
                 let tags = [tag.as_bytes(), own_tag];
                 let names = Arc::new(CallNames::new(aor.as_bytes(), [&callee, b""], call_id, tags));
                 self.names.insert(names).clone()
@@ -76,6 +76,35 @@ impl Call {
         let (id, state) = (self.side_of(leg), CallPhase::Confirmed);
         desk.told.push_back(CallState { id, names: names.clone(), initiator, state, since: ctx.now });
         self.taken = Some(Taken { leg, names, initiator });
+    }
+
+    /// A side of the answered call leaves it to somebody else, who comes from another one.
+    pub(super) fn tell_left(&mut self, ctx: &Ctx<'_>, desk: &mut Desk, side: usize) {
+        let state = CallPhase::Terminated { code: None, event: DialogEvent::RemoteBye };
+        match (side, self.taken.take()) {
+            (CALLER, taken) => {
+                self.taken = taken;
+                self.tell_caller(ctx, desk, state);
+            }
+            (_, None) => {}
+            (_, Some(Taken { leg, names, initiator })) => {
+                let id = self.side_of(leg);
+                desk.told.push_back(CallState { id, names, initiator, state, since: ctx.now });
+            }
+        }
+    }
+
+    /// That one is there.
+    pub(super) fn tell_moved(&mut self, ctx: &Ctx<'_>, desk: &mut Desk, side: usize) {
+        let Some(moved) = self.links.first().map(|link| &link.sides[side]) else { return };
+        if side != CALLER {
+            return self.tell_joined(ctx, desk, self.record.legs.len(), false);
+        }
+        let (uri, tag) = (text(moved.dialog.their_uri()), text(moved.dialog.their_tag()));
+        let (aor, ours) = (moved.aor.clone(), moved.local);
+        self.asker = Asker { aor, ours, uri, tag, display: Box::default(), ..self.asker.clone() };
+        self.names = None;
+        self.tell_caller(ctx, desk, CallPhase::Confirmed);
     }
 
     /// The number of the side that a leg is of.

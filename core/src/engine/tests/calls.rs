@@ -99,12 +99,18 @@ impl Calls {
         self.sent(commands)
     }
 
+    /// How many are known to be in a call, and how far.
+    pub(super) fn on_the_phone(&self) -> usize {
+        self.host.engine.sizes().lines
+    }
+
     /// After all timers nothing is left of calls and transactions.
     pub(super) fn finish(mut self) -> String {
         let ladder = self.ladder.clone();
         self.wait(Duration::from_secs(100));
         let sizes = self.host.engine.sizes();
         assert_eq!((sizes.calls, sizes.call_dialogs, sizes.transactions), (0, 0, 0), "{ladder}");
+        assert_eq!(sizes.lines, 0, "{ladder}");
         ladder
     }
 }

@@ -88,6 +88,7 @@ fn a_call_that_rings_is_picked_up_by_a_phone_of_the_group() {
     assert!(early[0].first().starts_with("SIP/2.0 491"), "{:?}", lines(&early));
     let answered = calls.from(CAROL, &response(&asked_for, "200 OK", "", CAROL, CAROL_OFFER));
     let her_ok = find(&answered, ALICE, "SIP/2.0 200").clone();
+    assert_eq!(calls.on_the_phone(), 2);
     all.extend(answered);
     all.extend(calls.from(ALICE, &by_caller("ACK", 1, &her_ok, "ack", "")));
     let bye = calls.from(ALICE, &by_caller("BYE", 2, &her_ok, "bye", ""));
@@ -233,6 +234,7 @@ fn a_side_of_an_answered_call_is_replaced_by_another_phone_of_its_user() {
     all.extend(calls.from(ALICE2, &within("ACK", ALICE2, 1, &new, "")));
     let again = calls.from(BOB, &response(&asked, "200 OK", "", BOB, ANSWER));
     assert_eq!(lines(&again), [(BOB, "ACK sip:x@192.0.2.9:5060 SIP/2.0")]);
+    assert_eq!(calls.on_the_phone(), 2);
     let bye = calls.from(BOB, &by_callee("BYE", 7, &to_bob, "b1", "bye", ""));
     calls.from(ALICE2, &response(find(&bye, ALICE2, "BYE"), "200 OK", "", "", ""));
     all.extend(bye);

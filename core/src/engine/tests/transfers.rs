@@ -79,7 +79,8 @@ fn a_blind_transfer_joins_the_two_others() {
     let bye = calls.from(ALICE, &response(&last, "200 OK", "", "", ""));
     calls.from(ALICE, &response(find(&bye, ALICE, "BYE"), "200 OK", "", "", ""));
     all.extend(bye);
-    // Now bob and carol are a pair.
+    // Now bob and carol are a pair, and known to be.
+    assert_eq!(calls.on_the_phone(), 2);
     let hung = carol_hangs_up(&mut calls, &to_carol);
     all.extend(hung);
     assert_eq!(to_bob.one("Call-ID"), reinvite.one("Call-ID"));
@@ -172,6 +173,7 @@ fn an_attended_transfer_joins_the_far_ends_of_two_calls() {
     let bye = calls.from(ALICE, &response(&last, "200 OK", "", "", ""));
     calls.from(ALICE, &response(find(&bye, ALICE, "BYE"), "200 OK", "", "", ""));
     all.extend(bye);
+    assert_eq!(calls.on_the_phone(), 2);
     carol_hangs_up(&mut calls, &to_carol);
     insta::assert_snapshot!("an_attended_transfer", format!("{}{}", all_of(&all), calls.finish()));
 }
