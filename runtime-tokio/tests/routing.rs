@@ -3,8 +3,8 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use strowger_tokio::core::config::{AuthPolicy, ListenerConfig};
-use strowger_tokio::core::door::{CallRefusal, PresenceState, Transport};
+use strowger_tokio::core::config::{AuthPolicy, Config, ListenerConfig};
+use strowger_tokio::core::door::{CallRefusal, CallStage, Notice, NoticeRefusal, PresenceState, Transport};
 use strowger_tokio::{Route, RouteCall, Server, SimpleB2bua};
 use tokio::net::UdpSocket;
 use tokio::time::timeout;
@@ -41,6 +41,39 @@ impl Phone {
              Max-Forwards: 70\r\nFrom: <sip:alice@example.com>;tag=f\r\nTo: <sip:{user}@example.com>\r\n\
              Call-ID: {user}-{local}\r\nCSeq: 1 INVITE\r\nContact: <sip:alice@{local}>\r\nContent-Length: 0\r\n\r\n"
         );
+        self.0.send_to(text.as_bytes(), server.listeners()[0].addr).await.expect("sent");
+    }
+
+    async fn write(&self, server: &Server, user: &str) {
+        let local = self.addr();
+        let text = format!(
+            "MESSAGE sip:{user}@example.com SIP/2.0\r\nVia: SIP/2.0/UDP {local};branch=z9hG4bKm{user};rport\r\n\
+             Max-Forwards: 70\r\nFrom: <sip:alice@example.com>;tag=f\r\nTo: <sip:{user}@example.com>\r\n\
+             Call-ID: m{user}-{local}\r\nCSeq: 1 MESSAGE\r\nContent-Type: text/plain\r\nContent-Length: 2\r\n\r\nhi"
+        );
+        self.0.send_to(text.as_bytes(), server.listeners()[0].addr).await.expect("sent");
+    }
+
+    /// Registers as bob.
+    async fn register(&self, server: &Server) {
+        let local = self.addr();
+        let text = format!(
+            "REGISTER sip:example.com SIP/2.0\r\nVia: SIP/2.0/UDP {local};branch=z9hG4bKr;rport\r\nMax-Forwards: 70\r\n\
+             From: <sip:bob@example.com>;tag=r\r\nTo: <sip:bob@example.com>\r\nCall-ID: r-{local}\r\n\
+             CSeq: 1 REGISTER\r\nContact: <sip:bob@{local}>\r\nContent-Length: 0\r\n\r\n"
+        );
+        self.0.send_to(text.as_bytes(), server.listeners()[0].addr).await.expect("sent");
+        assert_eq!(first_line(&self.read().await), "SIP/2.0 200 OK");
+    }
+
+    /// Answers a request that was read.
+    async fn answer(&self, server: &Server, request: &str, status: &str) {
+        let copied = |line: &&str| {
+            ["Via:", "From:", "To:", "Call-ID:", "CSeq:"].iter().any(|name| line.starts_with(name))
+        };
+        let lines: String = request.lines().filter(copied).map(|line| format!("{line}\r\n")).collect();
+        let lines = lines.replace("\r\nCall-ID", ";tag=b\r\nCall-ID");
+        let text = format!("SIP/2.0 {status}\r\n{lines}Content-Length: 0\r\n\r\n");
         self.0.send_to(text.as_bytes(), server.listeners()[0].addr).await.expect("sent");
     }
 
@@ -177,5 +210,91 @@ async fn the_program_asks_and_acts_by_handles_while_it_thinks() {
     assert_eq!(first_line(&first.told().await), "SIP/2.0 480 Temporarily Unavailable");
     let gone = calls.hang_up(live[0].id).await;
     assert_eq!(gone, Err(CallRefusal::Unknown.into()));
+    server.handle().shutdown().expect("running");
+}
+
+#[tokio::test]
+async fn a_whole_server_changes_nothing_of_a_route_that_was_there() {
+    let routed = |whole: bool| async move {
+        let builder = open_server().enable_messages().on_route(async |call: RouteCall| match &*call.to {
+            "bob@example.com" => Route::busy(),
+            "desk@example.com" => Route::redirect(["sip:desk@192.0.2.1"]),
+            "quiet@example.com" if call.is_message => Route::unavailable(),
+            _ => Route::reject(403),
+        });
+        let builder = match whole {
+            true => builder.enable_sip_server("/nowhere/keys.json"),
+            false => builder,
+        };
+        let open = |config: &mut Config| config.policies.message = AuthPolicy::Open;
+        let server = builder.configure(open).bind().await.expect("started");
+        let caller = Phone::new().await;
+        let mut told = Vec::new();
+        for user in ["bob", "desk", "nobody"] {
+            caller.invite(&server, user).await;
+            told.push(first_line(&caller.told().await).to_owned());
+        }
+        for user in ["quiet", "bob"] {
+            let writer = Phone::new().await;
+            writer.write(&server, user).await;
+            told.push(first_line(&writer.told().await).to_owned());
+        }
+        server.handle().shutdown().expect("running");
+        told
+    };
+    let (plain, whole) = (routed(false).await, routed(true).await);
+    assert_eq!(plain, whole);
+    let statuses: Vec<&str> = plain.iter().map(|line| &line[8..11]).collect();
+    assert_eq!(statuses, ["486", "302", "403", "480", "486"]);
+}
+
+#[tokio::test]
+async fn a_notify_nobody_asked_for_reaches_the_phone_and_its_answer_the_program() {
+    let server = open_server()
+        .configure(|config| config.policies.register = AuthPolicy::Open)
+        .bind()
+        .await
+        .expect("started");
+    let phone = Phone::new().await;
+    phone.register(&server).await;
+    let told = server.send_notify("bob@example.com", Notice::new("check-sync;reboot=false"));
+    let answered = async {
+        let notify = phone.read().await;
+        assert!(
+            notify.starts_with("NOTIFY ") && notify.contains("Event: check-sync;reboot=false"),
+            "{notify}"
+        );
+        phone.answer(&server, &notify, "200 OK").await;
+    };
+    let (told, ()) = tokio::join!(told, answered);
+    let told = told.expect("it is sent");
+    assert_eq!((told.len(), told[0].status, told[0].remote), (1, 200, phone.addr()));
+    let refused = server.handle().send_notify("bob@example.com", Notice::new("a\r\nb")).await;
+    assert_eq!(refused, Err(NoticeRefusal::BadEvent.into()));
+    server.handle().shutdown().expect("running");
+}
+
+#[tokio::test]
+async fn the_program_connects_two() {
+    let service = Phone::new().await;
+    let server = open_server()
+        .configure(|config| config.policies.register = AuthPolicy::Open)
+        .enable_calls()
+        .bind()
+        .await
+        .expect("started");
+    let bob = Phone::new().await;
+    bob.register(&server).await;
+    let calls = server.calls_handler();
+    let there = format!("sip:service@{}", service.addr());
+    let id = calls.dial("bob", &there).await.expect("dialled");
+    let invite = bob.told().await;
+    assert!(
+        invite.starts_with("INVITE sip:bob@") && invite.contains(&format!("From: <{there}>")),
+        "{invite}"
+    );
+    assert_eq!(calls.look_up(id).await.expect("it lives").stage, CallStage::Ringing);
+    calls.hang_up(id).await.expect("it ends");
+    assert_eq!(calls.look_up(id).await, Err(CallRefusal::Unknown.into()));
     server.handle().shutdown().expect("running");
 }

@@ -112,6 +112,7 @@ impl Call {
         first.keep_sdp(&held);
         let absent = Side::absent(first.dialog.clone());
         self.links.push(Link { sides: [first, absent], errands: Vec::new(), client, early: None });
+        self.tell_taken(kit.ctx, desk, client);
         self.phase = Phase::Answered;
         self.queue.clear();
         self.record.call_id = super::write::text(msg.call_id().unwrap_or_default());
@@ -128,9 +129,8 @@ impl Call {
         desk.news.push(News::Refer(key));
     }
 
-    /// What goes on as the call of its two, with its number; this one is seen no more.
-    pub(super) fn hand_over_record(&mut self) -> Box<CallRecord> {
-        let unseen = Box::new(CallRecord { id: 0, ..(*self.record).clone() });
-        core::mem::replace(&mut self.record, unseen)
+    /// Of what goes on as the call of its two, with its number: what this one has is told to nobody any more.
+    pub(super) fn hand_over_record(&self) -> Box<CallRecord> {
+        self.record.clone()
     }
 }

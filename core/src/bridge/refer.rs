@@ -421,8 +421,10 @@ impl Bridge {
                     *life = kit.ctx.timers.arm(kit.ctx.now + longest, timer);
                     other.agree(kit, CALLEE, kind, body);
                     other.tell_caller(kit.ctx, &mut self.desk, CallPhase::Confirmed);
-                    let taken = other.record.legs.iter().position(|leg| (200..300).contains(&leg.status));
+                    // Of a call that the host began the first one is the caller.
+                    let taken = other.record.legs.iter().rposition(|leg| (200..300).contains(&leg.status));
                     other.tell_joined(kit.ctx, &mut self.desk, taken.unwrap_or(0), false);
+                    other.attempts.iter_mut().for_each(|attempt| attempt.shown = false);
                 }
                 Sought::Side(_, side) => {
                     other.tell_left(kit.ctx, &mut self.desk, 1 - side);

@@ -230,6 +230,11 @@ impl Call {
         if let Some(invitation) = &self.invitation {
             let serves = invitation.serves;
             self.tell_ringing(kit.ctx);
+            if self.attempts.get(i).is_some_and(|attempt| !attempt.shown) {
+                let tagged = msg.to().is_ok_and(|to| to.tag().is_some());
+                let state = if tagged { CallPhase::Early } else { CallPhase::Proceeding };
+                self.tell_callee(kit.ctx, desk, i, state);
+            }
             return desk.inner.extend(serves.map(|serves| Inner::Progress(serves, status)));
         }
         let client = self.attempts.get(i).map(|attempt| attempt.client);
@@ -356,13 +361,7 @@ impl Call {
         desk.servers.remove(&incoming.server);
         self.begin_talk(kit, key, status);
         self.halt(kit, Some(client), Some(ELSEWHERE));
-        for other in 0..self.attempts.len() {
-            let state = match other == i {
-                true => CallPhase::Confirmed,
-                false => CallPhase::Terminated { code: None, event: DialogEvent::Cancelled },
-            };
-            self.tell_callee(kit.ctx, desk, other, state);
-        }
+        self.tell_taken(kit.ctx, desk, client);
         self.tell_caller(kit.ctx, desk, CallPhase::Confirmed);
         // What it was tried for is in the record, and its dialog in the pair. Who may still ring is waited for.
         let taken = self.attempts.get(i).filter(|attempt| attempt.shown);
@@ -395,6 +394,7 @@ impl Call {
         };
         desk.enlist(key, &callee.dialog);
         self.links.push(Link { sides: [absent, callee], errands: Vec::new(), client, early: None });
+        self.tell_taken(kit.ctx, desk, client);
         self.phase = Phase::Answered;
         self.queue.clear();
         self.record.answered = Some(kit.ctx.now);

@@ -10,6 +10,7 @@ use super::write::text;
 use crate::ctx::{CallNames, CallPhase, CallState, Ctx};
 use crate::documents::dialog_info::DialogEvent;
 use crate::door::CallEnd;
+use crate::txn::ClientKey;
 use crate::wire::NameAddr;
 
 /// Sides of one call are numbered from its number times this: the caller, then everybody who was tried.
@@ -105,6 +106,17 @@ impl Call {
         self.asker = Asker { aor, ours, uri, tag, display: Box::default(), ..self.asker.clone() };
         self.names = None;
         self.tell_caller(ctx, desk, CallPhase::Confirmed);
+    }
+
+    /// Who was called by this attempt has taken it, and the others have not.
+    pub(super) fn tell_taken(&mut self, ctx: &Ctx<'_>, desk: &mut Desk, client: ClientKey) {
+        for i in 0..self.attempts.len() {
+            let state = match self.attempts.get(i).is_some_and(|attempt| attempt.client == client) {
+                true => CallPhase::Confirmed,
+                false => CallPhase::Terminated { code: None, event: DialogEvent::Cancelled },
+            };
+            self.tell_callee(ctx, desk, i, state);
+        }
     }
 
     /// The number of the side that a leg is of.

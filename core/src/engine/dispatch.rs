@@ -308,7 +308,9 @@ impl Engine {
         }
         // RFC 3261 s8.2.2.1: only URIs of schemes we serve.
         let Some(uri) = pass.ess.uri else { return Err(Refusal::plain(Status::BAD_REQUEST)) };
-        if !matches!(uri.scheme(), UriScheme::Sip | UriScheme::Sips | UriScheme::Tel) {
+        // DECISIONS 9: a call to `urn:service:sos` is one whatever else is served.
+        let urgent = pass.method == Method::Invite && uri.scheme() == UriScheme::Urn;
+        if !urgent && !matches!(uri.scheme(), UriScheme::Sip | UriScheme::Sips | UriScheme::Tel) {
             return Err(Refusal::plain(Status::UNSUPPORTED_URI_SCHEME));
         }
         if pass.method == Method::Options {

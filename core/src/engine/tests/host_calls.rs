@@ -259,3 +259,58 @@ fn a_view_says_since_when() {
     let view = &calls.views(0, 1)[0];
     assert_eq!((view.stage, view.since), (CallStage::Ringing, START));
 }
+
+#[test]
+fn who_is_in_a_call_of_the_host_is_on_the_phone_as_long_as_it_lasts() {
+    let mut config = calls_config();
+    config.presence = Some(crate::config::PresenceConfig::default());
+    config.accounts.push(AccountConfig { username: "carol".into(), ..config.accounts[0].clone() });
+    let mut calls = Calls::new(config);
+    calls.register("carol", CAROL, "");
+    let busy = |calls: &mut Calls| {
+        ["carol", "bob"].map(|user| {
+            let said = calls.ask(Request::Presence { aor: format!("{user}@example.com").into() }).1;
+            let ReplyBody::Presence(view) = said else { panic!("{said:?}") };
+            view.document.contains("on-the-phone")
+        })
+    };
+    assert_eq!(busy(&mut calls), [false, false]);
+    let (to_carol, to_bob) = half_way(&mut calls);
+    assert_eq!(busy(&mut calls), [true, false]);
+    let answered = calls.from(BOB, &response(&to_bob, "200 OK", "b1", BOB, ANSWER));
+    let reinvite = find(&answered, CAROL, "INVITE").clone();
+    calls.from(CAROL, &response(&reinvite, "200 OK", "", CAROL, CAROL_OFFER));
+    assert_eq!(busy(&mut calls), [true, true]);
+    let bye = calls.from(CAROL, &of_carol("BYE", 7, &to_carol));
+    calls.from(BOB, &response(find(&bye, BOB, "BYE"), "200 OK", "", "", ""));
+    assert_eq!(busy(&mut calls), [false, false]);
+    // And when the second one will not.
+    let commands = calls.host.input(Input::Host {
+        reply: None,
+        request: Request::Dial { caller: "carol".into(), callee: "bob".into() },
+    });
+    let to_carol = find(&calls.sent(commands), CAROL, "INVITE").clone();
+    let to_bob = calls.from(CAROL, &response(&to_carol, "200 OK", "c2", CAROL, CAROL_OFFER));
+    assert_eq!(busy(&mut calls), [true, false]);
+    let sent = calls.from(BOB, &response(find(&to_bob, BOB, "INVITE"), "486 Busy Here", "b2", "", ""));
+    calls.from(CAROL, &response(find(&sent, CAROL, "BYE"), "200 OK", "", "", ""));
+    assert_eq!(busy(&mut calls), [false, false]);
+    assert_eq!(calls.host.engine.sizes().lines, 0);
+    calls.finish();
+}
+
+#[test]
+fn an_emergency_has_no_number_and_reaches_whom_the_operator_names() {
+    let mut config = calls_config();
+    let urgent = invite("").replace("INVITE sip:bob@example.com", "INVITE urn:service:sos.fire");
+    let mut calls = Calls::new(config.clone());
+    let refused = calls.from(ALICE, &urgent);
+    assert!(refused.last().is_some_and(|sent| sent.first().starts_with("SIP/2.0 404")), "{refused:?}");
+    config.calls.as_mut().expect("calls").emergency = Some("bob".into());
+    let mut calls = Calls::new(config);
+    let sent = calls.from(ALICE, &urgent);
+    calls.from(BOB, &response(find(&sent, BOB, "INVITE"), "486 Busy Here", "b1", "", ""));
+    let other = urgent.replace("INVITE", "MESSAGE").replace("z9hG4bKinv", "z9hG4bKmsg");
+    assert!(calls.from(ALICE, &other)[0].first().starts_with("SIP/2.0 4"), "a call, and nothing else");
+    calls.finish();
+}
