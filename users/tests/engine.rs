@@ -10,12 +10,14 @@ use strowger_core::base::Time;
 use strowger_core::config::{
     Config, DigestAlgorithm, HashedCredential, IssuerConfig, JwtConfig, RegistrarConfig,
 };
-use strowger_core::door::{Answer, Command, FlowId, Input, KeysAnswer, Query, Secret, Transport};
+use strowger_core::door::{
+    Answer, Command, FlowId, Input, KeysAnswer, Query, ReplyBody, Request, Secret, Transport,
+};
 use strowger_users::Seconds;
 use strowger_users::keys::{Algorithm, KeyRing, RingConfig};
 use strowger_users::login::{Login, LoginConfig};
 use strowger_users::password::Cost;
-use strowger_users::store::{NewAccount, Store, StoreConfig};
+use strowger_users::store::{NewAccount, Patch, Store, StoreConfig};
 use strowger_users::tokens::{Issuer, TokenConfig};
 
 const NOW: Seconds = 1_800_000_000;
@@ -98,22 +100,39 @@ impl<'p> Phone<'p> {
         let (remote, local) = ("192.0.2.9:5060".parse().unwrap(), "192.0.2.1:5060".parse().unwrap());
         let now = Time::from_secs(self.now as u64);
         self.engine.handle(now, Input::Message { flow: FlowId(2), remote, local, data: text.as_bytes() });
-        loop {
-            match self.engine.poll_command() {
-                Some(Command::Ask(Query::Keys(query))) => {
-                    let jwks = self.place.login.issuer().ring().jwks(self.now);
-                    let json = Secret(jwks.body.into_bytes().into());
-                    let max_age = Some(Duration::from_secs(300));
-                    let answer = Answer::Keys(query.ticket, KeysAnswer::Document { json, max_age });
-                    self.engine.handle(now, Input::Answer(answer));
-                }
-                Some(Command::Transmit(transmit)) => {
-                    let text = String::from_utf8_lossy(&transmit.payload).into_owned();
-                    return text.lines().next().unwrap().into();
-                }
-                Some(_) => {}
-                None => return "nothing".into(),
+        while let Some(command) = self.command() {
+            if let Command::Transmit(transmit) = command {
+                let text = String::from_utf8_lossy(&transmit.payload).into_owned();
+                return text.lines().next().unwrap().into();
             }
+        }
+        "nothing".into()
+    }
+
+    /// The next command but for questions about keys, which are answered.
+    fn command(&mut self) -> Option<Command> {
+        loop {
+            let command = self.engine.poll_command()?;
+            let Command::Ask(Query::Keys(query)) = command else { return Some(command) };
+            let jwks = self.place.login.issuer().ring().jwks(self.now);
+            let json = Secret(jwks.body.into_bytes().into());
+            let document = KeysAnswer::Document { json, max_age: Some(Duration::from_secs(300)) };
+            let answer = Input::Answer(Answer::Keys(query.ticket, document));
+            self.engine.handle(Time::from_secs(self.now as u64), answer);
+        }
+    }
+
+    /// Tells the engine what is revoked, as a server does when it hears of it.
+    fn revoke(&mut self) {
+        let issuer = &self.place.login.issuer().config().issuer;
+        for revocation in self.place.login.store().revocations().all() {
+            let until = Time::from_secs(revocation.until as u64);
+            let issuer = issuer.as_str().into();
+            let request = Request::Revoke { issuer, tokens: revocation.tokens(), until };
+            self.engine.handle(Time::from_secs(self.now as u64), Input::Host { reply: Some(1), request });
+            let mut commands = std::iter::from_fn(|| self.command());
+            let done = |command| matches!(command, Command::Reply(reply) if reply.body == ReplyBody::Done);
+            assert!(commands.any(done));
         }
     }
 
@@ -136,6 +155,41 @@ fn a_login_registers_its_own_address_and_no_other() {
         phone.now += 631;
         assert_eq!(phone.register("bob@example.com", &token), "SIP/2.0 401 Unauthorized");
     }
+}
+
+#[test]
+fn what_was_taken_back_does_not_register_again() {
+    let place = Place::new("revoked", Algorithm::EdDsa);
+    let mut phone = Phone::new(&place);
+    let (ok, no) = ("SIP/2.0 200 OK", "SIP/2.0 401 Unauthorized");
+    let login = |phone: &Phone<'_>| place.login.password("bob", PASSWORD, None, HERE, phone.now).unwrap();
+    let (one, two) = (login(&phone), login(&phone));
+    for tokens in [&one, &two] {
+        assert_eq!(phone.register("bob@example.com", &tokens.access.0), ok);
+    }
+    // A logout, of one of them: the engine remembers both tokens as good.
+    place.login.logout(&one.refresh.0, phone.now).unwrap();
+    phone.revoke();
+    assert_eq!(phone.register("bob@example.com", &one.access.0), no);
+    assert_eq!(phone.register("bob@example.com", &two.access.0), ok);
+    // The account is disabled, and enabled again: what was issued before stays dead.
+    for enabled in [false, true] {
+        let patch = Patch { enabled: Some(enabled), ..Patch::default() };
+        place.login.store().change("bob", &patch, phone.now).unwrap();
+        phone.revoke();
+        assert_eq!(phone.register("bob@example.com", &two.access.0), no);
+    }
+    let three = login(&phone);
+    assert_eq!(phone.register("bob@example.com", &three.access.0), ok);
+    // An engine that starts anew is told what is on the list, and nothing stays longer than a token lives.
+    let mut phone = Phone::new(&place);
+    phone.revoke();
+    assert_eq!(phone.register("bob@example.com", &two.access.0), no);
+    assert_eq!(phone.register("bob@example.com", &three.access.0), ok);
+    assert_eq!(phone.engine.sizes().revocations, 2);
+    phone.now += 3660;
+    phone.engine.handle(Time::from_secs(phone.now as u64), Input::Timeout);
+    assert_eq!(phone.engine.sizes().revocations, 0);
 }
 
 #[test]

@@ -74,6 +74,7 @@ struct Good {
     issuer: u16,
     key: KeyPrint,
     issued_at: Option<Time>,
+    session: Option<Box<str>>,
     id: Option<Box<str>>,
 }
 
@@ -197,6 +198,7 @@ impl Bearer {
             issuer: index as u16,
             key: print,
             issued_at: claims.issued_at,
+            session: claims.session.as_deref().map(Into::into),
             id: claims.id.as_deref().map(Into::into),
         };
         self.tokens.insert(&hash, good, until, settings.limits.tokens);
@@ -321,6 +323,7 @@ impl Bearer {
                 Revoked::Subject { subject, issued_before } => {
                     good.identity.account == *subject && good.issued_at.is_none_or(|at| at < *issued_before)
                 }
+                Revoked::Session { sid } => good.session.as_ref() == Some(sid),
                 Revoked::Token { jti } => good.id.as_ref() == Some(jti),
             };
             !(meant && ours(good.issuer))

@@ -116,6 +116,8 @@ pub(super) struct Claims {
     pub(super) expires: Time,
     not_before: Option<Time>,
     pub(super) issued_at: Option<Time>,
+    /// `sid`, if there is one and it is text: the login it came from.
+    pub(super) session: Option<String>,
     /// `jti`, if there is one and it is text.
     pub(super) id: Option<String>,
     pub(super) scopes: Vec<String>,
@@ -150,6 +152,7 @@ impl Claims {
             expires: date("exp")?.ok_or(Fault::Refused)?,
             not_before: date("nbf")?,
             issued_at: date("iat")?,
+            session: members.get("sid").and_then(Value::as_str).map(Into::into),
             id: members.get("jti").and_then(Value::as_str).map(Into::into),
             scopes,
             aors: members.get(aor_claim).and_then(strings).unwrap_or_default(),

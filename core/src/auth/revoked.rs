@@ -21,8 +21,11 @@ impl Revocations {
     pub(super) fn add(&mut self, issuer: &str, what: &Revoked, until: Time, limit: usize) {
         let (name, before) = match what {
             Revoked::Subject { subject, issued_before } => (subject_name(issuer, subject), *issued_before),
+            Revoked::Session { sid } => (session_name(issuer, sid), Time::ZERO),
             Revoked::Token { jti } => (token_name(issuer, jti), Time::ZERO),
         };
+        // Whatever comes last: what was taken back once stays so.
+        let before = self.cache.hit(&name, Time::ZERO).map_or(before, |old| before.max(*old));
         self.cache.insert(&name, before, until, limit);
     }
 
@@ -36,8 +39,10 @@ impl Revocations {
         {
             return true;
         }
-        let jti = claims.id.as_deref();
-        jti.is_some_and(|jti| self.cache.hit(&token_name(&claims.issuer, jti), wall).is_some())
+        let mut named =
+            |name: Option<Vec<u8>>| name.is_some_and(|name| self.cache.hit(&name, wall).is_some());
+        named(claims.session.as_deref().map(|sid| session_name(&claims.issuer, sid)))
+            || named(claims.id.as_deref().map(|jti| token_name(&claims.issuer, jti)))
     }
 
     pub(super) fn expire(&mut self, wall: Time) {
@@ -55,6 +60,10 @@ impl Revocations {
 
 fn subject_name(issuer: &str, subject: &str) -> Vec<u8> {
     [b"s\0", issuer.as_bytes(), b"\0", subject.as_bytes()].concat()
+}
+
+fn session_name(issuer: &str, sid: &str) -> Vec<u8> {
+    [b"l\0", issuer.as_bytes(), b"\0", sid.as_bytes()].concat()
 }
 
 fn token_name(issuer: &str, jti: &str) -> Vec<u8> {

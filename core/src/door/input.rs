@@ -149,6 +149,11 @@ pub enum Revoked {
         /// Later ones are good.
         issued_before: Time,
     },
+    /// All that came from one login, by its `sid`.
+    Session {
+        /// Its name.
+        sid: Box<str>,
+    },
     /// One, by its `jti`.
     Token {
         /// Its name.

@@ -4,8 +4,10 @@
 //! expires stands in this list, which every verifier keeps: it is short, for nothing stays longer than a token lives.
 
 use std::collections::BTreeMap;
+use std::time::{Duration, SystemTime};
 
 use rusqlite::{Connection, params};
+use strowger_core::base::Time;
 
 use crate::Seconds;
 
@@ -32,6 +34,28 @@ pub struct Revocation {
     pub what: Revoked,
     /// From when on the entry says nothing any more: those tokens have expired.
     pub until: Seconds,
+}
+
+impl Revocation {
+    /// Which tokens, as the engine takes it ([`Request::Revoke`](strowger_core::door::Request::Revoke)), about those of
+    /// the issuer of this store.
+    pub fn tokens(&self) -> strowger_core::door::Revoked {
+        use strowger_core::door::Revoked as Engine;
+        match &self.what {
+            Revoked::Subject { username, since } => {
+                // Ours are dead up to `since`, the engine's before a time; `iat` is whole seconds.
+                let before = u64::try_from(since.saturating_add(1)).unwrap_or(0);
+                Engine::Subject { subject: username.as_str().into(), issued_before: Time::from_secs(before) }
+            }
+            Revoked::Session(id) => Engine::Session { sid: id.as_str().into() },
+            Revoked::Token(id) => Engine::Token { jti: id.as_str().into() },
+        }
+    }
+
+    /// [`until`](Revocation::until), by the wall clock.
+    pub fn ends(&self) -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_secs(u64::try_from(self.until).unwrap_or(0))
+    }
 }
 
 /// By what a token is found in the list.

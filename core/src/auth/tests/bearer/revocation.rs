@@ -46,6 +46,28 @@ fn one_token_is_taken_back_by_its_name() {
 }
 
 #[test]
+fn a_login_is_taken_back_with_all_that_came_from_it() {
+    let mut world = ready(|_| {});
+    let from = |sid: &str, jti: &str| issued(-60, &format!("{jti}\",\"sid\":\"{sid}"));
+    let (one, two, other) = (from("s", "a"), from("s", "b"), from("t", "s"));
+    assert_eq!([verdict(&mut world, &one), verdict(&mut world, &other)], [OK; 2]);
+    revoke(&mut world, ISSUER, Revoked::Session { sid: "s".into() }, 900);
+    for (token, expected) in [(&one, AuthVerdict::Refused), (&two, AuthVerdict::Refused), (&other, OK)] {
+        assert_eq!(verdict(&mut world, token), expected);
+    }
+}
+
+#[test]
+fn a_subject_that_was_taken_back_later_stays_so() {
+    let mut world = ready(|_| {});
+    for before in [30, 50] {
+        let issued_before = Time::from_secs(START.as_secs() - before);
+        revoke(&mut world, ISSUER, Revoked::Subject { subject: "u-1".into(), issued_before }, 900);
+    }
+    assert_eq!(verdict(&mut world, &issued(-40, "a")), AuthVerdict::Refused);
+}
+
+#[test]
 fn a_revocation_outlives_a_change_of_the_configuration_and_the_oldest_gives_way_at_the_limit() {
     let mut world = ready(|_| {});
     world.reload(|config| {
