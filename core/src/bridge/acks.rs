@@ -28,6 +28,9 @@ pub(super) fn dismiss(kit: &mut Kit<'_, '_>, client: ClientKey, status: u16, msg
     // One that comes again, also after its call has ended, has had its BYE or another end.
     if kit.txn.accepted(client, side.dialog.their_tag()) {
         kit.ctx.stats.count(Counter::CallsDismissed);
+        // RFC 3261 s12.2.1.1: what was sent before it was answered has taken the next numbers.
+        let spent = kit.txn.spent(client, side.dialog.their_tag());
+        (0..spent).for_each(|_| side.dialog.advance());
         side.bye_and_forget(kit);
     }
 }

@@ -154,6 +154,8 @@ pub(super) struct Side {
     pub(super) timer: SessionTimer,
     /// The packages of INFO that it wants (RFC 6086); `None` if it never said.
     pub(super) packages: Option<Box<[u8]>>,
+    /// It took up a session with who was sought by a transfer that failed, and is asked back.
+    pub(super) astray: bool,
 }
 
 /// A 2xx to an INVITE, repeated until the ACK comes (RFC 3261 s13.3.1.4).
@@ -342,6 +344,9 @@ impl Link {
         asked: Option<&super::Asked<'_>>,
     ) -> Option<ClientKey> {
         let client = kit.send(method, Usage::Call(key.to_bits()), request)?;
+        if to == CALLEE && self.early.is_some() {
+            kit.txn.spend(self.client, self.sides[CALLEE].dialog.their_tag());
+        }
         let held = |asked: &super::Asked<'_>| Relayed {
             server: asked.server,
             held: asked.msg.to_held(),

@@ -551,6 +551,7 @@ impl Side {
             session: None,
             timer: Default::default(),
             packages: None,
+            astray: false,
         }
     }
 }
@@ -641,11 +642,12 @@ impl Call {
         let kind: Box<[u8]> = msg.content_type().unwrap_or(b"application/sdp").into();
         let body: Box<[u8]> = msg.body().into();
         let kept = self.transfer.as_ref().map(|transfer| 1 - transfer.by) == Some(errand.to);
+        let bare = kit.txn.is_bare(errand.client);
         let Some(side) = self.links.get_mut(at).map(|link| &mut link.sides[errand.to]) else { return };
         if accepted {
             side.due = Some(errand.number);
             // The sought one was asked for an offer; the kept one was made one, as is who goes back to where he was.
-            side.offered = kit.txn.is_bare(errand.client).then(|| body.clone());
+            side.offered = bare.then(|| body.clone());
         }
         match (self.serves, kept) {
             // The sought one: its ACK waits for the answer of the kept one.
@@ -660,8 +662,16 @@ impl Call {
                     false => Inner::Failed(key, status),
                 });
             }
-            // What it was for is over.
-            (None, false) => side.acknowledge(kit, None),
+            // What it was for is over: it goes on with the other side.
+            (None, false) if bare => self.restore(kit, errand.to),
+            (None, false) => {
+                side.acknowledge(kit, None);
+                let (again, sdp) = (accepted && !side.astray && !side.sdp.is_empty(), side.sdp.clone());
+                side.astray = again;
+                if again {
+                    self.invite_side(kit, key, errand.to, Some((b"application/sdp", &sdp)));
+                }
+            }
         }
     }
 

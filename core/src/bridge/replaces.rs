@@ -365,6 +365,7 @@ impl Call {
                     false => side.acknowledge_with(kit, b"application/sdp", &sdp),
                 }
                 side.sdp = sdp.clone();
+                side.astray = offered && !sdp.is_empty();
                 self.succession = None;
                 if offered && !sdp.is_empty() {
                     self.invite_side(kit, key, errand.to, Some((b"application/sdp", &sdp)));

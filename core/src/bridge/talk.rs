@@ -174,7 +174,11 @@ impl Call {
             return;
         }
         if method == Method::Invite && errand.relayed.is_none() {
-            return self.on_own_answer(kit, desk, key, (at, &errand), status, msg);
+            self.on_own_answer(kit, desk, key, (at, &errand), status, msg);
+            if matches!(status, 408 | 481) {
+                self.lost(kit, desk, key, (at, to), status == 481);
+            }
+            return;
         }
         // What was refused changes nothing.
         if let Some(relayed) = errand.relayed.as_ref().filter(|_| accepted && describes(method)) {

@@ -23,7 +23,7 @@
 use core::net::SocketAddr;
 use core::num::NonZeroU64;
 use core::time::Duration;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use smallvec::SmallVec;
@@ -153,6 +153,8 @@ pub(super) struct Clients {
     waiting: BTreeSet<(FlowId, SocketAddr, ClientKey)>,
     /// Under which tags an INVITE was accepted, as hashes.
     accepted: BTreeSet<(ClientKey, u64)>,
+    /// How many requests were sent in the dialogs that an INVITE made before it was answered, by the same.
+    spent: BTreeMap<(ClientKey, u64), u32>,
     bytes: usize,
 }
 
@@ -224,6 +226,16 @@ impl Clients {
 
     pub(super) fn is_bare(&self, key: ClientKey) -> bool {
         self.slab.get(key).is_some_and(|client| client.payload.ends_with(b"\r\n\r\n"))
+    }
+
+    pub(super) fn spend(&mut self, key: ClientKey, tag: u64) {
+        if self.slab.get(key).is_some() {
+            *self.spent.entry((key, tag)).or_default() += 1;
+        }
+    }
+
+    pub(super) fn spent(&self, key: ClientKey, tag: u64) -> u32 {
+        self.spent.get(&(key, tag)).copied().unwrap_or(0)
     }
 
     pub(super) fn sent_to(&self, key: ClientKey) -> Option<Origin> {
@@ -497,6 +509,9 @@ impl Clients {
         if client.is_invite() {
             while let Some(tag) = self.accepted.range((key, 0)..=(key, u64::MAX)).next().copied() {
                 self.accepted.remove(&tag);
+            }
+            while let Some(tag) = self.spent.range((key, 0)..=(key, u64::MAX)).next().map(|(tag, _)| *tag) {
+                self.spent.remove(&tag);
             }
         }
     }

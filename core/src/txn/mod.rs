@@ -302,6 +302,18 @@ impl Transactions {
         self.clients.is_bare(key)
     }
 
+    /// A request was sent in the dialog of this tag that an INVITE of ours made before it was answered.
+    pub(crate) fn spend(&mut self, key: ClientKey, tag: &[u8]) {
+        let tag = self.hash.hash_parts(&[tag]);
+        self.clients.spend(key, tag);
+    }
+
+    /// How many were: their numbers are taken.
+    pub(crate) fn spent(&self, key: ClientKey, tag: &[u8]) -> u32 {
+        let tag = self.hash.hash_parts(&[tag]);
+        self.clients.spent(key, tag)
+    }
+
     /// Where a request of ours went.
     pub(crate) fn sent_to(&self, key: ClientKey) -> Option<Origin> {
         self.clients.sent_to(key)

@@ -387,6 +387,28 @@ fn who_hangs_up_before_the_ack_is_waited_for_by_the_other() {
 }
 
 #[test]
+fn what_is_no_session_description_goes_through_as_it_is() {
+    let mut calls = Calls::new(calls_config());
+    let odd =
+        ["\0", "v=x \0 and so on", "o=a b\r\nm=\r\nm=audio", "v=0\r\no=- 1 99999999999999999999 IN\r\n"];
+    let sent = calls.from(ALICE, &invite("").replace(&body(OFFER), &body(odd[0])));
+    let to_bob = sent[1].clone();
+    assert_eq!(to_bob.body(), odd[0]);
+    let ok = calls.from(BOB, &response(&to_bob, "200 OK", "b1", BOB, odd[1]))[0].clone();
+    assert_eq!(ok.body(), odd[1]);
+    calls.from(ALICE, &by_caller("ACK", 1, &ok, "ack", ""));
+    let again = calls.from(ALICE, &by_caller("INVITE", 2, &ok, "again", odd[2]));
+    let invited = again.iter().find(|sent| sent.to == BOB).expect("an INVITE").clone();
+    assert_eq!(invited.body(), odd[2]);
+    let ok2 = calls.from(BOB, &response(&invited, "200 OK", "", BOB, odd[3]))[0].clone();
+    assert_eq!(ok2.body(), odd[3]);
+    calls.from(ALICE, &by_caller("ACK", 2, &ok, "ack2", ""));
+    let bye = calls.from(ALICE, &by_caller("BYE", 3, &ok, "bye", ""));
+    calls.from(BOB, &response(&bye[1], "200 OK", "", "", ""));
+    calls.finish();
+}
+
+#[test]
 fn nobody_there_and_nobody_of_that_name_and_no_relay() {
     let mut calls = Calls::new(calls_config());
     let gone = invite("").replace("sip:bob@example.com", "sip:carol@example.com");

@@ -147,6 +147,25 @@ fn who_cancels_while_a_2xx_waits_gets_487_and_the_phone_bye() {
 }
 
 #[test]
+fn the_bye_of_an_answer_nobody_waits_for_has_a_number_of_its_own() {
+    let mut calls = Calls::new(calls_config());
+    let to_bob = calls.from(ALICE, &invite(SUPPORTS))[1].clone();
+    let early = calls.from(BOB, &reliable(&to_bob, "183 Session Progress", "b1", 7, ANSWER));
+    let pracked = calls.from(ALICE, &prack(2, &early[0], "prack", ""))[0].clone();
+    calls.from(BOB, &response(&pracked, "200 OK", "", "", ""));
+    // She gives up, and his answer crosses that.
+    calls.from(ALICE, &invite("").replace("INVITE", "CANCEL"));
+    let sent = calls.from(BOB, &response(&to_bob, "200 OK", "b1", BOB, ""));
+    let number = |sent: &Sent| {
+        sent.one("CSeq").split(' ').next().and_then(|n| n.parse::<u32>().ok()).expect("a number")
+    };
+    assert_eq!(number(&sent[0]), number(&to_bob), "the ACK has that of its INVITE");
+    assert!(number(&sent[1]) > number(&pracked), "{sent:?}");
+    calls.from(BOB, &response(&sent[1], "200 OK", "", "", ""));
+    calls.finish();
+}
+
+#[test]
 fn without_prack_it_is_repeated_ever_more_slowly_and_then_all_is_over() {
     let mut config = calls_config();
     config.calls.as_mut().expect("calls").target_timeout = Duration::from_secs(100);

@@ -144,11 +144,10 @@ fn the_kept_one_hangs_up_while_it_rings_elsewhere() {
     calls.finish();
 }
 
-#[test]
-fn an_attended_transfer_joins_the_far_ends_of_two_calls() {
-    let mut calls = three();
-    let (_, ok) = established(&mut calls);
-    // Alice calls carol too.
+/// Alice calls carol too, and asks that bob be joined to her: the REFER is sent, and carol offers. The answers to alice's
+/// INVITEs, the first INVITE to carol, and what came out.
+fn joining(calls: &mut Calls) -> (Sent, Sent, Sent, Vec<Sent>) {
+    let (_, ok) = established(calls);
     let second = invite("")
         .replace("sip:bob@", "sip:carol@")
         .replace("call1", "call2")
@@ -164,8 +163,15 @@ fn an_attended_transfer_joins_the_far_ends_of_two_calls() {
     let asked = find(&all, CAROL, "INVITE").clone();
     assert_eq!(asked.body(), "", "carol is asked for an offer");
     let offered = calls.from(CAROL, &response(&asked, "200 OK", "", CAROL, CAROL_OFFER));
-    let reinvite = find(&offered, BOB, "INVITE").clone();
     all.extend(offered);
+    (ok, ok2, to_carol, all)
+}
+
+#[test]
+fn an_attended_transfer_joins_the_far_ends_of_two_calls() {
+    let mut calls = three();
+    let (_, _, to_carol, mut all) = joining(&mut calls);
+    let reinvite = find(&all, BOB, "INVITE").clone();
     let agreed = calls.from(BOB, &response(&reinvite, "200 OK", "", BOB, ANSWER));
     calls.from(ALICE, &response(find(&agreed, ALICE, "BYE"), "200 OK", "", "", ""));
     let last = find(&agreed, ALICE, "NOTIFY").clone();
@@ -176,6 +182,43 @@ fn an_attended_transfer_joins_the_far_ends_of_two_calls() {
     assert_eq!(calls.on_the_phone(), 2);
     carol_hangs_up(&mut calls, &to_carol);
     insta::assert_snapshot!("an_attended_transfer", format!("{}{}", all_of(&all), calls.finish()));
+}
+
+#[test]
+fn who_took_up_a_session_with_one_who_is_gone_is_asked_back() {
+    let mut calls = three();
+    let (ok, ok2, _, all) = joining(&mut calls);
+    let reinvite = find(&all, BOB, "INVITE").clone();
+    // While bob thinks of carol's offer, alice ends her call with carol.
+    let bye = calls.from(ALICE, &by_caller("BYE", 2, &ok2, "bye2", ""));
+    calls.from(CAROL, &response(find(&bye, CAROL, "BYE"), "200 OK", "", "", ""));
+    calls.from(ALICE, &response(find(&bye, ALICE, "NOTIFY"), "200 OK", "", "", ""));
+    let back = calls.from(BOB, &response(&reinvite, "200 OK", "", BOB, ANSWER));
+    assert_eq!(find(&back, BOB, "ACK").body(), "", "what he answered was our offer");
+    let again = find(&back, BOB, "INVITE").clone();
+    assert_eq!(again.body(), OFFER.replace("alice 1 1", "alice 1 3"), "it is alice's session again");
+    let settled = calls.from(BOB, &response(&again, "200 OK", "", BOB, ANSWER));
+    assert_eq!(lines(&settled), [(BOB, find(&settled, BOB, "ACK").first())], "and that is all");
+    alice_hangs_up(&mut calls, &ok, 3);
+    calls.finish();
+}
+
+#[test]
+fn who_knows_nothing_of_the_call_any_more_is_told_nothing_more() {
+    let mut calls = three();
+    let (_, ok2, _, all) = joining(&mut calls);
+    let reinvite = find(&all, BOB, "INVITE").clone();
+    let gone = calls.from(BOB, &response(&reinvite, "481 Call/Transaction Does Not Exist", "", "", ""));
+    assert!(
+        !gone.iter().any(|sent| sent.to == BOB && !sent.first().starts_with("ACK")),
+        "{:?}",
+        lines(&gone)
+    );
+    calls.from(ALICE, &response(find(&gone, ALICE, "BYE"), "200 OK", "", "", ""));
+    // Her call with carol is as it was.
+    let bye = calls.from(ALICE, &by_caller("BYE", 2, &ok2, "bye2", ""));
+    calls.from(CAROL, &response(find(&bye, CAROL, "BYE"), "200 OK", "", "", ""));
+    calls.finish();
 }
 
 #[test]
