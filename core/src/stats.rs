@@ -296,6 +296,10 @@ pub struct Sizes {
     pub calls: usize,
     /// Their dialogs.
     pub call_dialogs: usize,
+    /// By what else calls are found and counted: INVITEs that wait, accounts and addresses with calls.
+    pub call_keys: usize,
+    /// Calls of which it is still being found out where they go.
+    pub routes: usize,
     /// Instant messages on their way: those of senders who wait for an answer, and each to a phone.
     pub messages: usize,
     /// Instant messages kept for those who are not there.

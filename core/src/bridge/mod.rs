@@ -272,6 +272,13 @@ impl Bridge {
         self.desk.dialogs.len()
     }
 
+    /// How many other entries there are by which they are found and counted.
+    pub(crate) fn keys(&self) -> usize {
+        let Desk { servers, by_account, by_source, news, inner, told, .. } = &self.desk;
+        let waiting = news.len() + inner.len() + told.len();
+        servers.len() + by_account.len() + by_source.len() + waiting
+    }
+
     /// What the engine is to do.
     pub(crate) fn take_news(&mut self) -> Vec<News> {
         core::mem::take(&mut self.desk.news)

@@ -256,6 +256,7 @@ impl Engine {
             notices,
             trunks,
             bridge,
+            routes,
             ..
         } = &self.rooms;
         let (users, revocations) = auth.remembered();
@@ -276,6 +277,8 @@ impl Engine {
             trunks_registered: trunks.registered(),
             calls: bridge.len(),
             call_dialogs: bridge.dialogs(),
+            call_keys: bridge.keys(),
+            routes: routes.len(),
             messages: messages.len(),
             stored_messages: messages.kept(),
             nonces: auth.nonces(),
