@@ -9,7 +9,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 pub use documents::pidf;
 pub use events::event_headers;
-pub use program::{Op, Program, engine_ops};
+pub use program::{CallStep, Op, Pause, Program, Step, call_headers, engine_ops};
 
 use crate::base::HashKey;
 use crate::wire::framer::{Frame, Framer};

@@ -1,13 +1,15 @@
 //! What must hold after each step and at the end of a program.
 
 use super::ops::Op;
-use super::world::Host;
+use super::world::{Host, Rooms, USERS};
 use crate::base::Time;
+use crate::door::{FlowDownReason, Input, Transmit};
 use crate::wire::{self, Bounds, Layout};
 
 impl Host {
     /// What is sent can be read; a challenge gives the nonce of the next try.
-    pub(super) fn look_at(&mut self, payload: &[u8]) {
+    pub(super) fn look_at(&mut self, sent: &Transmit) {
+        let payload = &sent.payload[..];
         if payload == b"\r\n" || payload.first().is_some_and(|b| *b < 4) {
             return;
         }
@@ -24,6 +26,10 @@ impl Host {
             self.nonce = Some(String::from_utf8_lossy(nonce.raw()).trim_matches('"').to_owned());
             self.uses = 0;
         }
+        self.hear(sent, msg);
+        if self.rooms == Rooms::Calls {
+            self.ring(sent, msg);
+        }
     }
 
     pub(super) fn check(&self) {
@@ -36,6 +42,11 @@ impl Host {
             ("parked", sizes.parked, limits.parked),
             ("nonces", sizes.nonces, limits.nonces),
             ("transaction bytes", sizes.transaction_bytes, limits.transaction_bytes),
+            ("calls", sizes.calls, 2 * limits.calls),
+            ("dialogs of calls", sizes.call_dialogs, 2 * limits.legs_per_call * sizes.calls),
+            ("ways of calls", sizes.routes, sizes.calls),
+            ("messages under way", sizes.messages, 2 * limits.messages_waiting * usize::from(USERS)),
+            ("stored messages", sizes.stored_messages, limits.stored_messages),
             ("commands", sizes.commands, 0),
         ] {
             assert!(is <= most, "{what}: {is}, at most {most}");
@@ -50,7 +61,18 @@ impl Host {
         for slot in self.up.clone() {
             self.run(&Op::FlowDown { slot });
         }
-        self.settle(Time::MAX);
+        // A connection that the engine asks for now does not come up, nor does one last.
+        loop {
+            let opening = core::mem::take(&mut self.calling.opening).into_iter().map(|(flow, _)| flow);
+            let ended = core::mem::take(&mut self.calling.debts.streams).into_iter().chain(opening);
+            for flow in ended.collect::<Vec<_>>() {
+                self.feed(Input::FlowDown { flow, reason: FlowDownReason::Closed });
+            }
+            self.settle(Time::MAX);
+            if self.calling.opening.is_empty() {
+                break;
+            }
+        }
         let sizes = self.engine.sizes();
         let left = [
             sizes.aors,
@@ -60,8 +82,19 @@ impl Host {
             sizes.nonces,
             sizes.tokens,
             sizes.timers,
+            sizes.subscriptions,
+            sizes.publications,
+            sizes.presentities,
+            sizes.calls,
+            sizes.call_dialogs,
+            sizes.call_keys,
+            sizes.routes,
+            sizes.lines,
+            sizes.messages,
+            sizes.stored_messages,
         ];
-        assert_eq!(left, [0; 7], "something is left at the end: {sizes:?}");
+        assert_eq!(left, [0; 17], "something is left at the end: {sizes:?}");
         assert_eq!((sizes.flows, sizes.transaction_bytes, self.engine.poll_timeout()), (1, 0, None));
+        self.calling.debts.settle();
     }
 }

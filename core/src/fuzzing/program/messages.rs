@@ -54,7 +54,8 @@ impl Host {
         m
     }
 
-    pub(super) fn credentials(&mut self, user: u8, right: bool) -> String {
+    /// What proves who sends a request; nothing where nobody asks.
+    pub(super) fn credentials(&mut self, (method, uri): (&str, &str), user: u8, right: bool) -> String {
         let Some(nonce) = self.nonce.clone().filter(|_| !self.open) else { return String::new() };
         let user = user % USERS;
         self.uses += 1;
@@ -66,12 +67,12 @@ impl Host {
         };
         let (name, password) = (format!("u{user}"), if right { format!("p{user}") } else { "wrong".into() });
         let a1 = hex(&[name.as_bytes(), b":example.com:", password.as_bytes()]);
-        let a2 = hex(&[b"REGISTER:sip:example.com"]);
+        let a2 = hex(&[method.as_bytes(), b":", uri.as_bytes()]);
         let nc = format!("{:08x}", self.uses);
         let response =
             hex(&[a1.as_bytes(), b":", nonce.as_bytes(), b":", nc.as_bytes(), b":c:auth:", a2.as_bytes()]);
         format!(
-            "Authorization: Digest username=\"{name}\", realm=\"example.com\", nonce=\"{nonce}\", uri=\"sip:example.com\", \
+            "Authorization: Digest username=\"{name}\", realm=\"example.com\", nonce=\"{nonce}\", uri=\"{uri}\", \
              response=\"{response}\", algorithm=MD5, qop=auth, nc={nc}, cnonce=\"c\"\r\n"
         )
     }

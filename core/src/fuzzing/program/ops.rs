@@ -61,7 +61,7 @@ pub enum Span {
 }
 
 impl Span {
-    fn secs(self) -> u64 {
+    pub(super) fn secs(self) -> u64 {
         match self {
             Span::Zero => 0,
             Span::Brief => 1,
@@ -72,13 +72,16 @@ impl Span {
     }
 }
 
+/// What credentials of a REGISTER are for.
+pub(super) const REGISTER: (&str, &str) = ("REGISTER", "sip:example.com");
+
 impl Host {
     pub(super) fn run(&mut self, op: &Op) {
         match op {
             Op::Register { user, slot, contact, expires, cseq, call, features, right } => {
                 let expires = expires.secs().to_string();
                 let mut m = self.register(*user, *slot, *contact, &expires, *cseq, *call, *features);
-                m.push_str(&self.credentials(*user, *right));
+                m.push_str(&self.credentials(REGISTER, *user, *right));
                 m.push_str("Content-Length: 0\r\n\r\n");
                 let before = self.engine.sizes().bindings;
                 self.send(*slot, m.as_bytes());
@@ -88,7 +91,7 @@ impl Host {
             }
             Op::Remove { user, slot, cseq, call } => {
                 let mut m = self.register(*user, *slot, 255, "0", *cseq, *call, 0);
-                m.push_str(&self.credentials(*user, true));
+                m.push_str(&self.credentials(REGISTER, *user, true));
                 m.push_str("Content-Length: 0\r\n\r\n");
                 self.send(*slot, m.as_bytes());
             }
@@ -182,7 +185,7 @@ impl Host {
             Op::Drain => self.host(Request::Drain { timeout: Duration::from_secs(60) }),
             Op::Reload { open } => {
                 self.open = self.open || *open;
-                self.feed(Input::Reload(settings(*open)));
+                self.feed(Input::Reload(settings(*open, self.rooms)));
             }
             Op::Clock { offset } => {
                 self.feed(Input::Clock { wall_offset: i64::from(*offset) * 1_000_000_000 });

@@ -5,15 +5,18 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::phones::Calling;
+use super::presence::Watching;
 use crate::Engine;
 use crate::base::Time;
 use crate::config::{
-    AccountConfig, AuthPolicy, Config, DigestAlgorithm, HashedCredential, ListenerConfig, MaxContacts,
-    RegistrarConfig, Settings,
+    AccountConfig, AuthPolicy, CallsConfig, Config, DigestAlgorithm, HashedCredential, IpNet, ListenerConfig,
+    MaxContacts, MessagesConfig, PresenceConfig, RegistrarConfig, RouteConfig, RouteTo, Settings,
+    TrunkConfig, WatchAction, WatchRule,
 };
 use crate::door::{
-    Answer, Change, Command, CredentialsAnswer, FlowDownReason, FlowId, Input, KeysAnswer, Query, Request,
-    RouteAnswer, Secret, StoredBinding, Transport,
+    Answer, Change, Command, CredentialsAnswer, Event, FlowDownReason, FlowId, Input, KeysAnswer, Query,
+    Request, Resolved, RouteAnswer, RouteTarget, Secret, StoredBinding, Transport,
 };
 
 const START: Time = Time::from_secs(1_790_000_000);
@@ -21,7 +24,15 @@ const LOCAL: &str = "192.0.2.1:5060";
 const UDP: FlowId = FlowId(2);
 pub(super) const USERS: u8 = 3;
 
-pub(super) fn settings(open: bool) -> Arc<Settings> {
+/// What there is beside the registrar.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Rooms {
+    Nothing,
+    Presence,
+    Calls,
+}
+
+pub(super) fn settings(open: bool, rooms: Rooms) -> Arc<Settings> {
     let mut config = Config::new("example.com");
     config.listeners = [Transport::Udp, Transport::Tcp, Transport::Tls]
         .map(|transport| ListenerConfig {
@@ -51,16 +62,82 @@ pub(super) fn settings(open: bool) -> Arc<Settings> {
     let limits = &mut config.limits;
     (limits.bindings, limits.aors, limits.flows, limits.parked, limits.nonces) = (6, 3, 5, 2, 8);
     limits.transaction_bytes = 64 << 10;
+    if rooms == Rooms::Presence {
+        (config.policies.subscribe, config.policies.publish) = (AuthPolicy::Open, AuthPolicy::Open);
+        let rule = |watcher: &str, action| WatchRule {
+            presentity: "u0@example.com".into(),
+            watcher: watcher.into(),
+            action,
+        };
+        let rules =
+            vec![rule("u1@example.com", WatchAction::Confirm), rule("u2@example.com", WatchAction::Block)];
+        config.presence = Some(PresenceConfig { rules, ..PresenceConfig::default() });
+    }
+    if rooms == Rooms::Calls {
+        add_calls(&mut config, policy);
+    }
     config.tell.changes = true;
     config.tell.bindings = true;
     config.tell.outcomes = true;
     config.validate().expect("a whole configuration")
 }
 
+/// Routes of each kind, few calls at a time.
+fn add_calls(config: &mut Config, policy: AuthPolicy) {
+    (config.policies.invite, config.policies.message) = (policy, policy);
+    config.messages = Some(MessagesConfig { default_expires: 600, max_expires: 3_600, ..Default::default() });
+    let route = |pattern: &str, to: &[(&str, u16)]| RouteConfig {
+        pattern: pattern.into(),
+        targets: to.iter().map(|(to, q)| RouteTo { to: (*to).into(), q: *q, ..RouteTo::default() }).collect(),
+    };
+    let trunk = TrunkConfig {
+        username: "me".into(),
+        password: Some(Secret("secret".into())),
+        ..TrunkConfig::new("far", "sip:far.example")
+    };
+    let near = TrunkConfig {
+        sources: vec![IpNet::parse("10.0.0.7").expect("a net")],
+        ..TrunkConfig::new("near", "sip:10.0.0.4")
+    };
+    config.calls = Some(CallsConfig {
+        ring_timeout: Duration::from_secs(60),
+        target_timeout: Duration::from_secs(20),
+        max_duration: Duration::from_secs(3_600),
+        session_expires: 120,
+        min_se: 90,
+        ask_route: !matches!(policy, AuthPolicy::Open),
+        routes: vec![
+            route(
+                "7*",
+                &[("sip:u1@example.com", 1000), ("sip:u2@example.com", 1000), ("sip:u0@example.com", 500)],
+            ),
+            route("+44*", &[("sip:{user}@far.example", 1000), ("sip:{user}@10.0.0.4", 500)]),
+        ],
+        trunks: vec![trunk, near],
+        dial: vec!["*".into(), "*@*".into()],
+        ..CallsConfig::default()
+    });
+    for (i, account) in config.accounts.iter_mut().enumerate() {
+        account.may_relay = true;
+        if i == 2 {
+            account.forward.busy = Some("sip:u0@example.com".into());
+            account.forward.no_answer = Some("sip:u1@example.com".into());
+            account.forward.offline = Some("sip:bob@elsewhere.example".into());
+        }
+    }
+    let limits = &mut config.limits;
+    (limits.calls, limits.calls_per_account, limits.calls_per_source, limits.legs_per_call) = (6, 4, 5, 4);
+    (limits.messages_waiting, limits.stored_messages, limits.stored_messages_per_aor) = (3, 4, 2);
+    limits.connecting = 2;
+}
+
 pub(super) struct Host {
     pub(super) engine: Engine,
     pub(super) now: Time,
     pub(super) open: bool,
+    pub(super) rooms: Rooms,
+    pub(super) calling: Calling,
+    pub(super) watching: Watching,
     pub(super) up: BTreeSet<u8>,
     // How often a slot was connected: names of flows are never used again.
     pub(super) lives: [u64; 4],
@@ -74,14 +151,44 @@ pub(super) struct Host {
     // After a failed save the changes no longer add up to the state, and that is right.
     pub(super) exact: bool,
     pub(super) steps: u64,
+    /// What came and went.
+    story: Vec<(Time, Option<(bool, SocketAddr)>, Box<[u8]>)>,
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            return;
+        }
+        for (at, way, data) in &self.story {
+            let text = String::from_utf8_lossy(data);
+            let at = at.since(START).as_millis();
+            let Some((came, remote)) = way else {
+                eprintln!("{at:>8} {text}");
+                continue;
+            };
+            let shown =
+                |line: &&str| ["From:", "To:", "Call-ID:", "CSeq:"].iter().any(|name| line.starts_with(name));
+            let lines: Vec<&str> = text.lines().filter(shown).collect();
+            let way = if *came { '>' } else { '<' };
+            eprintln!(
+                "{at:>8} {remote} {way} {}   {}",
+                text.lines().next().unwrap_or_default(),
+                lines.join("  ")
+            );
+        }
+    }
 }
 
 impl Host {
-    pub(super) fn new(open: bool) -> Host {
+    pub(super) fn new(open: bool, rooms: Rooms) -> Host {
         let mut host = Host {
-            engine: Engine::new(settings(open), [7; 32], START),
+            engine: Engine::new(settings(open, rooms), [7; 32], START),
             now: START,
             open,
+            rooms,
+            watching: Watching::default(),
+            calling: Calling::default(),
             up: BTreeSet::new(),
             lives: [1; 4],
             sent: Vec::new(),
@@ -93,6 +200,7 @@ impl Host {
             model: BTreeSet::new(),
             exact: true,
             steps: 0,
+            story: Vec::new(),
         };
         let local = LOCAL.parse().expect("an address");
         host.feed(Input::FlowUp {
@@ -104,6 +212,10 @@ impl Host {
             peer: None,
         });
         host
+    }
+
+    pub(super) fn local(&self) -> SocketAddr {
+        LOCAL.parse().expect("an address")
     }
 
     /// The flow a slot has now, or had last; the first slot is the UDP listener.
@@ -128,7 +240,7 @@ impl Host {
         if self.sent.len() < 64 {
             self.sent.push(data.to_vec());
         }
-        let local = LOCAL.parse().expect("an address");
+        let (local, data) = (self.local(), &self.spoiled(data)[..]);
         self.feed(Input::Message { flow: self.flow(slot), remote: remote(slot), local, data });
     }
 
@@ -152,14 +264,59 @@ impl Host {
                 };
                 self.feed(Input::Answer(Answer::Credentials(q.ticket, answer)));
             }
-            Query::Route(q) => self.feed(Input::Answer(Answer::Route(q.ticket, RouteAnswer::Default))),
-            Query::Resolve(q) => self.feed(Input::Answer(Answer::Resolved(q.ticket, Vec::new()))),
+            Query::Route(q) => {
+                let target = |uri: &str, q| RouteTarget { q, ..RouteTarget::new(uri) };
+                let answer = match known % 8 {
+                    0 | 1 => RouteAnswer::Default,
+                    2 => RouteAnswer::Targets(vec![
+                        target("sip:u1@example.com", 1000),
+                        target("sip:u2@example.com", 1000),
+                    ]),
+                    3 => RouteAnswer::Targets(vec![
+                        target("sip:a@10.0.0.4", 1000),
+                        target("sip:b@far.example", 900),
+                        RouteTarget {
+                            timeout: Some(Duration::from_secs(5)),
+                            ..target("sip:u0@example.com", 800)
+                        },
+                    ]),
+                    4 => RouteAnswer::Targets(Vec::new()),
+                    5 => RouteAnswer::Reject { status: 486, reason: None },
+                    6 => RouteAnswer::Redirect(vec![
+                        "sip:u1@example.com".into(),
+                        "sip:x@elsewhere.example".into(),
+                    ]),
+                    _ => RouteAnswer::Unavailable,
+                };
+                self.feed(Input::Answer(Answer::Route(q.ticket, answer)));
+            }
+            Query::Resolve(q) => {
+                let way = |slot: u8, transport| Resolved {
+                    transport,
+                    remote: remote(slot),
+                    listener: u16::from(transport == Transport::Tcp),
+                    local: self.local(),
+                    server_name: None,
+                };
+                let ways = match known % 4 {
+                    0 => Vec::new(),
+                    1 => vec![way(0, Transport::Udp)],
+                    2 => vec![way(4, Transport::Udp), way(0, Transport::Udp)],
+                    _ => vec![way(1, Transport::Tcp), way(4, Transport::Udp)],
+                };
+                self.feed(Input::Answer(Answer::Resolved(q.ticket, ways)));
+            }
             Query::Keys(q) => self.feed(Input::Answer(Answer::Keys(q.ticket, KeysAnswer::Unavailable))),
         }
     }
 
     pub(super) fn feed(&mut self, input: Input<'_>) {
         self.steps += 1;
+        match &input {
+            Input::Message { remote, data, .. } => self.tell(Some((true, *remote)), data),
+            Input::Timeout | Input::FlowUp { .. } => {}
+            other => self.tell(None, format!("{other:?}").as_bytes()),
+        }
         // Now and then a copy goes the same way: it must command the same.
         let twin = self.steps.is_multiple_of(8).then(|| (self.engine.clone(), input.clone()));
         self.engine.handle(self.now, input);
@@ -179,9 +336,17 @@ impl Host {
         self.check();
     }
 
+    /// For who reads why a program failed.
+    fn tell(&mut self, way: Option<(bool, SocketAddr)>, data: &[u8]) {
+        self.story.push((self.now, way, data.into()));
+    }
+
     pub(super) fn obey(&mut self, command: Command) {
         match command {
-            Command::Transmit(t) => self.look_at(&t.payload),
+            Command::Transmit(t) => {
+                self.tell(Some((false, t.remote)), &t.payload);
+                self.look_at(&t);
+            }
             Command::Ask(query) => self.asked.push(query),
             Command::Save(seq, change) => {
                 match &change {
@@ -201,6 +366,8 @@ impl Host {
             }
             Command::Close { flow, .. } => {
                 // A host reports every closed connection.
+                self.calling.opening.retain(|(opening, _)| *opening != flow);
+                self.calling.debts.streams.retain(|stream| *stream != flow);
                 if flow != UDP {
                     self.up
                         .retain(|slot| self.lives[usize::from(*slot)] * 8 + u64::from(*slot) != flow.0 / 2);
@@ -209,7 +376,9 @@ impl Host {
                     more.into_iter().for_each(|c| self.obey(c));
                 }
             }
-            Command::Open { .. } | Command::Ping { .. } | Command::Reply(_) | Command::Tell(_) => {}
+            Command::Open { flow, remote, .. } => self.calling.opening.push((flow, remote)),
+            Command::Tell(Event::Call(event)) => self.calling.debts.record(&event),
+            Command::Ping { .. } | Command::Reply(_) | Command::Tell(_) => {}
         }
     }
 
