@@ -387,6 +387,7 @@ impl Call {
         callee.due = msg.cseq().ok().map(|cseq| cseq.number);
         callee.offered = Some(msg.body().into());
         callee.agree_on_timer(kit, key, Phase::Answered, msg);
+        kit.txn.accepted(client, callee.dialog.their_tag());
         self.halt(kit, Some(client), Some(ELSEWHERE));
         kit.ctx.stats.count(Counter::CallsAnswered);
         let Some(serves) = serves else {

@@ -160,6 +160,10 @@ impl Call {
         }
         if accepted && matches!(method, Method::Invite | Method::Update) {
             link.sides[to].dialog.learn_of_answer(kit.ctx, msg);
+            // When it comes again after the end, it is no new dialog.
+            if method == Method::Invite {
+                kit.txn.accepted(client, link.sides[to].dialog.their_tag());
+            }
             link.sides[to].hear_packages(msg);
             if let Some(relayed) = &errand.relayed {
                 link.sides[1 - to].hear_packages(relayed.held.message());
@@ -216,7 +220,6 @@ impl Call {
                 link.sides[1 - to].timer.begin(kit.ctx, key, terms, Refresher::Uas);
             }
             if accepted && method == Method::Invite {
-                kit.txn.accepted(client, link.sides[to].dialog.their_tag());
                 let number = held.cseq().map(|cseq| cseq.number).unwrap_or_default();
                 let (server, since) = (relayed.server, kit.ctx.now);
                 link.sides[1 - to].unacked = Some(Unacked { number, server, payload, since, sent: 0 });

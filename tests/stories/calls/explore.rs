@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use strowger_core::Engine;
 use strowger_core::config::Settings;
-use strowger_core::door::{Command, FlowId, Input, Transport};
+use strowger_core::door::{Answer, Command, FlowId, Input, Query, RouteAnswer, Transport};
 use strowger_sim::Time;
 use strowger_sim::audit::{Audit, Place};
 use strowger_sim::phone::Phone;
@@ -19,10 +19,20 @@ use strowger_sim::world::{START, config, password};
 
 use super::*;
 
+mod early;
+mod transfers;
+
 const FLOW: FlowId = FlowId(2);
 const ALICE: usize = 0;
 const BOB: usize = 1;
 const DESK: usize = 2;
+/// Where there is no second phone of bob.
+const CAROL: usize = 2;
+
+/// Name and user of the phones of a table.
+type Names = [(&'static str, &'static str)];
+const BOBS: &Names = &[("alice", "alice"), ("bob", "bob"), ("desk", "bob")];
+const THREE: &Names = &[("alice", "alice"), ("bob", "bob"), ("carol", "carol")];
 
 /// Something a phone does once, when it can.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -33,6 +43,19 @@ enum Act {
     Hold(usize),
     /// The first takes the place of the other in his call (RFC 3891).
     Take(usize, usize),
+    /// 183 with a session description.
+    Early(usize),
+    Update(usize),
+    /// Its first call goes to carol.
+    Refer(usize),
+    /// Its first call goes to the other side of its second.
+    Join(usize),
+    /// Ends its second call.
+    HangUpSecond(usize),
+    /// The host says where a call goes: the usual way, or nowhere.
+    Route(bool),
+    /// Time passes until something is due.
+    Later,
 }
 
 #[derive(Clone)]
@@ -45,12 +68,14 @@ struct Table {
     up: Vec<VecDeque<Vec<u8>>>,
     down: Vec<VecDeque<Vec<u8>>>,
     left: Vec<Act>,
+    asked: Vec<Query>,
     story: Vec<String>,
 }
 
-fn settings() -> Arc<Settings> {
+fn settings(change: impl FnOnce(&mut Config)) -> Arc<Settings> {
     let mut config = config();
     config.calls = Some(CallsConfig::default());
+    change(&mut config);
     config.validate().expect("the configuration of the world")
 }
 
@@ -61,39 +86,43 @@ fn first_line(bytes: &[u8]) -> String {
 }
 
 impl Table {
-    /// Alice and these phones of bob, all registered.
-    fn new(bobs: usize) -> Table {
-        let engine = Engine::new(settings(), [7; 32], START);
-        let names = ["alice", "bob", "desk"];
-        let phone = |n: usize| {
+    /// These phones, all registered.
+    fn new(names: &Names, change: impl FnOnce(&mut Config)) -> Table {
+        let engine = Engine::new(settings(change), [7; 32], START);
+        let phone = |(n, (name, user)): (usize, &(&str, &str))| {
             let addr = SocketAddr::from(([10, 0, 0, 2 + n as u8], 5060));
-            let user = if n == ALICE { "alice" } else { "bob" };
-            let mut phone =
-                Phone::new(names[n], user, "example.com", &password(user), addr, Rng::fork(3, n as u64));
+            let rng = Rng::fork(3, n as u64);
+            let mut phone = Phone::new(name, user, "example.com", &password(user), addr, rng);
             phone.habits.refresh_percent = 0;
             phone
         };
-        let phones: Vec<Phone> = (0..=bobs).map(phone).collect();
+        let phones: Vec<Phone> = names.iter().enumerate().map(phone).collect();
         let empty = vec![VecDeque::new(); phones.len()];
-        let (audit, left, story) = (Audit::new(), Vec::new(), Vec::new());
-        let mut table =
-            Table { engine, audit, now: START, phones, up: empty.clone(), down: empty, left, story };
+        let (up, down, now) = (empty.clone(), empty, START);
+        let (audit, left, asked, story) = (Audit::new(), Vec::new(), Vec::new(), Vec::new());
+        let mut table = Table { engine, audit, now, phones, up, down, left, asked, story };
         let local = "192.0.2.1:5060".parse().expect("an address");
         let transport = Transport::Udp;
         table.feed(Input::FlowUp { flow: FLOW, listener: 0, transport, local, remote: None, peer: None });
-        for n in 0..=bobs {
-            table.act(n, |p, now| p.register(now, 600));
+        for n in 0..names.len() {
+            // Longer than anything takes here.
+            table.act(n, |p, now| p.register(now, 3600));
             table.calm();
             assert!(table.phones[n].is_registered(table.now));
         }
         table
     }
 
-    /// The same, and alice has called: all of them ring.
+    /// Alice calls bob.
+    fn calling(&mut self) {
+        self.act(ALICE, |p, now| _ = p.call(now, "sip:bob@example.com"));
+        self.calm();
+    }
+
+    /// Alice and these phones of bob, and she has called: all of them ring.
     fn ringing(bobs: usize) -> Table {
-        let mut table = Table::new(bobs);
-        table.act(ALICE, |p, now| _ = p.call(now, "sip:bob@example.com"));
-        table.calm();
+        let mut table = Table::new(&BOBS[..=bobs], |_| {});
+        table.calling();
         assert!(table.phones.iter().all(|p| p.talk().state == State::Ringing));
         table
     }
@@ -109,7 +138,7 @@ impl Table {
 
     /// Another phone of bob's is there, which nobody calls.
     fn with_desk(mut self) -> Table {
-        let mut desk = Table::new(DESK);
+        let mut desk = Table::new(BOBS, |_| {});
         desk.act(DESK, |p, now| p.register(now, 0));
         desk.calm();
         self.phones.push(desk.phones.remove(DESK));
@@ -138,7 +167,14 @@ impl Table {
     fn feed(&mut self, input: Input<'_>) {
         self.engine.handle(self.now, input);
         while let Some(command) = self.engine.poll_command() {
-            let Command::Transmit(transmit) = command else { continue };
+            let transmit = match command {
+                Command::Transmit(transmit) => transmit,
+                Command::Ask(query) => {
+                    self.asked.push(query);
+                    continue;
+                }
+                _ => continue,
+            };
             let place = Place { flow: transmit.flow.0, stream: false, remote: transmit.remote };
             self.audit.went(self.now, place, &transmit.payload);
             if let Some(who) = self.phones.iter().position(|p| p.addr == transmit.remote) {
@@ -174,11 +210,21 @@ impl Table {
 
     fn can(&self, act: Act) -> bool {
         let state = |who: usize| self.phones[who].calls().last().map(|c| c.state);
+        let talks = |who: usize, call: usize| {
+            self.phones[who].calls().get(call).is_some_and(|c| c.state == State::Talking)
+        };
         match act {
-            Act::Answer(who) | Act::Refuse(who, _) => matches!(state(who), Some(State::Ringing)),
-            Act::HangUp(_) => true,
-            Act::Hold(who) => state(who) == Some(State::Talking),
-            Act::Take(..) => true,
+            Act::Answer(who) | Act::Refuse(who, _) => {
+                matches!(state(who), Some(State::Ringing | State::Trying))
+            }
+            Act::Early(who) => state(who) == Some(State::Trying),
+            Act::HangUp(who) => !self.phones[who].calls().is_empty(),
+            Act::HangUpSecond(who) => self.phones[who].calls().len() > 1,
+            Act::Hold(who) | Act::Update(who) | Act::Refer(who) => talks(who, 0),
+            Act::Join(who) => talks(who, 0) && talks(who, 1),
+            Act::Route(_) => !self.asked.is_empty(),
+            Act::Later => self.due().is_some(),
+            Act::Take(_, from) => !self.phones[from].calls().is_empty(),
         }
     }
 
@@ -188,6 +234,7 @@ impl Table {
             Act::Answer(who) => self.act(who, |p, now| p.answer(now, 0)),
             Act::Refuse(who, status) => self.act(who, |p, now| p.refuse(now, 0, status)),
             Act::HangUp(who) => self.act(who, |p, now| p.hang_up(now, 0)),
+            Act::HangUpSecond(who) => self.act(who, |p, now| p.hang_up(now, 1)),
             Act::Hold(who) => self.act(who, |p, now| p.hold(now, 0)),
             Act::Take(who, from) => {
                 let call = &self.phones[from].calls()[0];
@@ -200,7 +247,31 @@ impl Table {
                     _ = p.call_with(now, "sip:alice@example.com", &[("Replaces", &replaces)])
                 });
             }
+            Act::Update(who) => self.act(who, |p, now| p.update(now, 0, Direction::SendRecv)),
+            Act::Early(who) => {
+                self.act(who, |p, now| p.say(now, 0, Step::Early { status: 183, fork: 0, media: true }));
+            }
+            Act::Refer(who) => self.act(who, |p, now| p.refer(now, 0, "sip:carol@example.com")),
+            Act::Join(who) => self.act(who, |p, now| p.refer_to_call(now, 0, 1)),
+            Act::Route(usual) => {
+                let Some(Query::Route(query)) = self.asked.pop() else { return };
+                let answer = if usual { RouteAnswer::Default } else { RouteAnswer::Unavailable };
+                self.feed(Input::Answer(Answer::Route(query.ticket, answer)));
+            }
+            Act::Later => self.wake(),
         }
+    }
+
+    /// When the next thing is due.
+    fn due(&self) -> Option<Time> {
+        self.phones.iter().filter_map(Phone::deadline).chain(self.engine.poll_timeout()).min()
+    }
+
+    fn wake(&mut self) {
+        let Some(at) = self.due() else { return };
+        self.now = self.now.max(at);
+        self.feed(Input::Timeout);
+        (0..self.phones.len()).for_each(|who| self.act(who, |p, now| p.wake(now)));
     }
 
     fn name(&self) -> (u128, u64) {
@@ -208,7 +279,7 @@ impl Table {
         for phone in &self.phones {
             format!("{:?}", phone.calls()).hash(&mut hasher);
         }
-        (&self.up, &self.down, &self.left).hash(&mut hasher);
+        (&self.up, &self.down, &self.left, self.asked.len()).hash(&mut hasher);
         (self.engine.fingerprint(), hasher.finish())
     }
 
@@ -221,13 +292,10 @@ impl Table {
         let end = self.now + span;
         for _ in 0..10_000 {
             self.calm();
-            let wakes = self.phones.iter().filter_map(Phone::deadline);
-            let Some(at) = wakes.chain(self.engine.poll_timeout()).min().filter(|at| *at <= end) else {
+            if self.due().is_none_or(|at| at > end) {
                 break;
-            };
-            self.now = self.now.max(at);
-            self.feed(Input::Timeout);
-            (0..self.phones.len()).for_each(|who| self.act(who, |p, now| p.wake(now)));
+            }
+            self.wake();
         }
         self.calm();
         self.now = end;
@@ -235,33 +303,39 @@ impl Table {
 
     fn end(mut self) {
         self.run(s(10));
-        let states: Vec<State> =
-            self.phones.iter().map(|p| p.calls().last().map_or(State::Over, |call| call.state)).collect();
-        if states[ALICE] == State::Over && states.iter().any(|state| *state != State::Over) {
+        let calls = |p: &Phone| p.calls().iter().map(|c| c.state).collect::<Vec<_>>();
+        let states: Vec<Vec<State>> = self.phones.iter().map(calls).collect();
+        let live = |states: &[State]| states.iter().any(|state| *state != State::Over);
+        // Who was transferred may talk on without her.
+        let asks = |line: &String| line.starts_with("* Refer") || line.starts_with("* Join");
+        let transferred = self.story.iter().any(asks);
+        if !transferred && !live(&states[ALICE]) && states.iter().any(|states| live(states)) {
             self.fail(&format!("alice has ended it, and there is still somebody: {states:?}"));
         }
-        let talk = states.iter().filter(|state| **state == State::Talking).count();
-        if talk == 1 || talk > 2 {
+        let talk = states.iter().flatten().filter(|state| **state == State::Talking).count();
+        if talk % 2 == 1 || talk > 4 {
             self.fail(&format!("one alone is in a call, or too many are: {states:?}"));
         }
         for who in 0..self.phones.len() {
-            self.act(who, |p, now| (0..p.calls().len()).for_each(|call| p.hang_up(now, call)));
+            for call in 0..self.phones[who].calls().len() {
+                self.act(who, |p, now| p.hang_up(now, call));
+            }
         }
         self.run(s(80));
-        let over = |p: &Phone| p.calls().iter().all(|call| call.state == State::Over) && p.flaws.is_empty();
+        let over = |p: &Phone| p.calls().iter().all(|c| c.state == State::Over) && p.flaws.is_empty();
         if let Some(phone) = self.phones.iter().find(|p| !over(p)) {
-            let states: Vec<State> = phone.calls().iter().map(|call| call.state).collect();
-            self.fail(&format!("{}: {states:?} {:?}", phone.name, phone.flaws));
+            self.fail(&format!("{}: {:?} {:?}", phone.name, calls(phone), phone.flaws));
         }
-        self.run(s(700));
+        self.run(s(4_000));
         self.audit.unanswered(self.now, s(32));
         self.audit.end(self.now);
         if let Some(finding) = self.audit.findings.first() {
             self.fail(&finding.to_string());
         }
         let sizes = self.engine.sizes();
-        let left = [sizes.calls, sizes.call_dialogs, sizes.lines, sizes.transactions, sizes.bindings];
-        if left != [0; 5] {
+        let left = [sizes.calls, sizes.call_dialogs, sizes.call_keys, sizes.routes, sizes.lines];
+        let rest = [sizes.transactions, sizes.bindings, sizes.timers];
+        if left != [0; 5] || rest != [0; 3] {
             self.fail(&format!("something is left: {sizes:?}"));
         }
     }

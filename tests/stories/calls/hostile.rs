@@ -135,3 +135,61 @@ fn what_is_required_and_not_understood_is_420() {
     assert!(world[bob].calls().is_empty());
     over(world, s(2));
 }
+
+#[test]
+fn who_floods_with_calls_gets_as_many_as_he_may_have_and_the_others_are_served() {
+    let (mut world, alice, bob, carol) = world_with(7, |config| config.limits.calls_per_account = 4);
+    for _ in 0..20 {
+        world.call(alice, "bob");
+    }
+    world.run_for(s(2));
+    let refused = world[alice].calls().iter().filter(|c| c.ending == Some(Ending::Refused(503))).count();
+    assert_eq!((refused, world.engine().map(|e| e.sizes().calls)), (16, Some(4)), "{}", ladder(&world));
+    assert!(ladder(&world).contains("Retry-After"), "and is told when to try again");
+    world.call(bob, "carol");
+    world.run_for(s(1));
+    assert_eq!(world.talk(carol).state, State::Ringing, "{}", ladder(&world));
+    world.hang_up(bob);
+    for call in 0..20 {
+        world.act(alice, |p, now| p.hang_up(now, call));
+    }
+    world.run_for(s(1));
+    // It was not held against her.
+    world.call(alice, "carol");
+    world.run_for(s(1));
+    assert_eq!(world.talk(alice).state, State::Ringing, "{}", ladder(&world));
+    world.hang_up(alice);
+    over(world, s(2));
+}
+
+#[test]
+fn a_flood_of_calls_of_nobody_leaves_nothing() {
+    let (mut world, ..) = world(8);
+    let mallory = mallory(&mut world);
+    let before = world.engine().map(|e| e.sizes());
+    for n in 0..200 {
+        let text = format!(
+            "INVITE sip:bob@example.com SIP/2.0\r\nVia: SIP/2.0/UDP 10.0.66.6:5060;branch=z9hG4bKflood{n}\r\n\
+             Max-Forwards: 70\r\nFrom: <sip:m{n}@example.com>;tag=m\r\nTo: <sip:bob@example.com>\r\n\
+             Call-ID: flood{n}\r\nCSeq: 1 INVITE\r\nContact: <sip:m@10.0.66.6>\r\nContent-Length: 0\r\n\r\n"
+        );
+        world.act(mallory, |p, _| p.raw(text.into_bytes()));
+    }
+    world.run_for(ms(200));
+    let refused = world.ladder().only(&[]).to_string().matches("server --> mallory  SIP/2.0 401").count();
+    assert_eq!((refused, world.engine().map(|e| e.sizes())), (200, before));
+    over(world, s(2));
+}
+
+#[test]
+fn a_phone_that_has_moved_ends_its_call_from_where_it_is_now() {
+    // DECISIONS 2: the tags prove it, wherever it comes from.
+    let (mut world, alice, bob, _) = talking(9);
+    let elsewhere = mallory(&mut world);
+    let text = forged(&world, alice, "BYE", 5_000, str::to_owned);
+    world.act(elsewhere, |p, _| p.raw(text.into_bytes()));
+    world.run_for(s(1));
+    assert_eq!(world.talk(bob).ending, Some(Ending::PeerHungUp), "{}", ladder(&world));
+    world.act(alice, |p, _| p.power_off());
+    over(world, s(40));
+}

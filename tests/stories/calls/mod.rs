@@ -14,7 +14,7 @@ mod transfer;
 use std::time::Duration;
 
 use strowger_core::config::{CallsConfig, Config};
-use strowger_sim::phone::call::{Ending, Manners, State, Step};
+use strowger_sim::phone::call::{Direction, Ending, Manners, Reliable, State, Step};
 use strowger_sim::{PhoneId, World};
 
 use crate::{ms, s};

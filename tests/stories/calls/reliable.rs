@@ -1,7 +1,5 @@
 //! Reliable provisional responses, each leg for itself (RFC 3262, RFC 6337).
 
-use strowger_sim::phone::call::Reliable;
-
 use super::*;
 
 const EARLY: Step = Step::Early { status: 183, fork: 0, media: true };

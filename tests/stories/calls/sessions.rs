@@ -1,7 +1,5 @@
 //! What passes within a call: new sessions, tones, messages; and two who want the same at once (RFC 3261 s14, RFC 3311).
 
-use strowger_sim::phone::call::Direction;
-
 use super::*;
 
 #[test]

@@ -88,6 +88,26 @@ fn a_blind_transfer_joins_the_two_others() {
 }
 
 #[test]
+fn answers_that_come_again_after_a_transfer_and_its_end_are_acknowledged_and_no_more() {
+    let mut calls = three();
+    let (_, ok) = established(&mut calls);
+    let all = calls.from(ALICE, &refer(&ok, 2, "<sip:carol@example.com>", "Refer-Sub: false\r\n"));
+    let to_carol = find(&all, CAROL, "INVITE").clone();
+    let of_carol = response(&to_carol, "200 OK", "c1", CAROL, CAROL_OFFER);
+    let reinvite = find(&calls.from(CAROL, &of_carol), BOB, "INVITE").clone();
+    let of_bob = response(&reinvite, "200 OK", "", BOB, ANSWER);
+    let joined = calls.from(BOB, &of_bob);
+    calls.from(ALICE, &response(find(&joined, ALICE, "BYE"), "200 OK", "", "", ""));
+    carol_hangs_up(&mut calls, &to_carol);
+    for (who, answer) in [(CAROL, &of_carol), (BOB, &of_bob)] {
+        let again = calls.from(who, answer);
+        let firsts: Vec<&str> = again.iter().map(|sent| &sent.first()[..3]).collect();
+        assert_eq!(firsts, ["ACK"], "{:?}", lines(&again));
+    }
+    calls.finish();
+}
+
+#[test]
 fn a_transfer_that_fails_leaves_the_call_as_it_was() {
     let mut calls = three();
     let (_, ok) = established(&mut calls);
