@@ -3,11 +3,28 @@
 use super::call::{CALLEE, CALLER, Call, Phase};
 use super::refer::Inner;
 use super::write::{self, Answer};
-use super::{Desk, Kit};
+use super::{Bridge, CallKey, Desk, Kit};
 use crate::dialog::Crossing;
 use crate::door::CallEnd;
 use crate::txn::ServerKey;
-use crate::wire::{Header, Message, Status};
+use crate::wire::{ContactValue, Header, Message, Status};
+
+impl Bridge {
+    /// Where those who were tried say that the callee is (3xx), and their priority in thousandths; that counts as said
+    /// then.
+    pub(crate) fn redirected(&mut self, key: CallKey) -> Option<Vec<(Box<str>, u16)>> {
+        let best = &mut self.calls.get_mut(key)?.best;
+        best.as_ref().filter(|best| (300..400).contains(&best.status))?;
+        let held = best.take()?.held?;
+        let contacts = held.message().contacts().filter_map(|contact| match contact.ok()? {
+            ContactValue::Star => None,
+            value @ ContactValue::Addr(addr) => {
+                Some((write::text(addr.uri.raw()), value.q().unwrap_or(1000)))
+            }
+        });
+        Some(contacts.collect())
+    }
+}
 
 impl Call {
     /// The caller gets the best response there was, or this one.

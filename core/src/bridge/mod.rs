@@ -12,6 +12,7 @@
 //! - `talk`: requests within a pair, what is repeated; `acks`: ACK and BYE of one side
 //! - `reliable`: provisional responses that are acknowledged; `offers`: one offer at a time
 //! - `prove`: credentials for trunks; `breadth`: how many may ring at once; `info`: packages of INFO
+//! - `settle`: what calls say to each other
 //! - `replaces`: who takes the place of another; `pickup`: of a phone that rings
 //! - `refer`: transfers; `dial`: calls that the host begins; `seen`: what the host is shown of calls; `sdp`: what they
 //!   change in session descriptions
@@ -40,6 +41,7 @@ mod replaces;
 mod sdp;
 mod seen;
 mod session_timer;
+mod settle;
 mod setup;
 mod streams;
 mod table;
@@ -63,7 +65,7 @@ use crate::dialog::{Addressed, Dialog};
 use crate::door::{CallEnd, CallEvent, CallRecord, Event};
 use crate::stats::Counter;
 use crate::txn::{ClientEvent, ClientFailure, ClientKey, ServerKey, Transactions, TxnId, Usage};
-use crate::wire::{ContactValue, Essentials, Message, Method, Status};
+use crate::wire::{Essentials, Message, Method, Status};
 use call::{Best, Incoming, Phase, Timers};
 use refer::Inner;
 use streams::Streams;
@@ -421,21 +423,6 @@ impl Bridge {
     pub(crate) fn redirect(&mut self, kit: &mut Kit<'_, '_>, key: CallKey, to: &[Box<str>]) {
         self.with(kit, key, |call, desk, kit| call.redirect(kit, desk, to));
         self.settle(kit);
-    }
-
-    /// Where those who were tried say that the callee is (3xx), and their priority in thousandths; that counts as said
-    /// then.
-    pub(crate) fn redirected(&mut self, key: CallKey) -> Option<Vec<(Box<str>, u16)>> {
-        let best = &mut self.calls.get_mut(key)?.best;
-        best.as_ref().filter(|best| (300..400).contains(&best.status))?;
-        let held = best.take()?.held?;
-        let contacts = held.message().contacts().filter_map(|contact| match contact.ok()? {
-            ContactValue::Star => None,
-            value @ ContactValue::Addr(addr) => {
-                Some((write::text(addr.uri.raw()), value.q().unwrap_or(1000)))
-            }
-        });
-        Some(contacts.collect())
     }
 
     /// The call is refused for a reason of ours.

@@ -14,12 +14,12 @@
 //! Until step 4 the old call is as it was. When anything fails it stays so, and NOTIFY says what; who hung up
 //! meanwhile is not told, and then the kept one has nobody and is told to go.
 
-use super::call::{CALLEE, CALLER, Call, Errand, Phase, Side};
+use super::call::{CALLEE, Call, Errand, Phase, Side};
 use super::replaces::{self, Authority, Replaces};
 use super::write::{self, Answer};
 use super::{Asked, Asker, Bridge, CallKey, Desk, Hop, Kit, News};
 use crate::base::ids::{self, IdText};
-use crate::ctx::{CallPhase, CallTimer, Ctx, Extra, Origin, Refusal, Timer};
+use crate::ctx::{CallTimer, Ctx, Extra, Origin, Refusal, Timer};
 use crate::dialog::Dialog;
 use crate::door::{CallEnd, CallEvent, CallRecord, Event, Identity};
 use crate::txn::TxnId;
@@ -33,27 +33,27 @@ const PATIENCE: u32 = 180;
 #[derive(Clone, Debug)]
 pub(super) struct Transfer {
     /// The side that asked for it.
-    by: usize,
+    pub(super) by: usize,
     /// The number of the REFER: names its subscription (RFC 3515 s2.4.6).
-    refer: u32,
+    pub(super) refer: u32,
     /// It wants to hear of it (RFC 4488).
-    tells: bool,
+    pub(super) tells: bool,
     /// Where it goes: a URI.
-    target: Box<str>,
+    pub(super) target: Box<str>,
     /// Who asks, as the sought one is told (RFC 3892).
-    referred_by: Box<str>,
+    pub(super) referred_by: Box<str>,
     /// A dialog of the sought one that is none of ours, and that the call to him is to replace.
-    replaces: Option<Box<str>>,
+    pub(super) replaces: Option<Box<str>>,
     /// Who is sought.
-    sought: Option<Sought>,
+    pub(super) sought: Option<Sought>,
     /// What the kept one was offered.
-    offered: Box<[u8]>,
+    pub(super) offered: Box<[u8]>,
     /// It worked: when who asked has heard of it, he is told to go.
-    done: bool,
+    pub(super) done: bool,
     /// Nobody asks: the host connects two.
-    host: bool,
+    pub(super) host: bool,
     /// It was asked for outside the call: who asked hears of it in the dialog that this made.
-    outside: Option<Dialog>,
+    pub(super) outside: Option<Dialog>,
 }
 
 impl Transfer {
@@ -81,7 +81,7 @@ impl Transfer {
 
 /// Who is sought.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Sought {
+pub(super) enum Sought {
     /// Who answers this call.
     Fresh(CallKey),
     /// This side of another call.
@@ -353,140 +353,6 @@ impl Bridge {
             self.desk.inner.push_back(Inner::Failed(key, Status::REQUEST_PENDING.0));
         }
     }
-
-    /// Calls say to each other what they have to.
-    pub(super) fn settle(&mut self, kit: &mut Kit<'_, '_>) {
-        while let Some(inner) = self.desk.inner.pop_front() {
-            match inner {
-                Inner::Progress(key, status) => {
-                    self.with(kit, key, |call, _, kit| call.tell_transferor(kit, key, status));
-                }
-                Inner::Offered(key, kind, body) => self.offer(kit, key, &kind, &body),
-                Inner::Agreed(key, kind, body) => self.join(kit, key, &kind, &body),
-                Inner::Failed(key, status) => self.fail_transfer(kit, key, status),
-                Inner::Abandoned(key) => self.abandon(kit, key),
-                Inner::Succeeded(key, kind, body) => self.succeed(kit, key, &kind, &body),
-                Inner::Declined(key, status) => self.decline(kit, key, status),
-                Inner::Withdrawn(key) => self.with(kit, key, |call, _, kit| call.withdraw(kit)),
-            }
-        }
-    }
-
-    /// The kept one is offered what the sought one offers.
-    fn offer(&mut self, kit: &mut Kit<'_, '_>, key: CallKey, kind: &[u8], body: &[u8]) {
-        let Some(call) = self.calls.get_mut(key) else { return };
-        let kept = call.transfer.as_ref().map(|transfer| 1 - transfer.by);
-        let asked = kept.is_some_and(|kept| call.invite_side(kit, key, kept, Some((kind, body))));
-        if let Some(transfer) = &mut call.transfer {
-            transfer.offered = body.into();
-        }
-        if !asked || body.is_empty() {
-            let status = if body.is_empty() { Status::NOT_ACCEPTABLE_HERE } else { Status::REQUEST_PENDING };
-            self.fail_transfer(kit, key, status.0);
-        }
-    }
-
-    /// Both agree: they are a pair from now on.
-    fn join(&mut self, kit: &mut Kit<'_, '_>, key: CallKey, kind: &[u8], body: &[u8]) {
-        let Some(call) = self.calls.get_mut(key) else { return };
-        let Some(transfer) = &mut call.transfer else { return };
-        let (kept, Some(sought)) = (1 - transfer.by, transfer.sought) else { return };
-        transfer.done = true;
-        let Some(link) = call.links.first_mut() else { return };
-        let mut moved = link.sides[kept].leave();
-        moved.keep_session();
-        moved.keep_sdp(&transfer.offered);
-        self.desk.strike(key, &moved.dialog);
-        let home = match sought {
-            Sought::Fresh(home) | Sought::Side(home, _) => home,
-        };
-        self.desk.enlist(home, &moved.dialog);
-        moved.timer.arm(kit.ctx, home);
-        if let Some(other) = self.calls.get_mut(home) {
-            other.serves = None;
-            match sought {
-                Sought::Fresh(_) => {
-                    other.invitation = None;
-                    other.tell_answered(kit.ctx, CALLEE);
-                    if let Some(link) = other.links.first_mut() {
-                        link.sides[CALLER] = moved;
-                    }
-                    // It is a call as any other now.
-                    let longest = kit.ctx.settings.calls.as_ref().map_or(Duration::ZERO, |c| c.max_duration);
-                    let super::call::Timers { ring, life, .. } = &mut other.timers;
-                    for timer in [ring, &mut *life] {
-                        kit.ctx.timers.disarm(core::mem::take(timer));
-                    }
-                    let timer = Timer::Call(home.to_bits(), CallTimer::Life);
-                    *life = kit.ctx.timers.arm(kit.ctx.now + longest, timer);
-                    other.agree(kit, CALLEE, kind, body);
-                    other.tell_caller(kit.ctx, &mut self.desk, CallPhase::Confirmed);
-                    // Of a call that the host began the first one is the caller.
-                    let taken = other.record.legs.iter().rposition(|leg| (200..300).contains(&leg.status));
-                    other.tell_joined(kit.ctx, &mut self.desk, taken.unwrap_or(0), false);
-                    other.attempts.iter_mut().for_each(|attempt| attempt.shown = false);
-                }
-                Sought::Side(_, side) => {
-                    other.tell_left(kit.ctx, &mut self.desk, 1 - side);
-                    if let Some(link) = other.links.first_mut() {
-                        let mut left = core::mem::replace(&mut link.sides[1 - side], moved);
-                        self.desk.strike(home, &left.dialog);
-                        left.timer.stop(kit.ctx);
-                        left.bye_and_forget(kit);
-                    }
-                    other.agree(kit, side, kind, body);
-                    other.tell_moved(kit.ctx, &mut self.desk, 1 - side);
-                }
-            }
-            self.desk.streams.follow(home, other);
-        }
-        // Who is in it is another.
-        self.with(kit, home, |_, _, _| {});
-        self.with(kit, key, |call, desk, kit| {
-            call.record.end = CallEnd::Transferred;
-            call.tell_transferor(kit, key, Status::OK.0);
-            let waits = call.transfer.as_ref().is_some_and(|transfer| transfer.tells) && !call.is_left();
-            if !waits {
-                call.end(kit, desk, key, None, CallEnd::Transferred);
-            }
-        });
-    }
-
-    /// All is as it was.
-    fn fail_transfer(&mut self, kit: &mut Kit<'_, '_>, key: CallKey, status: u16) {
-        let Some(call) = self.calls.get_mut(key) else { return };
-        let Some(sought) = call.transfer.as_ref().map(|transfer| transfer.sought) else { return };
-        if let Some(Sought::Fresh(new)) = sought {
-            self.abandon(kit, new);
-        }
-        if let Some(Sought::Side(other, side)) = sought {
-            self.with(kit, other, |call, _, kit| call.restore(kit, side));
-        }
-        self.with(kit, key, |call, desk, kit| {
-            call.tell_transferor(kit, key, status);
-            let left = call.is_left();
-            let host = call.transfer.take().is_some_and(|transfer| transfer.host);
-            if host {
-                call.record.status = status;
-            }
-            // Who asked is gone, and the kept one has nobody.
-            if left && call.phase == Phase::Answered {
-                let end = if host { CallEnd::Failed } else { CallEnd::Lost };
-                call.end(kit, desk, key, None, end);
-            }
-        });
-    }
-
-    /// A call that nobody waits for any more.
-    fn abandon(&mut self, kit: &mut Kit<'_, '_>, key: CallKey) {
-        self.with(kit, key, |call, desk, kit| {
-            if call.phase == Phase::Answered {
-                return call.end(kit, desk, key, None, CallEnd::Cancelled);
-            }
-            call.record.end = CallEnd::Cancelled;
-            call.refuse(kit, desk, Status::REQUEST_TERMINATED);
-        });
-    }
 }
 
 /// What is to be said in the INVITE of a transfer.
@@ -558,7 +424,7 @@ impl Side {
 
 impl Call {
     /// The one who asked for a transfer is gone.
-    fn is_left(&self) -> bool {
+    pub(super) fn is_left(&self) -> bool {
         let by = self.transfer.as_ref().map(|transfer| transfer.by);
         by.is_none_or(|by| self.links.first().is_none_or(|link| link.sides[by].over))
     }
@@ -569,7 +435,7 @@ impl Call {
     }
 
     /// Both talk.
-    fn tell_answered(&self, ctx: &mut Ctx<'_>, callee: usize) {
+    pub(super) fn tell_answered(&self, ctx: &mut Ctx<'_>, callee: usize) {
         if let Some(link) = self.links.first().filter(|_| ctx.settings.tell.calls) {
             let (id, by) = (self.record.id, link.sides[callee].aor.clone());
             ctx.out.tell(Event::Call(Box::new(CallEvent::Answered { id, by })));
@@ -582,7 +448,7 @@ impl Call {
     }
 
     /// Who asked hears how far it is (RFC 3515 s2.4.4).
-    fn tell_transferor(&mut self, kit: &mut Kit<'_, '_>, key: CallKey, status: u16) {
+    pub(super) fn tell_transferor(&mut self, kit: &mut Kit<'_, '_>, key: CallKey, status: u16) {
         let Some(transfer) = self.transfer.as_mut().filter(|transfer| transfer.tells) else { return };
         let (by, refer) = (transfer.by, transfer.refer);
         let Some(link) = self.links.first_mut() else { return };
@@ -685,14 +551,14 @@ impl Call {
     }
 
     /// The ACK that a side waits for, with what the other agreed to.
-    fn agree(&mut self, kit: &mut Kit<'_, '_>, side: usize, kind: &[u8], body: &[u8]) {
+    pub(super) fn agree(&mut self, kit: &mut Kit<'_, '_>, side: usize, kind: &[u8], body: &[u8]) {
         let Some(side) = self.links.first_mut().map(|link| &mut link.sides[side]) else { return };
         side.acknowledge_with(kit, kind, body);
         side.keep_sdp(body);
     }
 
     /// The other side stays who it was.
-    fn restore(&mut self, kit: &mut Kit<'_, '_>, side: usize) {
+    pub(super) fn restore(&mut self, kit: &mut Kit<'_, '_>, side: usize) {
         self.serves = None;
         let Some(side) = self.links.first_mut().map(|link| &mut link.sides[side]) else { return };
         // What it was sent last is what it has agreed to before.
