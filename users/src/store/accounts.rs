@@ -1,6 +1,7 @@
 //! Accounts: made, found, listed, changed, deleted.
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
+use strowger_core::door::Secret;
 
 use super::account::{self, Account, Change, NewAccount, Patch, Role};
 use super::digest::DigestWish;
@@ -50,6 +51,19 @@ impl Store {
             change.tell(id, &new.username, Change::Created);
             existing(change.tx, &new.username)
         })
+    }
+
+    /// Makes an administrator of this name with a password that nobody knows yet, if there is no administrator at all:
+    /// the password, to be shown once.
+    pub fn first_admin(&self, username: &str, now: Seconds) -> Result<Option<Secret<String>>, UserError> {
+        let sql = "SELECT EXISTS (SELECT 1 FROM account WHERE role = 'admin')";
+        if self.read().query_row(sql, [], |row| row.get(0))? {
+            return Ok(None);
+        }
+        let password = crate::random::text::<15>();
+        let new = NewAccount { role: Role::Admin, ..NewAccount::named(username) };
+        self.create(&new.with_password(password.as_str()), now)?;
+        Ok(Some(Secret(password)))
     }
 
     /// An account by its name, in whatever case.

@@ -213,6 +213,16 @@ fn the_last_enabled_administrator_stays() {
 }
 
 #[test]
+fn the_first_administrator_is_made_once() {
+    let world = World::new();
+    world.bob();
+    let password = world.store.first_admin("admin", NOW).unwrap().expect("there was none");
+    assert_eq!(world.store.check_password("admin", &password.0).unwrap().role, Role::Admin);
+    assert!(world.store.first_admin("admin", NOW).unwrap().is_none());
+    assert!(matches!(World::new().store.first_admin("a b", NOW), Err(UserError::Invalid { .. })));
+}
+
+#[test]
 fn digest_credentials_are_of_the_password_and_only_where_wanted() {
     let world = World::new();
     world.bob();
