@@ -12,7 +12,7 @@ use super::dns::{Stub, StubConfig};
 const MOST: usize = 2_000;
 
 /// The first byte says what is looked for; then each answer is its flags, its numbers of records, its length and itself.
-pub fn dns(data: &[u8]) {
+pub(crate) fn dns(data: &[u8]) {
     let Some((wish, mut rest)) = data.split_first() else { return };
     let config = StubConfig {
         servers: vec![([192, 0, 2, 53], 53).into(), ([192, 0, 2, 54], 53).into()],
