@@ -17,7 +17,7 @@
 use super::call::{CALLEE, Call, Errand, Phase, Side};
 use super::replaces::{self, Authority, Replaces};
 use super::write::{self, Answer};
-use super::{Asked, Asker, Bridge, CallKey, Desk, Hop, Kit, News};
+use super::{Asked, Asker, Bridge, CallKey, Desk, Hop, Kit, News, sdp};
 use crate::base::ids::{self, IdText};
 use crate::ctx::{CallTimer, Ctx, Extra, Origin, Refusal, Timer};
 use crate::dialog::Dialog;
@@ -482,6 +482,9 @@ impl Call {
             return false;
         }
         side.keep_session();
+        let padded =
+            body.filter(|(kind, _)| sdp::is_sdp(kind)).and_then(|(_, body)| sdp::padded(body, &side.sdp));
+        let body = body.map(|(kind, body)| (kind, padded.as_deref().unwrap_or(body)));
         side.dialog.advance();
         let number = side.dialog.cseq();
         let invite = write::own(kit, side, Method::Invite, number, body);

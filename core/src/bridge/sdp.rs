@@ -88,6 +88,53 @@ pub(super) fn held(offer: &[u8]) -> Vec<u8> {
     out
 }
 
+/// An offer to somebody who has more media lines in his session than it has: none of them goes away (RFC 3264 s8), those it
+/// knows nothing of are refused. `None` if it has enough.
+pub(super) fn padded(offer: &[u8], before: &[u8]) -> Option<Vec<u8>> {
+    let known = media(offer).count();
+    let mut missing = media(before).skip(known).peekable();
+    missing.peek()?;
+    let mut out = offer.to_vec();
+    if !out.ends_with(b"\n") {
+        out.extend_from_slice(b"\r\n");
+    }
+    for line in missing {
+        let mut words = line.splitn(3, |b| *b == b' ');
+        let (Some(media), Some(_), Some(rest)) = (words.next(), words.next(), words.next()) else { continue };
+        for part in [media, b" 0 ", rest.trim_ascii_end(), b"\r\nc=IN IP4 0.0.0.0\r\n"] {
+            out.extend_from_slice(part);
+        }
+    }
+    Some(out)
+}
+
+/// The answer to such an offer for whoever made it: what he did not offer is not answered (RFC 3264 s6). `None` if there is
+/// nothing of that.
+pub(super) fn trimmed<'a>(answer: &'a [u8], offer: &[u8]) -> Option<&'a [u8]> {
+    let known = media(offer).count();
+    let mut at = 0;
+    let mut found = 0;
+    for line in answer.split_inclusive(|b| *b == b'\n') {
+        found += usize::from(line.starts_with(b"m="));
+        if found > known {
+            return answer.get(..at);
+        }
+        at += line.len();
+    }
+    None
+}
+
+fn media(sdp: &[u8]) -> impl Iterator<Item = &[u8]> {
+    sdp.split(|b| *b == b'\n').filter(|line| line.starts_with(b"m="))
+}
+
+/// Is it a description of a session, and nothing around it?
+pub(super) fn is_sdp(kind: &[u8]) -> bool {
+    kind.split(|b| *b == b';')
+        .next()
+        .is_some_and(|kind| kind.trim_ascii().eq_ignore_ascii_case(b"application/sdp"))
+}
+
 /// Where user and id stand, the version, and where what follows it begins.
 fn origin(sdp: &[u8]) -> Option<((usize, usize), u64, usize)> {
     let mut at = 0;
@@ -132,6 +179,22 @@ mod tests {
         let expected = b"v=0\r\no=- 1 1 IN IP4 0.0.0.0\r\ns=-\r\nc=IN IP4 0.0.0.0\r\nt=1 2\r\nm=audio 0 RTP/AVP 0 8\r\nm=video 0 RTP/AVP 96\r\n";
         assert_eq!(declined(offer), expected);
         assert!(declined(b"\xff").ends_with(b"t=0 0\r\n"));
+    }
+
+    #[test]
+    fn media_that_somebody_has_does_not_go_away_and_is_nobody_elses() {
+        let before = b"v=0\r\nm=audio 9 RTP/AVP 0\r\na=inactive\r\nm=video 9 RTP/AVP 97 98\r\n";
+        let offer = b"v=0\r\nm=audio 4000 RTP/AVP 8\r\na=x";
+        let padded = padded(offer, before).expect("one line is missing");
+        let expected =
+            "v=0\r\nm=audio 4000 RTP/AVP 8\r\na=x\r\nm=video 0 RTP/AVP 97 98\r\nc=IN IP4 0.0.0.0\r\n";
+        assert_eq!(String::from_utf8_lossy(&padded), expected);
+        assert!(super::padded(before, offer).is_none() && super::padded(b"", b"\xff\n").is_none());
+        assert_eq!(trimmed(before, offer), Some(&b"v=0\r\nm=audio 9 RTP/AVP 0\r\na=inactive\r\n"[..]));
+        assert_eq!(trimmed(offer, before), None);
+        assert!(
+            is_sdp(b"Application/SDP ;x=y") && !is_sdp(b"multipart/mixed;boundary=\"m=\"") && !is_sdp(b"")
+        );
     }
 
     #[test]

@@ -5,7 +5,7 @@ use core::time::Duration;
 
 use super::call::{CALLEE, CALLER, Phase};
 use super::refer::{Inner, Sought};
-use super::{Bridge, CallKey, Kit};
+use super::{Bridge, CallKey, Kit, sdp};
 use crate::ctx::{CallPhase, CallTimer, Timer};
 use crate::door::CallEnd;
 use crate::wire::Status;
@@ -52,7 +52,10 @@ impl Bridge {
         let Some(link) = call.links.first_mut() else { return };
         let mut moved = link.sides[kept].leave();
         moved.keep_session();
-        moved.keep_sdp(&transfer.offered);
+        // What was added to it is nothing to the sought one.
+        let body = sdp::trimmed(body, &transfer.offered).filter(|_| sdp::is_sdp(kind)).unwrap_or(body);
+        let sent = sdp::padded(&transfer.offered, &moved.sdp);
+        moved.keep_sdp(sent.as_deref().unwrap_or(&transfer.offered));
         self.desk.strike(key, &moved.dialog);
         let home = match sought {
             Sought::Fresh(home) | Sought::Side(home, _) => home,

@@ -314,3 +314,31 @@ fn an_emergency_has_no_number_and_reaches_whom_the_operator_names() {
     assert!(calls.from(ALICE, &other)[0].first().starts_with("SIP/2.0 4"), "a call, and nothing else");
     calls.finish();
 }
+
+#[test]
+fn who_offered_more_than_the_other_keeps_his_media_lines() {
+    let mut calls = three();
+    let (sent, _) = calls.dial("carol", "bob");
+    let to_carol = find(&sent, CAROL, "INVITE").clone();
+    let both = format!("{CAROL_OFFER}t=0 0\r\nm=audio 4000 RTP/AVP 0\r\nm=video 4002 RTP/AVP 97\r\n");
+    let answered = calls.from(CAROL, &response(&to_carol, "200 OK", "c1", CAROL, &both));
+    assert_eq!(find(&answered, CAROL, "ACK").body().matches("m=").count(), 2);
+    let audio = format!("{ANSWER}t=0 0\r\nm=audio 5000 RTP/AVP 0\r\n");
+    let offered = calls.from(BOB, &response(find(&answered, BOB, "INVITE"), "200 OK", "b1", BOB, &audio));
+    let reinvite = find(&offered, CAROL, "INVITE").clone();
+    assert!(
+        reinvite.body().contains("m=audio 5000 ") && reinvite.body().contains("m=video 0 RTP/AVP 97"),
+        "RFC 3264 s8"
+    );
+    let agreed = format!("{CAROL_OFFER}t=0 0\r\nm=audio 4000 RTP/AVP 0\r\nm=video 0 RTP/AVP 97\r\n");
+    let agreed = calls.from(CAROL, &response(&reinvite, "200 OK", "", CAROL, &agreed));
+    let ack = find(&agreed, BOB, "ACK");
+    assert!(
+        ack.body().contains("m=audio 4000 ") && !ack.body().contains("m=video"),
+        "RFC 3264 s6: {}",
+        ack.body()
+    );
+    let bye = calls.from(CAROL, &of_carol("BYE", 7, &to_carol));
+    calls.from(BOB, &response(find(&bye, BOB, "BYE"), "200 OK", "", "", ""));
+    calls.finish();
+}
