@@ -65,6 +65,10 @@ impl Call {
 
     /// The body. What cannot be read is told by place, not by content.
     pub(super) fn json<T: DeserializeOwned>(&self) -> Result<T, Problem> {
+        // A list of the values would be read as well.
+        if self.body.trim_ascii_start().first() != Some(&b'{') {
+            return Err(Problem::bad_request("not a JSON object"));
+        }
         serde_json::from_slice(&self.body).map_err(|error| {
             let why = match error.classify() {
                 serde_json::error::Category::Data => "not what is expected",

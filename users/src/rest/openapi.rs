@@ -6,6 +6,13 @@ use super::routes::{ROUTES, Route};
 use crate::scope::Scope;
 use crate::store::Role;
 
+/// What people are shown.
+const NO_CONTROLS: &str = "^[^\\x00-\\x1f\\x7f-\\x9f]*$";
+/// Empty, or an address.
+const MAIL: &str = "^([A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+@[A-Za-z0-9.-]+)?$";
+/// Those that every server takes; a SIP URI of an address of record is taken, too.
+const AOR: &str = "^(sips?:)?[A-Za-z0-9+._-]+@[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$";
+
 /// The document (OpenAPI 3.1).
 pub fn document() -> Value {
     let mut paths = Map::new();
@@ -165,6 +172,15 @@ fn schemas() -> Value {
     let scopes =
         || json!({ "type": "array", "items": { "type": "string", "enum": Scope::ALL.map(Scope::name) } });
     let username = || json!({ "type": "string", "minLength": 1, "maxLength": 64, "pattern": "^[A-Za-z0-9][A-Za-z0-9._+@-]*$" });
+    let plain = |kind: Value, least: usize| json!({ "type": kind, "minLength": least, "maxLength": 128, "pattern": NO_CONTROLS });
+    let mail = |kind: Value| json!({ "type": kind, "maxLength": 254, "pattern": MAIL });
+    let aors = |kind: Value| json!({ "type": kind, "maxItems": 32, "items": { "type": "string", "maxLength": 255, "pattern": AOR } });
+    let asked = || {
+        let names = Scope::ALL.map(Scope::name);
+        json!({ "type": "array", "minItems": 1, "maxItems": 32, "items": { "type": "string", "enum": names } })
+    };
+    let string = || json!("string");
+    let nullable = || json!(["string", "null"]);
     let key = [
         ("id", text()),
         ("name", text()),
@@ -194,21 +210,23 @@ fn schemas() -> Value {
         ]),
         "Accounts": page("Account"),
         "NewAccount": body(1, &[
-            ("username", username()), ("password", json!({ "type": ["string", "null"], "format": "password" })),
-            ("digest", flag()), ("display_name", text()), ("email", text()),
-            ("role", json!({ "anyOf": [role(), { "type": "null" }] })), ("enabled", maybe("boolean")), ("aors", texts())
+            ("username", username()),
+            ("password", json!({ "type": ["string", "null"], "format": "password", "minLength": 8, "maxLength": 1024 })),
+            ("digest", flag()), ("display_name", plain(string(), 0)), ("email", mail(string())),
+            ("role", json!({ "anyOf": [role(), { "type": "null" }] })), ("enabled", maybe("boolean")),
+            ("aors", aors(json!("array")))
         ]),
         "Patch": body(0, &[
-            ("display_name", maybe("string")), ("email", maybe("string")),
+            ("display_name", plain(nullable(), 0)), ("email", mail(nullable())),
             ("role", json!({ "anyOf": [role(), { "type": "null" }] })), ("enabled", maybe("boolean")),
-            ("aors", json!({ "type": ["array", "null"], "items": { "type": "string" } }))
+            ("aors", aors(json!(["array", "null"])))
         ]),
-        "OwnPatch": body(0, &[("display_name", maybe("string")), ("email", maybe("string"))]),
+        "OwnPatch": body(0, &[("display_name", plain(nullable(), 0)), ("email", mail(nullable()))]),
         "Password": body(1, &[("password", secret(8)), ("digest", maybe("boolean"))]),
         "OwnPassword": body(2, &[("current", secret(0)), ("new", secret(8))]),
         "ApiKey": object(6, &key),
         "ApiKeys": list("ApiKey"),
-        "ApiKeyWish": body(2, &[("name", text()), ("scopes", scopes()), ("expires", maybe("integer"))]),
+        "ApiKeyWish": body(2, &[("name", plain(string(), 1)), ("scopes", asked()), ("expires", maybe("integer"))]),
         "NewApiKey": object(7, &new_key),
         "Registration": object(9, &[
             ("aor", text()), ("contact", text()), ("q", json!({ "type": "number", "minimum": 0, "maximum": 1 })),

@@ -210,8 +210,8 @@ pub(super) fn check_password(password: &str) -> Result<(), UserError> {
 }
 
 pub(super) fn check_display_name(name: &str) -> Result<(), UserError> {
-    if name.len() > 256 || name.chars().any(char::is_control) {
-        return invalid("display_name", "at most 256 bytes, no control characters");
+    if name.chars().count() > 128 || name.chars().any(char::is_control) {
+        return invalid("display_name", "at most 128 characters, no control characters");
     }
     Ok(())
 }

@@ -83,7 +83,7 @@ impl Store {
         now: Seconds,
     ) -> Result<NewApiKey, UserError> {
         if wish.name.is_empty() || account::check_display_name(&wish.name).is_err() {
-            return invalid("name", "1 to 256 bytes, no control characters");
+            return invalid("name", "1 to 128 characters, no control characters");
         }
         let odd = |scope: &String| scope.is_empty() || scope.contains(|c: char| !c.is_ascii_graphic());
         if wish.scopes.is_empty() || wish.scopes.len() > 32 || wish.scopes.iter().any(odd) {

@@ -332,7 +332,7 @@ fn a_full_disk_refuses_a_change_and_the_store_goes_on() {
     world.store.read().pragma_update(None, "max_page_count", pages).unwrap();
     let mut refused = 0;
     for n in 0..500 {
-        let new = NewAccount { display_name: "x".repeat(200), ..NewAccount::named(format!("u{n}")) };
+        let new = NewAccount { display_name: "x".repeat(120), ..NewAccount::named(format!("u{n}")) };
         refused += usize::from(matches!(world.store.create(&new, NOW), Err(UserError::Storage(_))));
     }
     assert!(refused > 0);

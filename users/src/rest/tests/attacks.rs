@@ -157,6 +157,7 @@ async fn bodies_are_small_json_objects_of_known_members() {
         (json, deep, 400),
         (json, String::new(), 400),
         (json, "[]".into(), 400),
+        (json, format!("[\"x\",\"{PASSWORD}\",false,\"\",\"\",\"admin\",true,[]]"), 400),
         (json, "{\"username\":\"x\"".into(), 400),
         (json, "{\"username\":\"x\",\"username\":\"y\"}".into(), 400),
         (json, "{\"username\":\"x\",\"is_admin\":true}".into(), 400),
