@@ -161,6 +161,7 @@ fn a_phone_is_told_the_domain_and_the_address_where_they_differ() {
         "user alice with its password, domain example.com, server or proxy 127.0.0.1, port {port}, transport UDP or TCP."
     );
     assert!(server.banner.contains(&wanted), "{}", server.banner);
+    drop(server);
     let alias = ACCOUNTS.replace("\n[[account]]", "\naliases = [\"127.0.0.1\"]\n[[account]]");
     let server = start(&folder, &alias, &[]);
     assert!(server.banner.contains("domain 127.0.0.1, port "), "{}", server.banner);

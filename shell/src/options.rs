@@ -93,7 +93,7 @@ pub struct StorageOptions {
     /// Most bytes of changes that wait for a slow or failing disk. Write-behind: what comes beyond is not stored, and
     /// counted.
     pub queue_bytes: usize,
-    /// Strict: most changes that wait for the disk; more fail at once.
+    /// Strict: most changes that wait for the disk; more fail at once. An engine takes back 16,384 at most: fewer.
     pub queue: usize,
     /// Strict: most bytes of messages that wait for their changes; more are lost and counted, and their peers ask again.
     pub held_bytes: usize,

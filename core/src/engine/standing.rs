@@ -16,7 +16,7 @@ use crate::txn::{self, ServerKey};
 use crate::wire::{self, Bounds, Layout, Status};
 
 /// Responses remembered at most.
-const LIMIT: usize = 1024;
+const LIMIT: usize = 16_384;
 
 /// A 200 whose change is not confirmed.
 #[derive(Clone, Debug)]

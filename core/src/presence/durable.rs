@@ -19,7 +19,7 @@ use crate::documents::pidf::Pidf;
 use crate::door::{Change, SaveSeq, StoredPublication, StoredTie};
 
 /// Saves remembered at most.
-const LIMIT: usize = 4096;
+const LIMIT: usize = 16_384;
 
 /// What to take back should a save fail.
 #[derive(Clone, Debug, Default)]

@@ -12,7 +12,7 @@ use crate::ctx::Ctx;
 use crate::door::{BindingCause, Change, SaveSeq};
 
 /// Entries kept at most.
-const LIMIT: usize = 4096;
+const LIMIT: usize = 16_384;
 
 /// The log.
 #[derive(Clone, Default, Debug)]

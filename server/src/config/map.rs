@@ -19,6 +19,9 @@ use super::{DRAIN_TIMEOUT, Loaded, STATE_FILE, file};
 /// The port of SIP (RFC 3261 s19.1.2).
 pub(crate) const SIP_PORT: u16 = 5060;
 
+/// How many changes may wait for the disk at most.
+const MAX_QUEUE: usize = 16_000;
+
 /// How long changes of state may be collected at most.
 const MAX_INTERVAL: Duration = Duration::from_secs(60);
 
@@ -115,6 +118,9 @@ fn storage(from: file::Storage, options: &mut Options, errors: &mut Vec<ConfigEr
         if value == 0 {
             refuse(key, "one at least");
         }
+    }
+    if options.storage.queue > MAX_QUEUE {
+        refuse("queue", "16000 at most: no more can be taken back should they fail");
     }
     Some(from.file.unwrap_or_else(|| STATE_FILE.into()))
 }

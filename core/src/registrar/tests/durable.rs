@@ -201,11 +201,11 @@ fn what_ended_between_two_lives_is_removed_from_the_store() {
 fn the_log_of_a_host_that_never_confirms_stays_bounded() {
     let mut world = durable();
     let mut phone = bob();
-    for _ in 0..5000 {
+    for _ in 0..17_000 {
         world.try_register(&phone.origin(&world), &phone.again().request()).expect("accepted");
         world.fixture.commands();
     }
-    assert_eq!(world.registrar.undo.len(), 4096);
+    assert_eq!(world.registrar.undo.len(), 16_384);
 }
 
 #[test]
