@@ -111,7 +111,7 @@ impl StorageOptions {
             durability,
             interval: match durability {
                 Durability::WriteBehind => Duration::from_millis(100),
-                Durability::Strict => Duration::from_millis(5),
+                Durability::Strict => Duration::from_millis(10),
             },
             batch: 1_000,
             queue_bytes: 64 << 20,

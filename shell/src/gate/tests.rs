@@ -78,8 +78,8 @@ fn strict_holds_what_stands_on_a_change_and_nothing_else() {
     assert!(gate.transmit(message(1)).is_some());
     // Commits per second are bounded.
     assert!(gate.next_batch(T0).is_none());
-    assert_eq!(gate.deadline(), Some(T0 + Duration::from_millis(5)));
-    let batch = gate.next_batch(T0 + Duration::from_millis(5)).expect("its time has come");
+    assert_eq!(gate.deadline(), Some(T0 + Duration::from_millis(10)));
+    let batch = gate.next_batch(T0 + Duration::from_millis(10)).expect("its time has come");
     gate.done(T0, committed(batch, false));
     assert!(matches!(gate.poll_verdict(), Some(Input::SaveFailed(SaveSeq(2)))));
     assert!(gate.poll_verdict().is_none() && gate.poll_release().is_none());
