@@ -50,8 +50,10 @@ impl Call {
         found.map(|(_, value)| &**value).ok_or_else(Problem::not_found)
     }
 
+    /// A parameter; an empty one is none.
     pub(super) fn query(&self, name: &str) -> Option<&str> {
-        self.query.iter().find(|(known, _)| known == name).map(|(_, value)| &**value)
+        let found = self.query.iter().find(|(known, _)| known == name);
+        found.map(|(_, value)| &**value).filter(|value| !value.is_empty())
     }
 
     /// `limit`: 100 if it is not said.

@@ -80,7 +80,7 @@ fn operation(route: &Route) -> Value {
         responses.insert(status.into(), problem(why));
     }
     let mut parameters: Vec<Value> = route.path.split('/').filter_map(path_parameter).collect();
-    parameters.extend(route.query.iter().map(|name| query_parameter(name)));
+    parameters.extend(route.query.iter().map(|name| query_parameter(route, name)));
     let mut operation = json!({
         "summary": route.summary,
         "operationId": operation_id(route),
@@ -125,10 +125,13 @@ fn path_parameter(part: &str) -> Option<Value> {
     Some(json!({ "name": name, "in": "path", "required": true, "schema": { "type": "string" } }))
 }
 
-fn query_parameter(name: &str) -> Value {
+fn query_parameter(route: &Route, name: &str) -> Value {
     let (schema, why) = match name {
         "limit" => {
             (json!({ "type": "integer", "minimum": 1, "maximum": 1000, "default": 100 }), "The most items")
+        }
+        "after" if route.path == "/calls" => {
+            (json!({ "type": "integer", "minimum": 0 }), "`next` of the page before")
         }
         "after" => (json!({ "type": "string" }), "`next` of the page before"),
         _ => (json!({ "type": "string" }), "A Contact URI; without it all of them"),
