@@ -8,6 +8,7 @@ use strowger_core::config::ListenerConfig;
 use strowger_shell::names;
 
 use crate::cli::HttpAddr;
+use crate::office::{self, Office};
 use crate::plan::{self, Plan};
 
 /// Whether passwords may be shown: to a person at a terminal, and never into a log (DECISIONS 32).
@@ -27,7 +28,13 @@ impl Audience {
 }
 
 /// The text.
-pub fn text(plan: &Plan, listeners: &[ListenerConfig], http: HttpAddr, audience: Audience) -> String {
+pub fn text(
+    plan: &Plan,
+    office: Option<&Office>,
+    listeners: &[ListenerConfig],
+    http: HttpAddr,
+    audience: Audience,
+) -> String {
     let mut out = format!("Strowger {} is running.\n\n", env!("CARGO_PKG_VERSION"));
     for (i, listener) in listeners.iter().enumerate() {
         line(&mut out, if i == 0 { "Listening" } else { "" }, &listening(listener));
@@ -54,15 +61,35 @@ pub fn text(plan: &Plan, listeners: &[ListenerConfig], http: HttpAddr, audience:
         }
         _ => line(&mut out, "Accounts", &format!("{} from the configuration", plan.config.accounts.len())),
     }
+    if office.is_some() {
+        administrator(&mut out, plan, office, audience);
+    }
     line(&mut out, "State", &plan.state.path().display().to_string());
     if let HttpAddr::At(addr) = http {
         line(&mut out, "Metrics", &format!("http://{addr}/metrics, http://{addr}/health"));
+        if office.is_some() {
+            line(
+                &mut out,
+                "REST API",
+                &format!("http://{addr}/auth/login, described by http://{addr}/openapi.json"),
+            );
+        }
     }
     if !plan.config.allowed_sources.is_empty() && plan.demo.is_some() {
         line(&mut out, "Serving", "this machine and private networks; --public serves everybody");
     }
     phone(&mut out, plan, listeners);
     out
+}
+
+/// Who may do everything: shown once, at the start that made him, and kept in a file until somebody removes it.
+fn administrator(out: &mut String, plan: &Plan, office: Option<&Office>, audience: Audience) {
+    let shown = office.and_then(|office| office.admin.as_ref()).filter(|_| audience == Audience::Person);
+    match (shown, office::admin_file(&plan.state)) {
+        (Some(password), _) => line(out, "Admin", &format!("admin  {}", password.0)),
+        (None, Some(file)) => line(out, "Admin", &format!("admin; first password in {}", file.display())),
+        (None, None) => {}
+    }
 }
 
 fn line(out: &mut String, name: &str, value: &str) {
@@ -84,7 +111,9 @@ fn listening(listener: &ListenerConfig) -> String {
 
 fn phone(out: &mut String, plan: &Plan, listeners: &[ListenerConfig]) {
     let Some(listener) = listeners.first() else { return };
-    let user = plan.config.accounts.first().map_or("your user", |account| account.username.as_str());
+    let demo = plan.demo.iter().flatten();
+    let user =
+        demo.chain(&plan.config.accounts).next().map_or("your user", |account| account.username.as_str());
     let server = match &listener.advertised {
         Some((host, _)) => host.clone(),
         None if listener.addr.ip().is_unspecified() => reachable().to_string(),

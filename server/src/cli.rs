@@ -8,7 +8,8 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::config::listen::Listen;
-use crate::{check, logs, serve};
+use crate::desk::{DeskArgs, KeyCommand, TokenCommand, UserCommand};
+use crate::{check, desk, logs, serve};
 
 /// Exit code for what the operator can put right: a taken port, an unreadable file, a bad value.
 const OPERATOR: u8 = 2;
@@ -53,6 +54,12 @@ enum Command {
     Serve(ServeArgs),
     /// Check a configuration file and say what is wrong with it, by line.
     Check(CheckArgs),
+    /// Accounts: add, list, change, remove. A running server takes it over within a second.
+    User(DeskArgs<UserCommand>),
+    /// Access tokens: issue one, look at one.
+    Token(DeskArgs<TokenCommand>),
+    /// The keys that sign tokens: list them, turn them.
+    Key(DeskArgs<KeyCommand>),
 }
 
 /// What `serve` is told. Values given here win over the file.
@@ -149,6 +156,9 @@ pub fn main() -> ExitCode {
         None => serve::run(serve),
         Some(Command::Serve(args)) => serve::run(args),
         Some(Command::Check(CheckArgs { config, file })) => check::run(&file.or(config).unwrap_or_default()),
+        Some(Command::User(args)) => desk::user(args),
+        Some(Command::Token(args)) => desk::token(args),
+        Some(Command::Key(args)) => desk::key(args),
     };
     match done {
         Ok(code) => code,

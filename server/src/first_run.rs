@@ -15,6 +15,9 @@ use crate::state::StateDir;
 /// The file of the demo accounts, in the state folder.
 pub const ACCOUNTS: &str = "accounts.toml";
 
+/// What phones are asked for their password for.
+const REALM: &str = "strowger";
+
 const USERS: [&str; 3] = ["1001", "1002", "1003"];
 
 /// Loopback, private, link-local and unique-local networks.
@@ -52,6 +55,8 @@ pub fn config(domain: Option<&str>, public: bool) -> Config {
     // What runs without a file is there for any phone at hand, and some give up at the first challenge whose algorithm
     // they do not know, baresip 1.0 among them (DECISIONS 7). The passwords are random and the network is near.
     config.digest.algorithms = vec![DigestAlgorithm::Md5];
+    // What is stored of a password holds for one realm: it stays when the machine is called otherwise.
+    config.digest.realm = REALM.into();
     if !public {
         // What this machine sends to an address of its own comes from there, and that may be a public one.
         let own = names::addresses().into_iter().map(|addr| addr.to_string());
@@ -77,7 +82,7 @@ pub fn accounts(state: &StateDir) -> Result<Vec<AccountConfig>, Complaint> {
 
 fn draw() -> String {
     let mut text = String::from(
-        "# Demo accounts of Strowger, made at its first start. Change them as you like and send the server HUP.\n",
+        "# The passwords that the demo accounts were given at the first start. They are changed by: strowger user passwd NAME\n",
     );
     for user in USERS {
         text.push_str(&format!("\n[[account]]\nusername = \"{user}\"\npassword = \"{}\"\n", password()));
@@ -86,7 +91,7 @@ fn draw() -> String {
 }
 
 /// Sixteen characters that nobody confuses when typing them into a phone: 78 bits.
-fn password() -> String {
+pub(crate) fn password() -> String {
     const LETTERS: &[u8; 32] = b"abcdefghjkmnpqrstuvwxyz23456789A";
     // One byte each: 32 divides 256, so every letter is equally likely.
     let seed = strowger_shell::seed();

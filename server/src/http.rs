@@ -1,4 +1,4 @@
-//! `/metrics` and `/health`, on loopback unless told otherwise.
+//! `/metrics`, `/health` and the REST API, on loopback unless told otherwise.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -11,6 +11,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use strowger_tokio::Handle;
+use strowger_users::rest::{self, Api};
 use tokio::net::TcpListener;
 
 use crate::logs::Lost;
@@ -28,14 +29,22 @@ pub struct Pages {
     pub draining: Arc<AtomicBool>,
     /// Log lines lost.
     pub lost: Lost,
+    /// The API, if accounts are kept.
+    pub api: Option<Arc<Api>>,
 }
 
 /// Binds and serves for as long as the runtime lives; the address that was bound.
 pub async fn serve(addr: SocketAddr, pages: Pages) -> std::io::Result<SocketAddr> {
     let listener = TcpListener::bind(addr).await?;
     let bound = listener.local_addr()?;
+    let api = pages.api.clone();
     let routes =
         Router::new().route("/metrics", get(metrics)).route("/health", get(health)).with_state(pages);
+    let routes = match api {
+        Some(api) => routes.fallback_service(rest::router(api)),
+        None => routes,
+    };
+    let routes = routes.into_make_service_with_connect_info::<SocketAddr>();
     tokio::spawn(async move { axum::serve(listener, routes).await });
     Ok(bound)
 }

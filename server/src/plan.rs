@@ -1,7 +1,7 @@
 //! What a start, or a reload, is to do: the command line over the file over what needs no file.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use strowger_core::config::{AccountConfig, Config, ListenerConfig};
@@ -11,6 +11,7 @@ use strowger_shell::options::Options;
 use crate::cli::{Complaint, HttpAddr, LogFormat, ServeArgs};
 use crate::config::{self, DRAIN_TIMEOUT, STATE_FILE};
 use crate::first_run;
+use crate::office::{Office, OfficeConfig};
 use crate::state::StateDir;
 
 /// Where metrics are served unless it is said otherwise.
@@ -27,6 +28,8 @@ pub struct Plan {
     pub state: StateDir,
     /// Where the engine's state is kept, if at all.
     pub state_file: Option<PathBuf>,
+    /// How accounts are kept beside those of the file, if they are.
+    pub office: Option<OfficeConfig>,
     /// How long live work may go on after the first TERM.
     pub drain_timeout: Duration,
     /// Where to serve metrics.
@@ -64,6 +67,7 @@ pub fn make(args: &ServeArgs, occasion: Occasion) -> Result<Plan, Complaint> {
             Plan {
                 warnings,
                 state_file: loaded.state_file.map(|file| state.path().join(file)),
+                office: loaded.office,
                 config: loaded.config,
                 options: loaded.options,
                 state,
@@ -78,9 +82,9 @@ pub fn make(args: &ServeArgs, occasion: Occasion) -> Result<Plan, Complaint> {
         None => {
             let state = StateDir::open(args.state_dir.clone())?;
             let accounts = first_run::accounts(&state)?;
-            let mut config = first_run::config(args.domain.as_deref(), args.public);
-            config.accounts = accounts.clone();
+            let config = first_run::config(args.domain.as_deref(), args.public);
             Plan {
+                office: Some(OfficeConfig::default()),
                 config,
                 options: Options::default(),
                 state_file: Some(state.path().join(STATE_FILE)),
@@ -102,6 +106,31 @@ pub fn make(args: &ServeArgs, occasion: Occasion) -> Result<Plan, Complaint> {
         Occasion::Reload(boot) => boot,
     };
     Ok(plan)
+}
+
+/// What `user`, `token` and `key` work on: the accounts of the server that is started with the same options.
+pub fn office(
+    config: Option<&Path>,
+    state_dir: Option<PathBuf>,
+    domain: Option<&str>,
+) -> Result<Office, Complaint> {
+    let (config, wanted, state, demo) = match config {
+        Some(path) => {
+            let text = config::read(path)?;
+            let file = path.display().to_string();
+            let loaded = config::load(&file, &text).map_err(|faults| Complaint(faults.to_string()))?;
+            let wanted = loaded.office.ok_or_else(|| {
+                Complaint(format!("{file} keeps no accounts: write a section [accounts] into it"))
+            })?;
+            (loaded.config, wanted, StateDir::open(state_dir.or(loaded.state_dir))?, Vec::new())
+        }
+        None => {
+            let state = StateDir::open(state_dir)?;
+            let demo = first_run::accounts(&state)?;
+            (first_run::config(domain, false), OfficeConfig::default(), state, demo)
+        }
+    };
+    Office::open(&state, &config, &wanted, &demo)
 }
 
 fn command_line(plan: &mut Plan, args: &ServeArgs) {

@@ -10,12 +10,16 @@ use strowger_core::config::ListenerConfig;
 use strowger_core::door::Transport;
 use strowger_shell::store::{Store, StoreError};
 use strowger_tokio::{Handle, Hooks, Server, StartError};
+use strowger_users::rest::{Api, ApiConfig};
 use strowger_users::state::StateStore;
 
 use crate::banner::{self, Audience};
 use crate::cli::{Complaint, HttpAddr, ServeArgs};
+use crate::exchange::Switchboard;
 use crate::http::{self, Pages};
+use crate::keeper::Keeper;
 use crate::logs::{self, Lost};
+use crate::office::{self, Office};
 use crate::plan::{self, Occasion, Plan};
 use crate::records::Records;
 
@@ -33,26 +37,45 @@ pub fn run(args: ServeArgs) -> Result<ExitCode, Complaint> {
     runtime.block_on(serve(args, plan))
 }
 
-async fn serve(args: ServeArgs, plan: Plan) -> Result<ExitCode, Complaint> {
+async fn serve(args: ServeArgs, mut plan: Plan) -> Result<ExitCode, Complaint> {
     let mut signals =
         Signals::new().map_err(|error| Complaint(format!("cannot receive signals: {error}")))?;
     let lost = Lost::default();
     let records = plan.call_records.as_deref().map(Records::open).transpose()?;
     let (on_event, mut written) = logs::event_writer(lost.clone(), records)?;
+    let office = office(&plan)?;
+    let mut config = plan.config.clone();
+    if let Some(office) = &office {
+        let left_out = office.add_to(&mut config).map_err(|error| Complaint(error.to_string()))?;
+        plan.warnings.extend(left_out.into_iter().map(|account| format!("not for phones: {account}")));
+    }
+    let settings = config.clone().validate().map_err(|faults| complaint(StartError::Config(faults)))?;
     let hooks = Hooks {
         on_event: Some(on_event),
         on_notice: Some(Arc::new(logs::notice)),
         store: store(&plan)?,
         ..Hooks::default()
     };
-    let server = Server::start(plan.config.clone(), plan.options.clone(), hooks)
-        .map_err(|error| unstarted(&plan, error))?;
+    let server =
+        Server::start(config, plan.options.clone(), hooks).map_err(|error| unstarted(&plan, error))?;
     let (handle, listeners) = (server.handle(), server.listeners().to_vec());
     let draining = Arc::new(AtomicBool::new(false));
-    let pages = Pages { handle: handle.clone(), draining: draining.clone(), lost };
+    let keeper = office.as_ref().map(|office| {
+        let mut base = plan.config.clone();
+        base.listeners.clone_from(&listeners);
+        Arc::new(Keeper::new(Arc::clone(office), handle.clone(), base))
+    });
+    if let Some(keeper) = &keeper {
+        tokio::spawn(Arc::clone(keeper).keep(settings));
+    }
+    let api = office.as_ref().map(|office| {
+        let exchange = Arc::new(Switchboard::new(handle.clone(), draining.clone()));
+        Arc::new(Api::new(Arc::clone(office.login()), exchange, office::now, ApiConfig::default()))
+    });
+    let pages = Pages { handle: handle.clone(), draining: draining.clone(), lost, api };
     let http = open_http(plan.http, pages).await;
     warn(&plan, &server);
-    say(&banner::text(&plan, &listeners, http, Audience::of_stdout()));
+    say(&banner::text(&plan, office.as_deref(), &listeners, http, Audience::of_stdout()));
 
     let mut stopped = std::pin::pin!(server.stopped());
     loop {
@@ -65,7 +88,7 @@ async fn serve(args: ServeArgs, plan: Plan) -> Result<ExitCode, Complaint> {
                 return Ok(ExitCode::SUCCESS);
             }
             signal = signals.next() => match signal {
-                Signal::Reload => reload(&args, &plan, &listeners, &handle),
+                Signal::Reload => reload(&args, &plan, &listeners, &handle, keeper.as_deref()).await,
                 // The first asks, the second insists.
                 Signal::End if draining.swap(true, Ordering::Relaxed) => {
                     tracing::warn!(target: "strowger", "told again to end: ending now");
@@ -83,7 +106,13 @@ async fn serve(args: ServeArgs, plan: Plan) -> Result<ExitCode, Complaint> {
 }
 
 /// Reads accounts, keys and policy again. A fault keeps what was.
-fn reload(args: &ServeArgs, running: &Plan, listeners: &[ListenerConfig], handle: &Handle) {
+async fn reload(
+    args: &ServeArgs,
+    running: &Plan,
+    listeners: &[ListenerConfig],
+    handle: &Handle,
+    keeper: Option<&Keeper>,
+) {
     let boot = running.config.digest.boot_epoch;
     let mut plan = match plan::make(args, Occasion::Reload(boot)) {
         Ok(plan) => plan,
@@ -104,7 +133,17 @@ fn reload(args: &ServeArgs, running: &Plan, listeners: &[ListenerConfig], handle
     plan.config.listeners = listeners.to_vec();
     logs::choose(&mut plan.config.tell, running.call_records.is_some());
     let accounts = plan.config.accounts.len();
+    let base = plan.config.clone();
+    if let (Some(office), Some(_)) = (&plan.office, keeper) {
+        office.stand_in(&mut plan.config);
+    }
     match plan.config.validate() {
+        Ok(_) if keeper.is_some() => {
+            if let Some(keeper) = keeper {
+                keeper.rebase(base).await;
+                tracing::info!(target: "strowger", accounts, "reloaded");
+            }
+        }
         Ok(settings) => match handle.reload(settings) {
             Ok(()) => tracing::info!(target: "strowger", accounts, "reloaded"),
             Err(error) => tracing::error!(target: "strowger", %error, "reload failed, the old settings stay"),
@@ -146,6 +185,13 @@ fn say(text: &str) {
     // Nobody may be reading.
     let _ = io::stdout().lock().write_all(text.as_bytes());
     let _ = io::stdout().lock().flush();
+}
+
+/// Opens the accounts.
+fn office(plan: &Plan) -> Result<Option<Arc<Office>>, Complaint> {
+    let Some(wanted) = &plan.office else { return Ok(None) };
+    let demo = plan.demo.as_deref().unwrap_or_default();
+    Office::open(&plan.state, &plan.config, wanted, demo).map(|office| Some(Arc::new(office)))
 }
 
 /// Opens the file of the engine's state.

@@ -158,6 +158,8 @@ fn bearer(c: &mut Config) {
             algorithms: vec![JwtAlgorithm::EdDsa],
             keys_min_age: s(60),
             keys_max_age: s(3600),
+            aor_claim: None,
+            scope: None,
         }],
         authz_server: Some("https://login.example.com".into()),
         scope: None,

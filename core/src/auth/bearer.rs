@@ -149,7 +149,7 @@ impl Bearer {
             ctx.stats.count(Counter::TokenHits);
             return Token::Good(Arc::clone(&good.identity));
         }
-        let parts = match Parts::read(token, &config.aor_claim) {
+        let parts = match Parts::read(token, |issuer| config.aor_claim_of(issuer)) {
             Ok(parts) => parts,
             Err(Fault::Malformed) => return bad(AuthVerdict::Malformed),
             Err(Fault::Refused) => return bad(AuthVerdict::Refused),
@@ -180,12 +180,9 @@ impl Bearer {
             Err(token) => return token,
         };
         // From here on the claims are true.
-        let wanted = config.scope.as_deref().unwrap_or_default();
-        if !wanted
-            .split(' ')
-            .filter(|s| !s.is_empty())
-            .all(|scope| claims.scopes.iter().any(|own| own == scope))
-        {
+        let mut wanted =
+            [&config.scope, &issuer.scope].into_iter().flatten().flat_map(|scope| scope.split(' '));
+        if !wanted.all(|scope| scope.is_empty() || claims.scopes.iter().any(|own| own == scope)) {
             return Token::Bad(AuthVerdict::NotAllowed, BearerError::InvalidScope);
         }
         let identity = Arc::new(identity(claims, &settings.domains));
@@ -400,7 +397,7 @@ struct Parts<'m> {
 }
 
 impl<'m> Parts<'m> {
-    fn read(token: &'m [u8], aor_claim: &str) -> Result<Parts<'m>, Fault> {
+    fn read<'c>(token: &'m [u8], aor_claim: impl FnOnce(&str) -> &'c str) -> Result<Parts<'m>, Fault> {
         // RFC 7515 s7.1: three parts. Five would be an encrypted token, which is not taken.
         let mut dots = memchr::memchr_iter(b'.', token);
         let (Some(first), Some(second), None) = (dots.next(), dots.next(), dots.next()) else {

@@ -126,8 +126,9 @@ pub(super) struct Claims {
 }
 
 impl Claims {
-    /// Reads the claims. `iss`, `sub`, `aud` and `exp` must be there and of their type.
-    pub(super) fn parse(json: &[u8], aor_claim: &str) -> Result<Claims, Fault> {
+    /// Reads the claims. `iss`, `sub`, `aud` and `exp` must be there and of their type. `aor_claim` names the claim in which
+    /// an issuer says whose addresses of record they are.
+    pub(super) fn parse<'c>(json: &[u8], aor_claim: impl FnOnce(&str) -> &'c str) -> Result<Claims, Fault> {
         let Object(members) = serde_json::from_slice(json).map_err(|_| Fault::Malformed)?;
         let required = |name: &str| match members.get(name) {
             Some(Value::String(text)) if !text.is_empty() => Ok(text.clone()),
@@ -135,6 +136,7 @@ impl Claims {
             None => Err(Fault::Refused),
         };
         let date = |name: &str| members.get(name).map(numeric_date).transpose();
+        let issuer = required("iss")?;
         let audience = match members.get("aud") {
             Some(value) => strings(value).ok_or(Fault::Malformed)?,
             None => return Err(Fault::Refused),
@@ -146,7 +148,8 @@ impl Claims {
             None => Vec::new(),
         };
         Ok(Claims {
-            issuer: required("iss")?,
+            aors: members.get(aor_claim(&issuer)).and_then(strings).unwrap_or_default(),
+            issuer,
             subject: required("sub")?,
             audience,
             expires: date("exp")?.ok_or(Fault::Refused)?,
@@ -155,7 +158,6 @@ impl Claims {
             session: members.get("sid").and_then(Value::as_str).map(Into::into),
             id: members.get("jti").and_then(Value::as_str).map(Into::into),
             scopes,
-            aors: members.get(aor_claim).and_then(strings).unwrap_or_default(),
         })
     }
 
@@ -199,7 +201,7 @@ mod tests {
     }
 
     fn claims(json: &str) -> Result<Claims, Fault> {
-        Claims::parse(json.as_bytes(), "sip_aor")
+        Claims::parse(json.as_bytes(), |_| "sip_aor")
     }
 
     fn with(extra: &str) -> Result<Claims, Fault> {

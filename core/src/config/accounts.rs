@@ -96,6 +96,8 @@ pub struct AccountConfig {
     pub may_relay: bool,
     /// What it may call outside; `None` as [`CallsConfig::dial`](super::CallsConfig::dial) says.
     pub dial: Option<Vec<String>>,
+    /// It needs no password: its user comes with tokens.
+    pub without_password: bool,
     /// A disabled account is treated as if it did not exist.
     pub disabled: bool,
 }
@@ -177,6 +179,11 @@ impl Accounts {
             }
         }
         accounts
+    }
+
+    /// All of them, in the order of the configuration.
+    pub fn iter(&self) -> impl Iterator<Item = &Account> {
+        self.all.iter()
     }
 
     /// The account of a Digest username, compared byte for byte.

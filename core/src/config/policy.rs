@@ -205,6 +205,10 @@ pub struct IssuerConfig {
     pub keys_min_age: Duration,
     /// See `keys_min_age`.
     pub keys_max_age: Duration,
+    /// The claim in which this issuer names the AoRs, if not that of [`JwtConfig::aor_claim`].
+    pub aor_claim: Option<String>,
+    /// What its tokens must have in `scope`, beside what [`JwtConfig::scope`] asks of all.
+    pub scope: Option<String>,
 }
 
 impl Default for IssuerConfig {
@@ -217,6 +221,8 @@ impl Default for IssuerConfig {
             algorithms: vec![JwtAlgorithm::Rs256, JwtAlgorithm::Es256, JwtAlgorithm::EdDsa],
             keys_min_age: Duration::from_secs(60),
             keys_max_age: Duration::from_secs(86_400),
+            aor_claim: None,
+            scope: None,
         }
     }
 }
@@ -239,6 +245,14 @@ pub struct JwtConfig {
     pub allow_cleartext: bool,
     /// Shortest time between two fetches of one key set for an unknown `kid`.
     pub refetch_interval: Duration,
+}
+
+impl JwtConfig {
+    /// The claim in which an issuer names the AoRs.
+    pub fn aor_claim_of(&self, issuer: &str) -> &str {
+        let own = self.issuers.iter().find(|one| one.issuer == issuer);
+        own.and_then(|one| one.aor_claim.as_deref()).unwrap_or(&self.aor_claim)
+    }
 }
 
 impl Default for JwtConfig {

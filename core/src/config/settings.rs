@@ -395,7 +395,7 @@ fn account(
         credentials.retain(|c| a.algorithms.contains(&c.algorithm));
     }
     faults.unless(
-        !credentials.is_empty(),
+        !credentials.is_empty() || a.without_password,
         || path("password"),
         "give a password, or an HA1 for an accepted algorithm",
     );

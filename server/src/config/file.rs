@@ -36,6 +36,7 @@ pub(super) struct File {
     pub(super) connections: Connections,
     pub(super) timers: Timers,
     pub(super) storage: Storage,
+    pub(super) accounts: Option<Accounts>,
     pub(super) http: Http,
     pub(super) log: Log,
 }
@@ -416,6 +417,15 @@ pub(super) struct Timers {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Http {
     pub(super) listen: Option<HttpListen>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Accounts {
+    pub(super) enabled: Option<bool>,
+    pub(super) issuer: Option<String>,
+    pub(super) algorithm: Option<String>,
+    pub(super) token_life: Option<Span>,
 }
 
 /// Where HTTP is served: an address, or `"off"`.

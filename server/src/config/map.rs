@@ -12,9 +12,11 @@ use strowger_core::config::{
 use strowger_shell::jwks;
 use strowger_shell::options::{Durability, Options, StorageOptions};
 use strowger_tokio::{everywhere, machine_domain};
+use strowger_users::keys::Algorithm;
 
 use super::units::Span;
 use super::{DRAIN_TIMEOUT, Loaded, STATE_FILE, file};
+use crate::office::OfficeConfig;
 
 /// The port of SIP (RFC 3261 s19.1.2).
 pub(crate) const SIP_PORT: u16 = 5060;
@@ -82,6 +84,7 @@ pub(super) fn map(file: file::File) -> (Loaded, Vec<ConfigError>) {
     config.timers = timers(file.timers);
     let mut options = options(file.connections);
     let state_file = storage(file.storage, &mut options, &mut errors);
+    let office = file.accounts.and_then(|accounts| office(accounts, &mut errors));
     let http = file.http.listen.map(|listen| listen.0);
     let file::Log { format: log_format, level: log_level } = file.log;
     let log_level = log_level.map(|level| level.0);
@@ -90,6 +93,7 @@ pub(super) fn map(file: file::File) -> (Loaded, Vec<ConfigError>) {
         options,
         state_dir,
         state_file,
+        office,
         drain_timeout,
         http,
         log_format,
@@ -123,6 +127,31 @@ fn storage(from: file::Storage, options: &mut Options, errors: &mut Vec<ConfigEr
         refuse("queue", "16000 at most: no more can be taken back should they fail");
     }
     Some(from.file.unwrap_or_else(|| STATE_FILE.into()))
+}
+
+/// How accounts are kept, if they are.
+fn office(from: file::Accounts, errors: &mut Vec<ConfigError>) -> Option<OfficeConfig> {
+    let mut to = OfficeConfig::default();
+    let mut refuse = |key: &str, message: &str| {
+        errors.push(ConfigError { path: format!("accounts.{key}"), message: message.into() });
+    };
+    if let Some(name) = from.algorithm {
+        match Algorithm::named(&name) {
+            Some(algorithm) => to.algorithm = algorithm,
+            None => refuse("algorithm", "write RS256, ES256 or EdDSA"),
+        }
+    }
+    if let Some(life) = from.token_life.map(Duration::from) {
+        to.token_life = life.as_secs() as i64;
+        if !(60..=3600).contains(&to.token_life) {
+            refuse(
+                "token_life",
+                "between a minute and an hour: a token that is out cannot be called back by everybody",
+            );
+        }
+    }
+    to.issuer = from.issuer;
+    from.enabled.unwrap_or(true).then_some(to)
 }
 
 fn listener(from: file::Listener) -> ListenerConfig {
@@ -169,6 +198,7 @@ pub(super) fn accounts(from: Vec<file::Account>, errors: &mut Vec<ConfigError>) 
             pickup: a.pickup,
             may_relay: a.may_relay,
             dial: a.dial,
+            without_password: false,
             disabled: a.disabled,
         }
     };

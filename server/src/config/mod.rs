@@ -16,6 +16,7 @@ use strowger_core::config::{AccountConfig, AuthPolicy, Config, WatchPolicy};
 use strowger_shell::options::Options;
 
 use crate::cli::{Complaint, HttpAddr, LogFormat};
+use crate::office::OfficeConfig;
 pub use faults::{Fault, Faults, Place};
 pub(crate) use map::SIP_PORT;
 
@@ -30,6 +31,8 @@ pub struct Loaded {
     pub state_dir: Option<PathBuf>,
     /// In which file of it the engine's state is kept; `None`: it ends with the server.
     pub state_file: Option<PathBuf>,
+    /// How accounts are kept beside those of the file; `None`: they are not.
+    pub office: Option<OfficeConfig>,
     /// How long live work may go on after the first TERM.
     pub drain_timeout: Duration,
     /// Where to serve metrics.
@@ -63,7 +66,12 @@ pub fn load(file: &str, text: &str) -> Result<Loaded, Faults> {
     let parsed: file::File = toml::from_str(text).map_err(|error| Faults::of_toml(file, text, &error))?;
     let (loaded, errors) = map::map(parsed);
     let mut errors = errors;
-    errors.extend(loaded.config.clone().validate().err().unwrap_or_default());
+    let mut whole = loaded.config.clone();
+    if let Some(office) = &loaded.office {
+        // The accounts and keys themselves are in the state folder, which is not opened here.
+        office.stand_in(&mut whole);
+    }
+    errors.extend(whole.validate().err().unwrap_or_default());
     if errors.is_empty() { Ok(loaded) } else { Err(Faults::of_meaning(file, text, &errors)) }
 }
 
@@ -97,7 +105,11 @@ pub fn warnings(loaded: &Loaded) -> Vec<String> {
             warnings.push(format!("auth.policy.{method} is \"open\": everybody may, without credentials"));
         }
     }
-    if config.accounts.is_empty() && config.jwt.is_none() && policies.register != AuthPolicy::Open {
+    if config.accounts.is_empty()
+        && config.jwt.is_none()
+        && loaded.office.is_none()
+        && policies.register != AuthPolicy::Open
+    {
         warnings.push("there are no accounts and no token issuers: nobody can register".into());
     }
     if config.registrar.is_none() {

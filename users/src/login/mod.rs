@@ -13,8 +13,8 @@ use strowger_core::door::Secret;
 
 use crate::Seconds;
 use crate::scope::Scope;
-use crate::store::{Account, Proof, Refreshed, Session, Store, TokenRef, UserError};
-use crate::tokens::{Claims, Issuer, TokenError};
+use crate::store::{Account, Proof, Refreshed, Role, Session, Store, TokenRef, UserError};
+use crate::tokens::{Claims, Issued, Issuer, TokenError};
 use throttle::Throttle;
 pub use throttle::{Lockout, source};
 
@@ -131,21 +131,26 @@ impl Login {
         now: Seconds,
     ) -> Result<Tokens, LoginError> {
         let proof = self.prove(username, password, from, now)?;
-        let may = Scope::of(proof.account.role);
-        let granted: Vec<String> = match scopes {
-            None => may.iter().map(|scope| scope.name().into()).collect(),
-            Some(wanted) => {
-                let known = |name: &String| Scope::named(name).is_some_and(|scope| may.contains(&scope));
-                if wanted.is_empty() || !wanted.iter().all(known) {
-                    return Err(LoginError::Scope);
-                }
-                let wants = |scope: &&Scope| wanted.iter().any(|name| name == scope.name());
-                may.iter().filter(wants).map(|scope| scope.name().into()).collect()
-            }
-        };
+        let granted = granted(proof.account.role, scopes)?;
         let end = now.saturating_add(self.config.session);
         let session = self.store.begin_session(&proof, &granted, self.config.refresh, end, now)?;
         self.tokens(session, now)
+    }
+
+    /// An access token without a login, for who may read the keys anyhow. Nothing renews it.
+    pub fn issue(
+        &self,
+        username: &str,
+        scopes: Option<&[String]>,
+        now: Seconds,
+    ) -> Result<Issued, LoginError> {
+        let account = self.store.account(username)?;
+        if !account.enabled {
+            return Err(LoginError::Refused);
+        }
+        let scopes = granted(account.role, scopes)?;
+        let issued = self.store.issue_time(username, now);
+        Ok(self.issuer.issue(&account, &scopes, None, issued, now)?)
     }
 
     /// Whether this is the password of an account, counted like a login: for what asks for it once more.
@@ -224,4 +229,18 @@ impl Login {
             account,
         })
     }
+}
+
+/// What a login of this role may, of what it asks for; without a wish all that it may.
+fn granted(role: Role, scopes: Option<&[String]>) -> Result<Vec<String>, LoginError> {
+    let may = Scope::of(role);
+    let Some(wanted) = scopes else {
+        return Ok(may.iter().map(|scope| scope.name().into()).collect());
+    };
+    let known = |name: &String| Scope::named(name).is_some_and(|scope| may.contains(&scope));
+    if wanted.is_empty() || !wanted.iter().all(known) {
+        return Err(LoginError::Scope);
+    }
+    let wants = |scope: &&Scope| wanted.iter().any(|name| name == scope.name());
+    Ok(may.iter().filter(wants).map(|scope| scope.name().into()).collect())
 }

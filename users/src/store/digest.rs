@@ -100,6 +100,7 @@ impl Store {
             username: account.username,
             ha1,
             aors: account.aors,
+            without_password: true,
             disabled: !account.enabled,
             ..AccountConfig::default()
         })

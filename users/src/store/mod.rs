@@ -15,6 +15,7 @@ mod tests;
 
 use std::fmt;
 use std::path::Path;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
@@ -86,6 +87,8 @@ pub struct Store {
     hasher: Hasher,
     config: StoreConfig,
     revoked: RwLock<Revocations>,
+    /// `data_version` of the file when it was looked at last.
+    seen: AtomicI64,
     listener: Option<Listener>,
 }
 
@@ -100,12 +103,15 @@ impl Store {
     pub fn open(path: &Path, config: StoreConfig) -> Result<Store, StoreError> {
         let connection = sqlite::open(path, &ACCOUNTS)?;
         let revoked = revocation::load(&connection).map_err(UserError::from)?;
+        let seen =
+            connection.query_row("PRAGMA data_version", [], |row| row.get(0)).map_err(UserError::from)?;
         let hasher = Hasher::new(config.cost).map_err(UserError::from)?;
         Ok(Store {
             connection: Mutex::new(connection),
             hasher,
             config,
             revoked: RwLock::new(revoked),
+            seen: AtomicI64::new(seen),
             listener: None,
         })
     }
@@ -124,6 +130,19 @@ impl Store {
     /// The tokens that are dead before their time.
     pub fn revocations(&self) -> Revocations {
         self.revoked().clone()
+    }
+
+    /// Takes over what another process has done to the file, such as the command line. True if it did anything.
+    pub fn refresh(&self) -> Result<bool, UserError> {
+        let connection = self.read();
+        // SQLite: it differs when a connection other than this one has changed the file.
+        let version: i64 = connection.query_row("PRAGMA data_version", [], |row| row.get(0))?;
+        if self.seen.swap(version, Ordering::Relaxed) == version {
+            return Ok(false);
+        }
+        let revoked = revocation::load(&connection)?;
+        *self.revoked.write().unwrap_or_else(PoisonError::into_inner) = revoked;
+        Ok(true)
     }
 
     /// Whether a token is dead before its time.

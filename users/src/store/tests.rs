@@ -358,3 +358,17 @@ fn threads_share_a_store() {
     });
     assert_eq!(world.store.count().unwrap(), 50);
 }
+
+#[test]
+fn what_another_process_has_done_is_taken_over() {
+    let World { scratch, store: here, .. } = World::new();
+    let (there, _) = World::open(&scratch);
+    assert!(!here.refresh().unwrap());
+    here.create(&NewAccount::named("bob"), NOW).unwrap();
+    assert!(!here.refresh().unwrap(), "what it did itself is no news");
+    there.change("bob", &Patch { enabled: Some(false), ..Patch::default() }, NOW + 1).unwrap();
+    assert_eq!(here.revoked_since("bob"), None);
+    assert!(here.refresh().unwrap());
+    assert_eq!(here.revoked_since("bob"), Some(NOW + 1));
+    assert!(!here.refresh().unwrap());
+}

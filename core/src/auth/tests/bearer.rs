@@ -24,6 +24,8 @@ fn jwt() -> JwtConfig {
             algorithms: vec![JwtAlgorithm::Rs256, JwtAlgorithm::Es256, JwtAlgorithm::EdDsa],
             keys_min_age: Duration::from_secs(60),
             keys_max_age: Duration::from_secs(3600),
+            aor_claim: None,
+            scope: None,
         }],
         authz_server: Some("https://as.example.com/authorize".into()),
         scope: None,

@@ -1,0 +1,144 @@
+//! Keeps what the engine knows of accounts as it is: a change made here is told at once, one of another process, such
+//! as the command line, within a second.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use strowger_core::base::Time;
+use strowger_core::config::{Config, Settings};
+use strowger_core::door::Revoked;
+use strowger_tokio::Handle;
+use strowger_users::store::{Revocation, Revoked as Taken};
+
+use crate::office::Office;
+
+/// How often the file is looked at for what others did.
+const LOOK: Duration = Duration::from_secs(1);
+/// Every so many looks keys are turned, and what is over is dropped.
+const SWEEP: u32 = 60;
+
+/// Tells the engine of accounts.
+pub struct Keeper {
+    office: Arc<Office>,
+    handle: Handle,
+    /// The configuration without the accounts of the office.
+    base: Mutex<Config>,
+}
+
+/// What the engine was told.
+struct Told {
+    aors: BTreeSet<Box<str>>,
+    revoked: BTreeSet<(Taken, i64)>,
+}
+
+impl Keeper {
+    /// Over an engine that was started with this configuration and the office's accounts.
+    pub fn new(office: Arc<Office>, handle: Handle, base: Config) -> Keeper {
+        Keeper { office, handle, base: Mutex::new(base) }
+    }
+
+    /// Another configuration holds from now on.
+    pub async fn rebase(&self, base: Config) {
+        *self.base.lock().unwrap_or_else(PoisonError::into_inner) = base;
+        let mut told = Told { aors: BTreeSet::new(), revoked: BTreeSet::new() };
+        self.tell(&mut told).await;
+    }
+
+    /// Runs for as long as the engine lives.
+    pub async fn keep(self: Arc<Self>, settings: Arc<Settings>) {
+        let mut told = Told { aors: owned(&settings), revoked: BTreeSet::new() };
+        self.tell_revoked(&mut told).await;
+        let mut looks = 0;
+        loop {
+            let due = tokio::select! {
+                () = self.office.changed() => true,
+                () = tokio::time::sleep(LOOK) => {
+                    looks += 1;
+                    self.look(looks % SWEEP == 0).await
+                }
+            };
+            if due {
+                self.tell(&mut told).await;
+            }
+        }
+    }
+
+    /// True if another process has changed something.
+    async fn look(&self, sweeps: bool) -> bool {
+        let office = Arc::clone(&self.office);
+        let looked = tokio::task::spawn_blocking(move || {
+            if sweeps && let Err(error) = office.sweep() {
+                tracing::error!(target: "strowger::accounts", %error, "cannot keep the keys and the store in order");
+            }
+            office.refresh()
+        });
+        match looked.await {
+            Ok(Ok(changed)) => changed,
+            Ok(Err(error)) => {
+                tracing::error!(target: "strowger::accounts", %error, "cannot look at the store");
+                false
+            }
+            Err(_) => false,
+        }
+    }
+
+    async fn tell(&self, told: &mut Told) {
+        let mut config = self.base.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let office = Arc::clone(&self.office);
+        let built = tokio::task::spawn_blocking(move || {
+            let left_out = office.add_to(&mut config).map_err(|error| error.to_string())?;
+            for account in left_out {
+                tracing::warn!(target: "strowger::accounts", "not for phones: {account}");
+            }
+            config
+                .validate()
+                .map_err(|faults| faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
+        });
+        let settings = match built.await {
+            Ok(Ok(settings)) => settings,
+            Ok(Err(error)) => {
+                return tracing::error!(target: "strowger::accounts", %error, "accounts were not taken over");
+            }
+            Err(_) => return,
+        };
+        let aors = owned(&settings);
+        if self.handle.reload(settings).is_err() {
+            return;
+        }
+        // Whose address it was has phones no more.
+        for gone in told.aors.difference(&aors) {
+            let _ = self.handle.remove(gone, None).await;
+        }
+        told.aors = aors;
+        self.tell_revoked(told).await;
+    }
+
+    async fn tell_revoked(&self, told: &mut Told) {
+        let issuer = &self.office.login().issuer().config().issuer;
+        let all = self.office.store().revocations().all();
+        let known: BTreeSet<(Taken, i64)> = all.iter().map(|one| (one.what.clone(), one.until)).collect();
+        for Revocation { what, until } in all {
+            if told.revoked.contains(&(what.clone(), until)) {
+                continue;
+            }
+            let tokens = match what {
+                // `since` is the last second that is dead.
+                Taken::Subject { username, since } => Revoked::Subject {
+                    subject: username.into(),
+                    issued_before: Time::from_secs(since.max(0) as u64 + 1),
+                },
+                Taken::Session(sid) => Revoked::Session { sid: sid.into() },
+                Taken::Token(jti) => Revoked::Token { jti: jti.into() },
+            };
+            let until = SystemTime::UNIX_EPOCH + Duration::from_secs(until.max(0) as u64);
+            let _ = self.handle.revoke(issuer, tokens, until).await;
+        }
+        told.revoked = known;
+    }
+}
+
+/// All addresses of record of accounts.
+fn owned(settings: &Settings) -> BTreeSet<Box<str>> {
+    settings.accounts.iter().flat_map(|account| account.identity.aors.iter().cloned()).collect()
+}

@@ -1,0 +1,185 @@
+//! Accounts as an operator and his users meet them: the command line, the REST API, and phones that notice at once.
+
+mod common;
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::process::Stdio;
+
+use common::{Folder, PATIENCE, Phone, Running, demo_password, strowger, text, until};
+use serde_json::{Value, json};
+use strowger_core::base::hash::DigestAlgorithm;
+
+/// Tokens over UDP, for a phone small enough to be read.
+const CONFIG: &str = "[[domain]]\nname = \"example.com\"\n[accounts]\nalgorithm = \"ES256\"\n\
+                      [auth.jwt]\nallow_cleartext = true\nauthz_server = \"https://login.example.com/\"\n";
+
+/// A request over plain HTTP: status, and the body as JSON.
+fn ask(to: SocketAddr, method: &str, path: &str, token: &str, body: Option<Value>) -> (u16, Value) {
+    let mut stream = TcpStream::connect(to).expect("connected");
+    stream.set_read_timeout(Some(PATIENCE)).expect("set");
+    let body = body.map(|body| body.to_string()).unwrap_or_default();
+    let bearer = if token.is_empty() { String::new() } else { format!("Authorization: Bearer {token}\r\n") };
+    let kind = if body.is_empty() { "" } else { "Content-Type: application/json\r\n" };
+    let request = format!(
+        "{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{bearer}{kind}Content-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    stream.write_all(request.as_bytes()).expect("sent");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("an answer");
+    let status = answer.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status");
+    let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body);
+    (status, serde_json::from_str(body).unwrap_or(Value::Null))
+}
+
+fn log_in(to: SocketAddr, username: &str, password: &str) -> (String, String) {
+    let body = json!({ "username": username, "password": password });
+    let (status, tokens) = ask(to, "POST", "/auth/login", "", Some(body));
+    assert_eq!(status, 200, "{tokens}");
+    let of = |name: &str| tokens[name].as_str().expect("a token").to_owned();
+    (of("access_token"), of("refresh_token"))
+}
+
+fn admin(folder: &Folder, to: SocketAddr) -> String {
+    let password =
+        std::fs::read_to_string(folder.path("state").join("admin.txt")).expect("the first password");
+    log_in(to, "admin", password.trim()).0
+}
+
+/// Runs a command of the desk with this on its standard input.
+fn desk(folder: &Folder, args: &[&str], input: &str) -> (bool, String) {
+    let state = folder.path("state");
+    let file = folder.path("strowger.toml");
+    let mut all = args.to_vec();
+    all.extend(["--state-dir", state.to_str().expect("utf-8")]);
+    if file.exists() {
+        all.extend(["-c", file.to_str().expect("utf-8")]);
+    }
+    let mut child = strowger(&all).stdin(Stdio::piped()).spawn().expect("the binary runs");
+    child.stdin.take().expect("piped").write_all(input.as_bytes()).expect("written");
+    let output = child.wait_with_output().expect("ended");
+    (output.status.success(), text(&output.stdout) + &text(&output.stderr))
+}
+
+fn with_file(folder: &Folder) -> Running {
+    let file = folder.write("strowger.toml", CONFIG);
+    Running::local(folder, &["-c", file.to_str().expect("utf-8"), "--http", "127.0.0.1:0"])
+}
+
+fn bearer(token: &str) -> String {
+    format!("Expires: 600\r\nAuthorization: Bearer {token}\r\n")
+}
+
+#[test]
+fn a_user_made_over_rest_registers_by_digest_until_he_is_disabled() {
+    let folder = Folder::new();
+    let server = Running::local(&folder, &["--http", "127.0.0.1:0"]);
+    let (http, udp) = (server.http(), server.addr("udp"));
+    let token = admin(&folder, http);
+    let new = json!({ "username": "carol", "password": "carols secret", "digest": true, "aors": ["carol@localhost"] });
+    assert_eq!(ask(http, "POST", "/users", &token, Some(new)).0, 201);
+    let register =
+        |password: &str| Phone::udp(udp, "carol", "127.0.0.1").register(DigestAlgorithm::Md5, password);
+    let ok = until(|| register("carols secret"), |answer| answer.starts_with("SIP/2.0 200 "));
+    assert!(ok.starts_with("SIP/2.0 200 "), "{ok}");
+    let (status, found) = ask(http, "GET", "/registrations/carol@localhost", &token, None);
+    assert_eq!((status, found["items"].as_array().map(Vec::len)), (200, Some(1)), "{found}");
+    assert_eq!(ask(http, "PATCH", "/users/carol", &token, Some(json!({ "enabled": false }))).0, 200);
+    let refused = until(|| register("carols secret"), |answer| answer.starts_with("SIP/2.0 401 "));
+    assert!(refused.starts_with("SIP/2.0 401 "), "{refused}");
+    let gone = until(
+        || ask(http, "GET", "/registrations/carol@localhost", &token, None).1,
+        |found| found["items"].as_array().is_none_or(Vec::is_empty),
+    );
+    assert!(gone["items"].as_array().is_none_or(Vec::is_empty), "{gone}");
+    // The demo accounts are accounts like any other.
+    let password = demo_password(&folder.path("state"), "1001");
+    assert_eq!(log_in(http, "1001", &password).0.split('.').count(), 3);
+    assert_eq!(ask(http, "DELETE", "/users/1001", &token, None).0, 204);
+    let mut phone = Phone::udp(udp, "1001", "127.0.0.1");
+    let refused = until(
+        || phone.register(DigestAlgorithm::Md5, &password),
+        |answer| answer.starts_with("SIP/2.0 401 "),
+    );
+    assert!(refused.starts_with("SIP/2.0 401 "), "{refused}");
+}
+
+#[test]
+fn a_token_of_a_login_registers_and_calls_until_the_logout_and_until_he_is_disabled() {
+    let folder = Folder::new();
+    let mut server = with_file(&folder);
+    server.wait_for_log("keys fetched");
+    let (http, udp) = (server.http(), server.addr("udp"));
+    let (added, said) =
+        desk(&folder, &["user", "add", "carol", "--password-file", "-", "--json"], "carols secret\n");
+    assert!(added && said.contains("\"carol@example.com\""), "{said}");
+    let mut phone = Phone::udp(udp, "carol", "example.com");
+    // Added by another process: taken over within a second.
+    let (first, refresh) = log_in(http, "carol", "carols secret");
+    let mut register = |token: &str| phone.ask("REGISTER", &bearer(token));
+    let ok = until(|| register(&first), |answer| answer.starts_with("SIP/2.0 200 "));
+    assert!(ok.starts_with("SIP/2.0 200 "), "{ok}");
+    let (second, _) = log_in(http, "carol", "carols secret");
+    assert!(register(&second).starts_with("SIP/2.0 200 "));
+    // A logout ends its own tokens.
+    let logout = json!({ "refresh_token": refresh });
+    assert_eq!(ask(http, "POST", "/auth/logout", "", Some(logout)).0, 204);
+    let ended = until(|| register(&first), |answer| answer.starts_with("SIP/2.0 401 "));
+    assert!(ended.starts_with("SIP/2.0 401 "), "{ended}");
+    assert!(register(&second).starts_with("SIP/2.0 200 "));
+    // Disabled, he neither registers nor calls, with whatever token.
+    assert_eq!(
+        ask(http, "PATCH", "/users/carol", &admin(&folder, http), Some(json!({ "enabled": false }))).0,
+        200
+    );
+    let ended = until(|| register(&second), |answer| answer.starts_with("SIP/2.0 401 "));
+    assert!(ended.starts_with("SIP/2.0 401 "), "{ended}");
+    let call = phone.ask("INVITE", &bearer(&second));
+    assert!(call.starts_with("SIP/2.0 401 "), "{call}");
+    assert_eq!(ask(http, "GET", "/me", &second, None).0, 401);
+}
+
+#[test]
+fn the_desk_adds_changes_and_lists_accounts_issues_tokens_and_turns_keys() {
+    let folder = Folder::new();
+    folder.write("strowger.toml", CONFIG);
+    let mut out = String::new();
+    let mut run = |args: &[&str], input: &str| {
+        let (good, said) = desk(&folder, args, input);
+        out.push_str(&format!("{} -> {good}\n{said}", args.join(" ")));
+        said
+    };
+    run(
+        &["user", "add", "dave", "--aor", "dave@example.com", "--digest", "--password-file", "-"],
+        "daves secret\n",
+    );
+    run(&["user", "add", "erin", "--role", "operator", "--password-file", "-"], "erins secret\n");
+    run(&["user", "add", "erin", "--password-file", "-"], "erins secret\n");
+    run(&["user", "add", "x y", "--password-file", "-"], "long enough\n");
+    run(&["user", "add", "frank", "--password-file", "-"], "short\n");
+    run(&["user", "add", "frank"], "");
+    run(&["user", "aor", "erin", "erin@example.com", "sip:200@example.com"], "");
+    run(&["user", "passwd", "dave", "--password-file", "-"], "another secret\n");
+    run(&["user", "disable", "dave"], "");
+    run(&["user", "enable", "dave"], "");
+    run(&["user", "rm", "nobody"], "");
+    run(&["user", "list"], "");
+    run(&["user", "rm", "dave"], "");
+    insta::assert_snapshot!(out);
+    let (good, token) = desk(&folder, &["token", "issue", "erin", "--scope", "sip"], "");
+    assert!(good && token.trim().split('.').count() == 3, "{token}");
+    let (good, claims) = desk(&folder, &["token", "verify", "--json"], &token);
+    let claims: Value = serde_json::from_str(&claims).expect("JSON");
+    assert!(good && claims["sub"] == "erin" && claims["scope"] == "sip", "{claims}");
+    let (good, refused) = desk(&folder, &["token", "verify"], "a.b.c");
+    assert!(!good && refused.contains("not good"), "{refused}");
+    let (good, wide) = desk(&folder, &["token", "issue", "erin", "--scope", "accounts:write"], "");
+    assert!(!good && wide.contains("scope"), "{wide}");
+    let keys = |said: &str| serde_json::from_str::<Value>(said).expect("JSON").as_array().map_or(0, Vec::len);
+    assert_eq!(keys(&desk(&folder, &["key", "list", "--json"], "").1), 1);
+    assert_eq!(keys(&desk(&folder, &["key", "rotate", "--json"], "").1), 2);
+    let jwks = std::fs::read_to_string(folder.path("state").join("jwks.json")).expect("published");
+    assert_eq!(jwks.matches("\"kid\"").count(), 2, "the next one is published before it signs");
+    assert!(!jwks.contains("\"d\""));
+}
