@@ -266,7 +266,7 @@ impl SimpleB2bua {
     ) -> SimpleB2bua {
         let (issuer, jwks) = (issuer.into(), jwks_url.into());
         let jwt = self.config.jwt.get_or_insert_with(JwtConfig::default);
-        jwt.issuers.retain(|known| known.jwks != jwks && known.issuer != issuer);
+        jwt.issuers.retain(|known| known.issuer != issuer && (jwks.is_empty() || known.jwks != jwks));
         jwt.issuers.push(IssuerConfig {
             issuer,
             audiences: audiences.into_iter().map(Into::into).collect(),
@@ -274,6 +274,16 @@ impl SimpleB2bua {
             ..IssuerConfig::default()
         });
         self
+    }
+
+    /// Accepts Bearer tokens of this OpenID Connect issuer, an https URL, for one of these audiences. Its metadata say
+    /// where its keys are (OpenID Connect Discovery 1.0, RFC 8414).
+    pub fn discover<A: Into<String>>(
+        self,
+        issuer: impl Into<String>,
+        audiences: impl IntoIterator<Item = A>,
+    ) -> SimpleB2bua {
+        self.issuer(issuer, audiences, "")
     }
 
     /// Changes anything else of the engine's configuration.
@@ -431,6 +441,16 @@ mod tests {
         let issuers = server.config.jwt.expect("jwt").issuers;
         assert_eq!(issuers.len(), 1);
         assert_eq!((issuers[0].issuer.as_str(), issuers[0].audiences[0].as_str()), ("urn:login", "phones"));
+    }
+
+    #[test]
+    fn issuers_whose_keys_are_discovered_stand_beside_each_other() {
+        let [one, two] = ["https://one.example", "https://two.example"];
+        let server =
+            SimpleB2bua::new("Test", 0).discover(one, ["a"]).discover(two, ["a"]).discover(one, ["b"]);
+        let issuers = server.config.jwt.expect("jwt").issuers;
+        let sources: Vec<_> = issuers.iter().map(IssuerConfig::key_source).collect();
+        assert_eq!(sources, [(two, true), (one, true)]);
     }
 
     #[test]

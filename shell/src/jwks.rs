@@ -1,7 +1,9 @@
 //! Fetching key sets (RFC 7517) for token issuers: blocking, in a thread of its own, the same for every runtime.
 //!
 //! A source is an `https` URL, a file path, or a `file://` URL; plain `http` is taken for this machine only. Size and
-//! time are bounded, and a redirect never leaves `https`.
+//! time are bounded, and a redirect never leaves `https`. [`discover`] asks an issuer where its keys are first.
+
+mod discovery;
 
 use std::io::Read;
 use std::net::IpAddr;
@@ -13,10 +15,12 @@ use std::{fs, io, thread};
 use strowger_core::door::{Answer, KeysAnswer, KeysQuery, Secret};
 use thiserror::Error;
 
-/// Largest key set taken, in bytes.
+pub use discovery::{discover, is_discoverable};
+
+/// Largest document taken, in bytes.
 pub const MAX_BYTES: u64 = 64 << 10;
 
-/// Longest time for one fetch, from name resolution to the last byte.
+/// Longest time for one fetch, from name resolution to the last byte, discovery included.
 pub const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Most fetches that wait for the worker; more are answered as unavailable at once.
@@ -37,8 +41,20 @@ pub enum FetchError {
     /// The source is neither an `https` URL nor a file.
     #[error("{0:?} is neither an https URL nor a file path (http is accepted for this machine only)")]
     Source(Box<str>),
+    /// The issuer is no URL with a place for its metadata.
+    #[error("the issuer {0:?} is not an https URL without query (http is accepted for this machine only)")]
+    Issuer(Box<str>),
+    /// What it calls its metadata is none.
+    #[error("the metadata of the issuer cannot be read: {0}")]
+    Metadata(Box<str>),
+    /// The metadata are those of another issuer (OpenID Connect Discovery 1.0 s4.3).
+    #[error("the metadata are those of another issuer, {0:?}")]
+    OtherIssuer(Box<str>),
+    /// The metadata name a place for the keys that is not as safe as the issuer.
+    #[error("the metadata name {0:?} for the keys, which is not an https URL")]
+    KeysElsewhere(Box<str>),
     /// It is larger than [`MAX_BYTES`].
-    #[error("the key set is larger than {MAX_BYTES} bytes")]
+    #[error("the document is larger than {MAX_BYTES} bytes")]
     TooLarge,
     /// The file cannot be read.
     #[error("cannot read the file: {0}")]
@@ -61,7 +77,7 @@ impl From<ureq::Error> for FetchError {
 pub fn fetch(source: &str) -> Result<Fetched, FetchError> {
     match place(source) {
         Some(Place::File(path)) => read_file(path),
-        Some(Place::Url(url)) => read_url(url),
+        Some(Place::Url(url)) => read_url(url, TIMEOUT),
         None => Err(FetchError::Source(source.into())),
     }
 }
@@ -106,7 +122,7 @@ fn read_file(path: &str) -> Result<Fetched, FetchError> {
     Ok(Fetched { json, max_age: None })
 }
 
-fn read_url(url: &str) -> Result<Fetched, FetchError> {
+fn read_url(url: &str, patience: Duration) -> Result<Fetched, FetchError> {
     let secure = url.starts_with("https://");
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let tls = ureq::tls::TlsConfig::builder()
@@ -119,7 +135,7 @@ fn read_url(url: &str) -> Result<Fetched, FetchError> {
         .https_only(secure)
         // A cleartext source on this machine is taken at its word and sends nobody elsewhere.
         .max_redirects(if secure { 3 } else { 0 })
-        .timeout_global(Some(TIMEOUT))
+        .timeout_global(Some(patience))
         .max_response_header_size(16 << 10)
         .user_agent("Strowger")
         .accept("application/jwk-set+json, application/json")
@@ -165,7 +181,8 @@ impl KeyFetcher {
         let (queries, work) = sync_channel::<KeysQuery>(QUEUE);
         thread::Builder::new().name("strowger-jwks".into()).spawn(move || {
             for query in work {
-                let (keys, error) = match fetch(&query.source) {
+                let fetched = if query.discover { discover(&query.source) } else { fetch(&query.source) };
+                let (keys, error) = match fetched {
                     Ok(Fetched { json, max_age }) => {
                         (KeysAnswer::Document { json: Secret(json.into()), max_age }, None)
                     }

@@ -197,7 +197,8 @@ pub struct IssuerConfig {
     pub issuer: String,
     /// Accepted `aud`: the token must name at least one. Must not be empty.
     pub audiences: Vec<String>,
-    /// Where the JWKS document lives: an https URL, a file path; handed to the host in a `Keys` query.
+    /// Where the JWKS document lives: an https URL, a file path; handed to the host in a `Keys` query. Empty: the issuer
+    /// is an https URL and says so itself (OpenID Connect Discovery 1.0).
     pub jwks: String,
     /// Accepted algorithms.
     pub algorithms: Vec<JwtAlgorithm>,
@@ -209,6 +210,13 @@ pub struct IssuerConfig {
     pub aor_claim: Option<String>,
     /// What its tokens must have in `scope`, beside what [`JwtConfig::scope`] asks of all.
     pub scope: Option<String>,
+}
+
+impl IssuerConfig {
+    /// Where its keys are asked for, and whether that is only where one learns where they are.
+    pub fn key_source(&self) -> (&str, bool) {
+        if self.jwks.is_empty() { (&self.issuer, true) } else { (&self.jwks, false) }
+    }
 }
 
 impl Default for IssuerConfig {

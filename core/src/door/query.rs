@@ -83,8 +83,10 @@ pub struct KeysQuery {
     pub ticket: Ticket<KeysQuery>,
     /// Index in [`JwtConfig::issuers`](crate::config::JwtConfig::issuers).
     pub issuer: u16,
-    /// Where the document lives, as configured.
+    /// Where the document lives, as configured; the issuer itself where that is to be discovered.
     pub source: Box<str>,
+    /// The issuer's metadata say where the keys are (OpenID Connect Discovery 1.0 s4, RFC 8414 s3).
+    pub discover: bool,
 }
 
 /// The answer to a [`Query`].

@@ -27,19 +27,20 @@ impl Engine {
     }
 
     pub(super) fn ask_for_keys(&mut self, issuer: u16) {
-        let Some(source) = self
+        let Some((source, discover)) = self
             .house
             .settings
             .jwt
             .as_ref()
             .and_then(|jwt| jwt.issuers.get(usize::from(issuer)))
-            .map(|issuer| issuer.jwks.as_str().into())
+            .map(|issuer| issuer.key_source())
         else {
             return;
         };
         if let Some(ticket) = self.rooms.pending.ask_keys(self.house.now, issuer) {
             self.house.stats.count(Counter::KeyFetches);
-            self.house.out.ask(Query::Keys(KeysQuery { ticket, issuer, source }));
+            let source = source.into();
+            self.house.out.ask(Query::Keys(KeysQuery { ticket, issuer, source, discover }));
         }
     }
 

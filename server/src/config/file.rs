@@ -153,7 +153,7 @@ pub(super) struct Jwt {
 pub(super) struct Issuer {
     pub(super) issuer: String,
     pub(super) audiences: Vec<String>,
-    pub(super) jwks: String,
+    pub(super) jwks: Option<String>,
     pub(super) algorithms: Option<Vec<Signature>>,
     pub(super) keys_min_age: Option<Span>,
     pub(super) keys_max_age: Option<Span>,

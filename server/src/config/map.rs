@@ -218,7 +218,14 @@ fn tokens(from: file::Jwt, errors: &mut Vec<ConfigError>) -> JwtConfig {
     let mut to = JwtConfig { authz_server: from.authz_server, scope: from.scope, ..JwtConfig::default() };
     set!(to, from; aor_claim, leeway, allow_cleartext, refetch_interval);
     for (i, from) in from.issuer.into_iter().enumerate() {
-        if !jwks::is_source(&from.jwks) {
+        if from.jwks.is_none() && !jwks::is_discoverable(&from.issuer) {
+            errors.push(ConfigError {
+                path: format!("jwt.issuers[{i}].issuer"),
+                message: "must be an https URL without query, so that its keys can be discovered; or name them in jwks"
+                    .into(),
+            });
+        }
+        if from.jwks.as_deref().is_some_and(|source| !jwks::is_source(source)) {
             errors.push(ConfigError {
                 path: format!("jwt.issuers[{i}].jwks"),
                 message:
@@ -229,7 +236,7 @@ fn tokens(from: file::Jwt, errors: &mut Vec<ConfigError>) -> JwtConfig {
         let mut issuer = IssuerConfig {
             issuer: from.issuer,
             audiences: from.audiences,
-            jwks: from.jwks,
+            jwks: from.jwks.unwrap_or_default(),
             ..IssuerConfig::default()
         };
         set!(issuer, from; keys_min_age, keys_max_age);

@@ -330,3 +330,13 @@ strowger.toml, line 5, column 8: auth.jwt.issuer no. 1.jwks: must be an https UR
       |        ^^^^^^^^^^^^^^^^^^^^^^^^^^^
 "#);
 }
+
+#[test]
+fn an_issuer_without_keys_must_be_one_that_says_where_they_are() {
+    let text = "[auth.jwt]\n[[auth.jwt.issuer]]\nissuer = \"urn:login\"\naudiences = [\"sip\"]\n";
+    insta::assert_snapshot!(fault(text), @r#"
+strowger.toml, line 3, column 10: auth.jwt.issuer no. 1.issuer: must be an https URL without query, so that its keys can be discovered; or name them in jwks
+    3 | issuer = "urn:login"
+      |          ^^^^^^^^^^^
+"#);
+}

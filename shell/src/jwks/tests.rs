@@ -111,7 +111,7 @@ fn the_worker_answers_each_query() {
     .expect("thread");
     for (index, source) in [path.to_str().expect("utf-8"), "gopher://x/"].into_iter().enumerate() {
         let ticket = Ticket::new(index as u32, 0);
-        fetcher.ask(KeysQuery { ticket, issuer: 0, source: source.into() }).expect("room");
+        fetcher.ask(KeysQuery { ticket, issuer: 0, source: source.into(), discover: false }).expect("room");
     }
     let wait = || rx.recv_timeout(Duration::from_secs(20)).expect("an answer");
     assert!(matches!(wait(), (Answer::Keys(_, KeysAnswer::Document { max_age: None, .. }), false)));
