@@ -57,7 +57,7 @@ impl Side {
         let changed = from.and_then(|(msg, _)| self.change(msg.body()));
         let from = from.map(|(msg, crossing)| (msg, crossing, changed.as_deref().unwrap_or(msg.body())));
         if let Some((payload, addressed)) = write::request(kit, self, Method::Ack, number, from) {
-            self.ack = Some((number, addressed.to, payload[..].into()));
+            self.ack = Some(Box::new((number, addressed.to, payload[..].into())));
             txn::send_to(kit.ctx, &addressed.to, payload);
         }
     }
@@ -67,7 +67,7 @@ impl Side {
         let Some(number) = self.due.take() else { return };
         self.offered = None;
         if let Some((payload, addressed)) = write::own(kit, self, Method::Ack, number, Some((kind, body))) {
-            self.ack = Some((number, addressed.to, payload[..].into()));
+            self.ack = Some(Box::new((number, addressed.to, payload[..].into())));
             txn::send_to(kit.ctx, &addressed.to, payload);
         }
     }
@@ -88,7 +88,7 @@ impl Side {
     /// False if it is one that nobody waits for.
     pub(super) fn acknowledge_again(&self, kit: &mut Kit<'_, '_>, msg: Message<'_>) -> bool {
         let answered = msg.cseq().map(|cseq| cseq.number).unwrap_or_default();
-        match &self.ack {
+        match self.ack.as_deref() {
             Some((number, to, payload)) if *number == answered => {
                 kit.ctx.stats.count(Counter::Resent);
                 txn::send_to(kit.ctx, to, Bytes::copy_from_slice(payload));

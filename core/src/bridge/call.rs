@@ -130,13 +130,13 @@ pub(super) struct Side {
     /// The AoR of who is there.
     pub(super) aor: Box<str>,
     /// A 2xx that we sent and he did not acknowledge yet.
-    pub(super) unacked: Option<Unacked>,
+    pub(super) unacked: Option<Box<Unacked>>,
     /// The number of an INVITE of ours that he accepted and that waits for the ACK of the other side.
     pub(super) due: Option<u32>,
     /// What he offered in accepting it, if it had no offer: the ACK has the answer (RFC 3261 s13.2.2.4).
     pub(super) offered: Option<Box<[u8]>>,
     /// The last ACK we sent him, for the 2xx of that number: a copy, since it outlives all transactions.
-    pub(super) ack: Option<(u32, Origin, Box<[u8]>)>,
+    pub(super) ack: Option<Box<(u32, Origin, Box<[u8]>)>>,
     /// BYE is to be sent when his ACK is there (RFC 3261 s15).
     pub(super) bye_waits: bool,
     /// He is gone, or was told to go.

@@ -102,7 +102,7 @@ impl Call {
             picker.timer.begin(kit.ctx, key, terms, Refresher::Uas);
         }
         let (number, since) = (asked.ess.cseq.number, kit.ctx.now);
-        picker.unacked = Some(Unacked { number, server, payload, since, sent: 0 });
+        picker.unacked = Some(Box::new(Unacked { number, server, payload, since, sent: 0 }));
         picker.keep_sdp(&body);
         self.halt(kit, None, Some(ELSEWHERE));
         self.drop_links(kit, desk, key, |_| true);
@@ -185,7 +185,7 @@ impl Call {
         let Some(link) = self.links.first_mut() else { return };
         let side = &mut link.sides[CALLEE];
         side.timer.stop(kit.ctx);
-        match side.unacked {
+        match &side.unacked {
             _ if side.over => {}
             Some(_) => side.bye_waits = true,
             None => link.bye(kit, key, CALLEE, None),
@@ -246,7 +246,7 @@ impl Call {
             side.timer.begin(kit.ctx, key, terms, Refresher::Uas);
         }
         let number = held.cseq().map(|cseq| cseq.number).unwrap_or_default();
-        side.unacked = Some(Unacked { number, server, payload, since: kit.ctx.now, sent: 0 });
+        side.unacked = Some(Box::new(Unacked { number, server, payload, since: kit.ctx.now, sent: 0 }));
         side.keep_sdp(body);
         self.begin_talk(kit, key, Status::OK.0);
         self.tell_caller(kit.ctx, desk, CallPhase::Confirmed);

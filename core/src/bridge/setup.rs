@@ -346,7 +346,7 @@ impl Call {
         let asked = held.cseq().map(|cseq| cseq.number).unwrap_or_default();
         let now = kit.ctx.now;
         kept.sides[CALLER].unacked =
-            Some(Unacked { number: asked, server: incoming.server, payload, since: now, sent: 0 });
+            Some(Box::new(Unacked { number: asked, server: incoming.server, payload, since: now, sent: 0 }));
         kept.sides[CALLEE].due = Some(number);
         kept.sides[CALLEE].offered = held.body().is_empty().then(|| msg.body().into());
         kit.txn.accepted(client, kept.sides[CALLEE].dialog.their_tag());

@@ -222,7 +222,8 @@ impl Call {
             if accepted && method == Method::Invite {
                 let number = held.cseq().map(|cseq| cseq.number).unwrap_or_default();
                 let (server, since) = (relayed.server, kit.ctx.now);
-                link.sides[1 - to].unacked = Some(Unacked { number, server, payload, since, sent: 0 });
+                link.sides[1 - to].unacked =
+                    Some(Box::new(Unacked { number, server, payload, since, sent: 0 }));
                 link.sides[to].due = Some(errand.number);
                 link.sides[to].offered = held.body().is_empty().then(|| msg.body().into());
                 self.arm_unacked(kit, key);

@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::Kit;
 use super::call::{Asker, Hop, Side};
-use super::reliable::{self, Wants};
+use super::reliable::Wants;
 use super::session_timer;
 use crate::config::Settings;
 use crate::ctx::{Ctx, Origin};
@@ -108,14 +108,13 @@ type Proof = Option<(Header, String)>;
 /// The option tags a leg may count on.
 fn write_supported(settings: &Settings, writer: &mut Writer<'_>, reliable: bool) {
     let timers = session_timer::is_on(settings);
-    let tags: [(bool, &[u8]); 5] = [
-        (reliable, reliable::TAG),
-        (timers, session_timer::TAG),
-        (true, b"replaces"),
-        (true, b"norefersub"),
-        (true, b"tdialog"),
-    ];
-    writer.list(Header::Supported, tags.into_iter().filter_map(|(on, tag)| on.then_some(tag)));
+    let tags: &[u8] = match (reliable, timers) {
+        (true, true) => b"100rel, timer, replaces, norefersub, tdialog",
+        (true, false) => b"100rel, replaces, norefersub, tdialog",
+        (false, true) => b"timer, replaces, norefersub, tdialog",
+        (false, false) => b"replaces, norefersub, tdialog",
+    };
+    writer.header(Header::Supported, tags);
 }
 
 fn write_proof(writer: &mut Writer<'_>, proof: &Proof) {

@@ -37,7 +37,7 @@ pub(super) struct Name {
 impl Name {
     /// Whoever has that name.
     pub(super) fn aor(&self) -> Box<str> {
-        format!("{}@{}", pattern::user_part(&self.user), self.domain).into()
+        [&*pattern::user_part(&self.user), "@", &*self.domain].concat().into()
     }
 
     /// As patterns see it.

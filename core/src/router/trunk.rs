@@ -40,7 +40,8 @@ pub(super) fn inbound_rules<'s>(settings: &'s Settings, caller: Caller<'_>) -> &
 pub(super) fn request_uri(trunk: &TrunkConfig, number: &str, said: &str) -> String {
     let by =
         |rule: &NumberRule| captured(&rule.pattern, number).map(|rest| fill(&rule.becomes, rest, number, ""));
-    let written = user_part(&trunk.called.iter().find_map(by).unwrap_or_else(|| said.into()));
+    let written = trunk.called.iter().find_map(by).unwrap_or_else(|| said.into());
+    let written = user_part(&written);
     match trunk.uri.split_once(':') {
         Some((scheme, host)) => format!("{scheme}:{written}@{host}"),
         None => format!("sip:{written}@{}", trunk.uri),
@@ -55,7 +56,7 @@ pub(crate) fn from_uri(settings: &Settings, at: u16, caller_aor: &str) -> Option
     let users = settings.calls.as_ref().map_or(&[][..], |calls| &calls.numbers.users);
     let own = users.iter().find(|one| one.aor == caller_aor).map(|one| one.number.clone());
     let shown = match own.or_else(|| number(user)) {
-        Some(number) => user_part(&rewritten(&trunk.calling, &number)),
+        Some(number) => user_part(&rewritten(&trunk.calling, &number)).into_owned(),
         None => user.into(),
     };
     Some(match trunk.from.as_str() {

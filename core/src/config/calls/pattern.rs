@@ -1,5 +1,7 @@
 //! The language of routes, numbers and permissions: a text, or its beginning and `*`; and what it becomes.
 
+use std::borrow::Cow;
+
 use super::NumberRule;
 
 /// What the `*` of a pattern stands for; empty for a pattern without one. `None` if the pattern does not fit.
@@ -64,22 +66,33 @@ pub(crate) fn rewritten(rules: &[NumberRule], number: &str) -> String {
 /// left out, and what is behind a semicolon. `None` for any other text.
 pub(crate) fn number(text: &str) -> Option<String> {
     let text = text.split_once(';').map_or(text, |(number, _)| number);
-    let (plus, digits) = text.strip_prefix('+').map_or(("", text), |digits| ("+", digits));
-    let mut number = String::from(plus);
-    // What a SIP URI must escape is no other digit.
-    for c in digits.replace("%23", "#").chars() {
+    // What most texts are: a name.
+    if text.bytes().next().is_none_or(|first| first.is_ascii_alphabetic()) {
+        return None;
+    }
+    let (plus, mut digits) = text.strip_prefix('+').map_or(("", text), |digits| ("+", digits));
+    let mut number = String::with_capacity(text.len());
+    number.push_str(plus);
+    while let Some(c) = digits.chars().next() {
+        let mut rest = digits.get(c.len_utf8()..).unwrap_or_default();
         match c {
             '0'..='9' | '*' | '#' => number.push(c),
+            // What a SIP URI must escape is no other digit.
+            '%' => {
+                rest = rest.strip_prefix("23")?;
+                number.push('#');
+            }
             '-' | '.' | '(' | ')' => {}
             _ => return None,
         }
+        digits = rest;
     }
     number.bytes().any(|b| b.is_ascii_digit()).then_some(number)
 }
 
 /// A number or user as the user part of a URI.
-pub(crate) fn user_part(text: &str) -> String {
-    text.replace('#', "%23")
+pub(crate) fn user_part(text: &str) -> Cow<'_, str> {
+    if text.contains('#') { Cow::Owned(text.replace('#', "%23")) } else { Cow::Borrowed(text) }
 }
 
 #[cfg(test)]
