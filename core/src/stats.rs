@@ -87,6 +87,8 @@ counted! {
         TokenVerifications = "token_verifications",
         /// Key sets asked for.
         KeyFetches = "key_fetches",
+        /// Tokens an authorization server was asked about.
+        Introspections = "introspections",
         /// Inputs whose time was before the last one; clamped.
         ClockBackwards = "clock_backwards",
         /// Timers run.

@@ -19,6 +19,7 @@ use strowger_shell::clock::Clock;
 use strowger_shell::connection::Arrival;
 use strowger_shell::datagram::ROUND;
 use strowger_shell::handle::{Call, Replies, Snapshot, SocketStats};
+use strowger_shell::introspect::Introspector;
 use strowger_shell::jwks::KeyFetcher;
 use strowger_shell::latency::Latency;
 use strowger_shell::news::Listeners;
@@ -52,6 +53,7 @@ pub(crate) struct EngineLoop {
     pub(crate) calls: mpsc::Receiver<Call>,
     pub(crate) hooks: Hooks,
     pub(crate) keys: KeyFetcher,
+    pub(crate) tokens: Introspector,
     pub(crate) routing: Routing,
     pub(crate) resolver: ResolverLine,
     /// Where changes go, if anywhere.
@@ -209,6 +211,11 @@ impl EngineLoop {
                 }
                 Command::Close { flow, reason } => self.order(flow, Outbound::Close(down_reason(reason))),
                 Command::Ask(Query::Keys(query)) => self.ask_keys(query),
+                Command::Ask(Query::Introspect(query)) => {
+                    if let Err(answer) = self.tokens.ask(query) {
+                        self.engine.handle(self.clock.now(), Input::Answer(answer));
+                    }
+                }
                 Command::Ask(Query::Credentials(query)) => self.ask_credentials(query),
                 Command::Ask(Query::Route(query)) => {
                     if let Some(answer) = self.routing.ask(*query, &self.ambient, &self.streams.inbox) {
@@ -484,6 +491,20 @@ pub(crate) fn key_fetcher(
             }
             None => Notice::KeysFetched { source: query.source.clone() },
         });
+        let _ = inbox.blocking_send(Inbound::Answer(answer));
+    })
+}
+
+/// Starts the workers that ask about tokens; the answers go into the inbox.
+pub(crate) fn introspector(
+    inbox: mpsc::Sender<Inbound>,
+    notices: Arc<dyn Fn(Notice) + Send + Sync>,
+) -> std::io::Result<Introspector> {
+    Introspector::start(move |query, answer, error| {
+        if let Some(error) = error {
+            let (endpoint, error) = (query.endpoint.clone(), error.to_string().into());
+            notices(Notice::IntrospectionUnavailable { endpoint, error });
+        }
         let _ = inbox.blocking_send(Inbound::Answer(answer));
     })
 }

@@ -76,6 +76,13 @@ pub enum Notice {
         /// Why not.
         error: Box<str>,
     },
+    /// An authorization server could not be asked about a token; whoever brought it was told to try again.
+    IntrospectionUnavailable {
+        /// Where it was asked.
+        endpoint: Box<str>,
+        /// Why not.
+        error: Box<str>,
+    },
     /// Changes cannot be stored from now on. In strict mode their requests fail; in write-behind mode they are tried again.
     StoreFails {
         /// Why not.

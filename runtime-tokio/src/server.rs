@@ -18,7 +18,7 @@ use tokio::sync::{Notify, mpsc};
 
 use crate::accept::{Acceptor, FlowIds};
 use crate::bind::{Granted, Sockets};
-use crate::engine_loop::{EngineLoop, LoopState, key_fetcher, spawn};
+use crate::engine_loop::{EngineLoop, LoopState, introspector, key_fetcher, spawn};
 use crate::error::StartError;
 use crate::hooks::Hooks;
 use crate::resolver::Resolver;
@@ -132,7 +132,8 @@ impl Server {
         let resolver = resolver.start(&ambient);
         let start = |store| Storage::start(store, &options.storage, notices.clone());
         let storage = store.map(start).transpose().map_err(StartError::Thread)?;
-        let keys = key_fetcher(sender, notices).map_err(StartError::Thread)?;
+        let keys = key_fetcher(sender.clone(), notices.clone()).map_err(StartError::Thread)?;
+        let tokens = introspector(sender, notices).map_err(StartError::Thread)?;
         let mut engine = Engine::new(settings, strowger_shell::seed(), clock.now());
         storage::restore(&mut engine, clock.now(), kept.unwrap_or_default());
         let (promise, done) = promise();
@@ -152,6 +153,7 @@ impl Server {
                 calls,
                 hooks,
                 keys,
+                tokens,
                 routing,
                 resolver,
                 storage,

@@ -214,6 +214,9 @@ pub fn notice(notice: Notice) {
         Notice::KeysUnavailable { source, error } => {
             tracing::warn!(target: "strowger::keys", source = &*source, error = &*error, "keys unavailable, will retry");
         }
+        Notice::IntrospectionUnavailable { endpoint, error } => {
+            tracing::warn!(target: "strowger::keys", endpoint = &*endpoint, error = &*error, "token cannot be asked about");
+        }
         Notice::StoreFails { error } => {
             tracing::error!(target: "strowger::storage", error = &*error, "state cannot be stored");
         }

@@ -41,6 +41,9 @@ pub enum FetchError {
     /// The source is neither an `https` URL nor a file.
     #[error("{0:?} is neither an https URL nor a file path (http is accepted for this machine only)")]
     Source(Box<str>),
+    /// Where to ask about tokens is no `https` URL.
+    #[error("{0:?} is not an https URL (http is accepted for this machine only)")]
+    Endpoint(Box<str>),
     /// The issuer is no URL with a place for its metadata.
     #[error("the issuer {0:?} is not an https URL without query (http is accepted for this machine only)")]
     Issuer(Box<str>),
@@ -87,6 +90,11 @@ pub fn is_source(source: &str) -> bool {
     place(source).is_some()
 }
 
+/// True if this is an https URL, or an http URL of this machine.
+pub fn is_url(source: &str) -> bool {
+    matches!(place(source), Some(Place::Url(_)))
+}
+
 enum Place<'s> {
     File(&'s str),
     Url(&'s str),
@@ -124,28 +132,34 @@ fn read_file(path: &str) -> Result<Fetched, FetchError> {
 
 fn read_url(url: &str, patience: Duration) -> Result<Fetched, FetchError> {
     let secure = url.starts_with("https://");
+    // A cleartext source on this machine is taken at its word and sends nobody elsewhere.
+    let redirects = if secure { 3 } else { 0 };
+    let agent = agent(secure, redirects, patience, "application/jwk-set+json, application/json");
+    let mut response = agent.get(url).call()?;
+    let header = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok());
+    let max_age = max_age(header("cache-control").unwrap_or_default(), header("age"));
+    let json = response.body_mut().with_config().limit(MAX_BYTES).read_to_vec()?;
+    Ok(Fetched { json, max_age })
+}
+
+/// A client with our trust anchors.
+pub(crate) fn agent(https_only: bool, redirects: u32, patience: Duration, accept: &str) -> ureq::Agent {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let tls = ureq::tls::TlsConfig::builder()
         .provider(ureq::tls::TlsProvider::Rustls)
         .root_certs(ureq::tls::RootCerts::PlatformVerifier)
         .unversioned_rustls_crypto_provider(provider)
         .build();
-    let agent = ureq::Agent::config_builder()
+    ureq::Agent::config_builder()
         .tls_config(tls)
-        .https_only(secure)
-        // A cleartext source on this machine is taken at its word and sends nobody elsewhere.
-        .max_redirects(if secure { 3 } else { 0 })
+        .https_only(https_only)
+        .max_redirects(redirects)
         .timeout_global(Some(patience))
         .max_response_header_size(16 << 10)
         .user_agent("Strowger")
-        .accept("application/jwk-set+json, application/json")
+        .accept(accept)
         .build()
-        .new_agent();
-    let mut response = agent.get(url).call()?;
-    let header = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok());
-    let max_age = max_age(header("cache-control").unwrap_or_default(), header("age"));
-    let json = response.body_mut().with_config().limit(MAX_BYTES).read_to_vec()?;
-    Ok(Fetched { json, max_age })
+        .new_agent()
 }
 
 /// `max-age` of a Cache-Control header, less the age the document already has (RFC 9111 s4.2, s5.2.2.1).

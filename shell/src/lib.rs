@@ -29,6 +29,7 @@ pub mod datagram;
 pub mod dns;
 pub mod gate;
 pub mod handle;
+pub mod introspect;
 pub mod jwks;
 pub mod latency;
 pub mod names;

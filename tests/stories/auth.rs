@@ -167,6 +167,7 @@ fn bearer(c: &mut Config) {
         leeway: s(30),
         allow_cleartext: false,
         refetch_interval: s(30),
+        introspection: None,
     });
 }
 

@@ -4,6 +4,8 @@
 //! has heard of has the keys fetched again, once, and not before `refetch_interval` has passed since the last time:
 //! a storm of invented names makes one query. What was accepted is remembered by its hash.
 
+mod introspection;
+
 use core::time::Duration;
 use std::sync::Arc;
 
@@ -38,6 +40,8 @@ pub(super) enum Token {
     NoAor,
     /// The keys of this issuer must be asked for.
     NeedKeys(u16),
+    /// An authorization server must be asked about it, under the name of its SHA-256.
+    NeedIntrospection([u8; 32]),
     /// There are no keys and none can be had now.
     Unavailable,
 }
@@ -71,11 +75,19 @@ struct Issuer {
 #[derive(Clone, Debug)]
 struct Good {
     identity: Arc<Identity>,
-    issuer: u16,
-    key: KeyPrint,
+    proof: Proof,
     issued_at: Option<Time>,
     session: Option<Box<str>>,
     id: Option<Box<str>>,
+}
+
+/// How it was found good.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Proof {
+    /// By this key of this issuer.
+    Signed(u16, KeyPrint),
+    /// An authorization server said so.
+    Introspected,
 }
 
 /// Everything that concerns tokens.
@@ -84,6 +96,8 @@ pub(super) struct Bearer {
     config: Option<JwtConfig>,
     issuers: Vec<Issuer>,
     tokens: Cache<Good>,
+    /// What is known to be worth nothing, for a short time: so that it is not asked about with each request.
+    refused: Cache<Token>,
     revoked: Revocations,
     timer: TimerKey,
 }
@@ -95,6 +109,7 @@ impl Bearer {
             config: config.cloned(),
             issuers: vec![Issuer::default(); issuers],
             tokens: Cache::new(hash_key),
+            refused: Cache::new(hash_key),
             revoked: Revocations::new(hash_key),
             timer: TimerKey::NONE,
         }
@@ -128,6 +143,7 @@ impl Bearer {
         }
         self.config = new.cloned();
         self.tokens.clear();
+        self.refused.clear();
         ctx.timers.disarm(core::mem::take(&mut self.timer));
         self.arm(ctx);
         true
@@ -148,6 +164,9 @@ impl Bearer {
         if let Some(good) = self.tokens.hit(&hash, wall) {
             ctx.stats.count(Counter::TokenHits);
             return Token::Good(Arc::clone(&good.identity));
+        }
+        if config.introspection.is_some() && introspection::is_opaque(token) {
+            return self.opaque(ctx, &hash, ask);
         }
         let parts = match Parts::read(token, |issuer| config.aor_claim_of(issuer)) {
             Ok(parts) => parts,
@@ -179,26 +198,37 @@ impl Bearer {
             }
             Err(token) => return token,
         };
-        // From here on the claims are true.
-        let mut wanted =
-            [&config.scope, &issuer.scope].into_iter().flatten().flat_map(|scope| scope.split(' '));
+        let until = claims.expires + config.leeway;
+        let scopes = [config.scope.as_deref(), issuer.scope.as_deref()];
+        self.believe(ctx, &hash, claims, &scopes, Proof::Signed(index as u16, print), until)
+    }
+
+    /// What claims that are true are worth; if anything, until this wall time.
+    fn believe(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        hash: &[u8; 32],
+        claims: &Claims,
+        scopes: &[Option<&str>],
+        proof: Proof,
+        until: Time,
+    ) -> Token {
+        let mut wanted = scopes.iter().flatten().flat_map(|scope| scope.split(' '));
         if !wanted.all(|scope| scope.is_empty() || claims.scopes.iter().any(|own| own == scope)) {
             return Token::Bad(AuthVerdict::NotAllowed, BearerError::InvalidScope);
         }
-        let identity = Arc::new(identity(claims, &settings.domains));
+        let identity = Arc::new(identity(claims, &ctx.settings.domains));
         if identity.aors.is_empty() {
             return Token::NoAor;
         }
-        let until = claims.expires + config.leeway;
         let good = Good {
             identity: Arc::clone(&identity),
-            issuer: index as u16,
-            key: print,
+            proof,
             issued_at: claims.issued_at,
             session: claims.session.as_deref().map(Into::into),
             id: claims.id.as_deref().map(Into::into),
         };
-        self.tokens.insert(&hash, good, until, settings.limits.tokens);
+        self.tokens.insert(hash, good, until, ctx.settings.limits.tokens);
         self.arm(ctx);
         Token::Good(identity)
     }
@@ -255,7 +285,10 @@ impl Bearer {
                 let IssuerConfig { keys_min_age, keys_max_age, .. } = *issuer_config;
                 let age =
                     max_age.unwrap_or(keys_max_age).min(keys_max_age).max(keys_min_age).max(FIRST_BACK_OFF);
-                self.tokens.retain(|_, good| good.issuer != index || keys.contains(&good.key));
+                self.tokens.retain(|_, good| match &good.proof {
+                    Proof::Signed(by, key) => *by != index || keys.contains(key),
+                    Proof::Introspected => true,
+                });
                 issuer.keys = Some(keys);
                 issuer.failures = 0;
                 issuer.not_before = ctx.now + config.refetch_interval;
@@ -307,14 +340,22 @@ impl Bearer {
         self.timer = TimerKey::NONE;
         let wall = ctx.wall();
         self.tokens.expire(wall);
+        self.refused.expire(wall);
         self.revoked.expire(wall);
         self.arm(ctx);
     }
 
     /// Takes tokens back until this wall time, when they would be dead anyhow.
     pub(super) fn revoke(&mut self, ctx: &mut Ctx<'_>, issuer: &str, what: &Revoked, until: Time) {
-        let issuers = self.config.as_ref().map_or(&[][..], |jwt| &jwt.issuers);
-        let ours = |index: u16| issuers.get(usize::from(index)).is_some_and(|one| one.issuer == issuer);
+        let config = self.config.as_ref();
+        let ours = |proof: Proof| match proof {
+            Proof::Signed(index, _) => config
+                .and_then(|jwt| jwt.issuers.get(usize::from(index)))
+                .is_some_and(|one| one.issuer == issuer),
+            Proof::Introspected => {
+                config.and_then(|jwt| jwt.introspection.as_ref()).is_some_and(|asked| asked.issuer == issuer)
+            }
+        };
         self.tokens.retain(|_, good| {
             let meant = match what {
                 Revoked::Subject { subject, issued_before } => {
@@ -323,7 +364,7 @@ impl Bearer {
                 Revoked::Session { sid } => good.session.as_ref() == Some(sid),
                 Revoked::Token { jti } => good.id.as_ref() == Some(jti),
             };
-            !(meant && ours(good.issuer))
+            !(meant && ours(good.proof))
         });
         if until > ctx.wall() {
             self.revoked.add(issuer, what, until, ctx.settings.limits.revocations);
@@ -345,7 +386,11 @@ impl Bearer {
 
     fn arm(&mut self, ctx: &mut Ctx<'_>) {
         if self.timer.is_none()
-            && let Some(death) = self.tokens.next_death().into_iter().chain(self.revoked.next_death()).min()
+            && let Some(death) =
+                [self.tokens.next_death(), self.refused.next_death(), self.revoked.next_death()]
+                    .into_iter()
+                    .flatten()
+                    .min()
         {
             // The timer runs on the engine's time, the token dies by the wall's. A clock that is set meanwhile makes
             // the sweep early or late, which is harmless: every hit looks at the wall itself.

@@ -141,12 +141,6 @@ impl Claims {
             Some(value) => strings(value).ok_or(Fault::Malformed)?,
             None => return Err(Fault::Refused),
         };
-        let scopes = match members.get("scope") {
-            // RFC 8693 s4.2: one string, separated by spaces. Some issuers send a list.
-            Some(Value::String(text)) => text.split(' ').filter(|s| !s.is_empty()).map(Into::into).collect(),
-            Some(value) => strings(value).ok_or(Fault::Malformed)?,
-            None => Vec::new(),
-        };
         Ok(Claims {
             aors: members.get(aor_claim(&issuer)).and_then(strings).unwrap_or_default(),
             issuer,
@@ -157,8 +151,50 @@ impl Claims {
             issued_at: date("iat")?,
             session: members.get("sid").and_then(Value::as_str).map(Into::into),
             id: members.get("jti").and_then(Value::as_str).map(Into::into),
-            scopes,
+            scopes: scopes(&members)?,
         })
+    }
+
+    /// Reads what an authorization server says of a token (RFC 7662 s2.2); `None` if it is not active. `issuer` is whose
+    /// tokens they are, and `latest` when they die if the server does not say.
+    pub(super) fn introspected(
+        json: &[u8],
+        issuer: &str,
+        latest: Time,
+        aor_claim: &str,
+    ) -> Result<Option<Claims>, Fault> {
+        let Object(members) = serde_json::from_slice(json).map_err(|_| Fault::Malformed)?;
+        match members.get("active") {
+            Some(Value::Bool(true)) => {}
+            Some(Value::Bool(false)) => return Ok(None),
+            _ => return Err(Fault::Malformed),
+        }
+        let text = |name: &str| match members.get(name) {
+            Some(Value::String(text)) => Ok(Some(text)),
+            Some(Value::Null) | None => Ok(None),
+            Some(_) => Err(Fault::Malformed),
+        };
+        let date = |name: &str| members.get(name).map(numeric_date).transpose();
+        // A token that is bound to a key is not good for whoever bears it.
+        if text("token_type")?.is_some_and(|kind| !kind.eq_ignore_ascii_case("bearer"))
+            || members.contains_key("cnf")
+            || text("iss")?.is_some_and(|named| named != issuer)
+        {
+            return Err(Fault::Refused);
+        }
+        let subject = text("sub")?.filter(|sub| !sub.is_empty()).ok_or(Fault::Refused)?;
+        Ok(Some(Claims {
+            issuer: issuer.into(),
+            subject: subject.clone(),
+            audience: members.get("aud").map_or(Some(Vec::new()), strings).ok_or(Fault::Malformed)?,
+            expires: date("exp")?.unwrap_or(latest),
+            not_before: date("nbf")?,
+            issued_at: date("iat")?,
+            session: members.get("sid").and_then(Value::as_str).map(Into::into),
+            id: members.get("jti").and_then(Value::as_str).map(Into::into),
+            scopes: scopes(&members)?,
+            aors: members.get(aor_claim).and_then(strings).unwrap_or_default(),
+        }))
     }
 
     /// Whether the token is alive at this wall time.
@@ -166,6 +202,20 @@ impl Claims {
         // RFC 7519 s4.1.4: on or after exp it must not be accepted.
         let begun = |at: Option<Time>| at.is_none_or(|at| at <= wall + leeway);
         wall < self.expires + leeway && begun(self.not_before) && begun(self.issued_at)
+    }
+}
+
+/// True if this is the text of a JSON object whose names are all different, as that of a JOSE header is.
+pub(super) fn is_object(json: &[u8]) -> bool {
+    serde_json::from_slice::<Object>(json).is_ok()
+}
+
+fn scopes(members: &BTreeMap<String, Value>) -> Result<Vec<String>, Fault> {
+    match members.get("scope") {
+        // RFC 8693 s4.2: one string, separated by spaces. Some issuers send a list.
+        Some(Value::String(text)) => Ok(text.split(' ').filter(|s| !s.is_empty()).map(Into::into).collect()),
+        Some(value) => strings(value).ok_or(Fault::Malformed),
+        None => Ok(Vec::new()),
     }
 }
 

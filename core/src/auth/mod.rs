@@ -48,7 +48,9 @@ use crate::base::hash::{DigestAlgorithm, sha256};
 use crate::base::{HashKey, IdKind, Ids, Time, TimerKey, text};
 use crate::config::{DigestConfig, HashedCredential, Settings};
 use crate::ctx::{Ctx, Origin, Refusal, Timer};
-use crate::door::{AuthVerdict, CredentialsAnswer, Identity, KeysAnswer, Revoked, Scheme};
+#[cfg(feature = "jwt")]
+use crate::door::Secret;
+use crate::door::{AuthVerdict, CredentialsAnswer, Identity, IntrospectAnswer, KeysAnswer, Revoked, Scheme};
 use crate::wire::{DigestCredentials, Kind, Message, Method, Status};
 
 use challenge::{BearerChallenge, BearerError, DigestChallenge};
@@ -185,6 +187,15 @@ impl Auth {
         self.bearer.keys_answer(ctx, issuer, answer);
         #[cfg(not(feature = "jwt"))]
         let _ = (ctx, issuer, answer);
+    }
+
+    /// Takes what an authorization server says of the token with this SHA-256. Those who wait are to be checked again with
+    /// [`Wait::KeysDone`].
+    pub(crate) fn introspected(&mut self, ctx: &mut Ctx<'_>, name: &[u8; 32], answer: &IntrospectAnswer) {
+        #[cfg(feature = "jwt")]
+        self.bearer.introspected(ctx, name, answer);
+        #[cfg(not(feature = "jwt"))]
+        let _ = (ctx, name, answer);
     }
 
     /// The keys of an issuer want a refresh; true if they are to be asked for.
@@ -419,6 +430,9 @@ impl Auth {
             Token::Bad(verdict, error) => self.challenge_with(ctx, request, verdict, Some(error)),
             Token::NoAor => Verdict::Refuse(Refusal::plain(Status::FORBIDDEN), AuthVerdict::NotAllowed),
             Token::NeedKeys(issuer) => Verdict::Park(Need::Keys(issuer)),
+            Token::NeedIntrospection(name) => {
+                Verdict::Park(Need::Introspection { name, token: Secret(token.into()) })
+            }
             Token::Unavailable => unavailable(),
         }
     }

@@ -7,7 +7,7 @@ use super::challenge::Challenge;
 use super::info::AuthInfo;
 use crate::config::DigestAlgorithm;
 use crate::ctx::{Extra, Refusal};
-use crate::door::{AuthVerdict, CredentialsAnswer, Identity};
+use crate::door::{AuthVerdict, CredentialsAnswer, Identity, Secret};
 use crate::wire::Status;
 
 /// `Retry-After` when keys or the credential store cannot be asked, in seconds.
@@ -45,6 +45,13 @@ pub(crate) struct Allowed {
 pub(crate) enum Need {
     /// The keys of an issuer, by its index. One question serves all who wait.
     Keys(u16),
+    /// What an authorization server says of a token, by its SHA-256. One question serves all who bring it.
+    Introspection {
+        /// The SHA-256.
+        name: [u8; 32],
+        /// As sent.
+        token: Secret<Box<[u8]>>,
+    },
     /// The credential of a user that is not a local account.
     Credentials {
         /// As sent.
@@ -63,7 +70,7 @@ pub(crate) enum Wait {
     First,
     /// The store's answer.
     WithCredentials(CredentialsAnswer),
-    /// The keys were asked for and an answer came: decide with what is there.
+    /// The keys, or a server, were asked and an answer came: decide with what is there.
     KeysDone,
     /// The deadline passed: decide with what is there.
     Final,

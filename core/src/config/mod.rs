@@ -28,8 +28,8 @@ pub use lists::{List, ListConfig, ListMembers, Lists};
 pub use mailboxes::{MailboxRule, MessageSummaryConfig};
 pub use messages::MessagesConfig;
 pub use policy::{
-    AuthPolicy, DigestConfig, IpNet, IssuerConfig, JwtAlgorithm, JwtConfig, ListenerConfig, MaxContacts,
-    OutboundMode, PathMode, Policies, RegistrarConfig, Tell,
+    AuthPolicy, DigestConfig, IntrospectionConfig, IpNet, IssuerConfig, JwtAlgorithm, JwtConfig,
+    ListenerConfig, MaxContacts, OutboundMode, PathMode, Policies, RegistrarConfig, Tell,
 };
 pub(crate) use presence::fits;
 pub use presence::{EventsConfig, PresenceConfig, WatchAction, WatchPolicy, WatchRule};

@@ -235,10 +235,41 @@ impl Default for IssuerConfig {
     }
 }
 
+/// Who is asked about tokens that are no JWT (RFC 7662).
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct IntrospectionConfig {
+    /// Where to ask: an https URL; handed to the host in an `Introspect` query.
+    pub endpoint: String,
+    /// As whom to ask.
+    pub client_id: String,
+    /// The secret of that client.
+    pub client_secret: Secret<String>,
+    /// Whose tokens they are: `iss` of an answer that has one, and the name by which they are taken back.
+    pub issuer: String,
+    /// Accepted `aud`: the answer must name at least one. Empty: the server knows which tokens are for whom it answers.
+    pub audiences: Vec<String>,
+    /// Longest time an answer is believed; the life of the token ends it before.
+    pub max_age: Duration,
+}
+
+impl Default for IntrospectionConfig {
+    /// Nobody yet; answers are believed for five minutes.
+    fn default() -> IntrospectionConfig {
+        IntrospectionConfig {
+            endpoint: String::new(),
+            client_id: String::new(),
+            client_secret: Secret::default(),
+            issuer: String::new(),
+            audiences: Vec::new(),
+            max_age: Duration::from_secs(300),
+        }
+    }
+}
+
 /// Bearer tokens, RFC 8898.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct JwtConfig {
-    /// Accepted issuers. At least one.
+    /// Accepted issuers. At least one, unless there is introspection.
     pub issuers: Vec<IssuerConfig>,
     /// `authz_server` of the challenge: an https URI. Without it Bearer is accepted but never offered (DECISIONS 6).
     pub authz_server: Option<String>,
@@ -253,6 +284,8 @@ pub struct JwtConfig {
     pub allow_cleartext: bool,
     /// Shortest time between two fetches of one key set for an unknown `kid`.
     pub refetch_interval: Duration,
+    /// Who is asked about tokens that are no JWT; without it they are refused.
+    pub introspection: Option<IntrospectionConfig>,
 }
 
 impl JwtConfig {
@@ -274,6 +307,7 @@ impl Default for JwtConfig {
             leeway: Duration::from_secs(30),
             allow_cleartext: false,
             refetch_interval: Duration::from_secs(30),
+            introspection: None,
         }
     }
 }

@@ -292,7 +292,21 @@ impl Config {
             }
         }
         if let Some(jwt) = &self.jwt {
-            faults.unless(!jwt.issuers.is_empty(), || "jwt.issuers", "name at least one issuer");
+            faults.unless(
+                !jwt.issuers.is_empty() || jwt.introspection.is_some(),
+                || "jwt.issuers",
+                "name at least one issuer",
+            );
+            if let Some(asked) = &jwt.introspection {
+                for (value, name) in [
+                    (&asked.endpoint, "jwt.introspection.endpoint"),
+                    (&asked.client_id, "jwt.introspection.client_id"),
+                    (&asked.issuer, "jwt.introspection.issuer"),
+                ] {
+                    faults.unless(!value.is_empty(), || name, "must not be empty");
+                }
+                faults.unless(!asked.max_age.is_zero(), || "jwt.introspection.max_age", "must be above zero");
+            }
             let https = |uri: &str| uri.starts_with("https://") && is_quotable(uri);
             // RFC 8898 s4: the authorization server is named by an https URI.
             faults.unless(

@@ -27,7 +27,10 @@ pub use presence::{
     PresenceChange, PresenceDevice, PresenceOrigin, PresenceRefusal, PresenceSource, PresenceState,
     PresenceView, SubscriptionEvent, SubscriptionStep,
 };
-pub use query::{Answer, CredentialsAnswer, CredentialsQuery, KeysAnswer, KeysQuery, Query, Ticket};
+pub use query::{
+    Answer, CredentialsAnswer, CredentialsQuery, IntrospectAnswer, IntrospectQuery, KeysAnswer, KeysQuery,
+    Query, Ticket,
+};
 pub use record::{RecordError, VERSION as RECORD_VERSION};
 pub use route::{ResolveQuery, Resolved, RouteAnswer, RouteQuery, RouteTarget};
 pub use stored::{

@@ -57,6 +57,8 @@ pub enum Query {
     Credentials(CredentialsQuery),
     /// The key set of a token issuer.
     Keys(KeysQuery),
+    /// What a token is worth that is no JWT.
+    Introspect(IntrospectQuery),
     /// Where a call goes.
     Route(Box<RouteQuery>),
     /// Where a name is.
@@ -89,6 +91,21 @@ pub struct KeysQuery {
     pub discover: bool,
 }
 
+/// Asks an authorization server about a token (RFC 7662 s2.1).
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct IntrospectQuery {
+    /// To be handed back.
+    pub ticket: Ticket<IntrospectQuery>,
+    /// Where to ask, as configured.
+    pub endpoint: Box<str>,
+    /// As whom to ask.
+    pub client_id: Box<str>,
+    /// The secret of that client.
+    pub client_secret: Secret<Box<str>>,
+    /// The token, as the client sent it.
+    pub token: Secret<Box<[u8]>>,
+}
+
 /// The answer to a [`Query`].
 #[derive(Clone, Debug)]
 pub enum Answer {
@@ -96,6 +113,8 @@ pub enum Answer {
     Credentials(Ticket<CredentialsQuery>, CredentialsAnswer),
     /// To a [`KeysQuery`].
     Keys(Ticket<KeysQuery>, KeysAnswer),
+    /// To an [`IntrospectQuery`].
+    Introspected(Ticket<IntrospectQuery>, IntrospectAnswer),
     /// To a [`RouteQuery`].
     Route(Ticket<RouteQuery>, RouteAnswer),
     /// To a [`ResolveQuery`]: the ways in the order to try them; none if there is none.
@@ -129,5 +148,14 @@ pub enum KeysAnswer {
         max_age: Option<Duration>,
     },
     /// It could not be had.
+    Unavailable,
+}
+
+/// What an authorization server said of a token.
+#[derive(Clone, Debug)]
+pub enum IntrospectAnswer {
+    /// Its answer, unparsed: JSON of RFC 7662 s2.2, whether the token is active or not.
+    Document(Secret<Box<[u8]>>),
+    /// It could not be asked, or answered with an error.
     Unavailable,
 }

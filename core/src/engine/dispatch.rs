@@ -486,6 +486,7 @@ impl Engine {
         let deadline = self.house.now + self.house.settings.limits.park_timeout;
         let waits = match &need {
             Need::Keys(issuer) => Waits::Keys(*issuer),
+            Need::Introspection { name, .. } => Waits::Introspection(*name),
             Need::Credentials { .. } => Waits::Credentials,
         };
         let Some(key) = self.park_until(pass, waits, deadline) else { return };

@@ -4,6 +4,8 @@
 //! and asks. Requests that wait for the same key set share one question. Tickets carry a generation: a late, double or
 //! forged answer finds nothing.
 
+use std::collections::BTreeMap;
+
 use super::messages::Sender;
 use crate::auth::{KEYS_PATIENCE, Verdict};
 use crate::base::{Key, Slab, Time, TimerKey};
@@ -39,6 +41,8 @@ pub(super) struct Parked {
 pub(super) enum Waits {
     /// The keys of an issuer.
     Keys(u16),
+    /// What is said of the token with this SHA-256.
+    Introspection([u8; 32]),
     /// The credentials of one user.
     Credentials,
     /// The host, to say where a message goes.
@@ -55,6 +59,16 @@ pub(super) struct Pending {
     parked: Slab<Parked>,
     // One question per issuer under way; its ticket's generation rises with each question.
     keys: Vec<KeysAsked>,
+    // One question per token under way, as long as somebody waits for its answer.
+    tokens: Slab<TokenAsked>,
+    tokens_by_name: BTreeMap<[u8; 32], Key<TokenAsked>>,
+}
+
+#[derive(Clone, Debug)]
+struct TokenAsked {
+    name: [u8; 32],
+    /// Not empty.
+    waiting: Vec<ParkedKey>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -73,7 +87,18 @@ impl Pending {
     }
 
     pub(super) fn take(&mut self, key: ParkedKey) -> Option<Parked> {
-        self.parked.remove(key)
+        let parked = self.parked.remove(key)?;
+        if let Waits::Introspection(name) = &parked.waits
+            && let Some(&asked) = self.tokens_by_name.get(name)
+            && let Some(token) = self.tokens.get_mut(asked)
+        {
+            token.waiting.retain(|waiting| *waiting != key);
+            if token.waiting.is_empty() {
+                self.tokens.remove(asked);
+                self.tokens_by_name.remove(name);
+            }
+        }
+        Some(parked)
     }
 
     /// The request of a transaction.
@@ -112,11 +137,34 @@ impl Pending {
         Some(Ticket::new(u32::from(issuer), asked.generation))
     }
 
-    /// Questions for keys under way are forgotten: their answers will be late.
+    /// Questions for keys and of tokens under way are forgotten: their answers will be late.
     pub(super) fn void_keys(&mut self) {
+        // Taken out one by one, so that no later question has the ticket of one of these.
+        for (_, asked) in core::mem::take(&mut self.tokens_by_name) {
+            self.tokens.remove(asked);
+        }
         for asked in &mut self.keys {
             asked.under_way = None;
         }
+    }
+
+    /// A ticket to ask about the token a parked request came with, or `None` while that question is under way.
+    pub(super) fn ask_token<K>(&mut self, name: [u8; 32], waits: ParkedKey) -> Option<Ticket<K>> {
+        if let Some(asked) = self.tokens_by_name.get(&name).and_then(|&asked| self.tokens.get_mut(asked)) {
+            asked.waiting.push(waits);
+            return None;
+        }
+        let asked = self.tokens.insert(TokenAsked { name, waiting: vec![waits] });
+        self.tokens_by_name.insert(name, asked);
+        Some(Ticket::from_bits(asked.to_bits()))
+    }
+
+    /// The token an answered ticket was for, and who waits for it, in the order they came in; `None` if it is late,
+    /// double or forged.
+    pub(super) fn token_answered<K>(&mut self, ticket: Ticket<K>) -> Option<([u8; 32], Vec<ParkedKey>)> {
+        let TokenAsked { name, waiting } = self.tokens.remove(Key::from_bits(ticket.to_bits()))?;
+        self.tokens_by_name.remove(&name);
+        Some((name, waiting))
     }
 
     /// The issuer an answered ticket was for; `None` if it is late, double or forged.

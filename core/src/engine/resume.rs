@@ -5,7 +5,9 @@ use super::dispatch::Pass;
 use super::pending::{Parked, ParkedKey, Waits};
 use crate::auth::{Need, Wait};
 use crate::base::Key;
-use crate::door::{Answer, CredentialsQuery, KeysAnswer, KeysQuery, Query, Ticket};
+use crate::door::{
+    Answer, CredentialsQuery, IntrospectAnswer, IntrospectQuery, KeysAnswer, KeysQuery, Query, Secret, Ticket,
+};
 use crate::stats::{Counter, DropReason};
 use crate::wire::Essentials;
 
@@ -14,6 +16,7 @@ impl Engine {
     pub(super) fn ask(&mut self, key: ParkedKey, need: Need) {
         match need {
             Need::Keys(issuer) => self.ask_for_keys(issuer),
+            Need::Introspection { name, token } => self.ask_about_token(key, name, token),
             Need::Credentials { username, realm, algorithm } => {
                 let ticket = Ticket::from_bits(key.to_bits());
                 self.house.out.ask(Query::Credentials(CredentialsQuery {
@@ -44,6 +47,21 @@ impl Engine {
         }
     }
 
+    fn ask_about_token(&mut self, key: ParkedKey, name: [u8; 32], token: Secret<Box<[u8]>>) {
+        let jwt = self.house.settings.jwt.as_ref();
+        let Some(asked) = jwt.and_then(|jwt| jwt.introspection.as_ref()) else { return };
+        if let Some(ticket) = self.rooms.pending.ask_token(name, key) {
+            self.house.stats.count(Counter::Introspections);
+            self.house.out.ask(Query::Introspect(IntrospectQuery {
+                ticket,
+                endpoint: asked.endpoint.as_str().into(),
+                client_id: asked.client_id.as_str().into(),
+                client_secret: Secret(asked.client_secret.0.as_str().into()),
+                token,
+            }));
+        }
+    }
+
     /// Key sets are asked for at once: the first token shall not wait for them.
     pub(super) fn ask_for_missing_keys(&mut self) {
         let mut ctx = self.house.ctx();
@@ -55,6 +73,7 @@ impl Engine {
     pub(super) fn on_answer(&mut self, answer: Answer) {
         match answer {
             Answer::Keys(ticket, keys) => self.on_keys(ticket, keys),
+            Answer::Introspected(ticket, answer) => self.on_introspected(ticket, &answer),
             Answer::Credentials(ticket, credentials) => {
                 let key = Key::from_bits(ticket.to_bits());
                 let waits =
@@ -76,6 +95,17 @@ impl Engine {
         let mut ctx = self.house.ctx();
         self.rooms.auth.keys_answer(&mut ctx, issuer, keys);
         for key in self.rooms.pending.waiting_for_keys(issuer) {
+            self.resume(key, Wait::KeysDone);
+        }
+    }
+
+    fn on_introspected(&mut self, ticket: Ticket<IntrospectQuery>, answer: &IntrospectAnswer) {
+        let Some((name, waiting)) = self.rooms.pending.token_answered(ticket) else {
+            return self.house.stats.dropped(DropReason::BadTicket);
+        };
+        let mut ctx = self.house.ctx();
+        self.rooms.auth.introspected(&mut ctx, &name, answer);
+        for key in waiting {
             self.resume(key, Wait::KeysDone);
         }
     }
@@ -104,7 +134,7 @@ impl Engine {
                 self.on_message_route_timer(key);
             }
             Some(&Waits::Message(delivery)) => self.on_message_overdue(key, delivery),
-            Some(Waits::Keys(_) | Waits::Credentials) => {
+            Some(Waits::Keys(_) | Waits::Introspection(_) | Waits::Credentials) => {
                 self.house.stats.count(Counter::ParkTimeouts);
                 self.resume(key, Wait::Final);
             }

@@ -5,6 +5,8 @@ mod calls;
 mod dialogs;
 mod extensions;
 mod host_calls;
+#[cfg(feature = "jwt")]
+mod introspection;
 mod large;
 mod lists;
 mod messages;

@@ -206,11 +206,16 @@ fn floor(text: &str, mut at: usize) -> usize {
 
 /// True in sections where passwords and hashes stand, however their keys are misspelt.
 fn is_sensitive(text: &str, at: usize) -> bool {
-    let header =
-        text[..floor(text, at)].lines().rev().map(str::trim_start).find(|line| line.starts_with('['));
+    let at = floor(text, at);
+    let (before, after) = text.split_at(at);
+    let line = [before.rsplit('\n').next(), after.split('\n').next()].map(Option::unwrap_or_default).concat();
+    if ["secret", "introsp"].iter().any(|word| line.contains(word)) {
+        return true;
+    }
+    let header = before.lines().rev().map(str::trim_start).find(|line| line.starts_with('['));
     header.is_some_and(|header| {
         let name = header.trim_start_matches('[').trim_start();
-        ["acc", "tru"].iter().any(|start| name.starts_with(start))
+        ["acc", "tru", "auth.jwt.intr"].iter().any(|start| name.starts_with(start))
     })
 }
 

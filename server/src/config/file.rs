@@ -146,6 +146,19 @@ pub(super) struct Jwt {
     pub(super) leeway: Option<Span>,
     pub(super) allow_cleartext: Option<bool>,
     pub(super) refetch_interval: Option<Span>,
+    pub(super) introspection: Option<Introspection>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Introspection {
+    pub(super) endpoint: String,
+    pub(super) client_id: String,
+    pub(super) client_secret: Hidden,
+    pub(super) issuer: String,
+    #[serde(default)]
+    pub(super) audiences: Vec<String>,
+    pub(super) max_age: Option<Span>,
 }
 
 #[derive(Deserialize)]

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use strowger_core::config::{
     AccountConfig, Config, ConfigError, DigestAlgorithm, DigestConfig, DomainConfig, EventsConfig,
-    ForwardConfig, IssuerConfig, JwtConfig, Limits, ListConfig, ListMembers, ListenerConfig, MailboxRule,
-    MessageSummaryConfig, MessagesConfig, OutboundMode, PathMode, Policies, PresenceConfig, RegistrarConfig,
-    Timers, WatchRule,
+    ForwardConfig, IntrospectionConfig, IssuerConfig, JwtConfig, Limits, ListConfig, ListMembers,
+    ListenerConfig, MailboxRule, MessageSummaryConfig, MessagesConfig, OutboundMode, PathMode, Policies,
+    PresenceConfig, RegistrarConfig, Timers, WatchRule,
 };
 use strowger_shell::jwks;
 use strowger_shell::options::{Durability, Options, StorageOptions};
@@ -217,6 +217,24 @@ fn digest(from: file::Digest) -> DigestConfig {
 fn tokens(from: file::Jwt, errors: &mut Vec<ConfigError>) -> JwtConfig {
     let mut to = JwtConfig { authz_server: from.authz_server, scope: from.scope, ..JwtConfig::default() };
     set!(to, from; aor_claim, leeway, allow_cleartext, refetch_interval);
+    if let Some(from) = from.introspection {
+        if !jwks::is_url(&from.endpoint) {
+            errors.push(ConfigError {
+                path: "jwt.introspection.endpoint".into(),
+                message: "must be an https URL (http is accepted for this machine only)".into(),
+            });
+        }
+        let mut asked = IntrospectionConfig {
+            endpoint: from.endpoint,
+            client_id: from.client_id,
+            client_secret: from.client_secret.0,
+            issuer: from.issuer,
+            audiences: from.audiences,
+            ..IntrospectionConfig::default()
+        };
+        set!(asked, from; max_age);
+        to.introspection = Some(asked);
+    }
     for (i, from) in from.issuer.into_iter().enumerate() {
         if from.jwks.is_none() && !jwks::is_discoverable(&from.issuer) {
             errors.push(ConfigError {

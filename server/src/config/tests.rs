@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use strowger_core::config::{
     DigestAlgorithm, ListMembers, MaxContacts, OutboundMode, PathMode, WatchAction, WatchPolicy,
 };
@@ -339,4 +341,24 @@ strowger.toml, line 3, column 10: auth.jwt.issuer no. 1.issuer: must be an https
     3 | issuer = "urn:login"
       |          ^^^^^^^^^^^
 "#);
+}
+
+#[test]
+fn a_server_for_introspection_is_asked_by_https_only() {
+    let text = "[auth.jwt.introspection]\nendpoint = \"http://login.example/introspect\"\nclient_id = \"sip\"\n\
+                client_secret = \"between us\"\nissuer = \"https://login.example\"\n";
+    insta::assert_snapshot!(fault(text), @r#"
+strowger.toml, line 2, column 12: auth.jwt.introspection.endpoint: must be an https URL (http is accepted for this machine only)
+    2 | endpoint = "*******************************"
+      |            ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+"#);
+    let odd = text.replace("\"between us\"", "12345").replace("http:", "https:");
+    for odd in [odd.as_str(), "[auth.jwt]\nintrospection = { client_secret = 12345 }\n"] {
+        assert!(!fault(odd).contains("12345"), "{}", fault(odd));
+    }
+    let good =
+        load("strowger.toml", &text.replace("http:", "https:")).expect("no issuer beside it is needed");
+    let asked = good.config.jwt.and_then(|jwt| jwt.introspection).expect("asked");
+    assert_eq!((asked.client_id.as_str(), asked.max_age), ("sip", Duration::from_secs(300)));
+    assert!(!format!("{asked:?}").contains("between us"));
 }

@@ -5,8 +5,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use strowger_core::Engine;
 use strowger_core::door::{
-    Answer, BindingEvent, Change, Command, Event, FlowDownReason, FlowId, Input, KeepAlive, KeysAnswer,
-    Query, Request, RouteAnswer, Secret, Transmit, Transport,
+    Answer, BindingEvent, Change, Command, Event, FlowDownReason, FlowId, Input, IntrospectAnswer, KeepAlive,
+    KeysAnswer, Query, Request, RouteAnswer, Secret, Transmit, Transport,
 };
 
 use super::wire::{UDP4, UDP6};
@@ -237,6 +237,10 @@ impl World {
             }
             Query::Resolve(q) => {
                 let answer = Answer::Resolved(q.ticket, Vec::new());
+                self.schedule(self.now, Due::Answer { life, answer });
+            }
+            Query::Introspect(q) => {
+                let answer = Answer::Introspected(q.ticket, IntrospectAnswer::Unavailable);
                 self.schedule(self.now, Due::Answer { life, answer });
             }
             Query::Keys(q) => {

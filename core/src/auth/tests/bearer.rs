@@ -33,6 +33,7 @@ fn jwt() -> JwtConfig {
         leeway: 5 * SECOND,
         allow_cleartext: false,
         refetch_interval: Duration::from_secs(60),
+        introspection: None,
     }
 }
 

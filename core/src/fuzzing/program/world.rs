@@ -15,8 +15,8 @@ use crate::config::{
     TrunkConfig, WatchAction, WatchRule,
 };
 use crate::door::{
-    Answer, Change, Command, CredentialsAnswer, Event, FlowDownReason, FlowId, Input, KeysAnswer, Query,
-    Request, Resolved, RouteAnswer, RouteTarget, Secret, StoredBinding, Transport,
+    Answer, Change, Command, CredentialsAnswer, Event, FlowDownReason, FlowId, Input, IntrospectAnswer,
+    KeysAnswer, Query, Request, Resolved, RouteAnswer, RouteTarget, Secret, StoredBinding, Transport,
 };
 
 const START: Time = Time::from_secs(1_790_000_000);
@@ -305,6 +305,9 @@ impl Host {
                     _ => vec![way(1, Transport::Tcp), way(4, Transport::Udp)],
                 };
                 self.feed(Input::Answer(Answer::Resolved(q.ticket, ways)));
+            }
+            Query::Introspect(q) => {
+                self.feed(Input::Answer(Answer::Introspected(q.ticket, IntrospectAnswer::Unavailable)));
             }
             Query::Keys(q) => self.feed(Input::Answer(Answer::Keys(q.ticket, KeysAnswer::Unavailable))),
         }
