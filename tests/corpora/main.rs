@@ -54,6 +54,7 @@ targets! {
 
 /// Programs made of bytes that look random, after this first one.
 fn programs(first: u8, usual: u64) {
+    #[allow(clippy::disallowed_methods)] // How many is for whoever runs it to say.
     let wanted = std::env::var("STROWGER_PROGRAMS").ok().and_then(|number| number.parse().ok());
     for seed in 1..=wanted.unwrap_or(usual) {
         eprintln!("{first:x} {seed}"); // the last one shown is the one that fails

@@ -123,6 +123,9 @@ pub(super) struct Attempt {
     pub(super) names: Option<Arc<CallNames>>,
 }
 
+/// The number of an ACK, where it went, and its bytes.
+pub(super) type Acked = (u32, Origin, Box<[u8]>);
+
 /// One end of a pair.
 #[derive(Clone, Debug)]
 pub(super) struct Side {
@@ -136,7 +139,7 @@ pub(super) struct Side {
     /// What he offered in accepting it, if it had no offer: the ACK has the answer (RFC 3261 s13.2.2.4).
     pub(super) offered: Option<Box<[u8]>>,
     /// The last ACK we sent him, for the 2xx of that number: a copy, since it outlives all transactions.
-    pub(super) ack: Option<Box<(u32, Origin, Box<[u8]>)>>,
+    pub(super) ack: Option<Box<Acked>>,
     /// BYE is to be sent when his ACK is there (RFC 3261 s15).
     pub(super) bye_waits: bool,
     /// He is gone, or was told to go.

@@ -2,6 +2,7 @@ use super::*;
 use crate::base::ids;
 use crate::config::{Config, ListenerConfig};
 use crate::ctx::fixture::{Fixture, with_message};
+use crate::door::Transport;
 use crate::wire::Uri;
 
 const SUBSCRIBE: &str = "SUBSCRIBE sip:bob@example.com SIP/2.0\nVia: SIP/2.0/UDP 198.51.100.7;branch=z9hG4bK1\n\

@@ -141,6 +141,7 @@ fn run(seed: u64, link: Link) {
 
 /// So many seeds from this one on, or as many as the environment says.
 fn seeds(first: u64, usual: u64) -> std::ops::Range<u64> {
+    #[allow(clippy::disallowed_methods)] // How many is for whoever runs it to say.
     let wanted = std::env::var("STROWGER_CHAOS").ok().and_then(|number| number.parse().ok());
     first..first + wanted.unwrap_or(usual)
 }

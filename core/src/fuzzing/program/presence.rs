@@ -125,7 +125,7 @@ impl Host {
     fn publish(&mut self, (user, slot): (u8, u8), kind: u8, document: bool, expires: Span) {
         self.watching.numbers += 1;
         let mut more = String::new();
-        let (etag, body) = (kind % 4 != 0, kind.is_multiple_of(2));
+        let (etag, body) = (!kind.is_multiple_of(4), kind.is_multiple_of(2));
         if let Some(etag) = self.watching.etags.get(&user).filter(|_| etag) {
             more = format!("SIP-If-Match: {etag}\r\n");
         }

@@ -131,6 +131,9 @@ fn add_calls(config: &mut Config, policy: AuthPolicy) {
     limits.connecting = 2;
 }
 
+/// When, in which direction and with whom, and what: without an address it is a remark.
+type Told = (Time, Option<(bool, SocketAddr)>, Box<[u8]>);
+
 pub(super) struct Host {
     pub(super) engine: Engine,
     pub(super) now: Time,
@@ -152,7 +155,7 @@ pub(super) struct Host {
     pub(super) exact: bool,
     pub(super) steps: u64,
     /// What came and went.
-    story: Vec<(Time, Option<(bool, SocketAddr)>, Box<[u8]>)>,
+    story: Vec<Told>,
 }
 
 impl Drop for Host {

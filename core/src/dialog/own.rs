@@ -1,0 +1,91 @@
+//! Our own address, as Via and Contact say it: RFC 3261 s18.1.1, s8.1.1.8.
+
+use core::net::IpAddr;
+
+use smallvec::SmallVec;
+
+use crate::config::Settings;
+use crate::ctx::Origin;
+use crate::door::Transport;
+use crate::wire::{Header, Host, Writer};
+
+/// What we call ourselves towards a peer: never a wildcard.
+#[derive(Clone, Debug)]
+pub(crate) struct OwnAddress {
+    /// A host as it stands in a Via: an IPv6 address has its brackets.
+    host: SmallVec<[u8; 48]>,
+    /// The port.
+    pub(crate) port: u16,
+}
+
+impl OwnAddress {
+    /// The advertised address of the listener for peers outside our networks, else the address the peer sent to.
+    pub(crate) fn towards(settings: &Settings, peer: &Origin) -> OwnAddress {
+        let listener = settings.listeners.get(usize::from(peer.listener));
+        let near = settings.local_nets.iter().any(|net| net.contains(peer.remote.ip()));
+        let advertised = listener.and_then(|listener| listener.advertised.as_ref()).filter(|_| !near);
+        match advertised {
+            Some((name, port)) => OwnAddress {
+                host: match Host::parse_bare(name.as_bytes()).ok().and_then(|host| host.ip()) {
+                    Some(ip) => bracketed(ip),
+                    None => name.as_bytes().into(),
+                },
+                port: port.unwrap_or(peer.local.port()),
+            },
+            None => OwnAddress { host: bracketed(peer.local.ip()), port: peer.local.port() },
+        }
+    }
+
+    /// The host, with brackets if it is an IPv6 address.
+    pub(crate) fn host(&self) -> &str {
+        core::str::from_utf8(&self.host).unwrap_or_default()
+    }
+
+    /// Our Contact.
+    pub(crate) fn write_contact(&self, writer: &mut Writer<'_>, peer: &Origin) {
+        self.write_contact_of(writer, peer, "");
+    }
+
+    /// The same with a user part; empty for none.
+    pub(crate) fn write_contact_of(&self, writer: &mut Writer<'_>, peer: &Origin, user: &str) {
+        writer.value(Header::Contact, |value| {
+            value.literal(if peer.transport.is_secure() { "<sips:" } else { "<sip:" });
+            if !user.is_empty() {
+                value.text(user.as_bytes());
+                value.literal("@");
+            }
+            value.text(&self.host);
+            value.literal(":");
+            value.number(u64::from(self.port));
+            if peer.transport != Transport::Udp && !peer.transport.is_secure() {
+                value.literal(";transport=");
+                value.text(peer.transport.uri_param().as_bytes());
+            }
+            value.literal(">");
+        });
+    }
+}
+
+/// An address as it stands in a URI.
+fn bracketed(ip: IpAddr) -> SmallVec<[u8; 48]> {
+    match ip.to_canonical() {
+        IpAddr::V4(ip) => {
+            // The longest has fifteen characters; this is written for each message of a call.
+            let mut text = [b'.'; 16];
+            let mut at = 0;
+            for octet in ip.octets() {
+                for (least, digit) in [(100, octet / 100), (10, octet / 10 % 10), (0, octet % 10)] {
+                    if octet >= least {
+                        if let Some(place) = text.get_mut(at) {
+                            *place = b'0' + digit;
+                        }
+                        at += 1;
+                    }
+                }
+                at += 1;
+            }
+            SmallVec::from_slice(text.get(..at - 1).unwrap_or_default())
+        }
+        IpAddr::V6(ip) => SmallVec::from_slice(format!("[{ip}]").as_bytes()),
+    }
+}
