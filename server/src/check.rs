@@ -10,9 +10,7 @@ use crate::config;
 
 /// Reads and validates the file; says what it would do.
 pub fn run(path: &Path) -> Result<ExitCode, Complaint> {
-    let text = config::read(path)?;
-    let loaded =
-        config::load(&path.display().to_string(), &text).map_err(|faults| Complaint(faults.to_string()))?;
+    let loaded = config::open(path)?;
     let domains: Vec<&str> = loaded.config.domains.iter().map(|domain| domain.name.as_str()).collect();
     println!(
         "{}: good. {} listeners, {} accounts, domain {}.",

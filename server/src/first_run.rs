@@ -91,7 +91,7 @@ fn draw() -> String {
 }
 
 /// Sixteen characters that nobody confuses when typing them into a phone: 78 bits.
-pub(crate) fn password() -> String {
+fn password() -> String {
     const LETTERS: &[u8; 32] = b"abcdefghjkmnpqrstuvwxyz23456789A";
     // One byte each: 32 divides 256, so every letter is equally likely.
     let seed = strowger_shell::seed();

@@ -6,12 +6,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use strowger_core::base::Time;
-use strowger_core::config::{Config, Settings};
+use strowger_core::config::Config;
 use strowger_core::door::Revoked;
 use strowger_tokio::Handle;
 use strowger_users::store::{Revocation, Revoked as Taken};
 
-use crate::office::Office;
+use crate::office::{self, Office};
 
 /// How often the file is looked at for what others did.
 const LOOK: Duration = Duration::from_secs(1);
@@ -45,9 +45,9 @@ impl Keeper {
         self.tell(&mut told).await;
     }
 
-    /// Runs for as long as the engine lives.
-    pub async fn keep(self: Arc<Self>, settings: Arc<Settings>) {
-        let mut told = Told { aors: owned(&settings), revoked: BTreeSet::new() };
+    /// Runs for as long as the engine lives, which was started with accounts of these addresses of record.
+    pub async fn keep(self: Arc<Self>, aors: BTreeSet<Box<str>>) {
+        let mut told = Told { aors, revoked: BTreeSet::new() };
         self.tell_revoked(&mut told).await;
         let mut looks = 0;
         loop {
@@ -91,18 +91,19 @@ impl Keeper {
             for account in left_out {
                 tracing::warn!(target: "strowger::accounts", "not for phones: {account}");
             }
-            config
+            let aors = office::owned(&config);
+            let settings = config
                 .validate()
-                .map_err(|faults| faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
+                .map_err(|faults| faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))?;
+            Ok::<_, String>((settings, aors))
         });
-        let settings = match built.await {
-            Ok(Ok(settings)) => settings,
+        let (settings, aors) = match built.await {
+            Ok(Ok(built)) => built,
             Ok(Err(error)) => {
                 return tracing::error!(target: "strowger::accounts", %error, "accounts were not taken over");
             }
             Err(_) => return,
         };
-        let aors = owned(&settings);
         if self.handle.reload(settings).is_err() {
             return;
         }
@@ -136,9 +137,4 @@ impl Keeper {
         }
         told.revoked = known;
     }
-}
-
-/// All addresses of record of accounts.
-fn owned(settings: &Settings) -> BTreeSet<Box<str>> {
-    settings.accounts.iter().flat_map(|account| account.identity.aors.iter().cloned()).collect()
 }

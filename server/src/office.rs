@@ -8,17 +8,16 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use strowger_core::config::{AccountConfig, Config, IssuerConfig, JwtAlgorithm, JwtConfig};
+use strowger_core::config::{AccountConfig, Config, Domains, IssuerConfig, JwtAlgorithm, JwtConfig};
 use strowger_core::door::Secret;
 use strowger_users::Seconds;
 use strowger_users::keys::{Algorithm, KeyRing, RingConfig};
 use strowger_users::login::{Login, LoginConfig};
-use strowger_users::store::{NewAccount, Role, Store, StoreConfig, UserError, canonical_aor};
+use strowger_users::store::{NewAccount, Store, StoreConfig, UserError};
 use strowger_users::tokens::{Issuer, TokenConfig};
 use tokio::sync::Notify;
 
 use crate::cli::Complaint;
-use crate::first_run;
 use crate::state::StateDir;
 
 /// The file of accounts, in the state folder.
@@ -158,9 +157,7 @@ impl Office {
 
     /// Who may do everything, and the accounts to begin with.
     fn furnish(&mut self, demo: &[AccountConfig]) -> Result<(), UserError> {
-        let password = first_run::password();
-        let admin = NewAccount { role: Role::Admin, ..NewAccount::named("admin") };
-        self.store().create(&admin.with_password(&password), now())?;
+        self.admin = self.store().first_admin("admin", now())?;
         for account in demo {
             let Some(password) = &account.password else { continue };
             let new = NewAccount {
@@ -171,7 +168,6 @@ impl Office {
             };
             self.store().create(&new.with_password(&password.0), now())?;
         }
-        self.admin = Some(Secret(password));
         Ok(())
     }
 
@@ -185,7 +181,7 @@ impl Office {
         Ok(())
     }
 
-    /// Takes over what other processes did, and turns the keys when it is time. True if anything is new.
+    /// Takes over what other processes did. True if anything is new.
     pub fn refresh(&self) -> Result<bool, UserError> {
         self.store().refresh()
     }
@@ -203,8 +199,9 @@ impl Office {
     pub fn add_to(&self, config: &mut Config) -> Result<Vec<String>, UserError> {
         let mut left_out = Vec::new();
         let mut names: BTreeSet<String> = config.accounts.iter().map(|one| one.username.clone()).collect();
-        let mut taken: BTreeSet<String> =
-            config.accounts.iter().flat_map(|one| addresses(config, one)).collect();
+        let domains = Domains::new(&config.domains);
+        let of_file = config.accounts.iter();
+        let mut taken: BTreeSet<Box<str>> = of_file.flat_map(|one| addresses(&domains, one)).collect();
         let mut after: Option<String> = None;
         loop {
             let page = self.store().sip_accounts(&self.realm, after.as_deref(), 1000)?;
@@ -212,7 +209,9 @@ impl Office {
             let Some(_) = after else { break };
             for mut account in page.into_iter().filter(|account| !account.disabled) {
                 let had = account.aors.len();
-                account.aors.retain(|aor| main_form(config, aor).is_some_and(|aor| !taken.contains(&aor)));
+                account
+                    .aors
+                    .retain(|aor| domains.canonical_aor(aor).is_some_and(|aor| !taken.contains(&aor)));
                 if names.contains(&account.username) {
                     left_out
                         .push(format!("{}: the configuration has an account of this name", account.username));
@@ -226,7 +225,7 @@ impl Office {
                     }
                 } else {
                     names.insert(account.username.clone());
-                    taken.extend(addresses(config, &account));
+                    taken.extend(addresses(&domains, &account));
                     config.accounts.push(account);
                 }
             }
@@ -248,27 +247,22 @@ impl Office {
     }
 }
 
-/// The addresses of record of an account, each in its main form.
-fn addresses(config: &Config, account: &AccountConfig) -> Vec<String> {
-    let domain = match (account.domain.as_str(), config.domains.first()) {
-        ("", Some(first)) => &first.name,
-        (domain, _) => domain,
+/// The addresses of record of all accounts that work, in canonical form.
+pub fn owned(config: &Config) -> BTreeSet<Box<str>> {
+    let domains = Domains::new(&config.domains);
+    let accounts = config.accounts.iter().filter(|account| !account.disabled);
+    accounts.flat_map(|account| addresses(&domains, account)).collect()
+}
+
+/// The addresses of record of an account, in canonical form.
+fn addresses(domains: &Domains, account: &AccountConfig) -> Vec<Box<str>> {
+    let domain = match account.domain.as_str() {
+        "" => domains.names().first().map_or("", |first| first),
+        domain => domain,
     };
     let own = [format!("{}@{domain}", account.username)];
     let all = if account.aors.is_empty() { &own[..] } else { &account.aors };
-    all.iter().filter_map(|aor| main_form(config, aor)).collect()
-}
-
-/// An address under the name of its domain that is not an alias; `None` if the domain is not of this server.
-fn main_form(config: &Config, aor: &str) -> Option<String> {
-    let aor = canonical_aor(aor)?;
-    let (user, host) = aor.rsplit_once('@')?;
-    let is_host = |name: &String| {
-        canonical_aor(&format!("x@{name}")).is_some_and(|own| own.strip_prefix("x@") == Some(host))
-    };
-    let mut domains = config.domains.iter();
-    let domain = domains.find(|domain| domain.aliases.iter().chain([&domain.name]).any(is_host))?;
-    Some(format!("{user}@{}", domain.name.to_ascii_lowercase()))
+    all.iter().filter_map(|aor| domains.canonical_aor(aor)).collect()
 }
 
 fn unusable(path: &Path, error: &dyn std::fmt::Display) -> Complaint {

@@ -59,9 +59,7 @@ pub enum Occasion {
 pub fn make(args: &ServeArgs, occasion: Occasion) -> Result<Plan, Complaint> {
     let mut plan = match &args.config {
         Some(path) => {
-            let text = config::read(path)?;
-            let file = path.display().to_string();
-            let loaded = config::load(&file, &text).map_err(|faults| Complaint(faults.to_string()))?;
+            let loaded = config::open(path)?;
             let warnings = config::warnings(&loaded);
             let state = StateDir::open(args.state_dir.clone().or(loaded.state_dir))?;
             Plan {
@@ -116,11 +114,9 @@ pub fn office(
 ) -> Result<Office, Complaint> {
     let (config, wanted, state, demo) = match config {
         Some(path) => {
-            let text = config::read(path)?;
-            let file = path.display().to_string();
-            let loaded = config::load(&file, &text).map_err(|faults| Complaint(faults.to_string()))?;
+            let loaded = config::open(path)?;
             let wanted = loaded.office.ok_or_else(|| {
-                Complaint(format!("{file} keeps no accounts: write a section [accounts] into it"))
+                Complaint(format!("{} keeps no accounts: write a section [accounts] into it", path.display()))
             })?;
             (loaded.config, wanted, StateDir::open(state_dir.or(loaded.state_dir))?, Vec::new())
         }

@@ -49,7 +49,7 @@ async fn serve(args: ServeArgs, mut plan: Plan) -> Result<ExitCode, Complaint> {
         let left_out = office.add_to(&mut config).map_err(|error| Complaint(error.to_string()))?;
         plan.warnings.extend(left_out.into_iter().map(|account| format!("not for phones: {account}")));
     }
-    let settings = config.clone().validate().map_err(|faults| complaint(StartError::Config(faults)))?;
+    let aors = office::owned(&config);
     let hooks = Hooks {
         on_event: Some(on_event),
         on_notice: Some(Arc::new(logs::notice)),
@@ -66,7 +66,7 @@ async fn serve(args: ServeArgs, mut plan: Plan) -> Result<ExitCode, Complaint> {
         Arc::new(Keeper::new(Arc::clone(office), handle.clone(), base))
     });
     if let Some(keeper) = &keeper {
-        tokio::spawn(Arc::clone(keeper).keep(settings));
+        tokio::spawn(Arc::clone(keeper).keep(aors));
     }
     let api = office.as_ref().map(|office| {
         let exchange = Arc::new(Switchboard::new(handle.clone(), draining.clone()));

@@ -73,6 +73,13 @@ impl<V> Cache<V> {
         }
     }
 
+    /// Forgets one.
+    pub(super) fn forget(&mut self, name: &[u8]) {
+        if let Some(key) = self.find(name) {
+            self.remove(key);
+        }
+    }
+
     /// Forgets all but these.
     pub(super) fn retain(&mut self, kept: impl Fn(&[u8], &V) -> bool) {
         let gone = self.entries.iter().filter(|(_, e)| !kept(&e.name, &e.value)).map(|(key, _)| key);

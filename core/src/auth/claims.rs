@@ -3,43 +3,14 @@
 //! Nothing here looks at the signature. A name that stands twice is refused, in the header and in the claims: RFC 7519
 //! s4 lets a reader take the last one, and two readers that differ are an attack.
 
-use core::fmt;
 use core::time::Duration;
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
-use serde::de::{Deserializer, Error, MapAccess, Visitor};
 use serde_json::Value;
 
 use crate::base::Time;
 use crate::config::JwtAlgorithm;
-
-/// A JSON object whose names are all different.
-struct Object(BTreeMap<String, Value>);
-
-impl<'de> Deserialize<'de> for Object {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Object, D::Error> {
-        struct Members;
-        impl<'de> Visitor<'de> for Members {
-            type Value = Object;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a JSON object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Object, A::Error> {
-                let mut members = BTreeMap::new();
-                while let Some((name, value)) = map.next_entry::<String, Value>()? {
-                    if members.insert(name, value).is_some() {
-                        return Err(A::Error::custom("a name stands twice"));
-                    }
-                }
-                Ok(Object(members))
-            }
-        }
-        deserializer.deserialize_map(Members)
-    }
-}
+use crate::documents::json::Object;
 
 /// What is wrong with a token before its signature is looked at.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

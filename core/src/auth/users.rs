@@ -49,7 +49,9 @@ impl Users {
 
     /// Forgets what is known of a user.
     pub(super) fn forget(&mut self, name: &str) {
-        self.cache.retain(|_, (_, identity)| *identity.account != *name);
+        for algorithm in DigestAlgorithm::STRONGEST_FIRST {
+            self.cache.forget(&key(name, algorithm));
+        }
     }
 
     /// Forgets all.

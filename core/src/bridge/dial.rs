@@ -46,20 +46,9 @@ impl Bridge {
         }
         self.desk.began += 1;
         let id = self.desk.began;
-        let record = Box::new(CallRecord {
-            id,
-            call_id: Box::default(),
-            caller: caller.name.clone(),
-            callee: callee.name.clone(),
-            source: SocketAddr::from(([0, 0, 0, 0], 0)),
-            began: kit.ctx.now,
-            rang: None,
-            answered: None,
-            ended: kit.ctx.now,
-            status: 0,
-            end: CallEnd::Failed,
-            legs: Vec::new(),
-        });
+        let parties = [caller.name.clone(), callee.name.clone()];
+        let nowhere = SocketAddr::from(([0, 0, 0, 0], 0));
+        let record = Box::new(CallRecord::begun(id, kit.ctx.now, nowhere, Box::default(), parties));
         let asker = Asker {
             aor: callee.name,
             ours: false,

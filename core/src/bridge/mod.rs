@@ -331,20 +331,9 @@ impl Bridge {
         let tag = ids::write(id.tag());
         let dialog = Dialog::new(ctx, asked.origin, asked.msg, asked.ess, &tag)?;
         self.desk.began += 1;
-        let record = Box::new(CallRecord {
-            id: self.desk.began,
-            call_id: write::text(asked.ess.call_id),
-            caller: asker.aor.clone(),
-            callee,
-            source: asked.origin.remote,
-            began: ctx.now,
-            rang: None,
-            answered: None,
-            ended: ctx.now,
-            status: 0,
-            end: CallEnd::Failed,
-            legs: Vec::new(),
-        });
+        let (source, call_id) = (asked.origin.remote, write::text(asked.ess.call_id));
+        let parties = [asker.aor.clone(), callee];
+        let record = Box::new(CallRecord::begun(self.desk.began, ctx.now, source, call_id, parties));
         let account = asker.aor.clone();
         let key = self.desk.enter(&mut self.calls, ctx, asker, account, record);
         if let Some(call) = self.calls.get_mut(key) {

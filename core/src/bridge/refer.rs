@@ -276,25 +276,14 @@ impl Bridge {
             referred_by: transfer.referred_by.clone(),
             replaces: transfer.replaces.clone(),
         };
-        let fresh = || CallRecord {
-            id: 0,
-            call_id: write::text(kept.dialog.call_id()),
-            caller: kept.aor.clone(),
-            callee: transfer.target.clone(),
-            source: call.record.source,
-            began: kit.ctx.now,
-            rang: None,
-            answered: None,
-            ended: kit.ctx.now,
-            status: 0,
-            end: CallEnd::Failed,
-            legs: Vec::new(),
-        };
         let record = match transfer.host {
             true => call.hand_over_record(),
             false => {
                 self.desk.began += 1;
-                Box::new(CallRecord { id: self.desk.began, ..fresh() })
+                let call_id = write::text(kept.dialog.call_id());
+                let parties = [kept.aor.clone(), transfer.target.clone()];
+                let (id, source) = (self.desk.began, call.record.source);
+                Box::new(CallRecord::begun(id, kit.ctx.now, source, call_id, parties))
             }
         };
         let new = self.desk.enter(&mut self.calls, kit.ctx, asker, account, record);

@@ -181,11 +181,6 @@ impl Accounts {
         accounts
     }
 
-    /// All of them, in the order of the configuration.
-    pub fn iter(&self) -> impl Iterator<Item = &Account> {
-        self.all.iter()
-    }
-
     /// The account of a Digest username, compared byte for byte.
     pub fn by_username(&self, username: &[u8]) -> Option<&Account> {
         let found = self

@@ -88,6 +88,18 @@ impl Domains {
         self.aor_in(uri, out).is_some()
     }
 
+    /// The canonical AoR of `user@domain` or a SIP URI; `None` if it is none, or of no domain of ours.
+    pub fn canonical_aor(&self, text: &str) -> Option<Box<str>> {
+        let mut uri = String::new();
+        if !text.starts_with("sip:") && !text.starts_with("sips:") {
+            uri.push_str("sip:");
+        }
+        uri.push_str(text);
+        let mut out = AorBuf::new();
+        let uri = Uri::parse(uri.as_bytes()).ok()?;
+        self.aor(&uri, &mut out).then(|| String::from_utf8_lossy(&out).into())
+    }
+
     /// The same; the place in [`names`](Self::names) of its domain.
     pub(crate) fn aor_in(&self, uri: &Uri<'_>, out: &mut AorBuf) -> Option<u16> {
         out.clear();

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::accounts::AccountConfig;
 use super::presence::fits;
-use super::settings::{Faults, canonical, canonical_pattern};
+use super::settings::{Faults, canonical_pattern};
 use super::{Domains, Limits};
 use crate::door::Identity;
 
@@ -149,7 +149,7 @@ pub(super) fn build(
             true => config.address.clone(),
             false => format!("{}@{default}", config.address),
         };
-        let Some(aor) = canonical(&address, domains) else {
+        let Some(aor) = domains.canonical_aor(&address) else {
             faults.add(path("address"), format!("{address:?} is not user@domain of a configured domain"));
             continue;
         };
@@ -203,7 +203,7 @@ fn members(
         ListMembers::Named(names) => {
             let mut members: Vec<Box<str>> = Vec::new();
             for (j, name) in names.iter().enumerate() {
-                match canonical(name, domains) {
+                match domains.canonical_aor(name) {
                     Some(member) if members.contains(&member) => {
                         faults.add(path(&format!("members[{j}]")), format!("{member:?} stands there twice"));
                     }
@@ -218,7 +218,7 @@ fn members(
         }
         ListMembers::Domain(domain) => {
             let domain = if domain.is_empty() { default } else { domain };
-            let Some(any) = canonical(&format!("x@{domain}"), domains) else {
+            let Some(any) = domains.canonical_aor(&format!("x@{domain}")) else {
                 faults.add(path("domain"), format!("{domain:?} is not a configured domain"));
                 return (Vec::new(), Vec::new());
             };
@@ -245,7 +245,7 @@ impl<'a> Person<'a> {
         let domain = if account.domain.is_empty() { default } else { &account.domain };
         let own = [format!("{}@{domain}", account.username)];
         let aors = if account.aors.is_empty() { &own[..] } else { &account.aors };
-        Person { aors: aors.iter().filter_map(|aor| canonical(aor, domains)).collect(), account }
+        Person { aors: aors.iter().filter_map(|aor| domains.canonical_aor(aor)).collect(), account }
     }
 }
 

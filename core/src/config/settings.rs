@@ -10,7 +10,6 @@ use super::{
     MessageSummaryConfig, MessagesConfig, Policies, PresenceConfig, RegistrarConfig, Tell, Timers, WatchRule,
 };
 use super::{calls, lists};
-use crate::base::text::AorBuf;
 use crate::door::{Identity, Scheme};
 use crate::wire::{Header, Host, PreparedLine, Uri};
 
@@ -417,7 +416,7 @@ fn account(
     let own = [format!("{}@{}", a.username, domain)];
     let mut aors = Vec::new();
     for text in if a.aors.is_empty() { &own[..] } else { &a.aors } {
-        match canonical(text, domains) {
+        match domains.canonical_aor(text) {
             Some(aor) => aors.push(aor),
             None => faults.add(path("aors"), format!("{text:?} is not user@domain of a configured domain")),
         }
@@ -437,18 +436,6 @@ fn account(
     })
 }
 
-/// `user@domain` or a SIP URI, to the canonical AoR.
-pub(super) fn canonical(text: &str, domains: &Domains) -> Option<Box<str>> {
-    let mut uri = String::new();
-    if !text.starts_with("sip:") && !text.starts_with("sips:") {
-        uri.push_str("sip:");
-    }
-    uri.push_str(text);
-    let mut out = AorBuf::new();
-    let uri = Uri::parse(uri.as_bytes()).ok()?;
-    domains.aor(&uri, &mut out).then(|| String::from_utf8_lossy(&out).into())
-}
-
 /// A rule is compared byte for byte with canonical AoRs: its patterns become such.
 fn canonical_rules(rules: &mut [WatchRule], domains: &Domains, faults: &mut Faults) {
     for (i, rule) in rules.iter_mut().enumerate() {
@@ -465,7 +452,7 @@ fn canonical_mailboxes(config: &mut MessageSummaryConfig, domains: &Domains, fau
         }
     }
     for (i, publisher) in config.publishers.iter_mut().enumerate() {
-        match canonical(publisher, domains) {
+        match domains.canonical_aor(publisher) {
             Some(aor) => *publisher = aor,
             None => faults.add(
                 format!("message_summary.publishers[{i}]"),
@@ -481,11 +468,11 @@ pub(super) fn canonical_pattern(
     domains: &Domains,
     faults: &mut Faults,
 ) {
-    let everybody = pattern.strip_prefix("*@").map(|domain| canonical(&format!("x@{domain}"), domains));
+    let everybody = pattern.strip_prefix("*@").map(|domain| domains.canonical_aor(&format!("x@{domain}")));
     let fitting = match (&**pattern, everybody) {
         ("*", _) => return,
         (_, Some(one)) => one.map(|one| one.replacen('x', "*", 1).into()),
-        (aor, None) => canonical(aor, domains),
+        (aor, None) => domains.canonical_aor(aor),
     };
     match fitting {
         Some(fitting) => *pattern = fitting,

@@ -6,6 +6,7 @@
 //! - [`diff`]: what changed between two presence documents (RFC 5262), and the patcher.
 //! - [`winfo`], [`reginfo`], [`dialog_info`]: who watches (RFC 3858), what is registered (RFC 3680), who is in which call
 //!   (RFC 4235).
+//! - `json` (feature `jwt`): JSON objects that say nothing twice.
 //! - [`mwi`]: messages waiting (RFC 3842). [`rlmi`]: the states of a list in one body (RFC 4662).
 //!
 //! Readers tolerate what peers get wrong without harm and refuse what would be ambiguous or costly; what they do not
@@ -16,6 +17,8 @@ pub mod dialog_info;
 pub mod diff;
 #[cfg(test)]
 pub(crate) mod fixture;
+#[cfg(feature = "jwt")]
+pub mod json;
 pub mod mwi;
 pub mod pidf;
 pub mod reginfo;

@@ -104,6 +104,32 @@ pub struct CallRecord {
     pub legs: Vec<LegRecord>,
 }
 
+impl CallRecord {
+    /// Of a call that begins now, as long as nothing has come of it.
+    pub(crate) fn begun(
+        id: u64,
+        now: Time,
+        source: SocketAddr,
+        call_id: Box<str>,
+        [caller, callee]: [Box<str>; 2],
+    ) -> CallRecord {
+        CallRecord {
+            id,
+            call_id,
+            caller,
+            callee,
+            source,
+            began: now,
+            rang: None,
+            answered: None,
+            ended: now,
+            status: 0,
+            end: CallEnd::Failed,
+            legs: Vec::new(),
+        }
+    }
+}
+
 /// How far a live call is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum CallStage {

@@ -52,13 +52,19 @@ pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(600);
 pub const STATE_FILE: &str = "state.db";
 
 /// Reads a file, with a message that says what to do when it cannot be read.
-pub fn read(path: &Path) -> Result<String, Complaint> {
+fn read(path: &Path) -> Result<String, Complaint> {
     fs::read_to_string(path).map_err(|error| {
         Complaint(format!(
             "cannot read {}: {error}. Give a TOML file that this user may read; server/strowger.example.toml is one.",
             path.display()
         ))
     })
+}
+
+/// Reads a file and understands it.
+pub fn open(path: &Path) -> Result<Loaded, Complaint> {
+    let text = read(path)?;
+    load(&path.display().to_string(), &text).map_err(|faults| Complaint(faults.to_string()))
 }
 
 /// Understands a file, or tells every fault. Listeners are checked, not bound.

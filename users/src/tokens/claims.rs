@@ -3,11 +3,10 @@
 //! A name that stands twice is refused: two readers that take another one of both are an attack.
 
 use std::collections::BTreeMap;
-use std::fmt;
 
-use serde::de::{Deserializer, Error, MapAccess, Visitor};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::Value;
+use strowger_core::documents::json::Object;
 
 use super::TokenError;
 use crate::Seconds;
@@ -60,36 +59,13 @@ pub(super) struct Header {
     pub(super) kid: String,
 }
 
-/// A JSON object whose names are all different.
-struct Object(BTreeMap<String, Value>);
+/// What stands in a header, or in claims.
+struct Members(BTreeMap<String, Value>);
 
-impl<'de> Deserialize<'de> for Object {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Object, D::Error> {
-        struct Members;
-        impl<'de> Visitor<'de> for Members {
-            type Value = Object;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a JSON object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Object, A::Error> {
-                let mut members = BTreeMap::new();
-                while let Some((name, value)) = map.next_entry::<String, Value>()? {
-                    if members.insert(name, value).is_some() {
-                        return Err(A::Error::custom("a name stands twice"));
-                    }
-                }
-                Ok(Object(members))
-            }
-        }
-        deserializer.deserialize_map(Members)
-    }
-}
-
-impl Object {
-    fn parse(json: &[u8]) -> Result<Object, TokenError> {
-        serde_json::from_slice(json).map_err(|_| TokenError::Malformed)
+impl Members {
+    fn parse(json: &[u8]) -> Result<Members, TokenError> {
+        let Object(members) = serde_json::from_slice(json).map_err(|_| TokenError::Malformed)?;
+        Ok(Members(members))
     }
 
     fn text(&self, name: &str) -> Result<Option<&str>, TokenError> {
@@ -129,7 +105,7 @@ impl Object {
 
 impl Header {
     pub(super) fn parse(json: &[u8]) -> Result<Header, TokenError> {
-        let object = Object::parse(json)?;
+        let object = Members::parse(json)?;
         // RFC 7515 s4.1.11: what must be understood and is not makes the token invalid. We understand none.
         if object.0.contains_key("crit") || object.0.contains_key("cty") {
             return Err(TokenError::Refused);
@@ -145,7 +121,7 @@ impl Header {
 
 impl Claims {
     pub(super) fn parse(json: &[u8]) -> Result<Claims, TokenError> {
-        let object = Object::parse(json)?;
+        let object = Members::parse(json)?;
         let date = |name: &str| object.date(name)?.ok_or(TokenError::Malformed);
         Ok(Claims {
             iss: object.needed("iss")?,

@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use super::pattern::{fill, user_part};
 use super::{CallsConfig, ForwardConfig, NumberRule, RouteConfig, TrunkConfig, Voicemail};
-use crate::config::settings::{Faults, canonical, is_quotable};
+use crate::config::settings::{Faults, is_quotable};
 use crate::config::{AccountConfig, Domains};
 use crate::wire::{Host, Uri};
 
@@ -59,7 +59,7 @@ pub(in crate::config) fn check(
             }
         }
         let text = if user.aor.contains('@') { user.aor.clone() } else { format!("{}@{home}", user.aor) };
-        match canonical(&text, domains) {
+        match domains.canonical_aor(&text) {
             Some(aor) => user.aor = aor.into(),
             None => faults.add(
                 format!("numbers.users[{i}]"),
