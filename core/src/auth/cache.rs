@@ -81,6 +81,7 @@ impl<V> Cache<V> {
     }
 
     /// Forgets all but these.
+    #[cfg(feature = "jwt")]
     pub(super) fn retain(&mut self, kept: impl Fn(&[u8], &V) -> bool) {
         let gone = self.entries.iter().filter(|(_, e)| !kept(&e.name, &e.value)).map(|(key, _)| key);
         for key in gone.collect::<Vec<_>>() {
@@ -204,6 +205,7 @@ mod tests {
         assert_eq!(known(&cache), [1]);
     }
 
+    #[cfg(feature = "jwt")]
     #[test]
     fn what_is_not_kept_goes() {
         let mut cache = cache();

@@ -7,7 +7,7 @@ use arbitrary::Arbitrary;
 use super::ops::{Op, Span};
 use super::world::{Host, USERS, remote};
 use crate::door::{Input, Request, Transmit};
-use crate::wire::{Event, Header, Kind, Message, Method, SubscriptionState};
+use crate::wire::{Event, Header, Kind, Message, Method, SubState, SubscriptionState};
 
 /// One operation of a program with presence.
 #[derive(Clone, Debug, Arbitrary)]
@@ -64,8 +64,8 @@ pub(super) struct Watching {
     dialogs: Vec<Watch>,
     etags: BTreeMap<u8, String>,
     notifies: Vec<Transmit>,
-    /// By dialog and CSeq, for what is sent again.
-    seen: BTreeMap<Vec<u8>, BTreeMap<u32, Vec<u8>>>,
+    /// By dialog and CSeq, for what is sent again; and whether it was told its end.
+    seen: BTreeMap<Vec<u8>, (BTreeMap<u32, Vec<u8>>, bool)>,
     numbers: u64,
 }
 
@@ -199,9 +199,14 @@ impl Host {
             Kind::Request { .. } if cseq.method == Method::Notify => {
                 Event::parse(msg.header(Header::Event).expect("a NOTIFY has Event")).expect("a good Event");
                 let state = msg.header(Header::SubscriptionState).expect("a NOTIFY has Subscription-State");
-                SubscriptionState::parse(state).expect("a good Subscription-State");
+                let state = SubscriptionState::parse(state).expect("a good Subscription-State");
                 let tag = msg.from().ok().and_then(|from| from.tag()).expect("a dialog has tags");
-                let told = self.watching.seen.entry([call, b" ", tag].concat()).or_default();
+                let (told, ended) = self.watching.seen.entry([call, b" ", tag].concat()).or_default();
+                if *ended && !told.contains_key(&cseq.number) {
+                    // The SUBSCRIBE came once more after its transaction and all it made: a dialog of the same names.
+                    told.clear();
+                }
+                *ended = state.state == SubState::Terminated;
                 match told.get(&cseq.number) {
                     Some(before) => assert_eq!(before, msg.body(), "what is sent again is the same"),
                     None => {
