@@ -7,9 +7,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use socket2::{SockRef, TcpKeepalive};
-use strowger_core::door::{FlowDownReason, FlowId};
+use strowger_core::door::{FlowDownReason, FlowId, Transport};
 use strowger_shell::admission::{Admission, Refused};
-use strowger_shell::connection::Opened;
+use strowger_shell::connection::{Layers, Opened};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::Notify;
 use tokio::time::timeout;
@@ -41,6 +41,7 @@ impl FlowIds {
 /// A TCP listener at work.
 pub(crate) struct Acceptor {
     pub(crate) listener: u16,
+    pub(crate) transport: Transport,
     pub(crate) socket: TcpListener,
     pub(crate) ids: FlowIds,
     pub(crate) streams: Streams,
@@ -83,12 +84,19 @@ impl Acceptor {
             }
         };
         settle(&socket);
-        let (out, orders) = orders(&self.streams.options);
+        let (options, message_bytes) = (&self.streams.options, self.streams.message_bytes);
+        let Some(layers) = Layers::accept(self.transport, message_bytes, options, options.tls.as_ref())
+        else {
+            return;
+        };
+        let (out, orders) = orders(options);
         let stream = Stream {
             streams: self.streams.clone(),
             flow: self.ids.next(),
             listener: self.listener,
+            transport: self.transport,
             opened: Opened::ByPeer,
+            layers,
             socket,
             seat: Some(seat),
         };
@@ -104,6 +112,8 @@ impl Acceptor {
 pub(crate) struct Opening {
     pub(crate) flow: FlowId,
     pub(crate) listener: u16,
+    pub(crate) transport: Transport,
+    pub(crate) layers: Layers,
     pub(crate) remote: SocketAddr,
     pub(crate) local: Option<SocketAddr>,
     pub(crate) resolver: ResolverLine,
@@ -116,8 +126,9 @@ impl Opening {
         match connected {
             Ok(Ok(socket)) => {
                 settle(&socket);
-                let Opening { flow, listener, .. } = self;
-                Stream { streams, flow, listener, opened: Opened::ByUs, socket, seat: None }
+                let Opening { flow, listener, transport, layers, .. } = self;
+                let opened = Opened::ByUs;
+                Stream { streams, flow, listener, transport, opened, layers, socket, seat: None }
                     .run(out, orders)
                     .await;
             }

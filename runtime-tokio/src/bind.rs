@@ -19,7 +19,7 @@ pub(crate) struct Sockets {
     /// With the real ports.
     pub(crate) listeners: Vec<ListenerConfig>,
     pub(crate) udp: Vec<BoundUdp>,
-    pub(crate) tcp: Vec<BoundTcp>,
+    pub(crate) streams: Vec<BoundStream>,
 }
 
 #[derive(Debug)]
@@ -31,8 +31,9 @@ pub(crate) struct BoundUdp {
 }
 
 #[derive(Debug)]
-pub(crate) struct BoundTcp {
+pub(crate) struct BoundStream {
     pub(crate) listener: u16,
+    pub(crate) transport: Transport,
     pub(crate) socket: TcpListener,
 }
 
@@ -75,7 +76,7 @@ impl Sockets {
             listener.addr = match bound {
                 Ok(real) => real,
                 Err(source) if source.kind() == io::ErrorKind::Unsupported => {
-                    return Err(StartError::Transport(transport));
+                    return Err(StartError::Certificate(transport));
                 }
                 Err(source) => return Err(StartError::Bind { transport, addr, source }),
             };
@@ -101,13 +102,16 @@ impl Sockets {
                 self.udp.push(BoundUdp { listener, socket, local, granted });
                 Ok(local)
             }
-            Transport::Tcp => {
+            // Without a certificate there is nothing to serve.
+            Transport::Tls | Transport::Wss if options.stream.tls.is_none() => {
+                Err(io::ErrorKind::Unsupported.into())
+            }
+            Transport::Tcp | Transport::Tls | Transport::Ws | Transport::Wss => {
                 let socket = open_tcp(addr)?;
                 let local = socket.local_addr()?;
-                self.tcp.push(BoundTcp { listener, socket });
+                self.streams.push(BoundStream { listener, transport, socket });
                 Ok(local)
             }
-            Transport::Tls | Transport::Ws | Transport::Wss => Err(io::ErrorKind::Unsupported.into()),
         }
     }
 }
@@ -149,7 +153,7 @@ mod tests {
         let sockets = Sockets::bind(everywhere(0), &Options::default()).expect("bound");
         let ports: Vec<u16> = sockets.listeners.iter().map(|l| l.addr.port()).collect();
         assert!(ports.iter().all(|&port| port != 0), "{ports:?}");
-        assert_eq!(sockets.udp.len() + sockets.tcp.len(), sockets.listeners.len());
+        assert_eq!(sockets.udp.len() + sockets.streams.len(), sockets.listeners.len());
     }
 
     #[test]

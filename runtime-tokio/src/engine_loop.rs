@@ -16,7 +16,7 @@ use strowger_core::door::{
     SendError, Transmit, Transport,
 };
 use strowger_shell::clock::Clock;
-use strowger_shell::connection::Arrival;
+use strowger_shell::connection::{Arrival, Layers};
 use strowger_shell::datagram::ROUND;
 use strowger_shell::handle::{Call, Replies, Snapshot, SocketStats};
 use strowger_shell::introspect::Introspector;
@@ -206,8 +206,8 @@ impl EngineLoop {
                     sends += 1;
                     self.ping(flow, remote, local);
                 }
-                Command::Open { flow, transport, remote, local, server_name: _ } => {
-                    self.open(flow, transport, remote, local);
+                Command::Open { flow, transport, remote, local, server_name } => {
+                    self.open(flow, transport, remote, local, server_name.as_deref());
                 }
                 Command::Close { flow, reason } => self.order(flow, Outbound::Close(down_reason(reason))),
                 Command::Ask(Query::Keys(query)) => self.ask_keys(query),
@@ -288,15 +288,18 @@ impl EngineLoop {
         transport: Transport,
         remote: std::net::SocketAddr,
         local: Option<std::net::SocketAddr>,
+        server_name: Option<&str>,
     ) {
-        if transport != Transport::Tcp {
+        let Some(layers) = Layers::connect(transport, server_name, self.options.stream.tls_client.as_ref())
+        else {
             let down = Input::FlowDown { flow, reason: FlowDownReason::Unreachable };
             return self.engine.handle(self.clock.now(), down);
-        }
+        };
         let (out, orders) = orders(&self.options.stream);
         self.state.flows.insert(flow, out.clone());
         let listener = self.listener_for(transport, remote, local);
-        let opening = Opening { flow, listener, remote, local, resolver: self.resolver.clone() };
+        let resolver = self.resolver.clone();
+        let opening = Opening { flow, listener, transport, layers, remote, local, resolver };
         self.ambient.spawn(opening.run(self.streams.clone(), out, orders));
     }
 
@@ -364,14 +367,13 @@ impl EngineLoop {
     /// Takes one thing from the inbox.
     fn take(&mut self, now: Time, inbound: Inbound) {
         match inbound {
-            Inbound::Up { flow, listener, local, remote, out } => {
+            Inbound::Up { flow, listener, transport, local, remote, peer, out } => {
                 if flow.0 % 2 == 0 {
                     self.state.stats.accepted += 1;
                 }
                 self.state.flows.insert(flow, out);
-                let (transport, remote) = (Transport::Tcp, Some(remote));
-                self.engine
-                    .handle(now, Input::FlowUp { flow, listener, transport, local, remote, peer: None });
+                let remote = Some(remote);
+                self.engine.handle(now, Input::FlowUp { flow, listener, transport, local, remote, peer });
             }
             Inbound::Arrived(batch) => self.arrived(now, &batch),
             Inbound::Idle(flow) => {
@@ -389,6 +391,7 @@ impl EngineLoop {
             }
             Inbound::Answer(answer) => self.engine.handle(now, Input::Answer(answer)),
             Inbound::TurnedAway => self.state.stats.turned_away += 1,
+            Inbound::Failed => self.state.stats.handshakes_failed += 1,
         }
     }
 

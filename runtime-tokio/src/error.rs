@@ -28,9 +28,9 @@ pub enum StartError {
     /// What an earlier life has left cannot be read. It was left as it is.
     #[error("the stored state cannot be used: {0}")]
     Store(StoreError),
-    /// A transport that this runtime does not have.
-    #[error("{0:?} listeners are not supported")]
-    Transport(Transport),
+    /// A listener of TLS or WSS, and no certificate.
+    #[error("a {0:?} listener needs a certificate: set Options::stream.tls")]
+    Certificate(Transport),
     /// A thread could not be started.
     #[error("cannot start a thread: {0}")]
     Thread(io::Error),

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use bytes::Bytes;
-use strowger_core::door::{Answer, BadFrame, FlowDownReason, FlowId, KeepAlive};
+use strowger_core::door::{Answer, BadFrame, FlowDownReason, FlowId, KeepAlive, PeerIdentity, Transport};
 use strowger_shell::backlog::Backlog;
 use strowger_shell::connection::Arrival;
 use tokio::sync::mpsc;
@@ -12,7 +12,15 @@ use tokio::sync::mpsc;
 #[derive(Debug)]
 pub(crate) enum Inbound {
     /// A connection is up: accepted, or opened on the engine's order.
-    Up { flow: FlowId, listener: u16, local: SocketAddr, remote: SocketAddr, out: StreamOut },
+    Up {
+        flow: FlowId,
+        listener: u16,
+        transport: Transport,
+        local: SocketAddr,
+        remote: SocketAddr,
+        peer: Option<PeerIdentity>,
+        out: StreamOut,
+    },
     /// What one read of a connection brought.
     Arrived(Batch),
     /// A connection was silent for long. It goes on only if the engine has a use for it.
@@ -23,6 +31,8 @@ pub(crate) enum Inbound {
     Answer(Answer),
     /// Counts of the accepting side.
     TurnedAway,
+    /// A peer and we did not agree on TLS or WebSocket.
+    Failed,
 }
 
 /// From the engine to one connection.

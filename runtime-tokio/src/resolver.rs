@@ -115,7 +115,7 @@ impl Resolver {
     fn fitted(&self) -> StubConfig {
         let mut config = (self.config)();
         let speaks = |transport| self.listeners.iter().any(|listener| listener.transport == transport);
-        config.transports = [Transport::Udp, Transport::Tcp].into_iter().filter(|t| speaks(*t)).collect();
+        config.transports = [Transport::Udp, Transport::Tcp, Transport::Tls].into_iter().filter(|t| speaks(*t)).collect();
         let has = |v4| self.listeners.iter().any(|listener| listener.addr.is_ipv4() == v4);
         config.families = (has(true), has(false));
         config

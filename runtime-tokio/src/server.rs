@@ -106,15 +106,16 @@ impl Server {
         let freed = Arc::new(Notify::new());
         let granted = sockets.udp.iter().map(|udp| udp.granted).collect();
         let mut acceptors = Vec::new();
-        for tcp in sockets.tcp {
+        for bound in sockets.streams {
             let bind = |source| StartError::Bind {
-                transport: strowger_core::door::Transport::Tcp,
-                addr: config_addr(&sockets.listeners, tcp.listener),
+                transport: bound.transport,
+                addr: config_addr(&sockets.listeners, bound.listener),
                 source,
             };
             acceptors.push(Acceptor {
-                listener: tcp.listener,
-                socket: tokio::net::TcpListener::from_std(tcp.socket).map_err(bind)?,
+                listener: bound.listener,
+                transport: bound.transport,
+                socket: tokio::net::TcpListener::from_std(bound.socket).map_err(bind)?,
                 ids: ids.clone(),
                 streams: streams.clone(),
                 admission: admission.clone(),

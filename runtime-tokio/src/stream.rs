@@ -6,11 +6,11 @@ use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use strowger_core::door::{FlowDownReason, FlowId};
+use strowger_core::door::{FlowDownReason, FlowId, Transport};
 use strowger_shell::admission::Seat;
 use strowger_shell::backlog::Backlog;
 use strowger_shell::clock::Clock;
-use strowger_shell::connection::{Connection, Due, Opened, PIECES};
+use strowger_shell::connection::{Connection, Layers, Due, Opened, PIECES};
 use strowger_shell::datagram::canonical;
 use strowger_shell::options::StreamOptions;
 use tokio::net::TcpStream;
@@ -51,7 +51,9 @@ pub(crate) struct Stream {
     pub(crate) streams: Streams,
     pub(crate) flow: FlowId,
     pub(crate) listener: u16,
+    pub(crate) transport: Transport,
     pub(crate) opened: Opened,
+    pub(crate) layers: Layers,
     pub(crate) socket: TcpStream,
     /// Held for as long as the connection lives.
     pub(crate) seat: Option<Seat>,
@@ -68,7 +70,7 @@ enum End {
 impl Stream {
     /// Runs the connection to its end. `out` is handed to the engine with the news that it is up.
     pub(crate) async fn run(self, out: StreamOut, (mut orders, backlog): Orders) {
-        let Stream { streams, flow, listener, opened, socket, seat } = self;
+        let Stream { streams, flow, listener, transport, opened, layers, socket, seat } = self;
         let _seat = seat;
         let (Ok(local), Ok(remote)) = (socket.local_addr(), socket.peer_addr()) else {
             let _ = streams.inbox.send(Inbound::Down { flow, reason: FlowDownReason::Error }).await;
@@ -76,20 +78,29 @@ impl Stream {
         };
         let (local, remote) = (canonical(local), canonical(remote));
         let now = streams.clock.now();
-        let conn = Connection::plain(now, opened, streams.message_bytes, &streams.options, backlog);
-        let closing = FlowDownReason::Shutdown;
-        let mut task = Task { flow, local, remote, conn, socket, streams, closing };
-        if task.streams.inbox.send(Inbound::Up { flow, listener, local, remote, out }).await.is_err() {
-            return;
-        }
+        let message_bytes = streams.message_bytes;
+        let conn = Connection::new(now, opened, layers, message_bytes, &streams.options, backlog);
+        let mut task = Task { flow, listener, transport, local, remote, conn, socket, streams, out: Some(out) };
         let end = task.exchange(&mut orders).await;
-        let (reason, graceful) = match end {
+        let (mut reason, graceful) = match end {
             End::Graceful(reason) => (reason, true),
             End::Abrupt(reason) => (reason, false),
         };
-        if task.streams.inbox.send(Inbound::Down { flow, reason }).await.is_ok() && graceful {
+        let inbox = task.streams.inbox.clone();
+        let told = match (task.conn.is_up(), opened) {
+            (true, _) => inbox.send(Inbound::Down { flow, reason }).await.is_ok(),
+            // The engine never heard of it.
+            (false, Opened::ByPeer) => inbox.send(Inbound::Failed).await.is_ok(),
+            (false, Opened::ByUs) => {
+                reason = FlowDownReason::Unreachable;
+                inbox.send(Inbound::Down { flow, reason }).await.is_ok()
+            }
+        };
+        drop(inbox);
+        if told && graceful {
             // What the engine says to what came before the end is still in the channel, or will be.
-            task.conn.close();
+            task.out = None;
+            task.conn.finish();
             task.write_rest(&mut orders).await;
         }
     }
@@ -97,27 +108,41 @@ impl Stream {
 
 struct Task {
     flow: FlowId,
+    listener: u16,
+    transport: Transport,
     local: SocketAddr,
     remote: SocketAddr,
     conn: Connection,
     socket: TcpStream,
     streams: Streams,
-    /// Why it is being closed, once it is.
-    closing: FlowDownReason,
+    /// For the engine, until it is up.
+    out: Option<StreamOut>,
 }
 
 impl Task {
     async fn exchange(&mut self, orders: &mut UnboundedReceiver<Outbound>) -> End {
         loop {
-            if self.conn.is_finished() {
-                return End::Graceful(self.closing);
+            if let Some(up) = self.conn.poll_up() {
+                let Task { flow, listener, transport, local, remote, .. } = *self;
+                let Some(out) = self.out.take() else { continue };
+                let up = Inbound::Up { flow, listener, transport, local, remote, peer: up.peer, out };
+                if self.streams.inbox.send(up).await.is_err() {
+                    return End::Abrupt(FlowDownReason::Shutdown);
+                }
+                // What came in one piece with the end of the handshake.
+                if let Ok(room) = self.streams.inbox.clone().reserve_owned().await {
+                    self.hand_on(room);
+                }
+            }
+            if let Some(reason) = self.conn.poll_end() {
+                return End::Graceful(reason);
             }
             let deadline = Instant::from_std(self.streams.clock.instant_of(self.conn.poll_deadline()));
             tokio::select! {
                 biased;
                 order = orders.recv() => match order {
                     // The engine is gone.
-                    None => self.conn.close(),
+                    None => self.conn.close(self.streams.clock.now(), FlowDownReason::Shutdown),
                     Some(first) => if let Some(end) = self.obey(first, orders) {
                         return end;
                     },
@@ -139,7 +164,7 @@ impl Task {
                         // Asked once: the answer is an order to keep or to close it, or the next deadline asks again.
                         self.conn.keep(self.streams.clock.now());
                         if self.streams.inbox.send(Inbound::Idle(self.flow)).await.is_err() {
-                            self.conn.close();
+                            self.conn.close(self.streams.clock.now(), FlowDownReason::Shutdown);
                         }
                     }
                     Due::Close(reason) => return End::Abrupt(reason),
@@ -156,10 +181,7 @@ impl Task {
             match order {
                 Outbound::Send(payload) => self.conn.queue(now, payload),
                 Outbound::Keep => self.conn.keep(now),
-                Outbound::Close(reason) => {
-                    self.closing = reason;
-                    self.conn.close();
-                }
+                Outbound::Close(reason) => self.conn.close(now, reason),
                 Outbound::Abort(reason) => return Some(End::Abrupt(reason)),
             }
             next = orders.try_recv().ok();
@@ -201,15 +223,24 @@ impl Task {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return None,
             Err(_) => return Some(End::Abrupt(FlowDownReason::Error)),
         }
+        // Before it is up nothing arrives, and the engine hears of that first.
+        if self.conn.is_up() {
+            self.hand_on(room);
+        }
+        // Answers of the layers themselves.
+        (self.conn.wants_write() && self.write().is_err()).then_some(End::Abrupt(FlowDownReason::Error))
+    }
+
+    /// Hands on what came.
+    fn hand_on(&mut self, room: OwnedPermit<Inbound>) {
         let mut batch = Batch::new(self.flow, self.remote, self.local);
         while let Some(arrival) = self.conn.poll_arrival() {
             batch.push(arrival);
         }
-        self.conn.settle(now);
+        self.conn.settle(self.streams.clock.now());
         if !batch.is_empty() {
             room.send(Inbound::Arrived(batch));
         }
-        None
     }
 
     /// Writes what is queued and what the engine still says, until it lets the connection go.
@@ -220,7 +251,10 @@ impl Task {
             tokio::select! {
                 biased;
                 order = orders.recv(), if open => match order {
-                    None => open = false,
+                    None => {
+                        open = false;
+                        self.conn.close(self.streams.clock.now(), FlowDownReason::Closed);
+                    }
                     Some(Outbound::Send(payload)) => {
                         let now = self.streams.clock.now();
                         self.conn.queue(now, payload);

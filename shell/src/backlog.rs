@@ -30,6 +30,20 @@ impl Backlog {
         true
     }
 
+    /// Takes room for what cannot be refused; false if that is too much.
+    #[must_use]
+    pub fn charge(&self, bytes: usize) -> bool {
+        self.waiting.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes) <= self.limit.max(bytes)
+    }
+
+    /// What was reserved as `from` bytes became `to` bytes on the wire.
+    pub fn adjust(&self, from: usize, to: usize) {
+        match to.checked_sub(from) {
+            Some(more) => self.waiting.fetch_add(more, Ordering::Relaxed),
+            None => self.waiting.fetch_sub(from - to, Ordering::Relaxed),
+        };
+    }
+
     /// Gives back what was written.
     pub fn release(&self, bytes: usize) {
         self.waiting.fetch_sub(bytes, Ordering::Relaxed);

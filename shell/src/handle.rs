@@ -70,6 +70,8 @@ pub struct SocketStats {
     pub accepted: u64,
     /// Stream connections turned away by a limit.
     pub turned_away: u64,
+    /// Accepted connections on which TLS or WebSocket was not agreed on.
+    pub handshakes_failed: u64,
     /// Stream connections closed because the peer did not read.
     pub too_slow: u64,
 }

@@ -40,6 +40,7 @@ pub mod promise;
 pub mod route;
 pub mod saver;
 pub mod store;
+pub mod tls;
 pub mod token;
 mod write_queue;
 

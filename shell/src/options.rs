@@ -1,6 +1,16 @@
 //! Bounds and deadlines of sockets. Those of the protocol are in [`Limits`](strowger_core::config::Limits).
 
+use std::sync::Arc;
 use std::time::Duration;
+
+use crate::tls::{TlsClient, TlsServer};
+
+/// Who may open WebSockets.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct WebOptions {
+    /// Origins of the pages that may connect, such as `https://phone.example.com`; empty lets all. RFC 6455 s10.2.
+    pub origins: Vec<String>,
+}
 
 /// What a stream connection may take, and how long.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -9,6 +19,8 @@ pub struct StreamOptions {
     pub connections: usize,
     /// Most connections of one source: an IPv4 address or an IPv6 /64.
     pub connections_per_source: usize,
+    /// How long TLS and WebSocket may take to be agreed on.
+    pub handshake_deadline: Duration,
     /// From accept to the first complete message; later, from the first byte of a message to its last. A peer that
     /// dribbles is closed.
     pub message_deadline: Duration,
@@ -22,6 +34,12 @@ pub struct StreamOptions {
     pub connect_deadline: Duration,
     /// Most bytes read at once from one connection.
     pub read_chunk: usize,
+    /// WebSocket.
+    pub web: Arc<WebOptions>,
+    /// Certificates for listeners of TLS and WSS.
+    pub tls: Option<TlsServer>,
+    /// For TLS connections that are opened.
+    pub tls_client: Option<TlsClient>,
 }
 
 impl Default for StreamOptions {
@@ -29,12 +47,16 @@ impl Default for StreamOptions {
         StreamOptions {
             connections: 20_000,
             connections_per_source: 2_000,
+            handshake_deadline: Duration::from_secs(10),
             message_deadline: Duration::from_secs(32),
             idle: Duration::from_secs(120),
             write_deadline: Duration::from_secs(32),
             write_queue: 1 << 20,
             connect_deadline: Duration::from_secs(10),
             read_chunk: 16 << 10,
+            web: Arc::default(),
+            tls: None,
+            tls_client: None,
         }
     }
 }

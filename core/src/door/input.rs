@@ -111,6 +111,10 @@ pub enum FlowDownReason {
     Unreachable,
     /// The shell is over a connection limit.
     Limit,
+    /// TLS or WebSocket could not be agreed on.
+    Handshake,
+    /// The peer broke the rules of TLS or WebSocket.
+    Protocol,
     /// The host or the engine closed it.
     Shutdown,
 }

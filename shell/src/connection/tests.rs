@@ -2,6 +2,8 @@ use proptest::prelude::*;
 
 use super::*;
 
+mod layers;
+
 const OPTIONS: &[u8] =
     b"OPTIONS sip:a@b SIP/2.0\r\nVia: SIP/2.0/TCP c;branch=z9hG4bKx\r\nContent-Length: 0\r\n\r\n";
 
@@ -19,9 +21,13 @@ fn at(seconds: u64) -> Time {
     Time::from_secs(1_000_000 + seconds)
 }
 
+fn plain(opened: Opened, backlog: &Backlog) -> Connection {
+    Connection::new(at(0), opened, Layers::default(), 65_535, &options(), backlog.clone())
+}
+
 fn connection(opened: Opened) -> (Connection, Backlog) {
     let backlog = Backlog::new(options().write_queue);
-    (Connection::plain(at(0), opened, 65_535, &options(), backlog.clone()), backlog)
+    (plain(opened, &backlog), backlog)
 }
 
 /// What comes out, as text; messages by their length.
@@ -128,11 +134,11 @@ fn what_was_queued_is_written_before_closing() {
     let (mut conn, backlog) = connection(Opened::ByPeer);
     assert!(backlog.reserve(6));
     conn.queue(at(1), Bytes::from_static(b"answer"));
-    conn.close();
-    assert!(!conn.wants_read() && conn.wants_write() && !conn.is_finished());
+    conn.close(at(1), FlowDownReason::Idle);
+    assert!(!conn.wants_read() && conn.wants_write() && conn.poll_end().is_none());
     assert_eq!(output(&conn), b"answer");
     conn.sent(at(1), 6);
-    assert!(conn.is_finished());
+    assert_eq!(conn.poll_end(), Some(FlowDownReason::Idle));
     assert_eq!(backlog.waiting(), 0);
 }
 
@@ -150,7 +156,7 @@ proptest! {
     #[test]
     fn bytes_go_out_whole_and_in_order(sizes in prop::collection::vec(0usize..300, 1..40), takes in prop::collection::vec(1usize..500, 1..80)) {
         let backlog = Backlog::new(1 << 20);
-        let mut conn = Connection::plain(at(0), Opened::ByUs, 65_535, &options(), backlog.clone());
+        let mut conn = plain(Opened::ByUs, &backlog);
         let mut wanted = Vec::new();
         let mut written = Vec::new();
         let mut takes = takes.into_iter().cycle();

@@ -1,0 +1,274 @@
+//! WebSocket between the bytes of the socket, or of TLS, and SIP: tungstenite over buffers in memory (RFC 6455, RFC 7118).
+//!
+//! A message of SIP is a message of WebSocket, neither more nor less (RFC 7118 s5), and needs no Content-Length.
+
+use std::io::{self, Read, Write};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use strowger_core::wire::framer::Framer;
+use tungstenite::error::{CapacityError, ProtocolError};
+use tungstenite::handshake::server::{Callback, ErrorResponse, Request, Response, ServerHandshake};
+use tungstenite::http::{HeaderValue, StatusCode, header};
+use tungstenite::protocol::frame::coding::CloseCode;
+use tungstenite::protocol::{CloseFrame, WebSocketConfig};
+use tungstenite::{Error, HandshakeError, Message, Utf8Bytes, WebSocket};
+
+use crate::options::WebOptions;
+
+/// RFC 7118 s4.1.
+const SUBPROTOCOL: &str = "sip";
+
+/// What is read at once, and kept while a connection is silent.
+const READ: usize = 2 << 10;
+
+/// The bytes on their way, in memory.
+#[derive(Debug, Default)]
+struct Pipe {
+    came: Vec<u8>,
+    taken: usize,
+    goes: Vec<u8>,
+}
+
+impl Read for Pipe {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let mut left = self.came.get(self.taken..).unwrap_or_default();
+        if left.is_empty() {
+            // Between messages nothing is kept.
+            (self.came, self.taken) = (Vec::new(), 0);
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let read = left.read(buffer)?;
+        self.taken += read;
+        Ok(read)
+    }
+}
+
+impl Write for Pipe {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.goes.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Looks at the request that begins a connection.
+#[derive(Debug)]
+struct Check(Arc<WebOptions>);
+
+impl Callback for Check {
+    fn on_request(self, request: &Request, mut response: Response) -> Result<Response, ErrorResponse> {
+        let values = |name| request.headers().get_all(name).iter().filter_map(|value| value.to_str().ok());
+        let asked = |value: &str| value.split(',').any(|one| one.trim().eq_ignore_ascii_case(SUBPROTOCOL));
+        if !values(header::SEC_WEBSOCKET_PROTOCOL).any(asked) {
+            let text = "SIP is spoken here: ask for the WebSocket subprotocol \"sip\" (RFC 7118)\n";
+            return Err(refusal(StatusCode::BAD_REQUEST, text));
+        }
+        let allowed = |origin: &str| self.0.origins.iter().any(|one| one.eq_ignore_ascii_case(origin));
+        // A program that is no browser has no origin, and nothing to be protected from.
+        if !self.0.origins.is_empty() && !values(header::ORIGIN).all(allowed) {
+            return Err(refusal(StatusCode::FORBIDDEN, "Pages of this origin may not connect\n"));
+        }
+        let headers = response.headers_mut();
+        headers.insert(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(SUBPROTOCOL));
+        Ok(response)
+    }
+}
+
+fn refusal(status: StatusCode, text: &str) -> ErrorResponse {
+    let mut response = ErrorResponse::new(Some(text.into()));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain"));
+    headers.insert(header::CONTENT_LENGTH, HeaderValue::from(text.len()));
+    response
+}
+
+type Handshake = tungstenite::handshake::MidHandshake<ServerHandshake<Pipe, Check>>;
+
+/// One side of a WebSocket connection.
+#[derive(Debug)]
+pub(super) struct Web {
+    state: State,
+    /// The message that came last.
+    current: Bytes,
+}
+
+#[derive(Debug)]
+enum State {
+    Shaking(Box<Handshake>),
+    Open(Box<WebSocket<Pipe>>),
+    /// What is left to be said.
+    Over(Vec<u8>),
+}
+
+/// What came out of a WebSocket.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Came {
+    /// A message of SIP: [`Web::message`].
+    Message,
+    Ping,
+    Pong,
+    /// The peer is done.
+    Closed,
+    /// The rules were broken; why waits to be written.
+    Broken,
+}
+
+impl Web {
+    /// The server's side.
+    pub(super) fn accept(options: Arc<WebOptions>, message_bytes: usize) -> Web {
+        let config = WebSocketConfig::default()
+            .read_buffer_size(READ)
+            .write_buffer_size(0)
+            .max_message_size(Some(message_bytes))
+            .max_frame_size(Some(message_bytes));
+        let handshake = ServerHandshake::start(Pipe::default(), Check(options), Some(config));
+        Web { state: State::Shaking(Box::new(handshake)), current: Bytes::new() }
+    }
+
+    fn pipe(&mut self) -> Option<&mut Pipe> {
+        match &mut self.state {
+            State::Shaking(handshake) => Some(handshake.get_mut().get_mut()),
+            State::Open(socket) => Some(socket.get_mut()),
+            State::Over(_) => None,
+        }
+    }
+
+    /// Bytes came. True once, when both sides have agreed; `Err` if they will not.
+    pub(super) fn received(&mut self, bytes: &[u8]) -> Result<bool, ()> {
+        if let Some(pipe) = self.pipe() {
+            pipe.came.extend_from_slice(bytes);
+        }
+        let State::Shaking(_) = &self.state else { return Ok(false) };
+        let State::Shaking(handshake) = std::mem::replace(&mut self.state, State::Over(Vec::new())) else {
+            return Ok(false);
+        };
+        match handshake.handshake() {
+            Ok(socket) => {
+                self.state = State::Open(Box::new(socket));
+                Ok(true)
+            }
+            Err(HandshakeError::Interrupted(handshake)) => {
+                self.state = State::Shaking(Box::new(handshake));
+                Ok(false)
+            }
+            Err(HandshakeError::Failure(error)) => {
+                self.state = State::Over(answer_to(&error));
+                Err(())
+            }
+        }
+    }
+
+    /// The next thing that came.
+    pub(super) fn next(&mut self) -> Option<Came> {
+        loop {
+            let State::Open(socket) = &mut self.state else { return None };
+            let message = match socket.read() {
+                Ok(Message::Text(text)) => Bytes::from(text),
+                Ok(Message::Binary(bytes)) => bytes,
+                // Answered by the library, and no business of SIP.
+                Ok(Message::Ping(_) | Message::Frame(_)) => continue,
+                Ok(Message::Pong(_)) => return Some(Came::Pong),
+                Ok(Message::Close(_)) => {
+                    // The answer to it is written with the next flush.
+                    let _ = socket.flush();
+                    return Some(Came::Closed);
+                }
+                Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => return None,
+                Err(Error::ConnectionClosed | Error::AlreadyClosed) => return Some(Came::Closed),
+                Err(error) => {
+                    let code = match error {
+                        Error::Capacity(CapacityError::MessageTooLong { .. }) => CloseCode::Size,
+                        Error::Utf8(_) => CloseCode::Invalid,
+                        _ => CloseCode::Protocol,
+                    };
+                    let _ = socket.close(Some(CloseFrame { code, reason: Utf8Bytes::default() }));
+                    let _ = socket.flush();
+                    return Some(Came::Broken);
+                }
+            };
+            // RFC 5626 s4.4.1 over RFC 7118 s6.
+            match &message[..] {
+                [] => continue,
+                bytes if bytes == Framer::PING => return Some(Came::Ping),
+                bytes if bytes == Framer::PONG => return Some(Came::Pong),
+                _ => {}
+            }
+            self.current = message;
+            return Some(Came::Message);
+        }
+    }
+
+    /// The message that came last.
+    pub(super) fn message(&self) -> &[u8] {
+        &self.current
+    }
+
+    /// Everything that came was looked at.
+    pub(super) fn settle(&mut self) {
+        self.current = Bytes::new();
+    }
+
+    /// Frames a message. A keep-alive is a ping of WebSocket: browsers answer it by themselves.
+    pub(super) fn send(&mut self, message: Bytes) -> Result<(), ()> {
+        let State::Open(socket) = &mut self.state else { return Err(()) };
+        let message = match &message[..] {
+            bytes if bytes == Framer::PING => Message::Ping(Bytes::new()),
+            _ => match Utf8Bytes::try_from(message.clone()) {
+                Ok(text) => Message::Text(text),
+                Err(_) => Message::Binary(message),
+            },
+        };
+        socket.send(message).map_err(|_| ())
+    }
+
+    /// RFC 6455 s7.1.2: says that we go away.
+    pub(super) fn close(&mut self) {
+        if let State::Open(socket) = &mut self.state {
+            let _ = socket.close(Some(CloseFrame { code: CloseCode::Away, reason: Utf8Bytes::default() }));
+            let _ = socket.flush();
+        }
+    }
+
+    /// What is to be written; empty mostly.
+    pub(super) fn output(&mut self) -> Vec<u8> {
+        match &mut self.state {
+            State::Over(last) => std::mem::take(last),
+            State::Shaking(_) | State::Open(_) => {
+                self.pipe().map(|pipe| std::mem::take(&mut pipe.goes)).unwrap_or_default()
+            }
+        }
+    }
+}
+
+/// What a client is told whose request is no upgrade to WebSocket.
+fn answer_to(error: &Error) -> Vec<u8> {
+    let response = match error {
+        // Our own refusal: it went with the pipe that it was written to.
+        Error::Http(response) => {
+            let mut bytes = format!("HTTP/1.1 {}\r\n", response.status()).into_bytes();
+            for (name, value) in response.headers() {
+                bytes.extend_from_slice(format!("{name}: ").as_bytes());
+                bytes.extend_from_slice(value.as_bytes());
+                bytes.extend_from_slice(b"\r\n");
+            }
+            bytes.extend_from_slice(b"\r\n");
+            bytes.extend_from_slice(response.body().as_deref().unwrap_or_default());
+            return bytes;
+        }
+        Error::Protocol(
+            ProtocolError::MissingConnectionUpgradeHeader | ProtocolError::MissingUpgradeWebSocketHeader,
+        ) => "426 Upgrade Required\r\nUpgrade: websocket",
+        Error::Protocol(ProtocolError::MissingSecWebSocketVersionHeader) => {
+            "426 Upgrade Required\r\nSec-WebSocket-Version: 13"
+        }
+        Error::Protocol(ProtocolError::WrongHttpMethod) => "405 Method Not Allowed\r\nAllow: GET",
+        _ => "400 Bad Request",
+    };
+    format!("HTTP/1.1 {response}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n").into_bytes()
+}
