@@ -1,10 +1,11 @@
-//! Our answer to a Digest challenge: RFC 7616 s3.4, RFC 8760.
+//! Who we are, in requests of ours: the answer to a Digest challenge (RFC 7616 s3.4, RFC 8760), and tokens (RFC 8898).
 
 use crate::base::hash;
 use crate::base::ids::IdKind;
 use crate::base::text;
 use crate::config::{DigestAlgorithm, HashedCredential};
-use crate::ctx::Ctx;
+use crate::ctx::{Ctx, Origin};
+use crate::door::AgentToken;
 use crate::wire::{AuthValue, Challenge, Header, Message};
 
 /// A challenge that is to be answered.
@@ -14,24 +15,33 @@ pub(crate) struct Asked {
     nonce: String,
     opaque: Option<String>,
     algorithm: DigestAlgorithm,
-    /// Older servers ask for no `qop`.
-    qop: bool,
+    qop: Qop,
     uses: u32,
     /// Only the nonce was old.
     pub(crate) stale: bool,
     proxy: bool,
 }
 
+/// What a response protects.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Qop {
+    /// Older servers ask for none.
+    None,
+    Auth,
+    AuthInt,
+}
+
 impl Asked {
     /// The first challenge of a response that we can answer: servers name the strongest first (RFC 8760 s2.3).
     pub(crate) fn of(msg: Message<'_>) -> Option<Asked> {
         let headers = [(Header::WwwAuthenticate, false), (Header::ProxyAuthenticate, true)];
-        headers
-            .into_iter()
-            .find_map(|(header, proxy)| msg.headers(header).find_map(|value| Asked::read(value, proxy)))
+        headers.into_iter().find_map(|(header, proxy)| {
+            msg.headers(header).find_map(|value| Asked::read(value, proxy, false))
+        })
     }
 
-    fn read(value: &[u8], proxy: bool) -> Option<Asked> {
+    /// `whole`: a challenge that wants the body protected can be answered too.
+    fn read(value: &[u8], proxy: bool, whole: bool) -> Option<Asked> {
         let Ok(Challenge::Digest(digest)) = Challenge::parse(value) else { return None };
         let text = |value: AuthValue<'_>| String::from_utf8(value.bytes().collect()).ok();
         let known = DigestAlgorithm::STRONGEST_FIRST;
@@ -40,9 +50,14 @@ impl Asked {
             Some(named) => known.into_iter().find(|a| named.is_ignore_case(a.token().as_bytes()))?,
         };
         let qop = match digest.qop {
-            None => false,
+            None => Qop::None,
             Some(offered) => {
-                offered.tokens().any(|token| token.eq_ignore_ascii_case(b"auth")).then_some(true)?
+                let has = |name: &[u8]| offered.tokens().any(|token| token.eq_ignore_ascii_case(name));
+                match () {
+                    _ if has(b"auth") => Qop::Auth,
+                    _ if whole && has(b"auth-int") => Qop::AuthInt,
+                    _ => return None,
+                }
             }
         };
         Some(Asked {
@@ -61,9 +76,20 @@ impl Asked {
     pub(crate) fn answer(
         &mut self,
         ctx: &mut Ctx<'_>,
-        (username, password): (&str, &str),
+        account: (&str, &str),
         method: &str,
         uri: &[u8],
+    ) -> (Header, String) {
+        self.answer_whole(ctx, account, method, (uri, b""))
+    }
+
+    /// The same for a request with this body.
+    fn answer_whole(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        (username, password): (&str, &str),
+        method: &str,
+        (uri, body): (&[u8], &[u8]),
     ) -> (Header, String) {
         self.uses += 1;
         let hex = |hash: &[u8; 32]| {
@@ -75,14 +101,19 @@ impl Asked {
         let ha1 = HashedCredential::of(self.algorithm, username, &self.realm, password);
         let mut raw = [0; 64];
         let ha1 = text::hex_into(ha1.bytes(), &mut raw);
-        let ha2 = digest(&[method.as_bytes(), b":", uri]);
+        let ha2 = match self.qop {
+            Qop::AuthInt => digest(&[method.as_bytes(), b":", uri, b":", &digest(&[body])]),
+            Qop::None | Qop::Auth => digest(&[method.as_bytes(), b":", uri]),
+        };
+        let qop = if self.qop == Qop::AuthInt { "auth-int" } else { "auth" };
         let (cnonce, count) = (ctx.ids.next_text(IdKind::Cnonce), format!("{:08x}", self.uses));
         let nonce = self.nonce.as_bytes();
         let response = match self.qop {
-            true => {
-                digest(&[ha1, b":", nonce, b":", count.as_bytes(), b":", cnonce.as_bytes(), b":auth:", &ha2])
+            Qop::None => digest(&[ha1, b":", nonce, b":", &ha2]),
+            Qop::Auth | Qop::AuthInt => {
+                let (count, cnonce, qop) = (count.as_bytes(), cnonce.as_bytes(), qop.as_bytes());
+                digest(&[ha1, b":", nonce, b":", count, b":", cnonce, b":", qop, b":", &ha2])
             }
-            false => digest(&[ha1, b":", nonce, b":", &ha2]),
         };
         let (uri, response) = (String::from_utf8_lossy(uri), String::from_utf8_lossy(&response));
         let mut value = format!(
@@ -92,12 +123,120 @@ impl Asked {
             self.nonce,
             self.algorithm.token()
         );
-        if self.qop {
-            value.push_str(&format!(", qop=auth, nc={count}, cnonce=\"{}\"", &*cnonce));
+        if self.qop != Qop::None {
+            value.push_str(&format!(", qop={qop}, nc={count}, cnonce=\"{}\"", &*cnonce));
         }
         if let Some(opaque) = &self.opaque {
             value.push_str(&format!(", opaque=\"{opaque}\""));
         }
         (if self.proxy { Header::ProxyAuthorization } else { Header::Authorization }, value)
+    }
+}
+
+/// What a user agent proves itself by.
+#[derive(Clone, Copy)]
+pub(crate) struct Means<'a> {
+    /// For Digest.
+    pub(crate) username: &'a str,
+    /// For Digest.
+    pub(crate) password: Option<&'a str>,
+    /// For Bearer.
+    pub(crate) token: Option<&'a AgentToken>,
+}
+
+impl Means<'_> {
+    /// RFC 8898 s4: a token is said where nobody listens.
+    fn token_towards(&self, to: &Origin) -> Option<&str> {
+        let token = self.token.filter(|token| token.in_clear || to.transport.is_secure())?;
+        Some(&token.token.0)
+    }
+}
+
+/// What was asked of us, by the other side and by a proxy on the way to it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Proofs {
+    asked: [Option<Box<Asked>>; 2],
+    /// Our token was said, and is not good.
+    token_refused: [bool; 2],
+    /// A proxy takes tokens. To the other side they are said without being asked for.
+    proxy_takes_tokens: bool,
+}
+
+impl Proofs {
+    /// Takes the challenges of a 401 or 407. False if there is nothing to say to one of them that was not said: `first`,
+    /// if what was said before belongs to an earlier request, whose nonce may have grown old without a word.
+    pub(crate) fn learn(&mut self, msg: Message<'_>, to: &Origin, means: &Means<'_>, first: bool) -> bool {
+        let mut learned = false;
+        for (i, header) in [Header::WwwAuthenticate, Header::ProxyAuthenticate].into_iter().enumerate() {
+            let proxy = i == 1;
+            if msg.header(header).is_none() {
+                continue;
+            }
+            if !self.learn_one(i, msg, to, means, (header, proxy, first)) {
+                return false;
+            }
+            learned = true;
+        }
+        learned
+    }
+
+    fn learn_one(
+        &mut self,
+        i: usize,
+        msg: Message<'_>,
+        to: &Origin,
+        means: &Means<'_>,
+        (header, proxy, first): (Header, bool, bool),
+    ) -> bool {
+        let (Some(asked), Some(refused)) = (self.asked.get_mut(i), self.token_refused.get_mut(i)) else {
+            return false;
+        };
+        let can = means.token_towards(to).is_some() && !*refused;
+        let said = can && (!proxy || self.proxy_takes_tokens);
+        let bearer = |value: &[u8]| matches!(Challenge::parse(value), Ok(Challenge::Bearer(_)));
+        if can && !said && msg.headers(header).any(bearer) {
+            self.proxy_takes_tokens = true;
+            return true;
+        }
+        *refused |= said;
+        if means.password.is_none() {
+            return false;
+        }
+        let new = msg.headers(header).find_map(|value| Asked::read(value, proxy, true));
+        let Some(new) = new.filter(|new| asked.is_none() || new.stale || first) else { return false };
+        *asked = Some(Box::new(new));
+        true
+    }
+
+    /// A new token, or another password: what was refused is tried again.
+    pub(crate) fn renew(&mut self) {
+        *self = Proofs::default();
+    }
+
+    /// The headers of the next request, and their values.
+    pub(crate) fn headers(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        to: &Origin,
+        means: &Means<'_>,
+        method: &str,
+        what: (&[u8], &[u8]),
+    ) -> Vec<(Header, String)> {
+        let mut out = Vec::new();
+        let token = means.token_towards(to);
+        for (i, header) in [Header::Authorization, Header::ProxyAuthorization].into_iter().enumerate() {
+            let wanted = i == 0 || self.proxy_takes_tokens;
+            match (token, self.token_refused.get(i)) {
+                (Some(token), Some(false)) if wanted => {
+                    out.push((header, format!("Bearer {token}")));
+                    continue;
+                }
+                _ => {}
+            }
+            if let (Some(Some(asked)), Some(password)) = (self.asked.get_mut(i), means.password) {
+                out.push(asked.answer_whole(ctx, (means.username, password), method, what));
+            }
+        }
+        out
     }
 }

@@ -286,6 +286,8 @@ pub struct Sizes {
     pub presentities: usize,
     /// Wishes of the host at other servers.
     pub wishes: usize,
+    /// User agents of the host.
+    pub user_agents: usize,
     /// Mailboxes about which something is known.
     pub mailboxes: usize,
     /// Sides of calls that addresses of record of ours take part in.

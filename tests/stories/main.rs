@@ -1,6 +1,7 @@
 //! Stories over the simulated world. Each builds its world in a line or two, and its ladder is a snapshot in which
 //! nothing is masked. Every world is audited, and must end with empty tables.
 
+mod agents;
 mod auth;
 mod calls;
 mod crowd;

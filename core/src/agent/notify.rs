@@ -2,9 +2,9 @@
 
 use core::time::Duration;
 
-use super::{AGAIN, Agent, Does, TaskKey, What};
+use super::send::refresh_at;
+use super::{Agent, Does, Step, TaskKey, Told, What};
 use crate::ctx::{Ctx, Refusal};
-use crate::door::{AgentEvent, AgentStep};
 use crate::txn::Transactions;
 use crate::wire::{Essentials, Event, Header, Message, Status, SubState, SubscriptionState};
 
@@ -58,13 +58,12 @@ impl Agent {
             let kind = String::from_utf8_lossy(msg.header(Header::ContentType).unwrap_or_default());
             let (kind, body) = (kind.into_owned().into(), msg.body().into());
             let active = state.state != SubState::Pending;
-            self.told.push(AgentEvent { id, step: AgentStep::Notified { active, kind, body } });
+            self.told.push(Told { id, step: Step::Notified { active, kind, body } });
         }
         if state.state != SubState::Terminated {
             // RFC 6665 s4.1.3: the notifier may shorten it.
             if let Some(expires) = state.expires().filter(|_| !task.leaving) {
-                let at =
-                    ctx.now + Duration::from_millis(u64::from(expires) * 900).max(Duration::from_secs(1));
+                let at = ctx.now + refresh_at(ctx, expires);
                 if ctx.timers.deadline(task.timer).is_none_or(|armed| armed > at) {
                     self.arm(ctx, key, at);
                 }
@@ -84,7 +83,7 @@ impl Agent {
             }
             _ => {
                 self.renew(ctx, key);
-                self.interrupt(ctx, key, &reason, wait.unwrap_or(AGAIN));
+                self.interrupt(ctx, key, &reason, wait);
             }
         }
     }

@@ -13,6 +13,7 @@
 
 use core::time::Duration;
 
+use super::Registering;
 use crate::base::{TimerKey, hash, text};
 use crate::config::{DigestAlgorithm, Settings, TrunkConfig};
 use crate::ctx::{Ctx, Origin, Timer, TrunkTimer};
@@ -21,6 +22,8 @@ use crate::door::{AgentAccount, AgentHop, AgentWish, Event, Secret, TrunkEvent, 
 use crate::txn::{Transactions, Usage};
 use crate::wire::{Header, Method, Uri};
 
+/// What a trunk may send.
+const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, PRACK, UPDATE, INFO, MESSAGE, REFER";
 /// How long after the start, and after a new configuration, trunks are asked first.
 const FIRST: Duration = Duration::from_millis(500);
 /// How long until a registration is tried again at first, and at last.
@@ -185,7 +188,7 @@ impl Trunks {
         ctx: &mut Ctx<'_>,
         (i, wants): (u16, Wants),
         to: Option<&Origin>,
-    ) -> Option<(AgentWish, Box<str>)> {
+    ) -> Option<(AgentWish, Registering)> {
         let trunk = self.list.get(usize::from(i)).filter(|_| wants.register)?;
         let Some(to) = to else {
             self.not_registered(ctx, i, "no way there", None);
@@ -199,13 +202,17 @@ impl Trunks {
                 uri: register_as.as_str().into(),
                 username: username.as_str().into(),
                 password: Secret(password.into()),
+                token: None,
             },
             hop: AgentHop { flow: to.flow, remote: to.remote, local: to.local },
             uri: uri.as_str().into(),
             event: Box::default(),
             expires: u32::try_from(register_expires.as_secs()).unwrap_or(3600),
         };
-        Some((wish, trunk.contact.clone()))
+        Some((
+            wish,
+            Registering { contact: trunk.contact.clone(), instance: Box::default(), reg_id: 0, allow: ALLOW },
+        ))
     }
 
     /// OPTIONS was answered.

@@ -76,6 +76,10 @@ pub struct Limits {
     pub stored_messages_per_aor: usize,
     /// Largest body of a message that is kept, in bytes.
     pub message_bytes_stored: usize,
+    /// Most user agents of the host.
+    pub user_agents: usize,
+    /// Most publications, subscriptions, messages on their way, and calls, of one of them, each.
+    pub per_user_agent: usize,
     /// Most NOTIFY requests sent by one `handle`; the others follow at once.
     pub notifies_per_call: usize,
     /// Most NOTIFY requests sent in a second, on the average; as many may leave at once. What is more waits, and is then
@@ -126,6 +130,8 @@ impl Default for Limits {
             stored_messages: 100_000,
             stored_messages_per_aor: 100,
             message_bytes_stored: 16 << 10,
+            user_agents: 10_000,
+            per_user_agent: 1_000,
             notifies_per_call: 256,
             notifies_per_second: 20_000,
             notifies_per_host: 5_000,

@@ -100,6 +100,11 @@ impl Flows {
         self.opening
     }
 
+    /// A connection of ours that is as good as gone: it is not used for anything new.
+    pub(crate) fn give_up(&mut self, id: FlowId) {
+        self.ours.retain(|_, ours| *ours != id);
+    }
+
     /// Removes a flow.
     pub(crate) fn remove(&mut self, id: FlowId) -> Option<Flow> {
         let entry = self.table.find_entry(spread(id), |f| f.id == id).ok()?;

@@ -26,6 +26,8 @@ pub(crate) enum Extra {
     Unsupported(Box<str>),
     /// 405: `Allow` (RFC 3261 s8.2.1).
     Allow,
+    /// The same of somebody who takes these only.
+    AllowOf(&'static str),
     /// 489: `Allow-Events` (RFC 6665 s8.2.2).
     AllowEvents,
     /// 415: `Accept` (RFC 3261 s8.2.3).

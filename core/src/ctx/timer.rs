@@ -57,10 +57,23 @@ pub(crate) enum Timer {
     Route(u64),
     /// Of a call (`bridge::CallKey`).
     Call(u64, CallTimer),
+    /// Of a user agent (`agent::UaKey`).
+    Ua(u64, UaTimer),
     /// A trunk is to be asked, or registered at (its index).
     Trunk(u16, TrunkTimer),
     /// Draining has taken long enough.
     Drain,
+}
+
+/// Timers of user agents; each says of which of its registrations.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum UaTimer {
+    /// Its server is looked for, and asked, again (RFC 5626 s4.5).
+    Again(u16),
+    /// Its flow is to be kept alive (RFC 5626 s4.4).
+    Ping(u16),
+    /// That was not answered (RFC 5626 s4.4.1).
+    Pong(u16),
 }
 
 /// Timers of trunks.

@@ -231,6 +231,22 @@ impl Dialog {
         self.aim = Aim::of(ctx.settings, &self.origin, None, target, routes).after(self.aim);
     }
 
+    /// The same with a route set from before the first request (RFC 3261 s8.1.2); too long a one is none.
+    pub(crate) fn routed(mut self, routes: &[u8]) -> Dialog {
+        let mut parts = self.parts();
+        parts[Dialog::ROUTES] = routes;
+        if let Ok(written) = Dialog::written(&parts) {
+            (self.text, self.ends) = written;
+        }
+        self
+    }
+
+    /// The way to the peer has changed: its next request goes there.
+    pub(crate) fn go_by(&mut self, ctx: &Ctx<'_>, to: &Origin) {
+        self.origin = *to;
+        self.take_aim(ctx);
+    }
+
     /// The tag of the peer; empty if it is not known, or has none.
     pub(crate) fn their_tag(&self) -> &[u8] {
         self.part(2)

@@ -7,7 +7,7 @@ use smallvec::SmallVec;
 use crate::config::Settings;
 use crate::ctx::Origin;
 use crate::door::Transport;
-use crate::wire::{Header, Host, Writer};
+use crate::wire::{Header, Host, Value, Writer};
 
 /// What we call ourselves towards a peer: never a wildcard.
 #[derive(Clone, Debug)]
@@ -48,6 +48,17 @@ impl OwnAddress {
 
     /// The same with a user part; empty for none.
     pub(crate) fn write_contact_of(&self, writer: &mut Writer<'_>, peer: &Origin, user: &str) {
+        self.write_contact_with(writer, peer, user, |_| {});
+    }
+
+    /// The same with parameters behind it.
+    pub(crate) fn write_contact_with(
+        &self,
+        writer: &mut Writer<'_>,
+        peer: &Origin,
+        user: &str,
+        params: impl FnOnce(&mut Value<'_>),
+    ) {
         writer.value(Header::Contact, |value| {
             value.literal(if peer.transport.is_secure() { "<sips:" } else { "<sip:" });
             if !user.is_empty() {
@@ -62,6 +73,7 @@ impl OwnAddress {
                 value.text(peer.transport.uri_param().as_bytes());
             }
             value.literal(">");
+            params(value);
         });
     }
 }

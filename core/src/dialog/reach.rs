@@ -89,6 +89,11 @@ pub(crate) struct Way<'r> {
 }
 
 impl<'r> Way<'r> {
+    /// Over which socket, to which address.
+    pub(crate) fn to(&self) -> Origin {
+        self.to
+    }
+
     /// To a phone: its Contact, and the Path to it.
     pub(crate) fn to_phone(to: Origin, contact: &'r [u8], path: &'r [u8]) -> Way<'r> {
         Way { to, instead: None, phone: Some((contact, path)) }

@@ -16,6 +16,17 @@ pub struct AgentAccount {
     pub username: Box<str>,
     /// For Digest.
     pub password: Secret<Box<str>>,
+    /// For Bearer, said without being asked for.
+    pub token: Option<AgentToken>,
+}
+
+/// A token of a user agent (RFC 8898).
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct AgentToken {
+    /// What stands behind `Bearer`.
+    pub token: Secret<Box<str>>,
+    /// It may be said over what is not TLS: for tests, and for networks that are one's own.
+    pub in_clear: bool,
 }
 
 /// Where requests go: a socket that is up, and an address behind it.

@@ -129,6 +129,12 @@ pub enum ReplyBody {
     Notified(Vec<super::DeviceTold>),
     /// Why a notice was not sent.
     NoNotice(super::NoticeRefusal),
+    /// A number for what a user agent began: a subscription, a message, a call.
+    Begun(u64),
+    /// What a user agent is.
+    Ua(Box<super::UaView>),
+    /// Why nothing was done for a user agent.
+    NoUa(super::UaRefusal),
     /// It was done.
     Done,
     /// The request could not be understood: what was wrong.

@@ -35,6 +35,8 @@ pub enum Event {
     Subscription(Box<SubscriptionEvent>),
     /// Something came of a wish of the host ([`Request::SubscribeAt`](super::Request::SubscribeAt)).
     Agent(Box<AgentEvent>),
+    /// Something happened to a user agent of the host ([`Request::Ua`](super::Request::Ua)).
+    Ua(Box<super::UaEvent>),
     /// Something happened to a call.
     Call(Box<super::CallEvent>),
     /// Something became of a trunk.

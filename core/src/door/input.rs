@@ -234,6 +234,13 @@ pub enum Request {
         /// Its number.
         id: u64,
     },
+    /// Something of a user agent of the host: an account at a server elsewhere.
+    Ua {
+        /// A number the host chose: events name it.
+        ua: u64,
+        /// What.
+        request: super::UaRequest,
+    },
     /// Tell `Presence` and `Subscription` events from now on, or no more. Where
     /// [`Tell::presence`](crate::config::Tell::presence) is set they are told in any case.
     Listen {

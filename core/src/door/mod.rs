@@ -13,10 +13,11 @@ mod query;
 mod record;
 mod route;
 mod stored;
+mod ua;
 mod view;
 
 pub use agent::{
-    AgentAccount, AgentEvent, AgentHop, AgentStep, AgentWish, DeviceTold, Notice, NoticeRefusal,
+    AgentAccount, AgentEvent, AgentHop, AgentStep, AgentToken, AgentWish, DeviceTold, Notice, NoticeRefusal,
 };
 pub use call::{CallEnd, CallEvent, CallRecord, CallRefusal, CallStage, CallView, LegRecord, LegView};
 pub use command::{CloseReason, Command, Reply, ReplyBody, Transmit};
@@ -35,6 +36,10 @@ pub use record::{RecordError, VERSION as RECORD_VERSION};
 pub use route::{ResolveQuery, Resolved, RouteAnswer, RouteQuery, RouteTarget};
 pub use stored::{
     StoredDialog, StoredForm, StoredMessage, StoredPublication, StoredStanding, StoredSubscription, StoredTie,
+};
+pub use ua::{
+    Changes, UaAccount, UaEvent, UaPresence, UaRefusal, UaRegistration, UaRegistrationView, UaRequest,
+    UaState, UaStep, UaView,
 };
 pub use view::{
     BindingView, Change, FlowId, Identity, PeerIdentity, SaveSeq, Scheme, Secret, StoredBinding, Subject,

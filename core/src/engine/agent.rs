@@ -3,7 +3,7 @@
 use super::Engine;
 use super::Rooms;
 use super::dispatch::Pass;
-use crate::agent::{check_notice, trunk_of_id};
+use crate::agent::{OWN_IDS, UaKit, check_notice};
 use crate::bridge::Hop;
 use crate::ctx::Reached;
 use crate::door::{Event, Notice, NoticeRefusal, ReplyBody, Request};
@@ -17,16 +17,16 @@ impl Engine {
             Request::EndWish { id } => *id,
             _ => 0,
         };
-        if trunk_of_id(id).is_some() {
+        if id >= OWN_IDS {
             return ReplyBody::Refused("numbers so large are the engine's own");
         }
         const UNREACHED: ReplyBody = ReplyBody::Refused("the socket is not up, or the wish is too large");
         let mut ctx = self.house.ctx();
         let Rooms { agent, txn, .. } = &mut self.rooms;
         let done = match request {
-            Request::SubscribeAt(wish) => agent.subscribe(&mut ctx, txn, *wish),
+            Request::SubscribeAt(wish) => agent.subscribe(&mut ctx, txn, *wish, b""),
             Request::PublishAt { wish, kind, document } => {
-                agent.publish(&mut ctx, txn, *wish, kind, document)
+                agent.publish(&mut ctx, txn, *wish, (kind, document), b"")
             }
             Request::EndWish { id } => {
                 agent.end(&mut ctx, txn, id);
@@ -83,9 +83,22 @@ impl Engine {
 
     /// Tells what became of wishes: after everything that was sent.
     pub(super) fn tell_wishes(&mut self) {
-        for event in self.rooms.agent.take_told() {
-            let Some(event) = self.on_trunk_event(event) else { continue };
-            self.house.out.tell(Event::Agent(Box::new(event)));
+        loop {
+            let told = self.rooms.agent.take_told();
+            if told.is_empty() {
+                break;
+            }
+            for told in told {
+                let Some(told) = self.on_trunk_step(told) else { continue };
+                if told.id >= OWN_IDS {
+                    let Rooms { uas, agent, txn, .. } = &mut self.rooms;
+                    let mut ctx = self.house.ctx();
+                    uas.on_told(&mut UaKit { ctx: &mut ctx, txn, agent }, told);
+                } else if let Some(event) = told.for_host() {
+                    self.house.out.tell(Event::Agent(Box::new(event)));
+                }
+            }
         }
+        self.settle_uas();
     }
 }

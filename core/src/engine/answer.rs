@@ -111,6 +111,7 @@ impl Engine {
                 Extra::Require(tag) => writer.header(Header::Require, tag.as_bytes()),
                 Extra::AllowEvents => writer.list(Header::AllowEvents, packages(ctx.settings)),
                 Extra::Accept(kind) => writer.header(Header::Accept, kind.as_bytes()),
+                Extra::AllowOf(methods) => writer.header(Header::Allow, methods.as_bytes()),
                 Extra::Allow => writer.list(Header::Allow, methods(ctx.settings)),
                 Extra::RecvInfo(packages) => writer.header(Header::RecvInfo, packages.as_bytes()),
                 Extra::RetryAfter(seconds) => writer.number(Header::RetryAfter, *seconds),

@@ -195,8 +195,8 @@ impl Engine {
     }
 
     /// DECISIONS 20: who drains has waited for the last of them.
-    fn on_call_gone(&mut self) {
-        if self.rooms.drain.is_none() || self.rooms.bridge.len() > 0 {
+    pub(super) fn on_call_gone(&mut self) {
+        if self.rooms.drain.is_none() || self.rooms.bridge.len() > 0 || self.rooms.uas.len() > 0 {
             return;
         }
         self.house.timers.disarm(core::mem::take(&mut self.rooms.drain));

@@ -123,6 +123,7 @@ impl Engine {
         let Some(origin) = self.house.flows.origin(flow, remote, local) else { return };
         let mut ctx = self.house.ctx();
         self.rooms.registrar.keepalive(&mut ctx, flow);
+        self.rooms.uas.on_pong(&mut ctx, flow);
         if kind == KeepAlive::Ping && origin.transport.is_reliable() {
             // RFC 5626 s3.5.1: a double CRLF is answered by a single one.
             self.house.stats.count(Counter::Pongs);
@@ -194,6 +195,11 @@ impl Engine {
             ResponseMatch::Deliver { usage: Usage::Message(bits), .. } => {
                 if let Kind::Response { status, .. } = msg.kind() {
                     self.on_message_response(bits, status, msg);
+                }
+            }
+            ResponseMatch::Deliver { usage: Usage::UaText(bits), .. } => {
+                if let Kind::Response { status, .. } = msg.kind() {
+                    self.uas(|uas, kit| uas.on_text_response(kit, bits, status, msg));
                 }
             }
             ResponseMatch::Deliver { usage: Usage::Notice(bits), .. } => {
@@ -272,6 +278,9 @@ impl Engine {
         }
         if method == Method::Notify && self.rooms.agent.has(ess) {
             return self.receive_notify(&mut pass);
+        }
+        if let Some(key) = self.rooms.uas.of_contact(ess) {
+            return self.serve_ua(&mut pass, key);
         }
         if let Err(refusal) = self.inspect(&pass) {
             return self.refuse(&pass, &refusal);

@@ -37,6 +37,7 @@ impl Engine {
                 self.rooms.registrar.flow_down(&mut ctx, flow, reason);
                 self.rooms.registrar.tell_pending(&mut ctx);
                 failed.into_iter().for_each(|event| self.on_client_failure(event));
+                self.uas(|uas, kit| uas.flow_down(kit, flow));
             }
             _ => {}
         }
@@ -116,6 +117,10 @@ impl Engine {
                 let body = self.wish(request);
                 self.house.out.reply(reply, body);
             }
+            Request::Ua { ua, request } => {
+                let body = self.on_ua(ua, request);
+                self.house.out.reply(reply, body);
+            }
             Request::Listen { presence } => {
                 self.listen(presence);
                 self.house.out.reply(reply, ReplyBody::Done);
@@ -187,6 +192,7 @@ impl Engine {
             | Request::SubscribeAt(_)
             | Request::PublishAt { .. }
             | Request::EndWish { .. }
+            | Request::Ua { .. }
             | Request::BuddyList { .. }
             | Request::DecideWatcher { .. }
             | Request::MessageSummary { .. }
@@ -250,7 +256,8 @@ impl Engine {
         self.drain_trunks();
         let mut ctx = self.house.ctx();
         self.rooms.events.end_all(&mut ctx);
-        let calls = self.rooms.bridge.len() > 0;
+        self.uas(|uas, kit| uas.close_all(kit));
+        let calls = self.rooms.bridge.len() > 0 || self.rooms.uas.len() > 0;
         if self.rooms.pending.len() == 0 && self.rooms.events.len() == 0 && !calls {
             self.house.out.tell(Event::Drained);
             return;

@@ -24,6 +24,7 @@ mod tell;
 mod tests;
 mod tick;
 mod trunks;
+mod ua;
 
 use core::fmt::{self, Write as _};
 use core::hash::Hasher as _;
@@ -31,7 +32,7 @@ use std::sync::Arc;
 
 use siphasher::sip128::{Hasher128 as _, SipHasher13};
 
-use crate::agent::{Agent, Notices, Trunks};
+use crate::agent::{Agent, Notices, Trunks, Uas};
 use crate::auth::Auth;
 use crate::base::{Ids, Time, TimerKey, Wheel};
 use crate::bridge::Bridge;
@@ -110,6 +111,7 @@ struct Rooms {
     agent: Agent,
     notices: Notices,
     trunks: Trunks,
+    uas: Uas,
     bridge: Bridge,
     routes: Routings,
     draining: bool,
@@ -171,6 +173,7 @@ impl Engine {
             agent: Agent::default(),
             notices: Notices::default(),
             trunks: Trunks::default(),
+            uas: Uas::default(),
             bridge: Bridge::new(&ids),
             routes: Routings::default(),
             draining: false,
@@ -255,6 +258,7 @@ impl Engine {
             agent,
             notices,
             trunks,
+            uas,
             bridge,
             routes,
             ..
@@ -270,7 +274,8 @@ impl Engine {
             subscriptions: events.len(),
             publications: presence.publications(),
             presentities: presence.len(),
-            wishes: agent.len() + notices.len(),
+            wishes: agent.len() + notices.len() + uas.begun(),
+            user_agents: uas.len(),
             mailboxes: mailboxes.len(),
             lines: lines.len(),
             trunks_down: trunks.down(),
@@ -296,6 +301,7 @@ impl Engine {
         self.rooms.registrar.uses_flow(flow)
             || self.rooms.events.uses_flow(flow)
             || self.rooms.bridge.uses_flow(flow)
+            || self.rooms.uas.uses_flow(flow)
     }
 
     /// A hash of the whole state but for counters and waiting commands: equal after equal histories. For explorers of

@@ -445,10 +445,11 @@ impl Engine {
         match event.usage {
             Usage::Notify(bits) => self.rooms.events.on_failure(&mut ctx, bits, event.what),
             Usage::Agent(bits) => {
-                self.rooms.agent.on_failure(&mut ctx, bits);
+                self.rooms.agent.on_failure(&mut ctx, bits, event.what);
                 self.tell_wishes();
             }
             Usage::Message(bits) => self.on_message_failure(bits),
+            Usage::UaText(bits) => self.uas(|uas, kit| uas.on_text_failure(kit, bits, event.what)),
             Usage::Trunk(bits) => self.rooms.trunks.on_failure(&mut ctx, bits),
             Usage::Notice(bits) => self.rooms.notices.on_failure(&mut ctx, bits),
             Usage::Call(bits) => self.on_call_failure(bits, event),

@@ -391,6 +391,9 @@ impl Engine {
         if ticket.index & messages::TICKET != 0 {
             return self.on_message_resolved(ticket, &ways);
         }
+        if ticket.index & super::ua::TICKET != 0 {
+            return self.on_ua_resolved(ticket, &ways);
+        }
         let key = CallKey::from_bits(ticket.to_bits());
         let routing = self.rooms.routes.get(&key);
         let asked =

@@ -4,9 +4,9 @@
 use super::dispatch::Pass;
 use super::routes::{origin_of, straight};
 use super::{Engine, Rooms};
-use crate::agent::{trunk_id, trunk_of_id};
+use crate::agent::{Step, Told, trunk_id, trunk_of_id};
 use crate::ctx::{Extra, Origin, Refusal, TrunkTimer};
-use crate::door::{AgentEvent, AgentStep, Query, ResolveQuery, Resolved, Ticket, Transport};
+use crate::door::{Query, ResolveQuery, Resolved, Ticket, Transport};
 use crate::router;
 use crate::wire::{Header, Method, NameAddr, Status, Uri};
 
@@ -83,19 +83,19 @@ impl Engine {
         self.tell_wishes();
     }
 
-    /// What came of a registration of ours; the event is given back if it is of something else.
-    pub(super) fn on_trunk_event(&mut self, event: AgentEvent) -> Option<AgentEvent> {
-        let Some(i) = trunk_of_id(event.id) else { return Some(event) };
+    /// What came of a registration of ours; it is given back if it is of something else.
+    pub(super) fn on_trunk_step(&mut self, told: Told) -> Option<Told> {
+        let Some(i) = trunk_of_id(told.id) else { return Some(told) };
         let mut ctx = self.house.ctx();
         let trunks = &mut self.rooms.trunks;
-        match event.step {
-            AgentStep::Granted { expires } => trunks.is_registered(&mut ctx, i, expires),
-            AgentStep::Interrupted { reason, again } => {
+        match told.step {
+            Step::Granted { expires, first: true, .. } => trunks.is_registered(&mut ctx, i, expires),
+            Step::Interrupted { reason, again, .. } => {
                 let wait = again.since(ctx.now);
                 trunks.not_registered(&mut ctx, i, &reason, Some(wait));
             }
-            AgentStep::Ended { reason } => trunks.not_registered(&mut ctx, i, &reason, None),
-            AgentStep::Notified { .. } => {}
+            Step::Ended { reason } => trunks.not_registered(&mut ctx, i, &reason, None),
+            Step::Granted { .. } | Step::Refreshing | Step::Notified { .. } => {}
         }
         None
     }

@@ -105,6 +105,8 @@ pub(crate) enum Usage {
     Message(u64),
     /// A NOTIFY that the host has sent (`agent::Notices`).
     Notice(u64),
+    /// A MESSAGE of a user agent (`agent::ua::Text`).
+    UaText(u64),
     /// OPTIONS to a trunk (its index).
     Trunk(u64),
 }

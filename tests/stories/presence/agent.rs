@@ -174,6 +174,7 @@ fn wish(user: &str, whom: &str, expires: u32) -> Box<AgentWish> {
         uri: format!("sip:{user}@example.com").into(),
         username: user.into(),
         password: Secret(strowger_sim::world::password(user).into()),
+        token: None,
     };
     let address = |at: usize| ADDRS[at].parse().expect("an address");
     let hop = AgentHop { flow: UDP, remote: address(SERVER), local: address(CLIENT) };
