@@ -18,35 +18,96 @@
 //! channel, a task or a lock. Stream connections are tasks on the runtime of the program; each reads only when the
 //! engine has room for what it brings. There is one timer in the whole server, however many phones are registered.
 //!
+//! What there is to wait for is all that this crate adds to `strowger-shell`: the loop and the builder are those of every
+//! runtime.
+//!
 //! [`SimpleB2bua`] is the builder, [`Server`] what runs, [`Handle`] talks to it from anywhere, [`PresenceHandle`] about
 //! presence and [`CallsHandle`] about calls.
 #![forbid(unsafe_code)]
 
-mod accept;
-mod b2bua;
-mod bind;
-mod engine_loop;
-mod error;
-mod hooks;
-mod inbox;
-mod resolver;
-mod routing;
-mod server;
-mod storage;
-mod stream;
-mod udp;
+mod drive;
+mod io;
 mod watched;
 
-pub use b2bua::{SimpleB2bua, machine_domain};
-pub use bind::{Granted, everywhere};
-pub use error::StartError;
-pub use hooks::{Credentials, Hooks, Lookup, Notice, OnEvent, OnNotice, OnRoute, Routed};
-pub use server::Server;
+use std::net::UdpSocket;
+
+use strowger_shell::asking::Work;
+use strowger_shell::dns::Exchange;
+use strowger_shell::driver::Errands;
+use strowger_shell::inbox::Inbound;
+use strowger_shell::server::{Prepared, Runtime, Start};
+use strowger_shell::stream::{Opening, Streams};
+
+use crate::watched::Watched;
+
 pub use strowger_core as core;
 pub use strowger_shell as shell;
+pub use strowger_shell::builder::machine_domain;
 pub use strowger_shell::calls::{CallError, CallsHandle};
+pub use strowger_shell::error::StartError;
 pub use strowger_shell::handle::{Handle, HandleError, NotifyError, Snapshot};
+pub use strowger_shell::hooks::{Credentials, Hooks, Lookup, Notice, OnEvent, OnNotice, OnRoute, Routed};
 pub use strowger_shell::news::{Changes, PresenceNews};
 pub use strowger_shell::options::Options;
 pub use strowger_shell::presence::{PresenceError, PresenceHandle};
 pub use strowger_shell::route::{Route, RouteCall};
+pub use strowger_shell::socket::{Granted, everywhere};
+
+/// The runtime.
+#[derive(Debug)]
+pub enum Tokio {}
+
+/// A SIP server on tokio.
+pub type SimpleB2bua = strowger_shell::builder::SimpleB2bua<Tokio>;
+
+/// A running server on tokio.
+pub type Server = strowger_shell::server::Server<Tokio>;
+
+impl Runtime for Tokio {
+    /// Call inside a tokio runtime with I/O and time: connections, and what the program is asked, live there.
+    fn start(start: Start) -> Result<Server, StartError> {
+        let ambient = tokio::runtime::Handle::try_current().map_err(|_| StartError::NoRuntime)?;
+        let Prepared { server, launch, listeners, streams } = start.prepare()?;
+        for bound in listeners {
+            tokio::spawn(io::accept(bound.watch(tokio::net::TcpListener::from_std)?, streams.clone()));
+        }
+        let own = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build();
+        let own = own.map_err(StartError::Thread)?;
+        let errands = Outside { ambient, own: own.handle().clone(), streams };
+        launch.spawn(move || Ok(errands), move |driver| own.block_on(drive::drive(driver)))?;
+        Ok(server)
+    }
+}
+
+/// What the loop has done on the runtime of the program.
+struct Outside {
+    ambient: tokio::runtime::Handle,
+    /// That of the engine's thread, which serves nothing else.
+    own: tokio::runtime::Handle,
+    streams: Streams,
+}
+
+impl Errands for Outside {
+    type Socket = Watched;
+
+    fn watch(&mut self, socket: UdpSocket) -> std::io::Result<Watched> {
+        let _entered = self.own.enter();
+        Watched::new(socket)
+    }
+
+    fn open(&mut self, opening: Opening) {
+        self.ambient.spawn(io::open(opening, self.streams.clone()));
+    }
+
+    fn exchange(&mut self, exchange: Exchange) {
+        let inbox = self.streams.inbox.clone();
+        self.ambient.spawn(async move {
+            let (number, answer) = io::exchange(exchange).await;
+            let _ = inbox.send(Inbound::Exchanged(number, answer)).await;
+        });
+    }
+
+    fn run(&mut self, work: Work) {
+        self.ambient.spawn(work);
+    }
+}

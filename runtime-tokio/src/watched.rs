@@ -5,6 +5,7 @@ use std::io;
 use std::net::UdpSocket;
 use std::task::{Context, Poll, ready};
 
+use strowger_shell::socket::Watch;
 #[cfg(unix)]
 use tokio::io::{Interest, unix::AsyncFd};
 
@@ -23,36 +24,36 @@ impl Watched {
         Ok(Watched { arrivals: watch(socket, Interest::READABLE)?, room: None })
     }
 
-    pub(crate) fn socket(&self) -> &UdpSocket {
-        self.arrivals.get_ref()
-    }
-
-    /// Receives, if the reactor saw something arrive since the socket was last found empty.
-    pub(crate) fn receive<T>(&self, receive: impl FnOnce(&UdpSocket) -> io::Result<T>) -> io::Result<T> {
-        self.arrivals.try_io(Interest::READABLE, receive)
-    }
-
-    pub(crate) fn poll_arrival(&self, cx: &mut Context<'_>) -> Poll<()> {
+    fn poll_arrival(&self, cx: &mut Context<'_>) -> Poll<()> {
         // Dropping the guard leaves the socket ready; a failed reactor shows in the next receive.
         self.arrivals.poll_read_ready(cx).map(drop)
     }
 
-    /// The socket is full: watch for room from now on.
-    pub(crate) fn watch_room(&mut self) {
+    fn poll_room(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(room) = &self.room else { return Poll::Pending };
+        drop(ready!(room.poll_write_ready(cx)));
+        Poll::Ready(())
+    }
+}
+
+#[cfg(unix)]
+impl Watch for Watched {
+    fn socket(&self) -> &UdpSocket {
+        self.arrivals.get_ref()
+    }
+
+    fn receive<T>(&self, receive: impl FnOnce(&UdpSocket) -> io::Result<T>) -> io::Result<T> {
+        self.arrivals.try_io(Interest::READABLE, receive)
+    }
+
+    fn watch_room(&mut self) {
         let second = self.socket().try_clone().and_then(|second| watch(second, Interest::WRITABLE));
         // Without a second descriptor, what waits is sent at the next arrival or deadline.
         self.room = second.ok();
     }
 
-    /// Nothing waits any more.
-    pub(crate) fn forget_room(&mut self) {
+    fn forget_room(&mut self) {
         self.room = None;
-    }
-
-    pub(crate) fn poll_room(&self, cx: &mut Context<'_>) -> Poll<()> {
-        let Some(room) = &self.room else { return Poll::Pending };
-        drop(ready!(room.poll_write_ready(cx)));
-        Poll::Ready(())
     }
 }
 
@@ -69,36 +70,56 @@ fn watch(socket: UdpSocket, interest: Interest) -> io::Result<AsyncFd<UdpSocket>
 pub(crate) struct Watched {
     socket: UdpSocket,
     watched: tokio::net::UdpSocket,
+    waits: bool,
 }
 
 #[cfg(not(unix))]
 impl Watched {
     pub(crate) fn new(socket: UdpSocket) -> io::Result<Watched> {
         let watched = tokio::net::UdpSocket::from_std(socket.try_clone()?)?;
-        Ok(Watched { socket, watched })
+        Ok(Watched { socket, watched, waits: false })
     }
 
-    pub(crate) fn socket(&self) -> &UdpSocket {
-        &self.socket
-    }
-
-    pub(crate) fn receive<T>(&self, receive: impl FnOnce(&UdpSocket) -> io::Result<T>) -> io::Result<T> {
-        self.watched.try_io(tokio::io::Interest::READABLE, || receive(&self.socket))
-    }
-
-    pub(crate) fn poll_arrival(&self, cx: &mut Context<'_>) -> Poll<()> {
+    fn poll_arrival(&self, cx: &mut Context<'_>) -> Poll<()> {
         self.watched.poll_recv_ready(cx).map(drop)
     }
 
-    pub(crate) fn watch_room(&mut self) {
+    fn poll_room(&self, cx: &mut Context<'_>) -> Poll<()> {
+        if !self.waits {
+            return Poll::Pending;
+        }
+        drop(ready!(self.watched.poll_send_ready(cx)));
+        Poll::Ready(())
+    }
+}
+
+#[cfg(not(unix))]
+impl Watch for Watched {
+    fn socket(&self) -> &UdpSocket {
+        &self.socket
+    }
+
+    fn receive<T>(&self, receive: impl FnOnce(&UdpSocket) -> io::Result<T>) -> io::Result<T> {
+        self.watched.try_io(tokio::io::Interest::READABLE, || receive(&self.socket))
+    }
+
+    fn watch_room(&mut self) {
+        self.waits = true;
         let full = || Err::<(), _>(io::ErrorKind::WouldBlock.into());
         let _ = self.watched.try_io(tokio::io::Interest::WRITABLE, full);
     }
 
-    pub(crate) fn forget_room(&mut self) {}
+    fn forget_room(&mut self) {
+        self.waits = false;
+    }
+}
 
-    pub(crate) fn poll_room(&self, cx: &mut Context<'_>) -> Poll<()> {
-        drop(ready!(self.watched.poll_send_ready(cx)));
-        Poll::Ready(())
+impl Watched {
+    /// Ready when there is something to receive, or the socket takes again what waited.
+    pub(crate) fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.poll_arrival(cx).is_ready() {
+            return Poll::Ready(());
+        }
+        self.poll_room(cx)
     }
 }

@@ -1,8 +1,10 @@
 //! Who may connect: a limit per source, and one in total at which accepting pauses.
 
 use std::collections::HashMap;
+use std::future::poll_fn;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
 
 /// Counts connections per source and in total. Cheap to clone; all clones count together.
 ///
@@ -19,6 +21,9 @@ struct Seats {
     taken: usize,
     // Keyed by peers' addresses: the standard map's hasher is randomly keyed.
     by_source: HashMap<IpAddr, u32>,
+    turned_away: u64,
+    /// Acceptors that pause; a few.
+    paused: Vec<Waker>,
 }
 
 /// A connection that was let in. Dropping it frees the seat.
@@ -48,10 +53,12 @@ impl Admission {
         let source = source_of(addr);
         let mut seats = self.lock();
         if seats.taken >= self.total {
+            seats.turned_away += 1;
             return Err(Refused::Total);
         }
         let count = seats.by_source.entry(source).or_insert(0);
         if *count as usize >= self.per_source {
+            seats.turned_away += 1;
             return Err(Refused::Source);
         }
         *count += 1;
@@ -62,6 +69,28 @@ impl Admission {
     /// True when accepting should pause.
     pub fn is_full(&self) -> bool {
         self.taken() >= self.total
+    }
+
+    /// Ready when accepting need not pause.
+    pub fn poll_free(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut seats = self.lock();
+        if seats.taken < self.total {
+            return Poll::Ready(());
+        }
+        if !seats.paused.iter().any(|waker| waker.will_wake(cx.waker())) {
+            seats.paused.push(cx.waker().clone());
+        }
+        Poll::Pending
+    }
+
+    /// Waits while accepting should pause.
+    pub async fn free(&self) {
+        poll_fn(|cx| self.poll_free(cx)).await;
+    }
+
+    /// How many were not let in.
+    pub fn turned_away(&self) -> u64 {
+        self.lock().turned_away
     }
 
     /// Connections now.
@@ -77,13 +106,19 @@ impl Admission {
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        let mut seats = self.admission.lock();
-        seats.taken -= 1;
-        if let Some(count) = seats.by_source.get_mut(&self.source) {
-            *count -= 1;
-            if *count == 0 {
-                seats.by_source.remove(&self.source);
+        let paused = {
+            let mut seats = self.admission.lock();
+            seats.taken -= 1;
+            if let Some(count) = seats.by_source.get_mut(&self.source) {
+                *count -= 1;
+                if *count == 0 {
+                    seats.by_source.remove(&self.source);
+                }
             }
+            std::mem::take(&mut seats.paused)
+        };
+        for waker in paused {
+            waker.wake();
         }
     }
 }
@@ -128,7 +163,10 @@ mod tests {
         let seat = admission.admit(ip("192.0.2.1")).expect("first");
         assert!(admission.is_full());
         assert_eq!(admission.admit(ip("192.0.2.2")).err(), Some(Refused::Total));
+        assert!(admission.poll_free(&mut Context::from_waker(Waker::noop())).is_pending());
         drop(seat);
+        assert!(admission.poll_free(&mut Context::from_waker(Waker::noop())).is_ready());
+        assert_eq!(admission.turned_away(), 1);
         assert_eq!(admission.taken(), 0);
         assert!(admission.lock().by_source.is_empty());
     }

@@ -301,6 +301,7 @@ mod tests {
     use std::sync::Mutex;
 
     use super::*;
+    use crate::promise::Wait;
 
     #[test]
     fn a_reply_reaches_the_request_it_belongs_to() {

@@ -1,5 +1,18 @@
-//! What every Strowger runtime shares, and what is not the engine's business. Nothing here owns a socket: a runtime
-//! moves bytes between its sockets and these parts, so that tokio, smol and mio behave alike.
+//! What every Strowger runtime shares, and what is not the engine's business, so that tokio, smol and mio behave alike.
+//!
+//! Nothing here waits, and nothing knows a runtime: a runtime watches sockets, keeps time, and polls these parts when there
+//! is something for them. All of it is without sockets, but for [`socket`], the module of those system calls that are the
+//! same for all: binding, and batches of datagrams. A runtime crate holds the waiting, and nothing else:
+//!
+//! - [`builder`] and [`server`]: the face of a server, and how it is prepared and started.
+//! - [`driver`]: the engine's loop without its waiting.
+//! - [`stream`]: one connection at work, polled with its socket.
+//! - [`socket`]: binding, UDP batches, and what a runtime says of the sockets it watches.
+//! - [`inbox`]: what reaches the loop from connections and workers, over a [`queue`].
+//! - [`asking`]: the program is asked where calls go; [`hooks`]: all that it may be asked and told.
+//! - [`resolver`]: where SIP servers are, and which of our addresses is named on the way there.
+//!
+//! The parts:
 //!
 //! - [`clock`]: the engine's time from a monotonic clock, and wall-clock steps.
 //! - [`connection`]: a stream connection over memory: framing, write queue, deadlines; [`backlog`]: its byte budget.
@@ -21,14 +34,20 @@
 #![forbid(unsafe_code)]
 
 pub mod admission;
+pub mod asking;
 pub mod backlog;
+pub mod builder;
 pub mod calls;
 pub mod clock;
 pub mod connection;
 pub mod datagram;
 pub mod dns;
+pub mod driver;
+pub mod error;
 pub mod gate;
 pub mod handle;
+pub mod hooks;
+pub mod inbox;
 pub mod introspect;
 pub mod jwks;
 pub mod latency;
@@ -37,9 +56,15 @@ pub mod news;
 pub mod options;
 pub mod presence;
 pub mod promise;
+pub mod queue;
+pub mod resolver;
 pub mod route;
 pub mod saver;
+pub mod server;
+pub mod socket;
+mod storage;
 pub mod store;
+pub mod stream;
 pub mod tls;
 pub mod token;
 mod write_queue;

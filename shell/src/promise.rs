@@ -1,16 +1,17 @@
-//! One value, from the engine's thread to whoever waits for it: by `await` under any runtime, or by blocking.
+//! One value, from the engine's thread to whoever waits for it: by `await` under any runtime, or by blocking, as
+//! [`Wait`] lets any future be waited for.
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::{self, Thread};
+use std::time::{Duration, Instant};
 
 /// Both ends of a promise: who keeps it, and who waits.
 pub fn promise<T>() -> (Promise<T>, Awaited<T>) {
-    let shared = Arc::new(Shared {
-        state: Mutex::new(State { value: None, over: false, waker: None }),
-        told: Condvar::new(),
-    });
+    let shared = Arc::new(Shared { state: Mutex::new(State { value: None, over: false, waker: None }) });
     (Promise { shared: shared.clone() }, Awaited { shared })
 }
 
@@ -20,7 +21,7 @@ pub struct Promise<T> {
     shared: Arc<Shared<T>>,
 }
 
-/// The promised value: a future, or [`wait`](Awaited::wait). `None` when the promise was broken.
+/// The promised value: a future, or [`wait`](Wait::wait). `None` when the promise was broken.
 #[derive(Debug)]
 pub struct Awaited<T> {
     shared: Arc<Shared<T>>,
@@ -29,7 +30,6 @@ pub struct Awaited<T> {
 #[derive(Debug)]
 struct Shared<T> {
     state: Mutex<State<T>>,
-    told: Condvar,
 }
 
 #[derive(Debug)]
@@ -61,21 +61,9 @@ impl<T> Drop for Promise<T> {
             state.over = true;
             state.waker.take()
         };
-        self.shared.told.notify_all();
         if let Some(waker) = waker {
             waker.wake();
         }
-    }
-}
-
-impl<T> Awaited<T> {
-    /// Blocks the thread until the value is there. For programs without an async runtime.
-    pub fn wait(self) -> Option<T> {
-        let mut state = self.shared.lock();
-        while !state.over {
-            state = self.shared.told.wait(state).unwrap_or_else(PoisonError::into_inner);
-        }
-        state.value.take()
     }
 }
 
@@ -92,11 +80,75 @@ impl<T> Future for Awaited<T> {
     }
 }
 
+/// Blocks a thread until a future is done, for programs without an async runtime: `handle.lookup("alice@localhost").wait()`.
+/// Not for futures that need a runtime of their own, such as its sleep.
+pub trait Wait: Future + Sized {
+    /// Blocks until it is done.
+    fn wait(self) -> Self::Output {
+        let mut future = std::pin::pin!(self);
+        let bell = Arc::new(Bell::new());
+        let waker = Waker::from(bell.clone());
+        let mut cx = Context::from_waker(&waker);
+        loop {
+            if let Poll::Ready(output) = future.as_mut().poll(&mut cx) {
+                return output;
+            }
+            while !bell.rung.swap(false, Ordering::Acquire) {
+                thread::park();
+            }
+        }
+    }
+
+    /// Blocks until it is done, or for so long; then it is given up.
+    #[allow(clippy::disallowed_methods)] // A thread that waits needs a clock of its own.
+    fn wait_for(self, patience: Duration) -> Option<Self::Output> {
+        let mut future = std::pin::pin!(self);
+        let bell = Arc::new(Bell::new());
+        let waker = Waker::from(bell.clone());
+        let mut cx = Context::from_waker(&waker);
+        let until = Instant::now().checked_add(patience);
+        loop {
+            if let Poll::Ready(output) = future.as_mut().poll(&mut cx) {
+                return Some(output);
+            }
+            while !bell.rung.swap(false, Ordering::Acquire) {
+                let Some(until) = until else {
+                    thread::park();
+                    continue;
+                };
+                let left = until.saturating_duration_since(Instant::now());
+                if left.is_zero() {
+                    return None;
+                }
+                thread::park_timeout(left);
+            }
+        }
+    }
+}
+
+impl<F: Future> Wait for F {}
+
+/// Wakes a thread that waits.
+struct Bell {
+    thread: Thread,
+    rung: AtomicBool,
+}
+
+impl Bell {
+    fn new() -> Bell {
+        Bell { thread: thread::current(), rung: AtomicBool::new(false) }
+    }
+}
+
+impl Wake for Bell {
+    fn wake(self: Arc<Self>) {
+        self.rung.store(true, Ordering::Release);
+        self.thread.unpark();
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use std::task::Wake;
-    use std::thread;
-
     use super::*;
 
     struct Flag(Mutex<bool>);
@@ -123,6 +175,13 @@ mod tests {
         let (promise, awaited) = promise::<u8>();
         drop(promise);
         assert_eq!(awaited.wait(), None);
+    }
+
+    #[test]
+    fn who_waits_does_so_no_longer_than_he_will() {
+        let (promise, awaited) = promise::<u8>();
+        assert_eq!(awaited.wait_for(Duration::from_millis(5)), None);
+        drop(promise);
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! long as it lives, asks one server after the other, and again over TCP what did not fit into a datagram. A runtime
 //! carries out its [`Exchange`]s, each over a fresh socket, so that a forged answer must guess port and number.
 
+mod exchange;
 mod message;
 mod select;
 mod stub;
@@ -12,6 +13,7 @@ mod system;
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
+pub use exchange::{Asking, Exchanging};
 pub use select::{Selection, Want, Way, select};
 pub use stub::{Exchange, Found, Stub, StubConfig};
 pub use system::{hosts, resolv_conf, system};

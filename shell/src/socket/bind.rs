@@ -6,35 +6,59 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
 use socket2::{Domain, Protocol, Socket, Type};
 use strowger_core::config::ListenerConfig;
 use strowger_core::door::Transport;
-use strowger_shell::options::Options;
 
 use crate::error::StartError;
+use crate::options::Options;
 
 /// Connections the operating system may hold ready to be accepted.
 const ACCEPT_QUEUE: i32 = 1024;
 
 /// The sockets of one server, in the order of its listeners.
 #[derive(Debug, Default)]
-pub(crate) struct Sockets {
+pub struct Sockets {
     /// With the real ports.
-    pub(crate) listeners: Vec<ListenerConfig>,
-    pub(crate) udp: Vec<BoundUdp>,
-    pub(crate) streams: Vec<BoundStream>,
+    pub listeners: Vec<ListenerConfig>,
+    /// Those for datagrams.
+    pub udp: Vec<BoundUdp>,
+    /// Those for connections.
+    pub streams: Vec<BoundStream>,
 }
 
+/// A UDP listener.
 #[derive(Debug)]
-pub(crate) struct BoundUdp {
-    pub(crate) listener: u16,
-    pub(crate) socket: UdpSocket,
-    pub(crate) local: SocketAddr,
-    pub(crate) granted: Granted,
+pub struct BoundUdp {
+    /// Which one of the configuration.
+    pub listener: u16,
+    /// Non-blocking.
+    pub socket: UdpSocket,
+    /// Where it is bound.
+    pub local: SocketAddr,
+    /// Its buffers.
+    pub granted: Granted,
 }
 
+/// A listener for connections.
 #[derive(Debug)]
-pub(crate) struct BoundStream {
-    pub(crate) listener: u16,
-    pub(crate) transport: Transport,
-    pub(crate) socket: TcpListener,
+pub struct BoundStream<S = TcpListener> {
+    /// Which one of the configuration.
+    pub listener: u16,
+    /// What is spoken on them.
+    pub transport: Transport,
+    /// Non-blocking; with whatever watches it.
+    pub socket: S,
+}
+
+impl BoundStream {
+    /// Has it watched.
+    pub fn watch<S>(
+        self,
+        watch: impl FnOnce(TcpListener) -> io::Result<S>,
+    ) -> Result<BoundStream<S>, StartError> {
+        let BoundStream { listener, transport, socket } = self;
+        let addr = socket.local_addr().unwrap_or_else(|_| SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)));
+        let socket = watch(socket).map_err(|source| StartError::Bind { transport, addr, source })?;
+        Ok(BoundStream { listener, transport, socket })
+    }
 }
 
 /// Socket buffers as granted by the operating system.
@@ -62,7 +86,7 @@ pub fn everywhere(port: u16) -> Vec<ListenerConfig> {
 
 impl Sockets {
     /// Binds every listener, or none. Port 0 becomes a free port, the same one for all listeners where it is free.
-    pub(crate) fn bind(wanted: Vec<ListenerConfig>, options: &Options) -> Result<Sockets, StartError> {
+    pub fn bind(wanted: Vec<ListenerConfig>, options: &Options) -> Result<Sockets, StartError> {
         let mut sockets = Sockets::default();
         let mut drawn = None;
         for (index, mut listener) in wanted.into_iter().enumerate() {

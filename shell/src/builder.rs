@@ -1,26 +1,27 @@
 //! The builder's face: a server in a few lines.
 
 use std::fmt;
+use std::marker::PhantomData;
 use std::sync::Arc;
 
 use strowger_core::config::{
     AccountConfig, Config, DomainConfig, IssuerConfig, JwtConfig, ListConfig, ListenerConfig,
 };
 use strowger_core::door::{CredentialsAnswer, CredentialsQuery, Event, Secret};
-use strowger_shell::calls::CallsHandle;
-use strowger_shell::handle::Handle;
-use strowger_shell::names;
-use strowger_shell::options::Options;
-use strowger_shell::presence::PresenceHandle;
-use strowger_shell::route::{Route, RouteCall};
-use strowger_shell::store::Store;
 
-use crate::bind::everywhere;
+use crate::calls::CallsHandle;
 use crate::error::StartError;
+use crate::handle::Handle;
 use crate::hooks::{Hooks, Notice};
-use crate::server::{Line, Server};
+use crate::names;
+use crate::options::Options;
+use crate::presence::PresenceHandle;
+use crate::route::{Route, RouteCall};
+use crate::server::{Line, Runtime, Server, Start};
+use crate::socket::everywhere;
+use crate::store::Store;
 
-/// A SIP server on tokio.
+/// A SIP server, on the runtime that its crate is named after.
 ///
 /// It listens on UDP and TCP, IPv4 and IPv6, on all addresses of the machine. Every address and the host name mean one
 /// default domain, so that a phone configured with any of them works; [`domain`](SimpleB2bua::domain) names another.
@@ -42,31 +43,38 @@ use crate::server::{Line, Server};
 /// # }
 /// ```
 #[must_use = "a server does nothing until it is started"]
-pub struct SimpleB2bua {
+pub struct SimpleB2bua<R> {
     config: Config,
     options: Options,
     hooks: Hooks,
     line: Line,
+    runtime: PhantomData<fn() -> R>,
 }
 
-impl fmt::Debug for SimpleB2bua {
+impl<R> fmt::Debug for SimpleB2bua<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SimpleB2bua").field("config", &self.config).finish_non_exhaustive()
     }
 }
 
-impl SimpleB2bua {
+impl<R: Runtime> SimpleB2bua<R> {
     /// A server of this name (the `Server` header) on this port; port 0 takes a free one.
-    pub fn new(name: impl Into<String>, port: u16) -> SimpleB2bua {
+    pub fn new(name: impl Into<String>, port: u16) -> SimpleB2bua<R> {
         let mut config = Config::new("localhost");
         config.server_name = name.into();
         config.domains = vec![machine_domain()];
         config.listeners = everywhere(port);
-        SimpleB2bua { config, options: Options::default(), hooks: Hooks::default(), line: Line::new() }
+        SimpleB2bua {
+            config,
+            options: Options::default(),
+            hooks: Hooks::default(),
+            line: Line::new(),
+            runtime: PhantomData,
+        }
     }
 
     /// Serves this domain. The names of the machine stay its aliases.
-    pub fn domain(mut self, name: impl Into<String>) -> SimpleB2bua {
+    pub fn domain(mut self, name: impl Into<String>) -> SimpleB2bua<R> {
         let mut aliases = machine_domain();
         aliases.aliases.push(aliases.name);
         self.config.domains = vec![DomainConfig { name: name.into(), aliases: aliases.aliases }];
@@ -74,13 +82,13 @@ impl SimpleB2bua {
     }
 
     /// Listens here instead of everywhere.
-    pub fn listen(mut self, listeners: impl IntoIterator<Item = ListenerConfig>) -> SimpleB2bua {
+    pub fn listen(mut self, listeners: impl IntoIterator<Item = ListenerConfig>) -> SimpleB2bua<R> {
         self.config.listeners = listeners.into_iter().collect();
         self
     }
 
     /// Adds an account that logs in by Digest and owns `user@domain`.
-    pub fn account(mut self, user: impl Into<String>, password: impl Into<String>) -> SimpleB2bua {
+    pub fn account(mut self, user: impl Into<String>, password: impl Into<String>) -> SimpleB2bua<R> {
         let password = Some(Secret(password.into()));
         self.config.accounts.push(AccountConfig {
             username: user.into(),
@@ -91,7 +99,7 @@ impl SimpleB2bua {
     }
 
     /// Lets phones register (RFC 3261 s10, RFC 5626, RFC 3327, RFC 5627).
-    pub fn enable_registration(mut self) -> SimpleB2bua {
+    pub fn enable_registration(mut self) -> SimpleB2bua<R> {
         self.config.registrar.get_or_insert_default();
         self
     }
@@ -120,7 +128,7 @@ impl SimpleB2bua {
     /// # Ok(running.stopped().await?)
     /// # }
     /// ```
-    pub fn enable_presence(mut self) -> SimpleB2bua {
+    pub fn enable_presence(mut self) -> SimpleB2bua<R> {
         self.config.presence.get_or_insert_default();
         self
     }
@@ -143,7 +151,7 @@ impl SimpleB2bua {
     /// # Ok(running.stopped().await?)
     /// # }
     /// ```
-    pub fn enable_buddy_lists(mut self) -> SimpleB2bua {
+    pub fn enable_buddy_lists(mut self) -> SimpleB2bua<R> {
         self.config.lists.push(ListConfig::buddies());
         self.enable_presence()
     }
@@ -166,7 +174,7 @@ impl SimpleB2bua {
     /// # Ok(running.stopped().await?)
     /// # }
     /// ```
-    pub fn enable_message_summary(mut self) -> SimpleB2bua {
+    pub fn enable_message_summary(mut self) -> SimpleB2bua<R> {
         self.config.message_summary.get_or_insert_default();
         self
     }
@@ -174,14 +182,14 @@ impl SimpleB2bua {
     /// Takes calls: to the phones of whoever is called, then to where he forwards to, then to his voicemail. Calls stay
     /// within; routes, trunks, numbers and who may call what are in
     /// [`CallsConfig`](strowger_core::config::CallsConfig).
-    pub fn enable_calls(mut self) -> SimpleB2bua {
+    pub fn enable_calls(mut self) -> SimpleB2bua<R> {
         self.config.calls.get_or_insert_default();
         self
     }
 
     /// Carries instant messages (RFC 3428): to all phones of whoever they are for, or kept for the next one that
     /// registers; how long says [`MessagesConfig`](strowger_core::config::MessagesConfig).
-    pub fn enable_messages(mut self) -> SimpleB2bua {
+    pub fn enable_messages(mut self) -> SimpleB2bua<R> {
         self.config.messages.get_or_insert_default();
         self
     }
@@ -218,10 +226,10 @@ impl SimpleB2bua {
     /// # running.stopped().await
     /// # }
     /// ```
-    pub fn on_route<F, R>(mut self, on_route: F) -> SimpleB2bua
+    pub fn on_route<F, D>(mut self, on_route: F) -> SimpleB2bua<R>
     where
-        F: Fn(RouteCall) -> R + Send + Sync + 'static,
-        R: Future<Output: Into<Route>> + Send + 'static,
+        F: Fn(RouteCall) -> D + Send + Sync + 'static,
+        D: Future<Output: Into<Route>> + Send + 'static,
     {
         self.hooks.on_route = Some(Arc::new(move |call| {
             let routed = on_route(call);
@@ -240,7 +248,7 @@ impl SimpleB2bua {
     /// SimpleB2bua::new("Exchange", 5060).enable_sip_server("https://login.example/keys").start().await
     /// # }
     /// ```
-    pub fn enable_sip_server(self, jwks_url: impl Into<String>) -> SimpleB2bua {
+    pub fn enable_sip_server(self, jwks_url: impl Into<String>) -> SimpleB2bua<R> {
         self.enable_registration().enable_presence().enable_calls().enable_messages().enable_auth(jwks_url)
     }
 
@@ -249,7 +257,7 @@ impl SimpleB2bua {
     /// The issuer is taken to be the URL's scheme and host, and the audience the server's domain;
     /// [`issuer`](SimpleB2bua::issuer) says otherwise. Tokens are accepted over TLS and WSS only; the claim that names
     /// the addresses of record is `sub`. Everything else is in [`configure`](SimpleB2bua::configure).
-    pub fn enable_auth(self, jwks_url: impl Into<String>) -> SimpleB2bua {
+    pub fn enable_auth(self, jwks_url: impl Into<String>) -> SimpleB2bua<R> {
         let jwks = jwks_url.into();
         let issuer = origin(&jwks);
         let audience = self.config.domains.first().map_or_else(String::new, |domain| domain.name.clone());
@@ -263,7 +271,7 @@ impl SimpleB2bua {
         issuer: impl Into<String>,
         audiences: impl IntoIterator<Item = A>,
         jwks_url: impl Into<String>,
-    ) -> SimpleB2bua {
+    ) -> SimpleB2bua<R> {
         let (issuer, jwks) = (issuer.into(), jwks_url.into());
         let jwt = self.config.jwt.get_or_insert_with(JwtConfig::default);
         jwt.issuers.retain(|known| known.issuer != issuer && (jwks.is_empty() || known.jwks != jwks));
@@ -282,39 +290,39 @@ impl SimpleB2bua {
         self,
         issuer: impl Into<String>,
         audiences: impl IntoIterator<Item = A>,
-    ) -> SimpleB2bua {
+    ) -> SimpleB2bua<R> {
         self.issuer(issuer, audiences, "")
     }
 
     /// Changes anything else of the engine's configuration.
-    pub fn configure(mut self, change: impl FnOnce(&mut Config)) -> SimpleB2bua {
+    pub fn configure(mut self, change: impl FnOnce(&mut Config)) -> SimpleB2bua<R> {
         change(&mut self.config);
         self
     }
 
     /// Bounds and deadlines of the sockets.
-    pub fn options(mut self, options: Options) -> SimpleB2bua {
+    pub fn options(mut self, options: Options) -> SimpleB2bua<R> {
         self.options = options;
         self
     }
 
     /// Is told every event of the kinds chosen in [`Config::tell`], in order, in the engine's thread: it must not block.
     /// Binding changes are chosen by this call.
-    pub fn on_event(mut self, on_event: impl FnMut(Event) + Send + 'static) -> SimpleB2bua {
+    pub fn on_event(mut self, on_event: impl FnMut(Event) + Send + 'static) -> SimpleB2bua<R> {
         self.config.tell.bindings = true;
         self.hooks.on_event = Some(Box::new(on_event));
         self
     }
 
     /// Is told when keys were fetched, or could not be.
-    pub fn on_notice(mut self, on_notice: impl Fn(Notice) + Send + Sync + 'static) -> SimpleB2bua {
+    pub fn on_notice(mut self, on_notice: impl Fn(Notice) + Send + Sync + 'static) -> SimpleB2bua<R> {
         self.hooks.on_notice = Some(Arc::new(on_notice));
         self
     }
 
     /// Keeps registrations, publications, subscriptions and messages over restarts: what is in the store is there again
     /// before the server listens. Changes are written in batches behind what is answered, or before that, as
-    /// [`Options::storage`](strowger_shell::options::Options::storage) says.
+    /// [`Options::storage`](crate::options::Options::storage) says.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")]
@@ -332,16 +340,16 @@ impl SimpleB2bua {
     /// # Ok(())
     /// # }
     /// ```
-    pub fn store(mut self, store: impl Store + 'static) -> SimpleB2bua {
+    pub fn store(mut self, store: impl Store + 'static) -> SimpleB2bua<R> {
         self.hooks.store = Some(Box::new(store));
         self
     }
 
     /// Asks this closure for the Digest credentials of users that are not accounts.
-    pub fn credentials<F, R>(mut self, store: F) -> SimpleB2bua
+    pub fn credentials<F, A>(mut self, store: F) -> SimpleB2bua<R>
     where
-        F: Fn(CredentialsQuery) -> R + Send + 'static,
-        R: Future<Output = CredentialsAnswer> + Send + 'static,
+        F: Fn(CredentialsQuery) -> A + Send + 'static,
+        A: Future<Output = CredentialsAnswer> + Send + 'static,
     {
         self.config.digest.foreign_store = true;
         self.hooks.credentials = Some(Box::new(move |query| Box::pin(store(query))));
@@ -385,8 +393,9 @@ impl SimpleB2bua {
     }
 
     /// Binds everything and starts; the server then runs by itself until a handle ends it.
-    pub async fn bind(self) -> Result<Server, StartError> {
-        Server::start_on(self.line, self.config, self.options, self.hooks)
+    pub async fn bind(self) -> Result<Server<R>, StartError> {
+        let SimpleB2bua { config, options, hooks, line, .. } = self;
+        R::start(Start { line, config, options, hooks })
     }
 
     /// Starts, and waits until a handle ends the server.
@@ -424,6 +433,17 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+
+    /// A runtime for servers that are not started.
+    struct Nowhere;
+
+    impl Runtime for Nowhere {
+        fn start(_: Start) -> Result<Server<Nowhere>, StartError> {
+            Err(StartError::NoRuntime)
+        }
+    }
+
+    type SimpleB2bua = super::SimpleB2bua<Nowhere>;
 
     #[test]
     fn the_issuer_of_a_url_is_its_origin() {

@@ -1,43 +1,64 @@
-//! What reaches the engine's thread from the rest of the program.
+//! What reaches the engine's loop from connections and workers, and what a connection is ordered.
 
 use std::net::SocketAddr;
 
 use bytes::Bytes;
-use strowger_core::door::{Answer, BadFrame, FlowDownReason, FlowId, KeepAlive, PeerIdentity, Transport};
-use strowger_shell::backlog::Backlog;
-use strowger_shell::connection::Arrival;
-use tokio::sync::mpsc;
+use strowger_core::door::{
+    Answer, BadFrame, FlowDownReason, FlowId, KeepAlive, PeerIdentity, RouteAnswer, Transport,
+};
+
+use crate::asking::Asked;
+use crate::backlog::Backlog;
+use crate::connection::Arrival;
+use crate::options::StreamOptions;
+use crate::queue::{Receiver, Sender, queue};
 
 /// From connections and workers to the engine. Bounded: who sends waits for room before it reads its socket.
 #[derive(Debug)]
-pub(crate) enum Inbound {
+pub enum Inbound {
     /// A connection is up: accepted, or opened on the engine's order.
     Up {
+        /// Which one.
         flow: FlowId,
+        /// The listener that took it, or whose address is advertised on it.
         listener: u16,
+        /// What is spoken on it.
         transport: Transport,
+        /// Our end.
         local: SocketAddr,
+        /// The peer.
         remote: SocketAddr,
+        /// Who the peer proved to be.
         peer: Option<PeerIdentity>,
-        out: StreamOut,
+        /// How it is ordered, if it was accepted. One that the engine ordered is known already.
+        out: Option<StreamOut>,
     },
     /// What one read of a connection brought.
     Arrived(Batch),
     /// A connection was silent for long. It goes on only if the engine has a use for it.
     Idle(FlowId),
     /// A connection is gone, or could not be opened.
-    Down { flow: FlowId, reason: FlowDownReason },
+    Down {
+        /// Which one.
+        flow: FlowId,
+        /// Why.
+        reason: FlowDownReason,
+        /// Who could not be reached.
+        unreached: Option<SocketAddr>,
+    },
     /// An answer to a query.
     Answer(Answer),
-    /// Counts of the accepting side.
-    TurnedAway,
+    /// The program says where a call goes.
+    Routed(Asked, RouteAnswer),
     /// A peer and we did not agree on TLS or WebSocket.
     Failed,
+    /// What came of an exchange with a name server.
+    Exchanged(u64, Option<Vec<u8>>),
 }
 
 /// From the engine to one connection.
 #[derive(Debug)]
-pub(crate) enum Outbound {
+pub enum Outbound {
     /// Write this; its room is reserved in the backlog.
     Send(Bytes),
     /// The engine has a use for the silent connection.
@@ -50,17 +71,34 @@ pub(crate) enum Outbound {
 
 /// The engine's end of a connection. The channel is bounded by the backlog, in bytes.
 #[derive(Clone, Debug)]
-pub(crate) struct StreamOut {
-    pub(crate) orders: mpsc::UnboundedSender<Outbound>,
+pub struct StreamOut {
+    pub(crate) orders: Sender<Outbound>,
     pub(crate) backlog: Backlog,
+}
+
+/// A connection's end of the engine's orders, and the budget they are counted in.
+#[derive(Debug)]
+pub struct Orders {
+    pub(crate) orders: Receiver<Outbound>,
+    pub(crate) backlog: Backlog,
+}
+
+/// The two ends of a connection's outgoing queue.
+pub fn orders(options: &StreamOptions) -> (StreamOut, Orders) {
+    let (sender, orders) = queue(usize::MAX);
+    let backlog = Backlog::new(options.write_queue);
+    (StreamOut { orders: sender, backlog: backlog.clone() }, Orders { orders, backlog })
 }
 
 /// Messages and keep-alives of one read, their bytes one behind the other.
 #[derive(Debug)]
-pub(crate) struct Batch {
-    pub(crate) flow: FlowId,
-    pub(crate) remote: SocketAddr,
-    pub(crate) local: SocketAddr,
+pub struct Batch {
+    /// Of which connection.
+    pub flow: FlowId,
+    /// The peer.
+    pub remote: SocketAddr,
+    /// Our end.
+    pub local: SocketAddr,
     bytes: Vec<u8>,
     items: Vec<Item>,
 }
@@ -73,11 +111,13 @@ enum Item {
 }
 
 impl Batch {
-    pub(crate) fn new(flow: FlowId, remote: SocketAddr, local: SocketAddr) -> Batch {
+    /// An empty one.
+    pub fn new(flow: FlowId, remote: SocketAddr, local: SocketAddr) -> Batch {
         Batch { flow, remote, local, bytes: Vec::new(), items: Vec::new() }
     }
 
-    pub(crate) fn push(&mut self, arrival: Arrival<'_>) {
+    /// One more.
+    pub fn push(&mut self, arrival: Arrival<'_>) {
         let item = match arrival {
             Arrival::Message(message) => {
                 self.bytes.extend_from_slice(message);
@@ -92,12 +132,13 @@ impl Batch {
         self.items.push(item);
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
+    /// True if nothing arrived.
+    pub fn is_empty(&self) -> bool {
         self.items.is_empty()
     }
 
     /// What arrived, in order.
-    pub(crate) fn arrivals(&self) -> impl Iterator<Item = Arrival<'_>> {
+    pub fn arrivals(&self) -> impl Iterator<Item = Arrival<'_>> {
         let mut rest = &self.bytes[..];
         self.items.iter().map(move |item| {
             let mut take = |len| {

@@ -5,8 +5,9 @@ use std::net::SocketAddr;
 
 use strowger_core::config::ConfigError;
 use strowger_core::door::Transport;
-use strowger_shell::store::StoreError;
 use thiserror::Error;
+
+use crate::store::StoreError;
 
 /// Why a server could not start, or ended by itself.
 #[derive(Debug, Error)]

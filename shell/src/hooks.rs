@@ -6,8 +6,9 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use strowger_core::door::{CredentialsAnswer, CredentialsQuery, Event};
-use strowger_shell::route::{Route, RouteCall};
-use strowger_shell::store::Store;
+
+use crate::route::{Route, RouteCall};
+use crate::store::Store;
 
 /// The future of a credential look-up.
 pub type Lookup = Pin<Box<dyn Future<Output = CredentialsAnswer> + Send>>;
@@ -42,7 +43,7 @@ pub struct Hooks {
     /// Asked where each new call goes. Runs on the program's runtime; the engine waits as long as for credentials.
     pub on_route: Option<OnRoute>,
     /// Keeps the engine's state over restarts; how says
-    /// [`Options::storage`](strowger_shell::options::Options::storage). What it has is restored before the listeners
+    /// [`Options::storage`](crate::options::Options::storage). What it has is restored before the listeners
     /// open.
     pub store: Option<Box<dyn Store>>,
 }

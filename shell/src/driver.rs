@@ -1,73 +1,128 @@
-//! The loop: drain commands, take a bounded number of inputs, wait when there is nothing to do. It owns the engine and
-//! the UDP sockets, in a thread of its own; nothing passes a channel between a datagram and its answer.
+//! The engine's loop without its waiting: drain commands, take a bounded number of inputs, say until when nothing is due.
+//! It owns the engine and the UDP sockets, and lives in one thread; nothing passes a queue between a datagram and its answer.
+//!
+//! A runtime has a [`Driver`] made by [`Prepared`](crate::server::Prepared) and runs this:
+//!
+//! ```text
+//! driver.begin();
+//! while !driver.is_stopped() {
+//!     if !driver.round() {
+//!         wait until a UDP socket is readable, driver.poll_ready() is ready, or driver.deadline() has come
+//!     }
+//! }
+//! driver.finish();
+//! ```
+//!
+//! What only a runtime can do for it are its [`Errands`].
 
 use std::collections::HashMap;
-use std::future::{Future, poll_fn};
-use std::pin::Pin;
+use std::fmt;
+use std::io;
+use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::thread;
+use std::time::Instant;
 
+use bytes::Bytes;
 use strowger_core::Engine;
 use strowger_core::base::Time;
-use strowger_core::config::ListenerConfig;
+use strowger_core::config::{ListenerConfig, Settings};
 use strowger_core::door::{
-    Answer, CloseReason, Command, CredentialsAnswer, Event, FlowDownReason, FlowId, Input, KeysQuery, Query,
-    SendError, Transmit, Transport,
+    Answer, CloseReason, Command, CredentialsAnswer, CredentialsQuery, Event, FlowDownReason, FlowId, Input,
+    Query, SendError, Transmit, Transport,
 };
-use strowger_shell::clock::Clock;
-use strowger_shell::connection::{Arrival, Layers};
-use strowger_shell::datagram::ROUND;
-use strowger_shell::handle::{Call, Replies, Snapshot, SocketStats};
-use strowger_shell::introspect::Introspector;
-use strowger_shell::jwks::KeyFetcher;
-use strowger_shell::latency::Latency;
-use strowger_shell::news::Listeners;
-use strowger_shell::options::Options;
-use strowger_shell::promise::Promise;
-use tokio::sync::mpsc;
-use tokio::time::{Instant, Sleep};
 
-use crate::accept::Opening;
-use crate::hooks::{Hooks, Notice};
-use crate::inbox::{Batch, Inbound, Outbound, StreamOut};
-use crate::resolver::ResolverLine;
-use crate::routing::Routing;
+use crate::admission::Admission;
+use crate::asking::{Asking, Work};
+use crate::clock::Clock;
+use crate::connection::{Arrival, Layers};
+use crate::datagram::ROUND;
+use crate::dns::Exchange;
+use crate::handle::{Call, Replies, Snapshot, SocketStats};
+use crate::hooks::{Credentials, Notice, OnEvent, OnNotice};
+use crate::inbox::{Batch, Inbound, Outbound, StreamOut, orders};
+use crate::introspect::Introspector;
+use crate::jwks::KeyFetcher;
+use crate::latency::Latency;
+use crate::news::Listeners;
+use crate::options::Options;
+use crate::promise::Wait;
+use crate::queue::{Receiver, Sender};
+use crate::resolver::Resolver;
+use crate::socket::{BoundUdp, ReceiveBuffer, UdpPort, Watch};
 use crate::storage::{self, Storage};
-use crate::stream::{Streams, orders};
-use crate::udp::{ReceiveBuffer, UdpPort};
-
-/// Rounds of work after which the reactor gets a look at the other sockets, however busy this one is.
-const ROUNDS_PER_TURN: u32 = 16;
+use crate::stream::{FlowIds, Opening};
 
 /// Batches of stream input taken in one round.
 const BATCHES_PER_ROUND: usize = 8;
 
-/// Everything the thread of the engine owns.
-pub(crate) struct EngineLoop {
-    pub(crate) engine: Engine,
+/// What only a runtime can do.
+pub trait Errands {
+    /// A UDP socket as it watches it.
+    type Socket: Watch;
+
+    /// Watches a bound UDP socket; called once for each, in the thread of the loop.
+    fn watch(&mut self, socket: UdpSocket) -> io::Result<Self::Socket>;
+
+    /// Opens a connection and runs it as a [`Stream`](crate::stream::Stream).
+    fn open(&mut self, opening: Opening);
+
+    /// Asks a name server, for as long as it may take; what came of it goes into the inbox.
+    fn exchange(&mut self, exchange: Exchange);
+
+    /// Runs this to its end, not in the thread of the loop: it may block, for it is the program's.
+    fn run(&mut self, work: Work);
+}
+
+/// What a driver is made of.
+pub(crate) struct Parts {
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) kept: Vec<strowger_core::door::Change>,
     pub(crate) clock: Clock,
-    pub(crate) udp: Vec<UdpPort>,
-    pub(crate) listeners: Vec<ListenerConfig>,
-    pub(crate) inbox: mpsc::Receiver<Inbound>,
-    pub(crate) calls: mpsc::Receiver<Call>,
-    pub(crate) hooks: Hooks,
+    pub(crate) udp: Vec<BoundUdp>,
+    pub(crate) ids: FlowIds,
+    pub(crate) admission: Admission,
+    pub(crate) sender: Sender<Inbound>,
+    pub(crate) inbox: Receiver<Inbound>,
+    pub(crate) calls: Receiver<Call>,
+    pub(crate) on_event: Option<OnEvent>,
+    pub(crate) credentials: Option<Credentials>,
     pub(crate) keys: KeyFetcher,
     pub(crate) tokens: Introspector,
-    pub(crate) routing: Routing,
-    pub(crate) resolver: ResolverLine,
-    /// Where changes go, if anywhere.
+    pub(crate) asking: Asking,
+    pub(crate) resolver: Resolver,
     pub(crate) storage: Option<Storage>,
-    /// The runtime of the program, where connections live.
-    pub(crate) ambient: tokio::runtime::Handle,
-    pub(crate) streams: Streams,
+    pub(crate) listeners: Vec<ListenerConfig>,
     pub(crate) options: Options,
-    pub(crate) state: LoopState,
+}
+
+/// See the module.
+pub struct Driver<E: Errands> {
+    engine: Engine,
+    clock: Clock,
+    udp: Vec<UdpPort<E::Socket>>,
+    buffer: ReceiveBuffer,
+    listeners: Vec<ListenerConfig>,
+    admission: Admission,
+    sender: Sender<Inbound>,
+    inbox: Receiver<Inbound>,
+    calls: Receiver<Call>,
+    on_event: Option<OnEvent>,
+    credentials: Option<Credentials>,
+    keys: KeyFetcher,
+    tokens: Introspector,
+    asking: Asking,
+    resolver: Resolver,
+    /// Where changes go, if anywhere.
+    storage: Option<Storage>,
+    errands: E,
+    options: Options,
+    state: State,
 }
 
 /// What the loop keeps for itself.
 #[derive(Default)]
-pub(crate) struct LoopState {
+struct State {
     // Named by the shell and the engine, never by a peer; never iterated.
     flows: HashMap<FlowId, StreamOut>,
     replies: Replies,
@@ -75,56 +130,49 @@ pub(crate) struct LoopState {
     stats: SocketStats,
     latency: Latency,
     notify_latency: Latency,
-    first: Option<Inbound>,
-    called: Option<Call>,
     clock_due: Time,
     stopped: bool,
 }
 
-impl EngineLoop {
-    /// Runs until it is stopped, or drained.
-    pub(crate) async fn run(mut self) {
-        let mut buffer = ReceiveBuffer::new();
-        let mut sleep =
-            std::pin::pin!(tokio::time::sleep_until(Instant::from_std(self.clock.instant_of(Time::ZERO))));
-        let mut rounds = 0;
-        self.announce();
-        while !self.state.stopped {
-            if self.round(&mut buffer) {
-                rounds += 1;
-                if rounds % ROUNDS_PER_TURN == 0 {
-                    tokio::task::yield_now().await;
-                }
-                continue;
-            }
-            rounds = 0;
-            let deadline = Instant::from_std(self.clock.instant_of(self.deadline()));
-            if sleep.deadline() != deadline {
-                sleep.as_mut().reset(deadline);
-            }
-            poll_fn(|cx| self.poll_ready(cx, sleep.as_mut())).await;
-        }
-        // What the engine said last still goes out, and is stored.
-        while self.perform() {}
-        self.store_the_rest().await;
+impl<E: Errands> fmt::Debug for Driver<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Driver").field("listeners", &self.listeners).finish_non_exhaustive()
     }
+}
 
-    async fn store_the_rest(&mut self) {
-        let Some(mut storage) = self.storage.take() else { return };
-        let mut more = true;
-        while more {
-            more = storage.flush().await;
-            storage.turn(self.clock.now(), &mut self.engine);
-            self.storage = Some(storage);
-            while self.perform() {}
-            let Some(again) = self.storage.take() else { return };
-            storage = again;
-        }
-        storage.close().await;
+impl<E: Errands> Driver<E> {
+    /// Makes the engine, restores what an earlier life has left, and has the UDP sockets watched.
+    pub(crate) fn new(parts: Parts, mut errands: E) -> io::Result<Driver<E>> {
+        let Parts { settings, kept, clock, udp, ids, options, .. } = parts;
+        let mut engine = Engine::new(settings, crate::seed(), clock.now());
+        storage::restore(&mut engine, clock.now(), kept);
+        let pending = options.datagram.pending_bytes;
+        let watch = |bound| UdpPort::new(ids.next(), bound, pending, |socket| errands.watch(socket));
+        Ok(Driver {
+            engine,
+            clock,
+            udp: udp.into_iter().map(watch).collect::<io::Result<_>>()?,
+            buffer: ReceiveBuffer::new(),
+            listeners: parts.listeners,
+            admission: parts.admission,
+            sender: parts.sender,
+            inbox: parts.inbox,
+            calls: parts.calls,
+            on_event: parts.on_event,
+            credentials: parts.credentials,
+            keys: parts.keys,
+            tokens: parts.tokens,
+            asking: parts.asking,
+            resolver: parts.resolver,
+            storage: parts.storage,
+            errands,
+            options,
+            state: State::default(),
+        })
     }
 
     /// Tells the engine of its UDP sockets.
-    fn announce(&mut self) {
+    pub fn begin(&mut self) {
         let now = self.clock.now();
         self.state.clock_due = now + self.options.clock_check;
         for port in &self.udp {
@@ -135,30 +183,45 @@ impl EngineLoop {
         }
     }
 
+    /// True when the server was stopped, or has drained.
+    pub fn is_stopped(&self) -> bool {
+        self.state.stopped
+    }
+
+    /// The UDP sockets.
+    pub fn ports(&self) -> &[UdpPort<E::Socket>] {
+        &self.udp
+    }
+
+    /// What the runtime does for it.
+    pub fn errands(&mut self) -> &mut E {
+        &mut self.errands
+    }
+
     /// One round: at most [`ROUND`] sends, one batch per UDP socket, some of the inbox, what is due. False if there was
     /// nothing to do.
-    fn round(&mut self, buffer: &mut ReceiveBuffer) -> bool {
+    pub fn round(&mut self) -> bool {
         let mut busy = self.perform();
         let now = self.clock.now();
         if let Some(storage) = &mut self.storage {
             busy |= storage.turn(now, &mut self.engine);
         }
         // Few, and before what the network brings: new settings hold for whatever comes after them.
-        while let Some(call) = self.state.called.take().or_else(|| self.calls.try_recv().ok()) {
+        while let Some(call) = self.calls.try_recv() {
             self.serve(now, call);
             busy = true;
         }
         for port in &self.udp {
             let flow = port.flow;
             let engine = &mut self.engine;
-            let received = port.receive(buffer, |remote, local, data| {
+            let received = port.receive(&mut self.buffer, |remote, local, data| {
                 engine.handle(now, Input::Message { flow, remote, local, data });
             });
             self.state.stats.datagrams_received += received as u64;
             busy |= received > 0;
         }
         for _ in 0..BATCHES_PER_ROUND {
-            let Some(inbound) = self.state.first.take().or_else(|| self.inbox.try_recv().ok()) else { break };
+            let Some(inbound) = self.inbox.try_recv() else { break };
             self.take(now, inbound);
             busy = true;
         }
@@ -166,6 +229,7 @@ impl EngineLoop {
             self.engine.handle(now, Input::Timeout);
             busy = true;
         }
+        busy |= self.late(now);
         if self.state.clock_due <= now {
             self.state.clock_due = now + self.options.clock_check;
             if let Some(wall_offset) = self.clock.check() {
@@ -173,6 +237,54 @@ impl EngineLoop {
             }
         }
         busy
+    }
+
+    /// What others than the engine wait for no longer.
+    fn late(&mut self, now: Time) -> bool {
+        let mut busy = false;
+        while let Some(answer) = self.asking.poll_late(now) {
+            self.engine.handle(now, Input::Answer(answer));
+            busy = true;
+        }
+        if self.resolver.poll_timeout().is_some_and(|due| due <= now) {
+            self.resolver.handle_timeout(now);
+            self.resolve(now);
+            busy = true;
+        }
+        busy
+    }
+
+    /// When [`round`](Driver::round) has something to do, whatever else happens.
+    pub fn deadline(&self) -> Instant {
+        let commit = self.storage.as_ref().and_then(|storage| storage.gate.deadline());
+        let others = [commit, self.asking.deadline(), self.resolver.poll_timeout()];
+        let due = others.into_iter().chain([self.engine.poll_timeout()]).flatten();
+        self.clock.instant_of(due.fold(self.state.clock_due, Time::min))
+    }
+
+    /// Ready when there is something to do that no UDP socket brings.
+    pub fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        // All are asked, so that each wakes.
+        let mut ready = self.inbox.poll_ready(cx).is_ready();
+        ready |= self.calls.poll_ready(cx).is_ready();
+        ready |= self.storage.as_mut().is_some_and(|storage| storage.poll_done(cx).is_ready());
+        if ready { Poll::Ready(()) } else { Poll::Pending }
+    }
+
+    /// What the engine said last still goes out, and is stored. Blocks for as long as the store may take.
+    pub fn finish(&mut self) {
+        while self.perform() {}
+        let Some(mut storage) = self.storage.take() else { return };
+        let mut more = true;
+        while more {
+            more = storage.flush();
+            storage.turn(self.clock.now(), &mut self.engine);
+            self.storage = Some(storage);
+            while self.perform() {}
+            let Some(again) = self.storage.take() else { return };
+            storage = again;
+        }
+        storage.close();
     }
 
     /// Carries out commands, at most [`ROUND`] sends; true if there was any.
@@ -210,23 +322,7 @@ impl EngineLoop {
                     self.open(flow, transport, remote, local, server_name.as_deref());
                 }
                 Command::Close { flow, reason } => self.order(flow, Outbound::Close(down_reason(reason))),
-                Command::Ask(Query::Keys(query)) => self.ask_keys(query),
-                Command::Ask(Query::Introspect(query)) => {
-                    if let Err(answer) = self.tokens.ask(query) {
-                        self.engine.handle(self.clock.now(), Input::Answer(answer));
-                    }
-                }
-                Command::Ask(Query::Credentials(query)) => self.ask_credentials(query),
-                Command::Ask(Query::Route(query)) => {
-                    if let Some(answer) = self.routing.ask(*query, &self.ambient, &self.streams.inbox) {
-                        self.engine.handle(self.clock.now(), Input::Answer(answer));
-                    }
-                }
-                Command::Ask(Query::Resolve(query)) => {
-                    if let Some(answer) = self.resolver.ask(query) {
-                        self.engine.handle(self.clock.now(), Input::Answer(answer));
-                    }
-                }
+                Command::Ask(query) => self.ask(query),
                 Command::Save(seq, change) => {
                     let now = *now.get_or_insert_with(|| self.clock.now());
                     match &mut self.storage {
@@ -253,31 +349,30 @@ impl EngineLoop {
             None => self.write(flow, payload).err(),
         };
         if let Some(reason) = failed {
-            self.resolver.failed(remote);
+            self.resolver.failed(now, remote);
             self.engine.handle(now, Input::SendFailed { flow, remote, reason });
         }
     }
 
-    fn write(&mut self, flow: FlowId, payload: bytes::Bytes) -> Result<(), SendError> {
+    fn write(&mut self, flow: FlowId, payload: Bytes) -> Result<(), SendError> {
         let Some(out) = self.state.flows.get(&flow) else { return Err(SendError::NoFlow) };
         if !out.backlog.reserve(payload.len()) {
             self.state.stats.too_slow += 1;
-            let _ = out.orders.send(Outbound::Abort(FlowDownReason::TooSlow));
+            let _ = out.orders.try_send(Outbound::Abort(FlowDownReason::TooSlow));
             return Err(SendError::Full);
         }
-        out.orders.send(Outbound::Send(payload)).map_err(|_| SendError::NoFlow)
+        out.orders.try_send(Outbound::Send(payload)).map_err(|_| SendError::NoFlow)
     }
 
     /// RFC 5626 s3.5.1: a double CRLF on a stream. On UDP four zero bytes keep a NAT open and bother no phone.
-    fn ping(&mut self, flow: FlowId, remote: std::net::SocketAddr, local: std::net::SocketAddr) {
+    fn ping(&mut self, flow: FlowId, remote: SocketAddr, local: SocketAddr) {
         match self.udp.iter_mut().find(|port| port.flow == flow) {
             Some(port) => {
-                let zeros = bytes::Bytes::from_static(&[0; 4]);
                 // A lost keep-alive is followed by the next one.
-                let _ = port.send(remote, local, zeros, &mut self.state.stats);
+                let _ = port.send(remote, local, Bytes::from_static(&[0; 4]), &mut self.state.stats);
             }
             None => {
-                let _ = self.write(flow, bytes::Bytes::from_static(b"\r\n\r\n"));
+                let _ = self.write(flow, Bytes::from_static(b"\r\n\r\n"));
             }
         }
     }
@@ -286,8 +381,8 @@ impl EngineLoop {
         &mut self,
         flow: FlowId,
         transport: Transport,
-        remote: std::net::SocketAddr,
-        local: Option<std::net::SocketAddr>,
+        remote: SocketAddr,
+        local: Option<SocketAddr>,
         server_name: Option<&str>,
     ) {
         let Some(layers) = Layers::connect(transport, server_name, self.options.stream.tls_client.as_ref())
@@ -296,20 +391,13 @@ impl EngineLoop {
             return self.engine.handle(self.clock.now(), down);
         };
         let (out, orders) = orders(&self.options.stream);
-        self.state.flows.insert(flow, out.clone());
+        self.state.flows.insert(flow, out);
         let listener = self.listener_for(transport, remote, local);
-        let resolver = self.resolver.clone();
-        let opening = Opening { flow, listener, transport, layers, remote, local, resolver };
-        self.ambient.spawn(opening.run(self.streams.clone(), out, orders));
+        self.errands.open(Opening { flow, listener, transport, remote, local, layers, orders });
     }
 
     /// The listener whose address is advertised on a connection that we open.
-    fn listener_for(
-        &self,
-        transport: Transport,
-        remote: std::net::SocketAddr,
-        local: Option<std::net::SocketAddr>,
-    ) -> u16 {
+    fn listener_for(&self, transport: Transport, remote: SocketAddr, local: Option<SocketAddr>) -> u16 {
         let fits = |listener: &&ListenerConfig| {
             listener.transport == transport && listener.addr.is_ipv4() == remote.is_ipv4()
         };
@@ -322,30 +410,51 @@ impl EngineLoop {
 
     fn order(&mut self, flow: FlowId, order: Outbound) {
         if let Some(out) = self.state.flows.get(&flow) {
-            let _ = out.orders.send(order);
+            let _ = out.orders.try_send(order);
         }
     }
 
-    fn ask_keys(&mut self, query: KeysQuery) {
-        if let Err(answer) = self.keys.ask(query) {
-            self.engine.handle(self.clock.now(), Input::Answer(answer));
+    /// Has a question answered; one that nobody can take is answered at once.
+    fn ask(&mut self, query: Query) {
+        let now = self.clock.now();
+        let asked = match query {
+            Query::Keys(query) => self.keys.ask(query),
+            Query::Introspect(query) => self.tokens.ask(query),
+            Query::Credentials(query) => self.ask_credentials(query),
+            Query::Route(query) => {
+                self.asking.ask(now, *query, &self.sender).map(|work| self.errands.run(work))
+            }
+            Query::Resolve(query) => {
+                self.resolver.ask(now, query);
+                self.resolve(now);
+                Ok(())
+            }
+        };
+        if let Err(answer) = asked {
+            self.engine.handle(now, Input::Answer(answer));
         }
     }
 
-    fn ask_credentials(&mut self, query: strowger_core::door::CredentialsQuery) {
+    fn ask_credentials(&mut self, query: CredentialsQuery) -> Result<(), Answer> {
         let ticket = query.ticket;
-        match &self.hooks.credentials {
-            Some(store) => {
-                let (asked, inbox) = (store(query), self.streams.inbox.clone());
-                self.ambient.spawn(async move {
-                    let answer = Answer::Credentials(ticket, asked.await);
-                    let _ = inbox.send(Inbound::Answer(answer)).await;
-                });
-            }
-            None => {
-                let answer = Answer::Credentials(ticket, CredentialsAnswer::Unavailable);
-                self.engine.handle(self.clock.now(), Input::Answer(answer));
-            }
+        let Some(store) = &self.credentials else {
+            return Err(Answer::Credentials(ticket, CredentialsAnswer::Unavailable));
+        };
+        let (asked, inbox) = (store(query), self.sender.clone());
+        self.errands.run(Box::pin(async move {
+            let answer = Answer::Credentials(ticket, asked.await);
+            let _ = inbox.send(Inbound::Answer(answer)).await;
+        }));
+        Ok(())
+    }
+
+    /// Takes what the resolver has for name servers and for the engine.
+    fn resolve(&mut self, now: Time) {
+        while let Some(exchange) = self.resolver.poll_exchange() {
+            self.errands.exchange(exchange);
+        }
+        while let Some(answer) = self.resolver.poll_answer() {
+            self.engine.handle(now, Input::Answer(answer));
         }
     }
 
@@ -359,7 +468,7 @@ impl EngineLoop {
         if presence && !self.engine.settings().tell.presence {
             return;
         }
-        if let Some(on_event) = &mut self.hooks.on_event {
+        if let Some(on_event) = &mut self.on_event {
             on_event(event);
         }
     }
@@ -368,10 +477,10 @@ impl EngineLoop {
     fn take(&mut self, now: Time, inbound: Inbound) {
         match inbound {
             Inbound::Up { flow, listener, transport, local, remote, peer, out } => {
-                if flow.0 % 2 == 0 {
+                if let Some(out) = out {
                     self.state.stats.accepted += 1;
+                    self.state.flows.insert(flow, out);
                 }
-                self.state.flows.insert(flow, out);
                 let remote = Some(remote);
                 self.engine.handle(now, Input::FlowUp { flow, listener, transport, local, remote, peer });
             }
@@ -383,15 +492,26 @@ impl EngineLoop {
                 };
                 self.order(flow, order);
             }
-            Inbound::Down { flow, reason } => {
+            Inbound::Down { flow, reason, unreached } => {
+                if let Some(remote) = unreached {
+                    self.resolver.failed(now, remote);
+                }
                 self.engine.handle(now, Input::FlowDown { flow, reason });
                 // What the engine has said to the peer until now is sent before the connection is let go.
                 while self.perform() {}
                 self.state.flows.remove(&flow);
             }
             Inbound::Answer(answer) => self.engine.handle(now, Input::Answer(answer)),
-            Inbound::TurnedAway => self.state.stats.turned_away += 1,
+            Inbound::Routed(asked, answer) => {
+                if let Some(answer) = self.asking.answered(asked, answer) {
+                    self.engine.handle(now, Input::Answer(answer));
+                }
+            }
             Inbound::Failed => self.state.stats.handshakes_failed += 1,
+            Inbound::Exchanged(number, message) => {
+                self.resolver.answered(now, number, message.as_deref());
+                self.resolve(now);
+            }
         }
     }
 
@@ -418,20 +538,28 @@ impl EngineLoop {
                 let request = self.state.listeners.open(feed);
                 self.engine.handle(now, Input::Host { reply: None, request });
             }
-            Call::Snapshot(promise) => {
-                let mut sockets = self.state.stats;
-                sockets.connections = self.state.flows.len() as u64;
-                let (stats, sizes) = (self.engine.stats().clone(), self.engine.sizes());
-                let LoopState { latency, notify_latency, .. } = self.state;
-                let store = self.storage.as_ref().map(|storage| storage.gate.stats());
-                promise.keep(Box::new(Snapshot { stats, sizes, sockets, latency, notify_latency, store }));
-            }
+            Call::Snapshot(promise) => promise.keep(Box::new(self.snapshot())),
             Call::Reload(settings) => {
                 let durability = self.storage.as_ref().map(Storage::durability);
-                let settings = storage::fit(self.routing.fit(settings), durability);
+                let settings = storage::fit(self.asking.fit(settings), durability);
                 self.engine.handle(now, Input::Reload(settings));
             }
             Call::Stop => self.state.stopped = true,
+        }
+    }
+
+    fn snapshot(&self) -> Snapshot {
+        let mut sockets = self.state.stats;
+        sockets.connections = self.state.flows.len() as u64;
+        sockets.turned_away = self.admission.turned_away();
+        let State { latency, notify_latency, .. } = self.state;
+        Snapshot {
+            stats: self.engine.stats().clone(),
+            sizes: self.engine.sizes(),
+            sockets,
+            latency,
+            notify_latency,
+            store: self.storage.as_ref().map(|storage| storage.gate.stats()),
         }
     }
 
@@ -446,32 +574,6 @@ impl EngineLoop {
             });
         }
     }
-
-    fn deadline(&self) -> Time {
-        let commit = self.storage.as_ref().and_then(|storage| storage.gate.deadline());
-        let due = [self.engine.poll_timeout(), commit].into_iter().flatten().min();
-        due.map_or(self.state.clock_due, |due| due.min(self.state.clock_due))
-    }
-
-    /// Ready when there is anything to do.
-    fn poll_ready(&mut self, cx: &mut Context<'_>, sleep: Pin<&mut Sleep>) -> Poll<()> {
-        let mut ready = self.udp.iter().any(|port| port.poll_ready(cx).is_ready());
-        if let Poll::Ready(Some(inbound)) = self.inbox.poll_recv(cx) {
-            self.state.first = Some(inbound);
-            ready = true;
-        }
-        match self.calls.poll_recv(cx) {
-            Poll::Ready(Some(call)) => {
-                self.state.called = Some(call);
-                ready = true;
-            }
-            // Every handle was dropped: nobody can stop the server any more, and it goes on.
-            Poll::Ready(None) | Poll::Pending => {}
-        }
-        ready |= self.storage.as_mut().is_some_and(|storage| storage.poll_done(cx).is_ready());
-        ready |= sleep.poll(cx).is_ready();
-        if ready { Poll::Ready(()) } else { Poll::Pending }
-    }
 }
 
 fn down_reason(reason: CloseReason) -> FlowDownReason {
@@ -483,10 +585,7 @@ fn down_reason(reason: CloseReason) -> FlowDownReason {
 }
 
 /// Starts the worker that fetches keys; its answers go into the inbox.
-pub(crate) fn key_fetcher(
-    inbox: mpsc::Sender<Inbound>,
-    notices: Arc<dyn Fn(Notice) + Send + Sync>,
-) -> std::io::Result<KeyFetcher> {
+pub(crate) fn key_fetcher(inbox: Sender<Inbound>, notices: OnNotice) -> io::Result<KeyFetcher> {
     KeyFetcher::start(move |query, answer, error| {
         notices(match error {
             Some(error) => {
@@ -494,43 +593,17 @@ pub(crate) fn key_fetcher(
             }
             None => Notice::KeysFetched { source: query.source.clone() },
         });
-        let _ = inbox.blocking_send(Inbound::Answer(answer));
+        let _ = inbox.send(Inbound::Answer(answer)).wait();
     })
 }
 
 /// Starts the workers that ask about tokens; the answers go into the inbox.
-pub(crate) fn introspector(
-    inbox: mpsc::Sender<Inbound>,
-    notices: Arc<dyn Fn(Notice) + Send + Sync>,
-) -> std::io::Result<Introspector> {
+pub(crate) fn introspector(inbox: Sender<Inbound>, notices: OnNotice) -> io::Result<Introspector> {
     Introspector::start(move |query, answer, error| {
         if let Some(error) = error {
             let (endpoint, error) = (query.endpoint.clone(), error.to_string().into());
             notices(Notice::IntrospectionUnavailable { endpoint, error });
         }
-        let _ = inbox.blocking_send(Inbound::Answer(answer));
+        let _ = inbox.send(Inbound::Answer(answer)).wait();
     })
-}
-
-/// Runs the loop that `make` makes in a thread of its own, on a runtime that serves nothing else. The promise is kept
-/// when the loop ends in order, and broken when it does not.
-pub(crate) fn spawn<F>(
-    make: impl FnOnce() -> std::io::Result<F> + Send + 'static,
-    done: Promise<()>,
-) -> std::io::Result<()>
-where
-    F: Future<Output = ()>,
-{
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
-    thread::Builder::new().name("strowger-engine".into()).spawn(move || {
-        let made = {
-            let _entered = runtime.enter();
-            make()
-        };
-        if let Ok(run) = made {
-            runtime.block_on(run);
-            done.keep(());
-        }
-    })?;
-    Ok(())
 }

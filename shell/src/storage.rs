@@ -8,13 +8,14 @@ use strowger_core::Engine;
 use strowger_core::base::Time;
 use strowger_core::config::Settings;
 use strowger_core::door::{Change, Input, Request};
-use strowger_shell::gate::{Batch, Committed, Gate, Turn};
-use strowger_shell::options::{Durability, StorageOptions};
-use strowger_shell::saver::Saver;
-use strowger_shell::store::{Store, StoreError};
-use tokio::sync::mpsc;
 
+use crate::gate::{Batch, Committed, Gate, Turn};
 use crate::hooks::{Notice, OnNotice};
+use crate::options::{Durability, StorageOptions};
+use crate::promise::Wait;
+use crate::queue::{Receiver, queue};
+use crate::saver::Saver;
+use crate::store::{Store, StoreError};
 
 /// What an earlier life has left, in the order in which it is restored.
 pub(crate) fn load(store: &mut dyn Store) -> Result<Vec<Change>, StoreError> {
@@ -45,8 +46,8 @@ pub(crate) fn fit(settings: Arc<Settings>, durability: Option<Durability>) -> Ar
 pub(crate) struct Storage {
     pub(crate) gate: Gate,
     saver: Saver,
-    /// One commit runs at a time: this never fills up.
-    done: mpsc::UnboundedReceiver<Committed>,
+    done: Receiver<Committed>,
+    /// Came without the thread.
     first: Option<Committed>,
     durability: Durability,
     last_commit: Duration,
@@ -59,9 +60,10 @@ impl Storage {
         options: &StorageOptions,
         notices: OnNotice,
     ) -> std::io::Result<Storage> {
-        let (sender, done) = mpsc::unbounded_channel();
+        // One commit runs at a time: this never fills up.
+        let (sender, done) = queue(2);
         let saver = Saver::start(store, move |committed| {
-            let _ = sender.send(committed);
+            let _ = sender.try_send(committed);
         })?;
         Ok(Storage {
             gate: Gate::new(options.clone()),
@@ -82,7 +84,7 @@ impl Storage {
     /// anything to do.
     pub(crate) fn turn(&mut self, now: Time, engine: &mut Engine) -> bool {
         let mut busy = false;
-        while let Some(committed) = self.first.take().or_else(|| self.done.try_recv().ok()) {
+        while let Some(committed) = self.first.take().or_else(|| self.done.try_recv()) {
             busy = true;
             self.gate.done(now, committed);
         }
@@ -111,6 +113,9 @@ impl Storage {
 
     /// Ready when a commit is done.
     pub(crate) fn poll_done(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.first.is_some() {
+            return Poll::Ready(());
+        }
         match self.done.poll_recv(cx) {
             Poll::Ready(Some(committed)) => {
                 self.first = Some(committed);
@@ -121,26 +126,26 @@ impl Storage {
     }
 
     /// The server ends: waits for the running commit, or begins the last one. False if there is nothing left to wait for.
-    pub(crate) async fn flush(&mut self) -> bool {
+    pub(crate) fn flush(&mut self) -> bool {
         if let Some(batch) = self.gate.last_batch() {
             self.commit(batch);
         }
         if self.first.is_some() || !self.gate.is_busy() {
             return self.first.is_some();
         }
-        match tokio::time::timeout(self.last_commit, self.done.recv()).await {
-            Ok(Some(committed)) => {
+        match self.done.recv().wait_for(self.last_commit) {
+            Some(Some(committed)) => {
                 // What fails now is not tried again.
                 let good = committed.result.is_ok();
                 self.first = Some(committed);
                 good || self.durability == Durability::Strict
             }
-            Ok(None) | Err(_) => false,
+            Some(None) | None => false,
         }
     }
 
     /// Closes the store.
-    pub(crate) async fn close(self) {
-        let _ = tokio::time::timeout(self.last_commit, self.saver.close()).await;
+    pub(crate) fn close(self) {
+        let _ = self.saver.close().wait_for(self.last_commit);
     }
 }

@@ -1,49 +1,70 @@
 //! One UDP socket in the engine's own thread: batches in, one system call per datagram out, and the address that was
 //! asked on both (RFC 3261 s18.2, RFC 3581 s4).
 
+use std::fmt;
 use std::io::{self, IoSliceMut};
-use std::net::SocketAddr;
-use std::task::{Context, Poll};
+use std::net::{SocketAddr, UdpSocket};
 
 use bytes::Bytes;
 use quinn_udp::{RecvMeta, Transmit, UdpSockRef, UdpSocketState};
 use socket2::SockRef;
 use strowger_core::door::{FlowId, SendError};
-use strowger_shell::datagram::{self, Datagram, PendingSends, ROUND, SLOT};
-use strowger_shell::handle::SocketStats;
 
-use crate::bind::BoundUdp;
-use crate::watched::Watched;
+use super::{BoundUdp, Watch};
+use crate::datagram::{self, Datagram, PendingSends, ROUND, SLOT};
+use crate::handle::SocketStats;
 
 /// Where batches are received; one for all sockets of a thread. Pages are touched only as datagrams need them.
-pub(crate) struct ReceiveBuffer {
+pub struct ReceiveBuffer {
     slots: Vec<u8>,
     meta: [RecvMeta; ROUND],
 }
 
+impl fmt::Debug for ReceiveBuffer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ReceiveBuffer")
+    }
+}
+
+impl Default for ReceiveBuffer {
+    fn default() -> ReceiveBuffer {
+        ReceiveBuffer::new()
+    }
+}
+
 impl ReceiveBuffer {
-    pub(crate) fn new() -> ReceiveBuffer {
+    /// Room for one batch.
+    pub fn new() -> ReceiveBuffer {
         ReceiveBuffer { slots: vec![0; ROUND * SLOT], meta: [RecvMeta::default(); ROUND] }
     }
 }
 
 /// A UDP listener.
-pub(crate) struct UdpPort {
-    pub(crate) flow: FlowId,
-    pub(crate) listener: u16,
-    pub(crate) local: SocketAddr,
-    socket: Watched,
+#[derive(Debug)]
+pub struct UdpPort<W> {
+    /// Its name for the engine.
+    pub flow: FlowId,
+    /// Which one of the configuration.
+    pub listener: u16,
+    /// Where it is bound.
+    pub local: SocketAddr,
+    socket: W,
     state: UdpSocketState,
     waiting: PendingSends,
 }
 
-impl UdpPort {
-    /// Registers a bound socket with the runtime of this thread.
-    pub(crate) fn new(flow: FlowId, bound: BoundUdp, pending_bytes: usize) -> io::Result<UdpPort> {
+impl<W: Watch> UdpPort<W> {
+    /// Has a bound socket watched.
+    pub fn new(
+        flow: FlowId,
+        bound: BoundUdp,
+        pending_bytes: usize,
+        watch: impl FnOnce(UdpSocket) -> io::Result<W>,
+    ) -> io::Result<UdpPort<W>> {
         let state = UdpSocketState::new(UdpSockRef::from(&bound.socket))?;
         #[cfg(target_os = "linux")]
         tune(&bound.socket, bound.local)?;
-        let socket = Watched::new(bound.socket)?;
+        let socket = watch(bound.socket)?;
         let waiting = PendingSends::new(pending_bytes);
         Ok(UdpPort { flow, listener: bound.listener, local: bound.local, socket, state, waiting })
     }
@@ -52,7 +73,7 @@ impl UdpPort {
     ///
     /// A batch that is not full is followed by another look at the socket: under load something has arrived while the
     /// answers went out, and looking costs less than waiting.
-    pub(crate) fn receive(
+    pub fn receive(
         &self,
         buffer: &mut ReceiveBuffer,
         mut each: impl FnMut(SocketAddr, SocketAddr, &[u8]),
@@ -84,7 +105,7 @@ impl UdpPort {
     }
 
     /// Sends a datagram from `local`, or lets it wait when the socket is full.
-    pub(crate) fn send(
+    pub fn send(
         &mut self,
         remote: SocketAddr,
         local: SocketAddr,
@@ -112,7 +133,7 @@ impl UdpPort {
     }
 
     /// Sends what waited for a full socket, as far as it goes now. Failures come out of `failed`.
-    pub(crate) fn flush(&mut self, stats: &mut SocketStats, mut failed: impl FnMut(SocketAddr, SendError)) {
+    pub fn flush(&mut self, stats: &mut SocketStats, mut failed: impl FnMut(SocketAddr, SendError)) {
         while let Some(next) = self.waiting.front() {
             match self.try_send(next.remote, next.local, &next.payload) {
                 Ok(()) => stats.datagrams_sent += 1,
@@ -127,16 +148,13 @@ impl UdpPort {
         self.socket.forget_room();
     }
 
-    /// Ready when there is something to receive, or the socket takes again what waited.
-    pub(crate) fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.socket.poll_arrival(cx).is_ready() {
-            return Poll::Ready(());
-        }
-        if self.waiting.is_empty() { Poll::Pending } else { self.socket.poll_room(cx) }
+    /// What the runtime watches.
+    pub fn watched(&self) -> &W {
+        &self.socket
     }
 
     /// True if datagrams wait for a full socket.
-    pub(crate) fn is_waiting(&self) -> bool {
+    pub fn is_waiting(&self) -> bool {
         !self.waiting.is_empty()
     }
 
@@ -179,7 +197,7 @@ fn reason(error: &io::Error) -> SendError {
 /// Undoes what `quinn-udp` sets for QUIC. RFC 3261 s18.1.1: a message above the path MTU is fragmented rather than
 /// lost. Receive offload, timestamps and the traffic class are not used and cost time on every datagram.
 #[cfg(target_os = "linux")]
-fn tune(socket: &std::net::UdpSocket, local: SocketAddr) -> io::Result<()> {
+fn tune(socket: &UdpSocket, local: SocketAddr) -> io::Result<()> {
     use nix::sys::socket::{setsockopt, sockopt};
     use rustix::net::sockopt::{
         Ipv4PathMtuDiscovery, Ipv6PathMtuDiscovery, set_ip_mtu_discover, set_ipv6_mtu_discover,
