@@ -8,6 +8,7 @@
 // A benchmark reads the clock; nothing here runs inside the engine.
 #![allow(clippy::disallowed_methods)]
 
+pub mod calls;
 pub mod corpus;
 pub mod counting;
 pub mod issuer;

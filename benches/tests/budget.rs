@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use strowger_benches::calls;
 use strowger_benches::corpus::REGISTER;
 use strowger_benches::counting::{Count, Counting};
 use strowger_benches::load::Kind;
@@ -106,6 +107,23 @@ fn a_request_without_credentials_leaves_nothing() {
     assert_eq!((sizes.transactions, sizes.nonces, sizes.aors, sizes.timers), (0, 0, 0, 0));
     // The arena for answers is all that may have been renewed.
     assert!(Count::now().since(before).live.abs() <= 64 << 10, "{:?}", Count::now().since(before));
+}
+
+/// Allocations of a whole call, 13 messages, beside so many that are up.
+fn allocations_of_a_call(live: u32) -> f64 {
+    const CALLS: u32 = 1_000;
+    let mut world = calls::World::among(live);
+    (0..CALLS).for_each(|_| world.call());
+    assert_eq!(world.engine.sizes().calls, live as usize);
+    world.take_spent().allocations as f64 / f64::from(CALLS)
+}
+
+#[test]
+fn a_call_allocates_sixty_times_at_most_however_many_are_up() {
+    let [none, one, many] = [0, 1, 2_000].map(allocations_of_a_call);
+    assert!(none <= 60.0 && one <= 60.0, "{none} allocations per call without any other, {one} beside one");
+    // Tables may have a node more; what is kept of users is there already if they are in a call.
+    assert!(many < one + 1.0, "{one} beside one call, {many} beside 2,000");
 }
 
 /// Allocations of a fetch (SUBSCRIBE with Expires 0) of a presentity with so many publications, none of which changed.

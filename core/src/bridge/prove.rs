@@ -68,8 +68,8 @@ impl Call {
         let invite = match (&self.incoming, &self.invitation) {
             (Some(incoming), _) => {
                 let invite = incoming.held.message();
-                let Ok(ess) = invite.essentials() else { return false };
-                write::invite(kit, &mut attempt.base, (invite, &ess), &self.asker, &attempt.hop, &again)
+                let Ok(caller) = invite.from() else { return false };
+                write::invite(kit, &mut attempt.base, (invite, &caller), &self.asker, &attempt.hop, &again)
             }
             (None, Some(invitation)) => {
                 let by = &invitation.referred_by;

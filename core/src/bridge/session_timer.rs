@@ -217,10 +217,10 @@ impl SessionTimer {
             // The case of a method counts (RFC 3261 s7.1).
             const UPDATE: &[u8] = b"UPDATE";
             let names = |value: &[u8]| {
-                memchr::memmem::find_iter(value, UPDATE).any(|at| {
+                memchr::memchr_iter(b'U', value).any(|at| {
                     let ends = |byte: Option<&u8>| byte.is_none_or(|b| *b == b',' || b.is_ascii_whitespace());
-                    ends(at.checked_sub(1).and_then(|before| value.get(before)))
-                        && ends(value.get(at + UPDATE.len()))
+                    let (before, here) = value.split_at_checked(at).unwrap_or_default();
+                    here.starts_with(UPDATE) && ends(before.last()) && ends(here.get(UPDATE.len()))
                 })
             };
             self.takes_update = msg.headers(Header::Allow).any(names);

@@ -59,12 +59,12 @@ impl Call {
         let made = match (&self.incoming, &self.invitation) {
             (Some(incoming), _) => {
                 let msg = incoming.held.message();
-                let Ok(ess) = msg.essentials() else { return };
+                let (Ok(caller), Ok(called)) = (msg.from(), msg.to()) else { return };
                 let from = hop.from.as_deref().map(str::as_bytes);
-                let (own, theirs) = (from.unwrap_or(ess.from.uri.raw()), ess.to.uri.raw());
+                let (own, theirs) = (from.unwrap_or(caller.uri.raw()), called.uri.raw());
                 let base = Dialog::inviting(kit.ctx, &hop.to, own, theirs, &hop.contact);
                 base.map(|mut base| {
-                    let sent = write::invite(kit, &mut base, (msg, &ess), &self.asker, &hop, &again);
+                    let sent = write::invite(kit, &mut base, (msg, &caller), &self.asker, &hop, &again);
                     (base, sent)
                 })
             }
@@ -185,16 +185,15 @@ impl Call {
         desk: &mut Desk,
         key: CallKey,
         i: usize,
-        msg: Message<'_>,
+        (msg, tag): (Message<'_>, &[u8]),
     ) -> Option<usize> {
         let attempt = self.attempts.get(i)?;
-        let tag = answering_tag(msg);
         let same =
             |link: &Link| link.client == attempt.client && link.sides[CALLEE].dialog.their_tag() == tag;
         if let Some(known) = self.links.iter().position(same) {
             if let Some(link) = self.links.get_mut(known) {
                 link.sides[CALLEE].hear_packages(msg);
-                link.sides[CALLEE].dialog.learn_of_answer(kit.ctx, msg);
+                link.sides[CALLEE].dialog.learn_of_answer(kit.ctx, msg, tag);
             }
             return Some(known);
         }
@@ -206,7 +205,7 @@ impl Call {
         let invite = incoming.held.message();
         let asked = invite.cseq().map(|cseq| cseq.number).unwrap_or_default();
         let early = Early::new(!invite.body().is_empty(), [asked, attempt.base.cseq()]);
-        let callee = attempt.base.answered(kit.ctx, msg);
+        let callee = attempt.base.answered(kit.ctx, msg, tag);
         desk.enlist(key, &caller.dialog);
         desk.enlist(key, &callee);
         let mut sides = [caller, attempt.side(callee)];
@@ -227,12 +226,12 @@ impl Call {
         status: u16,
         msg: Message<'_>,
     ) {
+        let tag = answering_tag(msg);
+        let state = if tag.is_empty() { CallPhase::Proceeding } else { CallPhase::Early };
         if let Some(invitation) = &self.invitation {
             let serves = invitation.serves;
             self.tell_ringing(kit.ctx);
             if self.attempts.get(i).is_some_and(|attempt| !attempt.shown) {
-                let tagged = msg.to().is_ok_and(|to| to.tag().is_some());
-                let state = if tagged { CallPhase::Early } else { CallPhase::Proceeding };
                 self.tell_callee(kit.ctx, desk, i, state);
             }
             return desk.inner.extend(serves.map(|serves| Inner::Progress(serves, status)));
@@ -240,13 +239,12 @@ impl Call {
         let client = self.attempts.get(i).map(|attempt| attempt.client);
         // RFC 6228: this one is not there any more; the others are what counts.
         if status == 199 {
-            let tag = answering_tag(msg);
             let theirs =
                 |link: &Link| Some(link.client) == client && link.sides[CALLEE].dialog.their_tag() == tag;
             return self.drop_links(kit, desk, key, theirs);
         }
         let single = kit.ctx.settings.calls.as_ref().is_some_and(|calls| calls.single_early_dialog);
-        let Some(at) = self.link(kit, desk, key, i, msg) else { return };
+        let Some(at) = self.link(kit, desk, key, i, (msg, tag)) else { return };
         let Some(manner) = self.weigh(kit, key, at, msg, single) else { return };
         let at = if single { 0 } else { at };
         let status = if single { Status::RINGING.0 } else { status };
@@ -256,8 +254,6 @@ impl Call {
         }
         self.tell_ringing(kit.ctx);
         if self.attempts.get(i).is_some_and(|attempt| !attempt.shown) {
-            let tagged = msg.to().is_ok_and(|to| to.tag().is_some());
-            let state = if tagged { CallPhase::Early } else { CallPhase::Proceeding };
             self.tell_caller(kit.ctx, desk, state);
             self.tell_callee(kit.ctx, desk, i, state);
         }
@@ -311,7 +307,7 @@ impl Call {
             self.lose(kit, desk, key, client);
             return super::acks::dismiss(kit, client, status, msg);
         }
-        let made = self.link(kit, desk, key, i, msg);
+        let made = self.link(kit, desk, key, i, (msg, answering_tag(msg)));
         let (Some(client), Some(made)) = (client, made) else {
             // It names no dialog that could be kept.
             if let Some(client) = client {
@@ -382,7 +378,7 @@ impl Call {
     ) {
         let (Some(attempt), Some(invitation)) = (self.attempts.get(i), &self.invitation) else { return };
         let (client, serves) = (attempt.client, invitation.serves);
-        let mut callee = attempt.side(attempt.base.answered(kit.ctx, msg));
+        let mut callee = attempt.side(attempt.base.answered(kit.ctx, msg, answering_tag(msg)));
         let absent = Side::absent(attempt.base.clone());
         callee.due = msg.cseq().ok().map(|cseq| cseq.number);
         callee.offered = Some(msg.body().into());

@@ -159,7 +159,7 @@ impl Call {
             }
         }
         if accepted && matches!(method, Method::Invite | Method::Update) {
-            link.sides[to].dialog.learn_of_answer(kit.ctx, msg);
+            link.sides[to].dialog.learn_of_answer(kit.ctx, msg, answering_tag(msg));
             // When it comes again after the end, it is no new dialog.
             if method == Method::Invite {
                 kit.txn.accepted(client, link.sides[to].dialog.their_tag());

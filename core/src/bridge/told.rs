@@ -29,8 +29,8 @@ impl Call {
             Some(names) if names.remote_tag().as_bytes() == own_tag => names.clone(),
             _ => {
                 let scheme: &[u8] = if self.record.callee.contains(':') { b"" } else { b"sip:" };
-                let callee: SmallVec<[u8; 64]> =
-                    scheme.iter().chain(self.record.callee.as_bytes()).copied().collect();
+                let mut callee: SmallVec<[u8; 64]> = SmallVec::from_slice(scheme);
+                callee.extend_from_slice(self.record.callee.as_bytes());
                 let Asker { aor, tag, .. } = &self.asker;
                 let tags = [tag.as_bytes(), own_tag];
                 let names = Arc::new(CallNames::new(aor.as_bytes(), [&callee, b""], call_id, tags));

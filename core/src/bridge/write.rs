@@ -12,7 +12,7 @@ use crate::dialog::{Addressed, Crossing, DATAGRAM, Dialog, Manner, OwnAddress, W
 use crate::door::Transport;
 use crate::stats::Counter;
 use crate::txn::ServerKey;
-use crate::wire::{Essentials, Header, Message, Method, ResponseWriter, Status, Writer};
+use crate::wire::{Header, Message, Method, NameAddr, ResponseWriter, Status, Writer};
 
 /// What a leg may be sent (RFC 3261 s20.5).
 pub(super) const ALLOW: &[u8] = b"INVITE, ACK, CANCEL, BYE, OPTIONS, PRACK, UPDATE, INFO, MESSAGE, REFER";
@@ -154,11 +154,11 @@ pub(super) struct Again {
     pub(super) proof: Proof,
 }
 
-/// The INVITE to a callee; `base` is the dialog it may make.
+/// The INVITE to a callee, of a caller whose INVITE says `from`; `base` is the dialog it may make.
 pub(super) fn invite(
     kit: &mut Kit<'_, '_>,
     base: &mut Dialog,
-    (msg, ess): (Message<'_>, &Essentials<'_>),
+    (msg, from): (Message<'_>, &NameAddr<'_>),
     asker: &Asker,
     hop: &Hop,
     again: &Again,
@@ -174,8 +174,8 @@ pub(super) fn invite(
         }
     }
     // RFC 7332 s5: counted across the bridge, or a loop over two of us never ends.
-    let max_forwards = ess.max_forwards.map_or(70, |hops| u32::from(hops.saturating_sub(1)));
-    let display = ess.from.display.unwrap_or_default();
+    let max_forwards = msg.max_forwards().ok().flatten().map_or(70, |hops| u32::from(hops.saturating_sub(1)));
+    let display = from.display.unwrap_or_default();
     let manner = Manner { number: None, display, max_forwards };
     let mut arena = ctx.out.lend();
     let (mut writer, addressed) = base.request_as(ctx, &mut arena, Method::Invite, &way, &manner);

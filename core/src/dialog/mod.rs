@@ -209,16 +209,17 @@ impl Dialog {
     }
 
     /// RFC 3261 s12.1.2: a response to our INVITE names the peer, and where its further requests go.
-    pub(crate) fn learn_of_answer(&mut self, ctx: &Ctx<'_>, msg: Message<'_>) {
-        if let Some(learned) = self.learned_of_response(msg) {
+    /// `tag` is that of its To.
+    pub(crate) fn learn_of_answer(&mut self, ctx: &Ctx<'_>, msg: Message<'_>, tag: &[u8]) {
+        if let Some(learned) = self.learned_of_response(msg, tag) {
             (self.text, self.ends) = learned;
             self.take_aim(ctx);
         }
     }
 
-    /// The dialog that a response to our INVITE makes of what was known before. Each of them makes its own.
-    pub(crate) fn answered(&self, ctx: &Ctx<'_>, msg: Message<'_>) -> Dialog {
-        let learned = self.learned_of_response(msg);
+    /// The dialog that a response to our INVITE with this tag makes of what was known before. Each of them makes its own.
+    pub(crate) fn answered(&self, ctx: &Ctx<'_>, msg: Message<'_>, tag: &[u8]) -> Dialog {
+        let learned = self.learned_of_response(msg, tag);
         let (text, ends) = learned.unwrap_or_else(|| (self.text.clone(), self.ends));
         let Dialog { cseq, their_cseq, origin, aim, .. } = *self;
         let mut dialog = Dialog { text, ends, cseq, their_cseq, origin, aim };
@@ -287,13 +288,13 @@ impl Dialog {
 
     /// RFC 3261 s12.1.2: the 2xx to our request names the peer. One of another dialog changes nothing.
     pub(crate) fn learn_of_response(&mut self, msg: Message<'_>) {
-        if let Some(learned) = self.learned_of_response(msg) {
+        let tag = msg.to().ok().and_then(|to| to.tag()).unwrap_or_default();
+        if let Some(learned) = self.learned_of_response(msg, tag) {
             (self.text, self.ends) = learned;
         }
     }
 
-    fn learned_of_response(&self, msg: Message<'_>) -> Option<Text> {
-        let tag = msg.to().ok().and_then(|to| to.tag()).unwrap_or_default();
+    fn learned_of_response(&self, msg: Message<'_>, tag: &[u8]) -> Option<Text> {
         let routes: SmallVec<[&[u8]; 4]> = msg.values(Header::RecordRoute).collect();
         // RFC 3261 s12.1.2: in reverse order.
         self.learned(tag, msg, routes.iter().rev().copied())
@@ -321,7 +322,7 @@ impl Dialog {
     ) -> Option<Text> {
         let mut parts = self.parts();
         let known = !parts[2].is_empty();
-        if known && parts[2] != tag {
+        if known && (parts[2] != tag || self.is_target(msg)) {
             return None;
         }
         let target = target_of(msg).ok().flatten().map_or(parts[5], |(target, _)| target);
@@ -339,6 +340,14 @@ impl Dialog {
             parts[6] = &set;
         }
         Dialog::written(&parts).ok()
+    }
+
+    /// Does a message say at first sight that the target is what it was?
+    fn is_target(&self, msg: Message<'_>) -> bool {
+        let contact = msg.header(Header::Contact).and_then(|contact| contact.strip_prefix(b"<"));
+        contact
+            .and_then(|contact| contact.strip_prefix(self.target()))
+            .is_some_and(|rest| rest.starts_with(b">"))
     }
 
     /// As the store keeps it.

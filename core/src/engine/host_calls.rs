@@ -79,7 +79,7 @@ impl Engine {
             uri: &parsed,
             is_message: false,
         };
-        let name = router::called(settings, &asked).text;
+        let name = router::called(settings, &asked).text();
         Ok(Party { name, uri: uri.into() })
     }
 

@@ -153,9 +153,9 @@ impl Engine {
             is_message: true,
         };
         let called = router::called(&settings, &asked);
-        let presence = self.presence_of(&called);
+        let (to, presence) = (called.text(), self.presence_of(&called));
         let ctx = self.house.ctx();
-        let bindings = called.aor.as_deref().and_then(|aor| self.rooms.registrar.lookup(&ctx, aor));
+        let bindings = called.aor().and_then(|aor| self.rooms.registrar.lookup(&ctx, &aor));
         let proved = !identity.account.is_empty() && sender.trunk.is_none();
         let deadline = pass.since + settings.limits.park_timeout;
         let Some(parked) = self.park_until(pass, Waits::MessageRoute(Box::new(sender)), deadline) else {
@@ -168,7 +168,7 @@ impl Engine {
             method: pass.method,
             caller: proved.then(|| (*identity).clone()),
             from: asker.aor,
-            to: called.text,
+            to,
             uri,
             source: pass.origin.remote,
             transport: pass.origin.transport,
@@ -217,7 +217,10 @@ impl Engine {
         };
         let plan = match answer {
             RouteAnswer::Default if settings.calls.is_none() => None,
-            RouteAnswer::Default => Some(router::route(&settings, &asked, Presence::Unknown)?),
+            RouteAnswer::Default => {
+                let called = router::called(&settings, &asked);
+                Some(router::route(&settings, &asked, called, Presence::Unknown)?)
+            }
             RouteAnswer::Targets(targets) => Some(Plan::from_answer(&settings, &asked, targets)?),
             RouteAnswer::Redirect(to) => return Ok(Taken::Moved(to)),
             RouteAnswer::Reject { status, reason: _ } if (300..700).contains(&status) => {
@@ -441,7 +444,7 @@ fn within(ctx: &Ctx<'_>, registrar: &Registrar, asked: &router::Asked<'_>) -> Re
         let phone = registrar.device(ctx, asked.uri).ok_or(NOT_THERE)?;
         return Ok(Goes::To(vec![Sent::phone(phone)]));
     }
-    let called = router::called(ctx.settings, asked).aor;
+    let called = router::called(ctx.settings, asked).aor();
     let exists =
         |aor: &str| router::has_users_elsewhere(ctx.settings) || ctx.settings.accounts.by_aor(aor).is_some();
     // DECISIONS 4: to who says who he is, 404 means that there is no such user.

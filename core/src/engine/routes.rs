@@ -98,26 +98,25 @@ impl Engine {
         let asked = who.asks_for(&uri);
         let called = router::called(&settings, &asked);
         if !who.host && settings.calls.as_ref().is_some_and(|calls| calls.ask_route) {
-            return Ok((called.text, None));
+            return Ok((called.text(), None));
         }
-        let plan = self.usual_plan(&asked, &called)?;
-        Ok((called.text, Some(plan)))
+        let text = called.text();
+        Ok((text, Some(self.usual_plan(&asked, called)?)))
     }
 
     /// Where it goes without asking.
-    fn usual_plan(&mut self, asked: &router::Asked<'_>, called: &Called) -> Result<Plan, Refusal> {
-        let presence = self.presence_of(called);
+    fn usual_plan(&mut self, asked: &router::Asked<'_>, called: Called<'_>) -> Result<Plan, Refusal> {
+        let presence = self.presence_of(&called);
         let presence = presence.map_or(router::Presence::Unknown, |view| view.state.into());
-        router::route(&self.house.settings, asked, presence)
+        router::route(&self.house.settings, asked, called, presence)
     }
 
     /// What whoever is called is now, if somebody said.
-    pub(super) fn presence_of(&mut self, called: &Called) -> Option<Box<PresenceView>> {
-        let aor = called.aor.as_deref()?;
+    pub(super) fn presence_of(&mut self, called: &Called<'_>) -> Option<Box<PresenceView>> {
         if self.house.settings.presence.is_none() || self.rooms.presence.len() == 0 {
             return None;
         }
-        match self.view_presence(aor) {
+        match self.view_presence(&called.aor()?) {
             ReplyBody::Presence(view) => Some(view),
             _ => None,
         }
@@ -133,7 +132,7 @@ impl Engine {
         let called = router::called(&settings, &asked);
         let presence = self.presence_of(&called);
         let ctx = self.house.ctx();
-        let bindings = called.aor.as_deref().and_then(|aor| self.rooms.registrar.lookup(&ctx, aor));
+        let bindings = called.aor().and_then(|aor| self.rooms.registrar.lookup(&ctx, &aor));
         let deadline = self.house.now + settings.limits.park_timeout;
         let timer = self.house.timers.arm(deadline, Timer::Route(key.to_bits()));
         if let Some(routing) = self.rooms.routes.get_mut(&key) {
@@ -145,7 +144,7 @@ impl Engine {
             method: Method::Invite,
             caller: proved.then(|| who.identity.clone()),
             from: who.aor.clone(),
-            to: called.text,
+            to: called.text(),
             uri: who.uri.clone(),
             source: who.origin.remote,
             transport: who.origin.transport,
@@ -167,7 +166,7 @@ impl Engine {
         let Ok(uri) = Uri::parse(who.uri.as_bytes()) else { return };
         let asked = who.asks_for(&uri);
         let plan = match answer {
-            RouteAnswer::Default => self.usual_plan(&asked, &router::called(&settings, &asked)),
+            RouteAnswer::Default => self.usual_plan(&asked, router::called(&settings, &asked)),
             RouteAnswer::Targets(targets) => Plan::from_answer(&settings, &asked, targets),
             RouteAnswer::Redirect(to) => Ok(Plan::redirect(&settings, &asked, to)),
             RouteAnswer::Reject { status, reason: _ } => {

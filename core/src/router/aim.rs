@@ -9,7 +9,7 @@ use super::meaning::{self, Elsewhere, Meaning, Name};
 use super::rights::Rights;
 use super::{Diversions, Goal, Headers, Step, trunk};
 use crate::config::pattern::{self, Place, fill, fits};
-use crate::config::{AuthPolicy, CallsConfig, NumberRule, RouteConfig, RouteTo, Settings};
+use crate::config::{AuthPolicy, CallsConfig, RouteConfig, RouteTo, Settings};
 use crate::ctx::Refusal;
 use crate::wire::{Status, Uri};
 
@@ -39,8 +39,6 @@ pub(super) struct Aimer<'a> {
     pub(super) settings: &'a Settings,
     pub(super) calls: &'a CallsConfig,
     pub(super) rights: &'a Rights,
-    /// Rules for numbers that come over a trunk.
-    pub(super) inbound: &'a [NumberRule],
     /// Refuse what nobody has by name.
     pub(super) unknown: Status,
 }
@@ -50,15 +48,11 @@ impl Aimer<'_> {
     pub(super) fn at_text(&self, text: &str, depth: usize) -> Result<Aim, Refusal> {
         // What was filled into a template may be too long, or no URI any more.
         let uri = Uri::parse(text.as_bytes()).map_err(|_| Refusal::plain(Status::ADDRESS_INCOMPLETE))?;
-        self.to(meaning::said(self.settings, &uri), depth)
+        self.at(meaning::said(self.settings, &uri), depth)
     }
 
-    /// What a URI leads to; routes may lead to each other as often as calls may be sent on.
-    pub(super) fn at(&self, uri: &Uri<'_>, depth: usize) -> Result<Aim, Refusal> {
-        self.to(meaning::of(self.settings, uri, self.inbound), depth)
-    }
-
-    fn to(&self, meaning: Meaning, depth: usize) -> Result<Aim, Refusal> {
+    /// What that leads to; routes may lead to each other as often as calls may be sent on.
+    pub(super) fn at(&self, meaning: Meaning, depth: usize) -> Result<Aim, Refusal> {
         if depth > self.settings.limits.redirects {
             return Err(Refusal::plain(Status::LOOP_DETECTED));
         }
@@ -68,9 +62,7 @@ impl Aimer<'_> {
             Meaning::Gruu(uri) => Ok(self.alone(Goal::Uri { uri, trunk: None })),
             Meaning::Elsewhere(there) => self.at_elsewhere(there, depth),
             Meaning::Emergency => match &self.calls.emergency {
-                Some(target) => {
-                    Aimer { rights: &Rights::Operator, inbound: &[], ..*self }.at_text(target, depth + 1)
-                }
+                Some(target) => Aimer { rights: &Rights::Operator, ..*self }.at_text(target, depth + 1),
                 None => Err(Refusal::plain(Status::NOT_FOUND)),
             },
             Meaning::Nothing(refusal) => Err(refusal),
@@ -139,7 +131,6 @@ impl Aimer<'_> {
             return self.on_trunk(name, &filled);
         }
         let uri = Uri::parse(filled.as_bytes()).map_err(|_| Refusal::plain(Status::ADDRESS_INCOMPLETE))?;
-        let inner = Aimer { inbound: &[], ..*self };
         match meaning::said(self.settings, &uri) {
             // The operator leads from one to the other: a permission for either is enough.
             Meaning::Elsewhere(there) => {
@@ -152,7 +143,7 @@ impl Aimer<'_> {
                     false => Err(not_permitted()),
                 }
             }
-            meaning => inner.to(meaning, depth + 1),
+            meaning => self.at(meaning, depth + 1),
         }
     }
 

@@ -29,6 +29,8 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
+use meaning::Meaning;
+
 pub(crate) use aim::has_users_elsewhere;
 pub(crate) use diversion::Diversions;
 pub(crate) use plan::Plan;
@@ -154,38 +156,47 @@ impl Ended {
 pub(crate) fn route(
     settings: &Arc<Settings>,
     asked: &Asked<'_>,
+    called: Called<'_>,
     presence: Presence,
 ) -> Result<Plan, Refusal> {
-    Plan::new(settings, asked, presence)
+    Plan::new(settings, asked, called.meaning, presence)
 }
 
 /// Who is called, before it is decided where that is.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct Called {
-    /// A canonical AoR, a number as it was normalised, or `user@host` of another domain; the URI if it is none of these.
-    pub(crate) text: Box<str>,
-    /// The AoR whose phones and presence are meant.
-    pub(crate) aor: Option<Box<str>>,
+pub(crate) struct Called<'a> {
+    meaning: Meaning,
+    /// The Request-URI.
+    uri: &'a [u8],
 }
 
-/// Who is called: for the question to the host, and to look up the presence that [`route`] wants.
-pub(crate) fn called(settings: &Settings, asked: &Asked<'_>) -> Called {
-    use meaning::Meaning;
-    let own = |aor: Box<str>| Called { text: aor.clone(), aor: Some(aor) };
-    match meaning::of(settings, asked.uri, trunk::inbound_rules(settings, asked.caller)) {
-        Meaning::Account(aor) => own(aor),
-        Meaning::Name(name) => match name.is_number {
-            true => Called { text: name.user.as_str().into(), aor: Some(name.aor()) },
-            false => own(name.aor()),
-        },
-        Meaning::Elsewhere(there) => {
-            Called { text: format!("{}@{}", there.user, there.domain).into(), aor: None }
-        }
-        Meaning::Gruu(uri) => Called { text: uri, aor: None },
-        Meaning::Emergency | Meaning::Nothing(_) => {
-            Called { text: String::from_utf8_lossy(asked.uri.raw()).into(), aor: None }
+impl Called<'_> {
+    /// A canonical AoR, a number as it was normalised, or `user@host` of another domain; the URI if it is none of these.
+    pub(crate) fn text(&self) -> Box<str> {
+        match &self.meaning {
+            Meaning::Account(aor) => aor.clone(),
+            Meaning::Name(name) if name.is_number => name.user.as_str().into(),
+            Meaning::Name(name) => name.aor(),
+            Meaning::Elsewhere(there) => format!("{}@{}", there.user, there.domain).into(),
+            Meaning::Gruu(uri) => uri.clone(),
+            Meaning::Emergency | Meaning::Nothing(_) => String::from_utf8_lossy(self.uri).into(),
         }
     }
+
+    /// The AoR whose phones and presence are meant.
+    pub(crate) fn aor(&self) -> Option<Box<str>> {
+        match &self.meaning {
+            Meaning::Account(aor) => Some(aor.clone()),
+            Meaning::Name(name) => Some(name.aor()),
+            _ => None,
+        }
+    }
+}
+
+/// Who is called: for the question to the host, to look up the presence that [`route`] wants, and for [`route`] itself.
+pub(crate) fn called<'a>(settings: &Settings, asked: &Asked<'a>) -> Called<'a> {
+    let inbound = trunk::inbound_rules(settings, asked.caller);
+    Called { meaning: meaning::of(settings, asked.uri, inbound), uri: asked.uri.raw() }
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ use std::sync::Arc;
 use super::aim::{Aim, Aimer, Target, step};
 use super::diversion::{self, Cause, Diversions};
 use super::rights::{Rights, is_authenticated};
-use super::{Asked, Caller, Ended, Goal, Headers, Presence, Step, trunk};
+use super::{Asked, Caller, Ended, Goal, Headers, Meaning, Presence, Step};
 use crate::base::text;
 use crate::config::pattern::fill;
 use crate::config::{Account, CallsConfig, Settings, Voicemail};
@@ -72,22 +72,15 @@ impl Plan {
     pub(super) fn new(
         settings: &Arc<Settings>,
         asked: &Asked<'_>,
+        called: Meaning,
         presence: Presence,
     ) -> Result<Plan, Refusal> {
         let mut plan = Plan::empty(settings, asked);
-        let calls = calls_of(settings)?;
-        let aimer = Aimer {
-            settings,
-            calls,
-            rights: &plan.rights,
-            inbound: trunk::inbound_rules(settings, asked.caller),
-            unknown: plan.unknown,
-        };
         // DECISIONS 9: what comes over a trunk never leaves by another one, whatever it calls itself.
         if matches!((asked.caller, asked.uri.scheme()), (Caller::Trunk(_), UriScheme::Urn)) {
             return Err(Refusal::plain(plan.unknown));
         }
-        let aim = aimer.at(asked.uri, 0)?;
+        let aim = plan.aimer(&plan.rights)?.at(called, 0)?;
         plan.take(aim, presence);
         plan.checked()
     }
@@ -334,7 +327,7 @@ impl Plan {
 
     fn aimer<'p>(&'p self, rights: &'p Rights) -> Result<Aimer<'p>, Refusal> {
         let settings = &self.settings;
-        Ok(Aimer { settings, calls: calls_of(settings)?, rights, inbound: &[], unknown: self.unknown })
+        Ok(Aimer { settings, calls: calls_of(settings)?, rights, unknown: self.unknown })
     }
 
     /// Targets that somebody named, in groups. A user of ours is his phones, unless they rang already. Without any that may

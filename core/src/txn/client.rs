@@ -82,6 +82,17 @@ pub(crate) struct Client {
     instead: Option<Box<Instead>>,
 }
 
+/// A dialog that the answers to an INVITE of ours made.
+#[derive(Clone, Copy, Debug)]
+struct Made {
+    /// A hash of the tag that names it.
+    tag: u64,
+    /// It was accepted.
+    accepted: bool,
+    /// How many requests were sent in it before it was.
+    spent: u32,
+}
+
 /// RFC 3261 s18.1.1: a request that goes over TCP for its size goes by UDP after all if the connection is refused.
 #[derive(Clone, Debug)]
 pub(crate) struct Instead {
@@ -151,10 +162,8 @@ pub(super) struct Clients {
     names: Index<ClientKey>,
     /// Those that something was sent for and that wait, by where it went.
     waiting: BTreeSet<(FlowId, SocketAddr, ClientKey)>,
-    /// Under which tags an INVITE was accepted, as hashes.
-    accepted: BTreeSet<(ClientKey, u64)>,
-    /// How many requests were sent in the dialogs that an INVITE made before it was answered, by the same.
-    spent: BTreeMap<(ClientKey, u64), u32>,
+    /// The dialogs of those INVITEs of which anything is to be known here.
+    made: BTreeMap<ClientKey, SmallVec<[Made; 1]>>,
     bytes: usize,
 }
 
@@ -229,13 +238,25 @@ impl Clients {
     }
 
     pub(super) fn spend(&mut self, key: ClientKey, tag: u64) {
-        if self.slab.get(key).is_some() {
-            *self.spent.entry((key, tag)).or_default() += 1;
+        if let Some(made) = self.made(key, tag) {
+            made.spent += 1;
         }
     }
 
     pub(super) fn spent(&self, key: ClientKey, tag: u64) -> u32 {
-        self.spent.get(&(key, tag)).copied().unwrap_or(0)
+        let made = self.made.get(&key).and_then(|made| made.iter().find(|made| made.tag == tag));
+        made.map_or(0, |made| made.spent)
+    }
+
+    /// The dialog of this tag; `None` if the transaction is gone.
+    fn made(&mut self, key: ClientKey, tag: u64) -> Option<&mut Made> {
+        self.slab.get(key)?;
+        let of_it = self.made.entry(key).or_default();
+        let at = of_it.iter().position(|made| made.tag == tag).unwrap_or(of_it.len());
+        if at == of_it.len() {
+            of_it.push(Made { tag, accepted: false, spent: 0 });
+        }
+        of_it.get_mut(at)
     }
 
     pub(super) fn sent_to(&self, key: ClientKey) -> Option<Origin> {
@@ -245,12 +266,15 @@ impl Clients {
     /// True if an INVITE is accepted under the tag of this hash for the first time: a 2xx that comes again makes nothing
     /// new.
     pub(super) fn accepted(&mut self, key: ClientKey, tag: u64) -> bool {
-        if self.slab.get(key).is_none() {
-            return true;
+        let accepted = self.made.get(&key).into_iter().flatten().filter(|made| made.accepted);
+        let known = accepted.clone().any(|made| made.tag == tag);
+        if !known
+            && accepted.count() < ACCEPTED
+            && let Some(made) = self.made(key, tag)
+        {
+            made.accepted = true;
         }
-        let known = (key, tag);
-        let of_it = self.accepted.range((key, 0)..=(key, u64::MAX)).count();
-        if of_it < ACCEPTED { self.accepted.insert(known) } else { !self.accepted.contains(&known) }
+        !known
     }
 
     pub(super) fn cancelled(&mut self, ctx: &mut Ctx<'_>, key: ClientKey) {
@@ -273,10 +297,10 @@ impl Clients {
         msg: Message<'_>,
     ) -> Option<ResponseMatch> {
         let Kind::Response { status, .. } = msg.kind() else { return None };
-        let via = msg.via().ok()?;
+        let (via, is_only) = msg.top_via().ok()?;
         let cseq = msg.cseq().ok()?;
         // RFC 3261 s8.1.3.3: a response with more than one Via went astray.
-        if msg.values(Header::Via).nth(1).is_some() {
+        if !is_only {
             return None;
         }
         let name = Name::of_client(hash, via.branch()?, cseq.method, cseq.method_raw);
@@ -507,12 +531,7 @@ impl Clients {
         self.bytes -= client.bytes();
         self.names.remove(client.name.hash, |other| other == key);
         if client.is_invite() {
-            while let Some(tag) = self.accepted.range((key, 0)..=(key, u64::MAX)).next().copied() {
-                self.accepted.remove(&tag);
-            }
-            while let Some(tag) = self.spent.range((key, 0)..=(key, u64::MAX)).next().map(|(tag, _)| *tag) {
-                self.spent.remove(&tag);
-            }
+            self.made.remove(&key);
         }
     }
 }
@@ -533,6 +552,7 @@ impl Clients {
         assert_eq!(self.names.len(), self.slab.len());
         assert_eq!(self.waiting.len(), self.slab.iter().filter(|(_, client)| client.is_waiting()).count());
         assert!(self.slab.iter().all(|(_, client)| !client.timer.is_none()), "each ends by its timer");
+        assert!(self.made.keys().all(|key| self.slab.get(*key).is_some_and(Client::is_invite)));
     }
 }
 

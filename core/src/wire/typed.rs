@@ -47,6 +47,15 @@ impl<'m> Message<'m> {
         self.read_essentials(self.only_via(), self.cseq())
     }
 
+    /// The topmost Via, and whether it is the only one.
+    #[inline(always)]
+    pub(crate) fn top_via(&self) -> Result<(Via<'m>, bool), ParseError> {
+        match self.only_via() {
+            Some(via) => Ok((via, true)),
+            None => self.first_of_vias(),
+        }
+    }
+
     /// The same, in the place of the caller, which has read [the one Via](Self::only_via) and CSeq: what it gives is
     /// large.
     #[inline(always)]

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::super::{Asked, Caller, Ended, Goal, Plan, Presence, Step, route};
+use super::super::{Asked, Caller, Ended, Goal, Plan, Presence, Step, called, route};
 use crate::config::{
     AccountConfig, CallsConfig, Config, IpNet, NumberRule, NumberUser, RouteConfig, RouteTo, Settings,
     TrunkConfig,
@@ -97,7 +97,8 @@ pub(super) fn ask_with(
         Caller::Account(identity) => identity.aors.first().map_or("", |aor| aor),
         _ => "",
     };
-    route(settings, &Asked { caller, caller_aor, uri: &uri, is_message: false }, presence)
+    let asked = Asked { caller, caller_aor, uri: &uri, is_message: false };
+    route(settings, &asked, called(settings, &asked), presence)
 }
 
 /// Goals of a step in one line.

@@ -52,7 +52,7 @@ fn decisions() {
     for uri in ASKED {
         let parsed = Uri::parse(uri.as_bytes()).expect("a URI");
         let asked = Asked { caller: Caller::Host, caller_aor: "", uri: &parsed, is_message: false };
-        writeln!(table, "\n{uri} = {}", called(&plain, &asked).text).expect("writes");
+        writeln!(table, "\n{uri} = {}", called(&plain, &asked).text()).expect("writes");
         for (name, caller) in callers {
             writeln!(table, "  {name:8} {}", path(ask(&plain, caller, uri), Ended::Offline)).expect("writes");
         }

@@ -4,7 +4,7 @@ use super::fixture::{ask, ask_with, config, identity, path, settings, shown};
 use crate::config::{Config, Voicemail};
 use crate::ctx::Refusal;
 use crate::door::RouteTarget;
-use crate::router::{Asked, Caller, Ended, Plan, Presence};
+use crate::router::{Asked, Caller, Ended, Plan, Presence, called, route};
 use crate::wire::{Arena, Method, RequestWriter, Status, Uri};
 
 fn forwarding(change: impl FnOnce(&mut Config)) -> std::sync::Arc<crate::config::Settings> {
@@ -124,7 +124,7 @@ fn a_message_goes_to_the_phones_and_nowhere_else() {
         uri: &uri,
         is_message: true,
     };
-    let plan = crate::router::route(&settings, &asked, Presence::DoNotDisturb);
+    let plan = route(&settings, &asked, called(&settings, &asked), Presence::DoNotDisturb);
     assert_eq!(path(plan, Ended::Offline), "bob@example.com, 480");
 }
 
