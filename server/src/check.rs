@@ -10,7 +10,8 @@ use crate::config;
 
 /// Reads and validates the file; says what it would do.
 pub fn run(path: &Path) -> Result<ExitCode, Complaint> {
-    let loaded = config::open(path)?;
+    let mut loaded = config::open(path)?;
+    config::certificates::open(loaded.certificates.as_ref(), &mut loaded.options.stream)?;
     let domains: Vec<&str> = loaded.config.domains.iter().map(|domain| domain.name.as_str()).collect();
     println!(
         "{}: good. {} listeners, {} accounts, domain {}.",

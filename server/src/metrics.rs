@@ -151,6 +151,11 @@ impl Collector for Export {
         for (name, help, value) in [
             ("strowger_connections_accepted", "Stream connections accepted", sockets.accepted),
             ("strowger_connections_turned_away", "Stream connections over a limit", sockets.turned_away),
+            (
+                "strowger_handshakes_failed",
+                "Stream connections on which TLS or WebSocket was not agreed on",
+                sockets.handshakes_failed,
+            ),
             ("strowger_connections_too_slow", "Stream connections whose peer did not read", sockets.too_slow),
             ("strowger_datagrams_received", "UDP datagrams received", sockets.datagrams_received),
             ("strowger_datagrams_sent", "UDP datagrams sent", sockets.datagrams_sent),

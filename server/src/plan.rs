@@ -9,7 +9,7 @@ use strowger_core::door::Secret;
 use strowger_shell::options::Options;
 
 use crate::cli::{Complaint, HttpAddr, LogFormat, ServeArgs};
-use crate::config::{self, DRAIN_TIMEOUT, STATE_FILE};
+use crate::config::{self, Certificates, DRAIN_TIMEOUT, STATE_FILE};
 use crate::first_run;
 use crate::office::{Office, OfficeConfig};
 use crate::state::StateDir;
@@ -22,8 +22,10 @@ const HTTP: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr
 pub struct Plan {
     /// For the engine, complete.
     pub config: Config,
-    /// For the sockets.
+    /// For the sockets. Certificates are open at a start, and not for a reload.
     pub options: Options,
+    /// Which certificates are shown and believed.
+    pub certificates: Option<Certificates>,
     /// Kept between starts.
     pub state: StateDir,
     /// Where the engine's state is kept, if at all.
@@ -68,6 +70,7 @@ pub fn make(args: &ServeArgs, occasion: Occasion) -> Result<Plan, Complaint> {
                 office: loaded.office,
                 config: loaded.config,
                 options: loaded.options,
+                certificates: loaded.certificates,
                 state,
                 drain_timeout: loaded.drain_timeout,
                 http: loaded.http.unwrap_or(HttpAddr::At(HTTP)),
@@ -85,6 +88,7 @@ pub fn make(args: &ServeArgs, occasion: Occasion) -> Result<Plan, Complaint> {
                 office: Some(OfficeConfig::default()),
                 config,
                 options: Options::default(),
+                certificates: None,
                 state_file: Some(state.path().join(STATE_FILE)),
                 state,
                 drain_timeout: DRAIN_TIMEOUT,
@@ -98,6 +102,9 @@ pub fn make(args: &ServeArgs, occasion: Occasion) -> Result<Plan, Complaint> {
         }
     };
     command_line(&mut plan, args);
+    if let Occasion::Start = occasion {
+        config::certificates::open(plan.certificates.as_ref(), &mut plan.options.stream)?;
+    }
     plan.config.digest.secret = Secret(plan.state.secret()?);
     plan.config.digest.boot_epoch = match occasion {
         Occasion::Start => plan.state.next_boot()?,

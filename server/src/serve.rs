@@ -123,9 +123,15 @@ async fn reload(
             return;
         }
     };
-    let kept = plan.options == running.options && plan.state_file == running.state_file;
+    reload_certificates(running);
+    // The certificates of a reload are those that are open already.
+    plan.options.stream.tls.clone_from(&running.options.stream.tls);
+    plan.options.stream.tls_client.clone_from(&running.options.stream.tls_client);
+    let kept = plan.options == running.options
+        && plan.state_file == running.state_file
+        && plan.certificates == running.certificates;
     if plan.config.listeners != running.config.listeners || !kept {
-        tracing::warn!(target: "strowger", "changed listeners, connection limits and storage need a restart; the old ones stay");
+        tracing::warn!(target: "strowger", "changed listeners, connection limits, paths of certificates and storage need a restart; the old ones stay");
     }
     if plan.call_records != running.call_records {
         tracing::warn!(target: "strowger", "another place for call records needs a restart; the old one stays");
@@ -151,6 +157,17 @@ async fn reload(
         Err(faults) => {
             let faults = faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
             tracing::error!(target: "strowger", error = %faults, "reload failed, the old settings stay");
+        }
+    }
+}
+
+/// Reads the certificates again; connections that are up keep theirs.
+fn reload_certificates(running: &Plan) {
+    let Some(tls) = &running.options.stream.tls else { return };
+    match tls.reload() {
+        Ok(()) => tracing::info!(target: "strowger", "certificates reloaded"),
+        Err(error) => {
+            tracing::error!(target: "strowger", %error, "certificates not reloaded, the old ones stay");
         }
     }
 }
@@ -268,6 +285,12 @@ fn complaint(error: StartError) -> Complaint {
                     "cannot listen on {proto}:{addr}: {source}. Choose another address or port with --listen"
                 ),
             }
+        }
+        StartError::Certificate(transport) => {
+            let proto = transport.via_token().to_ascii_lowercase();
+            format!(
+                "cannot listen on {proto} without a certificate: give one in section [tls] of a file with --config"
+            )
         }
         StartError::Config(faults) => {
             let faults = faults.iter().map(ToString::to_string).collect::<Vec<_>>();

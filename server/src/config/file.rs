@@ -34,6 +34,8 @@ pub(super) struct File {
     pub(super) network: Network,
     pub(super) limits: Limits,
     pub(super) connections: Connections,
+    pub(super) tls: Option<Tls>,
+    pub(super) websocket: WebSocket,
     pub(super) timers: Timers,
     pub(super) storage: Storage,
     pub(super) accounts: Option<Accounts>,
@@ -439,6 +441,31 @@ pub(super) struct Accounts {
     pub(super) issuer: Option<String>,
     pub(super) algorithm: Option<String>,
     pub(super) token_life: Option<Span>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Tls {
+    pub(super) certificate: PathBuf,
+    pub(super) key: PathBuf,
+    pub(super) client_authorities: Option<PathBuf>,
+    #[serde(default)]
+    pub(super) client_certificates: ClientCertificates,
+    pub(super) authorities: Option<PathBuf>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum ClientCertificates {
+    #[default]
+    Optional,
+    Required,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct WebSocket {
+    pub(super) origins: Vec<String>,
 }
 
 /// Where HTTP is served: an address, or `"off"`.

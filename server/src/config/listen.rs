@@ -40,12 +40,15 @@ impl FromStr for Listen {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Listen, String> {
-        let (proto, rest) = text.split_once(':').ok_or("write it as udp:ADDRESS:PORT or tcp:ADDRESS:PORT")?;
+        let (proto, rest) =
+            text.split_once(':').ok_or("write it as TRANSPORT:ADDRESS:PORT, such as udp:0.0.0.0:5060")?;
         let transport = match proto.to_ascii_lowercase().as_str() {
             "udp" => Transport::Udp,
             "tcp" => Transport::Tcp,
-            "tls" | "ws" | "wss" => return Err(format!("{proto} is not served yet: use udp or tcp")),
-            _ => return Err(format!("{proto:?} is no transport: use udp or tcp")),
+            "tls" => Transport::Tls,
+            "ws" => Transport::Ws,
+            "wss" => Transport::Wss,
+            _ => return Err(format!("{proto:?} is no transport: use udp, tcp, tls, ws or wss")),
         };
         let (addr, advertised) = match rest.split_once('/') {
             Some((addr, advertised)) => (addr, Some(advertised.parse()?)),
@@ -116,7 +119,6 @@ mod tests {
             "udp:5060",
             "udp:::5060",
             "sctp:0.0.0.0:5060",
-            "tls:0.0.0.0:5061",
             "udp:0.0.0.0:99999",
             "udp:0.0.0.0:5060/",
             "udp:0.0.0.0:5060/0.0.0.0",

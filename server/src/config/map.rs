@@ -1,6 +1,7 @@
 //! From the file's words to the engine's configuration.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use strowger_core::config::{
@@ -10,12 +11,12 @@ use strowger_core::config::{
     PresenceConfig, RegistrarConfig, Timers, WatchRule,
 };
 use strowger_shell::jwks;
-use strowger_shell::options::{Durability, Options, StorageOptions};
+use strowger_shell::options::{Durability, Options, StorageOptions, WebOptions};
 use strowger_tokio::{everywhere, machine_domain};
 use strowger_users::keys::Algorithm;
 
 use super::units::Span;
-use super::{DRAIN_TIMEOUT, Loaded, STATE_FILE, file};
+use super::{DRAIN_TIMEOUT, Loaded, STATE_FILE, certificates, file};
 use crate::office::OfficeConfig;
 
 /// The port of SIP (RFC 3261 s19.1.2).
@@ -83,6 +84,8 @@ pub(super) fn map(file: file::File) -> (Loaded, Vec<ConfigError>) {
     config.limits = limits(file.limits);
     config.timers = timers(file.timers);
     let mut options = options(file.connections);
+    options.stream.web = Arc::new(WebOptions { origins: file.websocket.origins });
+    let certificates = certificates::map(file.tls, &config.listeners, &mut errors);
     let state_file = storage(file.storage, &mut options, &mut errors);
     let office = file.accounts.and_then(|accounts| office(accounts, &mut errors));
     let http = file.http.listen.map(|listen| listen.0);
@@ -91,6 +94,7 @@ pub(super) fn map(file: file::File) -> (Loaded, Vec<ConfigError>) {
     let loaded = Loaded {
         config,
         options,
+        certificates,
         state_dir,
         state_file,
         office,

@@ -2,6 +2,7 @@
 //!
 //! A fault is named with file, line and column, and a misspelt key with what was probably meant.
 
+pub mod certificates;
 pub mod faults;
 mod file;
 pub mod listen;
@@ -17,6 +18,7 @@ use strowger_shell::options::Options;
 
 use crate::cli::{Complaint, HttpAddr, LogFormat};
 use crate::office::OfficeConfig;
+pub use certificates::Certificates;
 pub use faults::{Fault, Faults, Place};
 pub(crate) use map::SIP_PORT;
 
@@ -25,8 +27,10 @@ pub(crate) use map::SIP_PORT;
 pub struct Loaded {
     /// For the engine. Without nonce secret and boot epoch, which are kept in the state folder.
     pub config: Config,
-    /// For the sockets.
+    /// For the sockets. Certificates are not opened yet.
     pub options: Options,
+    /// Which certificates are shown and believed.
+    pub certificates: Option<Certificates>,
     /// Where to keep state; `None` for the default place.
     pub state_dir: Option<PathBuf>,
     /// In which file of it the engine's state is kept; `None`: it ends with the server.

@@ -33,6 +33,11 @@ fn baresip_registers_with_md5_over_tcp() {
 }
 
 #[test]
+fn baresip_registers_over_tls() {
+    lives("baresip-tls", "tls", MD5);
+}
+
+#[test]
 fn baresip_with_a_wrong_password_does_not_register() {
     if !client::is_there("baresip") {
         return;

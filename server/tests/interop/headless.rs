@@ -16,7 +16,7 @@ pub(crate) const LIMIT: Duration = Duration::from_secs(40);
 pub(crate) struct Setup<'s> {
     pub(crate) user: &'s str,
     pub(crate) password: &'s str,
-    /// `udp` or `tcp`.
+    /// `udp`, `tcp` or `tls`.
     pub(crate) transport: &'s str,
     /// Further parameters of the account, each with its semicolon.
     pub(crate) account: &'s str,
@@ -43,12 +43,14 @@ impl Baresip {
             TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|l| l.local_addr()).expect("a free port");
         let config = format!(
             "module_path {}\nsip_listen 127.0.0.1:0\nnet_interface 127.0.0.1\nctrl_tcp_listen {control}\n\
-             module g711.so\nmodule_app account.so\nmodule_app ctrl_tcp.so\nmodule_app menu.so\n{config}",
-            modules().display()
+             module g711.so\nmodule_app account.so\nmodule_app ctrl_tcp.so\nmodule_app menu.so\n\
+             sip_cafile {}\n{config}",
+            modules().display(),
+            server.dir().join("cert.pem").display(),
         );
         let account = format!(
             "<sip:{user}@example.com>;auth_pass={password};outbound=\"sip:{};transport={transport}\";regint=600{account}\n",
-            server.addr
+            if *transport == "tls" { server.tls } else { server.addr },
         );
         for (file, text) in [("config", &config[..]), ("accounts", &account), ("contacts", contacts)] {
             fs::write(dir.join(file), text).expect("a file for the client");

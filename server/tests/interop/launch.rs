@@ -14,6 +14,8 @@ pub(crate) struct Server {
     dir: PathBuf,
     /// Where it listens, for UDP and for TCP.
     pub(crate) addr: SocketAddr,
+    /// Where it listens for TLS, with a certificate of `cert.pem` in its folder.
+    pub(crate) tls: SocketAddr,
 }
 
 impl Server {
@@ -23,20 +25,29 @@ impl Server {
             PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("interop-{name}-{}", std::process::id()));
         fs::create_dir_all(&dir).expect("a folder for the test");
         let file = dir.join("strowger.toml");
-        fs::write(&file, format!("[[domain]]\nname = \"example.com\"\naliases = [\"127.0.0.1\"]\n{config}"))
-            .expect("a file for the test");
-        let addr = free();
+        let made = rcgen::generate_simple_self_signed(["localhost".to_owned(), "127.0.0.1".to_owned()]);
+        let made = made.expect("a certificate");
+        let files = [("cert.pem", made.cert.pem()), ("key.pem", made.signing_key.serialize_pem())];
+        let [cert, key] = files.map(|(name, text)| {
+            fs::write(dir.join(name), text).expect("a file for the test");
+            dir.join(name)
+        });
+        let base = "[[domain]]\nname = \"example.com\"\naliases = [\"127.0.0.1\"]\n";
+        let tls = format!("[tls]\ncertificate = \"{}\"\nkey = \"{}\"\n", cert.display(), key.display());
+        fs::write(&file, format!("{base}{tls}{config}")).expect("a file for the test");
+        let (addr, tls) = (free(), free());
         let log = || Stdio::from(File::create(dir.join("log")).expect("a file for the log"));
         let child = Command::new(env!("CARGO_BIN_EXE_strowger"))
             .arg("serve")
             .args([Path::new("-c"), &file, Path::new("--state-dir"), &dir.join("state")])
-            .args(["--listen", &format!("udp:{addr}"), "--listen", &format!("tcp:{addr}"), "--http", "off"])
+            .args(["--listen", &format!("udp:{addr}"), "--listen", &format!("tcp:{addr}")])
+            .args(["--listen", &format!("tls:{tls}"), "--http", "off"])
             .stdin(Stdio::null())
             .stdout(log())
             .stderr(File::create(dir.join("err")).expect("a file for the log"))
             .spawn()
             .expect("the server starts");
-        let mut server = Server { child, dir, addr };
+        let mut server = Server { child, dir, addr, tls };
         server.wait_until_up();
         server
     }

@@ -174,11 +174,13 @@ fn what_is_no_tls_is_closed_with_an_alert() {
     for garbage in [OPTIONS, b"\0\0\0\0", &[0x16, 3, 1, 0xff, 0xff, 0, 0], &[0x80; 600]] {
         let (mut server, backlog) = accepting(Transport::Tls, &options);
         server.received(at(1), garbage);
-        drain(&mut server);
+        let said = drain(&mut server);
         assert!(server.poll_up().is_none() && arrivals(&mut server, at(1)).is_empty());
         // Some of it could still become a handshake: that has its deadline.
         match server.poll_end() {
-            Some(reason) => assert_eq!(reason, FlowDownReason::Handshake),
+            Some(reason) => {
+                assert_eq!((reason, said.first()), (FlowDownReason::Handshake, Some(&21)), "{garbage:x?}");
+            }
             None => {
                 assert_eq!(server.poll_deadline(), at(10));
                 assert_eq!(server.on_deadline(at(10)), Due::Close(FlowDownReason::Handshake));
