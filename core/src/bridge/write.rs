@@ -176,7 +176,7 @@ pub(super) fn invite(
     // RFC 7332 s5: counted across the bridge, or a loop over two of us never ends.
     let max_forwards = msg.max_forwards().ok().flatten().map_or(70, |hops| u32::from(hops.saturating_sub(1)));
     let display = from.display.unwrap_or_default();
-    let manner = Manner { number: None, display, max_forwards };
+    let manner = Manner { display, max_forwards, ..Manner::default() };
     let mut arena = ctx.out.lend();
     let (mut writer, addressed) = base.request_as(ctx, &mut arena, Method::Invite, &way, &manner);
     // DECISIONS 21: nothing is asked of the callee that the caller cannot do.

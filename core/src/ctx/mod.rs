@@ -17,7 +17,7 @@ pub(crate) use outbox::Outbox;
 pub(crate) use phone::{Locate, Phone, Reached};
 pub(crate) use published::Published;
 pub(crate) use refusal::{Extra, Refusal};
-pub(crate) use timer::{CallTimer, ClientTimer, ServerTimer, Timer, TrunkTimer, UaTimer};
+pub(crate) use timer::{CallTimer, ClientTimer, ServerTimer, Timer, TrunkTimer, UaCallTimer, UaTimer};
 
 use core::net::SocketAddr;
 use std::sync::Arc;

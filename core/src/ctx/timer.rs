@@ -59,6 +59,8 @@ pub(crate) enum Timer {
     Call(u64, CallTimer),
     /// Of a user agent (`agent::UaKey`).
     Ua(u64, UaTimer),
+    /// Of a call of a user agent (`agent::UaCallKey`).
+    UaCall(u64, UaCallTimer),
     /// A trunk is to be asked, or registered at (its index).
     Trunk(u16, TrunkTimer),
     /// Draining has taken long enough.
@@ -74,6 +76,17 @@ pub(crate) enum UaTimer {
     Ping(u16),
     /// That was not answered (RFC 5626 s4.4.1).
     Pong(u16),
+}
+
+/// Timers of calls of user agents.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum UaCallTimer {
+    /// It rings for too long.
+    Life,
+    /// A 2xx was not acknowledged yet (RFC 3261 s13.3.1.4).
+    Unacked,
+    /// An offer of ours crossed one of theirs, and is made again (RFC 3261 s14.1).
+    Glare,
 }
 
 /// Timers of trunks.

@@ -70,11 +70,13 @@ pub(crate) struct Manner<'m> {
     pub(crate) display: &'m [u8],
     /// Max-Forwards. RFC 3261 s8.1.1.6.
     pub(crate) max_forwards: u32,
+    /// The user part of Contact; empty for none.
+    pub(crate) contact: &'m str,
 }
 
 impl Default for Manner<'_> {
     fn default() -> Self {
-        Manner { number: None, display: b"", max_forwards: 70 }
+        Manner { number: None, display: b"", max_forwards: 70, contact: "" }
     }
 }
 
@@ -567,9 +569,10 @@ impl Dialog {
             Method::Ack | Method::Bye | Method::Prack | Method::Info | Method::Message | Method::Register
         ) {
         } else if to.flow == self.origin.flow {
-            own.write_contact(&mut writer, &to);
+            own.write_contact_of(&mut writer, &to, manner.contact);
         } else {
-            OwnAddress::towards(ctx.settings, &self.origin).write_contact(&mut writer, &self.origin);
+            let own = OwnAddress::towards(ctx.settings, &self.origin);
+            own.write_contact_of(&mut writer, &self.origin, manner.contact);
         }
         let instead = way.instead.map(|to| {
             let own = OwnAddress::towards(ctx.settings, &to);

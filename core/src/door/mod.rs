@@ -14,6 +14,7 @@ mod record;
 mod route;
 mod stored;
 mod ua;
+mod ua_call;
 mod view;
 
 pub use agent::{
@@ -41,6 +42,7 @@ pub use ua::{
     Changes, UaAccount, UaEvent, UaPresence, UaRefusal, UaRegistration, UaRegistrationView, UaRequest,
     UaState, UaStep, UaView,
 };
+pub use ua_call::{UaCallRequest, UaCallState, UaCallStep, UaCallView};
 pub use view::{
     BindingView, Change, FlowId, Identity, PeerIdentity, SaveSeq, Scheme, Secret, StoredBinding, Subject,
     Transport,

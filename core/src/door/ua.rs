@@ -5,7 +5,7 @@ use core::net::SocketAddr;
 
 use thiserror::Error;
 
-use super::{AgentToken, PresenceState, Secret};
+use super::{AgentToken, PresenceState, Secret, UaCallRequest, UaCallStep, UaCallView};
 use crate::base::Time;
 
 /// A user agent: who it is, and where it is at home.
@@ -56,7 +56,7 @@ pub enum Changes {
     /// s6.1).
     #[default]
     Repeat,
-    /// The host, by [`UaRequest::Answer`]. It has until the transaction of the other side gives up.
+    /// The host, by [`UaCallRequest::Answer`]. It has until the transaction of the other side gives up.
     Ask,
 }
 
@@ -113,6 +113,8 @@ pub enum UaRequest {
         /// The body.
         body: Box<[u8]>,
     },
+    /// Something of a call, or a call.
+    Call(UaCallRequest),
     /// What this one is now.
     View,
     /// Take back what was registered and published, end what is watched and all calls, and be no more.
@@ -221,6 +223,13 @@ pub enum UaStep {
         /// The body as it came.
         body: Box<[u8]>,
     },
+    /// Something happened to a call.
+    Call {
+        /// Its number.
+        call: u64,
+        /// What.
+        step: UaCallStep,
+    },
     /// It is no more: everything it had is taken back.
     Closed,
 }
@@ -309,6 +318,8 @@ pub struct UaView {
     pub subscriptions: Vec<(u64, Box<str>, UaState)>,
     /// Messages that were not answered yet.
     pub messages: usize,
+    /// Its calls, in the order of their numbers.
+    pub calls: Vec<UaCallView>,
 }
 
 impl UaView {

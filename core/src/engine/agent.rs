@@ -91,9 +91,9 @@ impl Engine {
             for told in told {
                 let Some(told) = self.on_trunk_step(told) else { continue };
                 if told.id >= OWN_IDS {
-                    let Rooms { uas, agent, txn, .. } = &mut self.rooms;
+                    let Rooms { uas, agent, txn, registrar, .. } = &mut self.rooms;
                     let mut ctx = self.house.ctx();
-                    uas.on_told(&mut UaKit { ctx: &mut ctx, txn, agent }, told);
+                    uas.on_told(&mut UaKit { ctx: &mut ctx, txn, agent, phones: registrar }, told);
                 } else if let Some(event) = told.for_host() {
                     self.house.out.tell(Event::Agent(Box::new(event)));
                 }

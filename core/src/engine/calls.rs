@@ -126,7 +126,9 @@ impl Engine {
 
     /// An ACK that no transaction consumed.
     pub(super) fn on_ack(&mut self, origin: &Origin, msg: Message<'_>, ess: &Essentials<'_>) {
-        if !self.bridge(|bridge, kit| bridge.on_ack(kit, msg, ess)) {
+        let taken = self.bridge(|bridge, kit| bridge.on_ack(kit, msg, ess))
+            || self.uas(|uas, kit| uas.on_ack(kit, msg, ess));
+        if !taken {
             self.drop_input(origin.remote, DropReason::StrayAck);
         }
     }
@@ -136,7 +138,9 @@ impl Engine {
         if !self.rooms.txn.is_pending_invite(server) {
             return;
         }
-        if self.bridge(|bridge, kit| bridge.on_cancel(kit, server, msg)) {
+        let taken = self.bridge(|bridge, kit| bridge.on_cancel(kit, server, msg))
+            || self.uas(|uas, kit| uas.on_cancel(kit, server));
+        if taken {
             return;
         }
         if let Some(key) = self.rooms.pending.of(server) {

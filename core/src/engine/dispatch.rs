@@ -197,6 +197,11 @@ impl Engine {
                     self.on_message_response(bits, status, msg);
                 }
             }
+            ResponseMatch::Deliver { usage: Usage::UaCall(bits), key, .. } => {
+                if let Kind::Response { status, .. } = msg.kind() {
+                    self.uas(|uas, kit| uas.on_call_response(kit, (bits, key), status, msg));
+                }
+            }
             ResponseMatch::Deliver { usage: Usage::UaText(bits), .. } => {
                 if let Kind::Response { status, .. } = msg.kind() {
                     self.uas(|uas, kit| uas.on_text_response(kit, bits, status, msg));
@@ -275,6 +280,9 @@ impl Engine {
             && let Some(key) = self.rooms.bridge.find(ess)
         {
             return self.serve_in_call(&mut pass, key);
+        }
+        if let Some(key) = self.rooms.uas.call_of(ess) {
+            return self.serve_ua_call(&mut pass, key);
         }
         if method == Method::Notify && self.rooms.agent.has(ess) {
             return self.receive_notify(&mut pass);

@@ -449,6 +449,7 @@ impl Engine {
                 self.tell_wishes();
             }
             Usage::Message(bits) => self.on_message_failure(bits),
+            Usage::UaCall(bits) => self.uas(|uas, kit| uas.on_call_failure(kit, bits, event)),
             Usage::UaText(bits) => self.uas(|uas, kit| uas.on_text_failure(kit, bits, event.what)),
             Usage::Trunk(bits) => self.rooms.trunks.on_failure(&mut ctx, bits),
             Usage::Notice(bits) => self.rooms.notices.on_failure(&mut ctx, bits),

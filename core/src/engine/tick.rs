@@ -71,6 +71,7 @@ impl Engine {
             }
             Timer::Route(key) => self.on_route_timer(key),
             Timer::Call(key, timer) => self.on_call_timer(key, timer),
+            Timer::UaCall(key, what) => self.uas(|uas, kit| uas.on_call_timer(kit, key, what)),
             Timer::Ua(key, what) => self.uas(|uas, kit| uas.on_timer(kit, key, what)),
             Timer::Trunk(i, what) => self.on_trunk_timer(i, what),
             Timer::Drain => {

@@ -3,7 +3,7 @@
 use super::dispatch::Pass;
 use super::routes::{origin_of, straight};
 use super::{Engine, Rooms};
-use crate::agent::{UA_ALLOW, UaKey, UaKit, Uas};
+use crate::agent::{UA_ALLOW, UaCallKey, UaCame, UaKey, UaKit, Uas};
 use crate::ctx::{Extra, Refusal};
 use crate::door::{Event, Query, ReplyBody, ResolveQuery, Resolved, Ticket, Transport, UaRequest, UaStep};
 use crate::wire::{Header, Method, Status, Uri};
@@ -14,9 +14,9 @@ pub(super) const TICKET: u32 = 1 << 29;
 impl Engine {
     /// Does something with the user agents, and then what came of it.
     pub(super) fn uas<T>(&mut self, act: impl FnOnce(&mut Uas, &mut UaKit<'_, '_>) -> T) -> T {
-        let Rooms { uas, agent, txn, .. } = &mut self.rooms;
+        let Rooms { uas, agent, txn, registrar, .. } = &mut self.rooms;
         let mut ctx = self.house.ctx();
-        let done = act(uas, &mut UaKit { ctx: &mut ctx, txn, agent });
+        let done = act(uas, &mut UaKit { ctx: &mut ctx, txn, agent, phones: registrar });
         self.tell_wishes();
         done
     }
@@ -76,12 +76,29 @@ impl Engine {
         }
     }
 
-    fn try_serve_ua(&mut self, pass: &mut Pass<'_>, key: UaKey) -> Result<(), Refusal> {
-        if let Some(tags) = pass.msg.header(Header::Require).filter(|_| pass.method != Method::Cancel) {
-            let tags = String::from_utf8_lossy(tags).into_owned();
-            return Err(Refusal::with(Status::BAD_EXTENSION, Extra::Unsupported(tags.into())));
+    /// A request within a call of a user agent: authorised by its dialog (DECISIONS 2).
+    pub(super) fn serve_ua_call(&mut self, pass: &mut Pass<'_>, key: UaCallKey) {
+        if !self.open(&mut pass.asker) {
+            return;
         }
+        let done = refuse_required(pass).and_then(|()| match came(pass) {
+            Some(came) => self.uas(|uas, kit| uas.on_within(kit, key, came)),
+            None => Ok(()),
+        });
+        if let Err(refusal) = done {
+            self.refuse(pass, &refusal);
+        }
+    }
+
+    fn try_serve_ua(&mut self, pass: &mut Pass<'_>, key: UaKey) -> Result<(), Refusal> {
+        refuse_required(pass)?;
         match pass.method {
+            Method::Invite if pass.ess.to.tag().is_none() => {
+                self.refuse_if_draining()?;
+                self.prepare_trying(pass);
+                let Some(came) = came(pass) else { return Ok(()) };
+                self.uas(|uas, kit| uas.on_invite(kit, key, came))?;
+            }
             Method::Message => {
                 self.rooms.uas.on_text(key, pass.msg, pass.ess)?;
                 // RFC 3428 s7: before it is told, so that what follows from it follows.
@@ -99,4 +116,15 @@ impl Engine {
         }
         Ok(())
     }
+}
+
+/// RFC 3261 s8.2.2.3: a user agent of ours has no extensions that can be required of it.
+fn refuse_required(pass: &Pass<'_>) -> Result<(), Refusal> {
+    let Some(tags) = pass.msg.header(Header::Require) else { return Ok(()) };
+    let tags = String::from_utf8_lossy(tags).into_owned();
+    Err(Refusal::with(Status::BAD_EXTENSION, Extra::Unsupported(tags.into())))
+}
+
+fn came<'m>(pass: &'m Pass<'m>) -> Option<UaCame<'m>> {
+    Some(UaCame { server: pass.server?, origin: &pass.origin, msg: pass.msg, ess: pass.ess })
 }

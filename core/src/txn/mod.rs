@@ -107,6 +107,8 @@ pub(crate) enum Usage {
     Notice(u64),
     /// A MESSAGE of a user agent (`agent::ua::Text`).
     UaText(u64),
+    /// A request of a call of a user agent (`agent::UaCallKey`); which one, its transaction says.
+    UaCall(u64),
     /// OPTIONS to a trunk (its index).
     Trunk(u64),
 }

@@ -1,5 +1,6 @@
-//! User agents of the engine at a server of the engine: registered, published, watched, written to.
+//! User agents of the engine at a server of the engine: registered, published, watched, written to, called.
 
+mod calls;
 mod net;
 mod registered;
 mod standing;

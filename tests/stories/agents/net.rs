@@ -19,8 +19,9 @@ const UDP: FlowId = FlowId(2);
 pub(super) const SERVER: usize = 0;
 pub(super) const ALICE: usize = 1;
 pub(super) const BOB: usize = 2;
-const ADDRS: [&str; 3] = ["192.0.2.1:5060", "198.51.100.2:5060", "203.0.113.3:5060"];
-pub(super) const USERS: [&str; 3] = ["", "alice", "bob"];
+pub(super) const CAROL: usize = 3;
+const ADDRS: [&str; 4] = ["192.0.2.1:5060", "198.51.100.2:5060", "203.0.113.3:5060", "203.0.113.4:5060"];
+pub(super) const USERS: [&str; 4] = ["", "alice", "bob", "carol"];
 
 enum Due {
     Message { flow: FlowId, remote: std::net::SocketAddr, data: Vec<u8> },
@@ -92,7 +93,7 @@ impl Net {
             Engine::new(client.validate().expect("a configuration"), [at as u8 + 100; 32], START)
         };
         let mut net = Net {
-            engines: vec![server(0, change), client(ALICE), client(BOB)],
+            engines: vec![server(0, change), client(ALICE), client(BOB), client(CAROL)],
             now: START,
             rng: Rng::new(seed),
             loss,
@@ -102,11 +103,11 @@ impl Net {
             sequence: 0,
             links: BTreeMap::new(),
             flows: 2,
-            told: vec![Vec::new(); 3],
+            told: vec![Vec::new(); 4],
             wire: Vec::new(),
             replies: Vec::new(),
         };
-        (0..3).for_each(|at| net.up(at));
+        (0..4).for_each(|at| net.up(at));
         net
     }
 
@@ -157,7 +158,7 @@ impl Net {
                 Command::Reply(reply) => self.replies.push(reply.body),
                 Command::Ask(Query::Resolve(query)) => {
                     let ways =
-                        (0..3).filter(|to| query.host.parse() == Ok(addr(*to).ip())).map(|to| Resolved {
+                        (0..4).filter(|to| query.host.parse() == Ok(addr(*to).ip())).map(|to| Resolved {
                             transport: query.transport.unwrap_or(Transport::Udp),
                             remote: addr(to),
                             local: addr(at),
@@ -173,7 +174,7 @@ impl Net {
     }
 
     fn open(&mut self, at: usize, flow: FlowId, transport: Transport, remote: std::net::SocketAddr) {
-        let to = (0..3).find(|to| addr(*to) == remote);
+        let to = (0..4).find(|to| addr(*to) == remote);
         let Some(to) = to.filter(|_| transport == Transport::Tcp && !self.dark) else {
             return self.later(10, at, Due::Down { flow, reason: FlowDownReason::Unreachable });
         };
@@ -196,7 +197,7 @@ impl Net {
             let due = Due::Message { flow: theirs, remote: addr(at), data: data.to_vec() };
             return self.later(if self.dark { u64::from(u32::MAX) } else { 10 }, to, due);
         }
-        let Some(to) = (0..3).find(|to| addr(*to) == remote) else { return };
+        let Some(to) = (0..4).find(|to| addr(*to) == remote) else { return };
         let copies = match self.rng.below(100) {
             _ if self.dark => 0,
             n if n < self.loss => 0,
@@ -295,7 +296,7 @@ impl Net {
     /// First lines of what was sent since the last time.
     pub(super) fn lines(&mut self) -> Vec<String> {
         let first = |(at, text): &(usize, String)| {
-            let who = ["server", "alice", "bob"][*at];
+            let who = ["server", "alice", "bob", "carol"][*at];
             format!("{who:>6}  {}", text.lines().next().unwrap_or_default())
         };
         let lines = self.wire.iter().map(first).collect();
@@ -309,6 +310,12 @@ impl Net {
         found.unwrap_or_else(|| panic!("no {start}")).1.replace("\r\n", "\n")
     }
 
+    /// The last that one of them sent.
+    pub(super) fn sent(&self, at: usize, start: &str) -> String {
+        let found = self.wire.iter().rev().find(|(who, text)| *who == at && text.starts_with(start));
+        found.unwrap_or_else(|| panic!("no {start}")).1.replace("\r\n", "\n")
+    }
+
     /// How many begin so.
     pub(super) fn count(&self, start: &str) -> usize {
         self.wire.iter().filter(|(_, text)| text.starts_with(start)).count()
@@ -317,7 +324,7 @@ impl Net {
     /// Whatever is left must end by itself.
     pub(super) fn end(mut self) {
         (self.loss, self.dark) = (0, false);
-        for at in [ALICE, BOB] {
+        for at in [ALICE, BOB, CAROL] {
             self.ua(at, UaRequest::Close);
         }
         self.run_for(10_000);

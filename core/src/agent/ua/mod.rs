@@ -3,10 +3,13 @@
 //! - `register`: registrations, and finding out where their servers are
 //! - `standing`: what is published and who is watched, as tasks of the room
 //! - `texts`: messages
+//! - `call`: calls
 //!
 //! Requests for a user agent are known by the user part of its Contact, which is drawn and guessed by nobody.
 
+mod call;
 mod register;
+mod sdp;
 mod standing;
 mod texts;
 
@@ -16,7 +19,7 @@ use super::{Agent, OWN_IDS, Step, Told};
 use crate::base::ids::IdKind;
 use crate::base::text::is_token;
 use crate::base::{Key, Slab};
-use crate::ctx::{Ctx, Origin, UaTimer};
+use crate::ctx::{Ctx, Locate, Origin, UaTimer};
 use crate::dialog::Manner;
 use crate::door::{
     AgentAccount, AgentHop, AgentToken, AgentWish, FlowId, ReplyBody, Secret, UaAccount, UaEvent, UaRefusal,
@@ -26,8 +29,10 @@ use crate::proof::Means;
 use crate::txn::Transactions;
 use crate::wire::{Essentials, Uri};
 
+pub(crate) use call::{CallKey, Came};
 pub(crate) use register::ALLOW;
 
+use call::Calls;
 use register::Registration;
 use standing::{Publication, Subscription, Waiting};
 use texts::{Lane, Text};
@@ -40,6 +45,7 @@ pub(crate) struct Kit<'k, 'e> {
     pub(crate) ctx: &'k mut Ctx<'e>,
     pub(crate) txn: &'k mut Transactions,
     pub(crate) agent: &'k mut Agent,
+    pub(crate) phones: &'k dyn Locate,
 }
 
 /// One user agent.
@@ -89,6 +95,7 @@ pub(crate) struct Uas {
     by_number: BTreeMap<u64, UaKey>,
     by_contact: BTreeMap<Box<str>, UaKey>,
     tasks: BTreeMap<u64, (UaKey, Of)>,
+    calls: Calls,
     texts: Slab<Text>,
     /// Messages by whose they are and to whom.
     lanes: BTreeMap<(UaKey, Box<str>), Lane>,
@@ -111,7 +118,7 @@ impl Uas {
 
     /// What they have begun and not ended.
     pub(crate) fn begun(&self) -> usize {
-        self.tasks.len() + self.texts.len()
+        self.tasks.len() + self.texts.len() + self.calls.list.len()
     }
 
     /// What the host is to hear.
@@ -160,6 +167,7 @@ impl Uas {
             UaRequest::Message { to, kind, body } => {
                 return self.write(kit, key, to, kind, body).map(ReplyBody::Begun);
             }
+            UaRequest::Call(request) => return self.ask_call(kit, key, request),
             UaRequest::Close => self.close(kit, key),
         }
         Ok(ReplyBody::Done)
@@ -225,7 +233,8 @@ impl Uas {
         let subscriptions =
             ua.subscriptions.iter().map(|(id, s)| (*id, s.target.clone(), s.state.clone())).collect();
         let (aor, messages) = (ua.account.aor.clone(), ua.messages);
-        Ok(UaView { aor, registrations, publications, subscriptions, messages })
+        let calls = self.view_calls(key);
+        Ok(UaView { aor, registrations, publications, subscriptions, messages, calls })
     }
 
     fn renew(&mut self, kit: &mut Kit<'_, '_>, key: UaKey, token: Option<AgentToken>) {
@@ -241,7 +250,11 @@ impl Uas {
     fn close(&mut self, kit: &mut Kit<'_, '_>, key: UaKey) {
         let Some(ua) = self.list.get_mut(key) else { return };
         ua.closing = true;
-        ua.waiting.clear();
+        self.no_way(key);
+        self.hang_up_all(kit, key);
+        if let Some(ua) = self.list.get_mut(key) {
+            ua.waiting.clear();
+        }
         self.unregister(kit, key);
         let tasks: Vec<u64> =
             self.tasks.iter().filter(|(_, (whose, _))| *whose == key).map(|(id, _)| *id).collect();
@@ -259,7 +272,7 @@ impl Uas {
 
     /// Nothing is left of one that was closed.
     fn finish(&mut self, ctx: &mut Ctx<'_>, key: UaKey) {
-        let busy = self.tasks.values().any(|(whose, _)| *whose == key);
+        let busy = self.tasks.values().any(|(whose, _)| *whose == key) || self.calls.of(key) > 0;
         if busy || self.list.get(key).is_none_or(|ua| !ua.closing || ua.messages > 0) {
             return;
         }
@@ -348,7 +361,8 @@ impl Ua {
     }
 
     fn manner(&self) -> Manner<'_> {
-        Manner { display: self.account.display.as_bytes(), ..Manner::default() }
+        let display = self.account.display.as_bytes();
+        Manner { display, contact: &self.contact, ..Manner::default() }
     }
 
     fn means(&self) -> Means<'_> {

@@ -36,6 +36,8 @@ pub(super) enum Waiting {
     Publication(Box<str>),
     Subscription(u64),
     Text(Key<Text>),
+    /// Its number, whom, and the offer.
+    Call(u64, Box<str>, Box<[u8]>),
 }
 
 impl Uas {
@@ -142,6 +144,9 @@ impl Uas {
         let routes = routes.to_vec();
         match what {
             Waiting::Text(text) => self.send_text(kit, text, &to, &routes),
+            Waiting::Call(number, whom, sdp) => {
+                self.begin_call(kit, key, (number, &whom, sdp), (&to, &routes))
+            }
             Waiting::Publication(event) => {
                 let Some(p) = ua.publications.iter().find(|known| known.event == event) else { return };
                 let wish = ua.wish(p.task, &to, &ua.account.aor, &event, p.expires);
@@ -185,17 +190,17 @@ impl Uas {
         waiting.into_iter().for_each(|what| self.start(kit, key, what));
     }
 
-    /// There is no way for now: messages do not wait for one.
+    /// There is no way for now: messages and calls do not wait for one.
     pub(super) fn no_way(&mut self, key: UaKey) {
         let Some(ua) = self.list.get_mut(key) else { return };
-        let (texts, rest) = core::mem::take(&mut ua.waiting)
-            .into_iter()
-            .partition(|waiting| matches!(waiting, Waiting::Text(_)));
+        let of_now = |waiting: &Waiting| matches!(waiting, Waiting::Text(_) | Waiting::Call(..));
+        let (now, rest): (Vec<_>, Vec<_>) = core::mem::take(&mut ua.waiting).into_iter().partition(of_now);
         ua.waiting = rest;
-        let texts: Vec<Waiting> = texts;
-        for text in texts {
-            if let Waiting::Text(text) = text {
-                self.drop_lane(text);
+        for waiting in now {
+            match waiting {
+                Waiting::Text(text) => self.drop_lane(text),
+                Waiting::Call(number, ..) => self.tell_call(key, number, super::call::no_way()),
+                Waiting::Publication(_) | Waiting::Subscription(_) => {}
             }
         }
     }

@@ -1,0 +1,465 @@
+//! Calls of user agents: one end of a dialog that an INVITE makes. RFC 3261 s12 to s15, RFC 6026, RFC 3515.
+//!
+//! | state | what the host does | what comes | next |
+//! |---|---|---|---|
+//! | Calling, Proceeding | hangs up: CANCEL when there is a 1xx | 1xx | Proceeding |
+//! | | | 2xx: ACK | Established; after a hang-up BYE |
+//! | | | 401, 407: INVITE again | Calling |
+//! | | | 300 to 699, nothing | gone |
+//! | Incoming | rings: 180, 183; answers: 200 | | Answered |
+//! | | rejects, hangs up: 300 to 699 | CANCEL: 487 | gone |
+//! | Answered | hangs up: BYE behind the ACK | ACK | Established |
+//! | | | no ACK: BYE | gone |
+//! | Established | changes: INVITE; transfers: REFER; INFO | INVITE, UPDATE: answered, or told | Established |
+//! | | hangs up: BYE | BYE | gone |
+//!
+//! Invariants: each call is told to have ended once; each final answer to an INVITE of ours is acknowledged, and what an
+//! INVITE of ours made that nobody wants any more gets BYE; one INVITE of each side is in flight at a time, and one of all
+//! other requests of ours.
+
+mod came;
+mod went;
+mod write;
+
+use core::time::Duration;
+use std::collections::{BTreeMap, VecDeque};
+
+use bytes::Bytes;
+
+use super::standing::Waiting;
+use super::{Kit, UaKey, Uas, check_kind, check_size, lossy, sip};
+use crate::base::{Key, Slab, Time, TimerKey};
+use crate::ctx::{Ctx, Origin, Timer, UaCallTimer};
+use crate::dialog::Dialog;
+use crate::door::{
+    ReplyBody, UaCallRequest, UaCallState as State, UaCallStep as Step, UaCallView, UaRefusal, UaStep,
+};
+use crate::proof::Proofs;
+use crate::txn::{ClientKey, ServerKey};
+use crate::wire::{Held, Method};
+
+pub(crate) use came::Came;
+
+/// Names a call while it is there.
+pub(crate) type CallKey = Key<Call>;
+
+/// So long it rings at most.
+const RINGS: Duration = Duration::from_secs(180);
+/// Requests of one call that wait for the one before.
+const MOST_WAITING: usize = 64;
+
+/// One call.
+#[derive(Clone, Debug)]
+pub(crate) struct Call {
+    pub(super) ua: UaKey,
+    number: u64,
+    outgoing: bool,
+    state: State,
+    /// The host was told that it is over.
+    over: bool,
+    dialog: Dialog,
+    proofs: Proofs,
+    tries: u8,
+    /// What the host said of the session, and what was sent of it last.
+    sdp: Box<[u8]>,
+    sent: Box<[u8]>,
+    /// An INVITE of ours without a final answer.
+    invite: Option<Invite>,
+    /// An INVITE or UPDATE of theirs that the host is to answer.
+    asked: Option<Asked>,
+    /// A 2xx of ours that was not acknowledged.
+    unacked: Option<Unacked>,
+    /// The ACK to a 2xx, for each that comes again: its number, where it went.
+    ack: Option<(u32, Origin, Bytes)>,
+    /// What is offered when it can be.
+    change: Option<Box<[u8]>>,
+    /// What else is on its way, and what waits behind it.
+    busy: Option<(ClientKey, Errand)>,
+    waiting: VecDeque<Errand>,
+    life: TimerKey,
+    glare: TimerKey,
+}
+
+/// An INVITE of ours.
+#[derive(Clone, Debug)]
+struct Invite {
+    client: ClientKey,
+    offer: Box<[u8]>,
+    /// It is the first, and makes the dialog.
+    first: bool,
+    number: u32,
+    /// A 1xx has come.
+    provisional: bool,
+    cancelled: bool,
+}
+
+/// A request that the host is to answer.
+#[derive(Clone, Debug)]
+struct Asked {
+    server: ServerKey,
+    origin: Origin,
+    held: Held,
+    first: bool,
+    /// Our tag, for the first.
+    tag: Box<str>,
+}
+
+/// A 2xx that is repeated until it is acknowledged (RFC 3261 s13.3.1.4).
+#[derive(Clone, Debug)]
+struct Unacked {
+    server: ServerKey,
+    number: u32,
+    payload: Bytes,
+    since: Time,
+    wait: Duration,
+    timer: TimerKey,
+    /// It has an offer, which the ACK answers.
+    offers: bool,
+    first: bool,
+}
+
+/// Another request within the call.
+#[derive(Clone, PartialEq, Eq, Debug)]
+enum Errand {
+    Info {
+        kind: Box<str>,
+        body: Box<[u8]>,
+    },
+    /// The value of Refer-To.
+    Refer(Box<str>),
+    Bye,
+}
+
+impl Errand {
+    fn method(&self) -> Method {
+        match self {
+            Errand::Info { .. } => Method::Info,
+            Errand::Refer(_) => Method::Refer,
+            Errand::Bye => Method::Bye,
+        }
+    }
+}
+
+/// A Call-ID, and our tag.
+type DialogName = (Box<[u8]>, Box<[u8]>);
+
+/// All calls of user agents.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Calls {
+    pub(super) list: Slab<Call>,
+    by_number: BTreeMap<u64, CallKey>,
+    /// Two ends of one call may be here, under one Call-ID.
+    by_dialog: BTreeMap<DialogName, CallKey>,
+}
+
+impl Calls {
+    /// How many of one user agent.
+    pub(super) fn of(&self, ua: UaKey) -> usize {
+        self.list.iter().filter(|(_, call)| call.ua == ua).count()
+    }
+
+    fn insert(&mut self, call: Call) -> CallKey {
+        let name = (call.dialog.call_id().into(), call.dialog.own_tag().into());
+        let number = call.number;
+        let key = self.list.insert(call);
+        self.by_number.insert(number, key);
+        self.by_dialog.insert(name, key);
+        key
+    }
+
+    fn remove(&mut self, ctx: &mut Ctx<'_>, key: CallKey) -> Option<Call> {
+        let call = self.list.remove(key)?;
+        for timer in [call.life, call.glare, call.unacked.as_ref().map_or(TimerKey::NONE, |u| u.timer)] {
+            ctx.timers.disarm(timer);
+        }
+        self.by_number.remove(&call.number);
+        self.by_dialog.remove(&(call.dialog.call_id().into(), call.dialog.own_tag().into()));
+        Some(call)
+    }
+}
+
+impl Uas {
+    /// Something that the host asks of a call of one.
+    pub(super) fn ask_call(
+        &mut self,
+        kit: &mut Kit<'_, '_>,
+        ua: UaKey,
+        request: UaCallRequest,
+    ) -> Result<ReplyBody, UaRefusal> {
+        match request {
+            UaCallRequest::Begin { to, sdp } => return self.call(kit, ua, to, sdp).map(ReplyBody::Begun),
+            UaCallRequest::Ring { call, sdp } => {
+                let key = self.known(ua, call)?;
+                self.ring(kit, key, &sdp)?;
+            }
+            UaCallRequest::Answer { call, sdp } => {
+                let key = self.known(ua, call)?;
+                check_sdp(kit.ctx, &sdp)?;
+                self.answer(kit, key, sdp)?;
+            }
+            UaCallRequest::Reject { call, status } => {
+                let key = self.known(ua, call)?;
+                if !(300..700).contains(&status) {
+                    return Err(UaRefusal::BadValue);
+                }
+                self.reject(kit, key, status)?;
+            }
+            UaCallRequest::Change { call, sdp } => {
+                let key = self.known(ua, call)?;
+                check_sdp(kit.ctx, &sdp)?;
+                let call = self.calls.list.get_mut(key).ok_or(UaRefusal::NoSuch)?;
+                if !matches!(call.state, State::Established | State::Answered) {
+                    return Err(UaRefusal::NotNow);
+                }
+                call.change = Some(sdp);
+                self.go_on(kit, key);
+            }
+            UaCallRequest::Transfer { call, to, replaces } => {
+                let key = self.known(ua, call)?;
+                let target = match replaces {
+                    Some(other) => self.in_place_of(self.known(ua, other)?)?,
+                    None => {
+                        sip(&to)?;
+                        format!("<{to}>").into()
+                    }
+                };
+                self.errand(kit, key, Errand::Refer(target))?;
+            }
+            UaCallRequest::Digit { call, digit, millis } => {
+                let key = self.known(ua, call)?;
+                if !matches!(digit, '0'..='9' | '*' | '#' | 'A'..='D') {
+                    return Err(UaRefusal::BadValue);
+                }
+                let body = format!("Signal={digit}\r\nDuration={millis}\r\n").into_bytes().into();
+                self.errand(kit, key, Errand::Info { kind: "application/dtmf-relay".into(), body })?;
+            }
+            UaCallRequest::Info { call, kind, body } => {
+                let key = self.known(ua, call)?;
+                check_kind(&kind)?;
+                check_size(kit.ctx, &body)?;
+                self.errand(kit, key, Errand::Info { kind, body })?;
+            }
+            UaCallRequest::HangUp { call } => {
+                if self.call_waits(ua, call) {
+                    return Ok(ReplyBody::Done);
+                }
+                let key = self.known(ua, call)?;
+                self.hang_up(kit, key);
+            }
+        }
+        Ok(ReplyBody::Done)
+    }
+
+    /// It was not sent yet, and will not be.
+    fn call_waits(&mut self, ua: UaKey, number: u64) -> bool {
+        let Some(known) = self.list.get_mut(ua) else { return false };
+        let before = known.waiting.len();
+        known.waiting.retain(|waiting| !matches!(waiting, Waiting::Call(waits, ..) if *waits == number));
+        let waited = known.waiting.len() < before;
+        if waited {
+            self.tell_call(ua, number, Step::Ended { status: 487, remote: false });
+        }
+        waited
+    }
+
+    fn known(&self, ua: UaKey, number: u64) -> Result<CallKey, UaRefusal> {
+        let key = self.calls.by_number.get(&number).copied().ok_or(UaRefusal::NoSuch)?;
+        let is_it = |call: &Call| call.ua == ua && !call.over;
+        self.calls.list.get(key).filter(|call| is_it(call)).map(|_| key).ok_or(UaRefusal::NoSuch)
+    }
+
+    /// The calls of one, in the order of their numbers.
+    pub(super) fn view_calls(&self, ua: UaKey) -> Vec<UaCallView> {
+        let of_it = self.calls.by_number.values().filter_map(|key| self.calls.list.get(*key));
+        of_it
+            .filter(|call| call.ua == ua && !call.over)
+            .map(|call| UaCallView {
+                call: call.number,
+                other: lossy(call.dialog.their_uri()),
+                outgoing: call.outgoing,
+                state: call.state,
+                sdp: call.sent.clone(),
+            })
+            .collect()
+    }
+
+    /// Calls somebody.
+    fn call(
+        &mut self,
+        kit: &mut Kit<'_, '_>,
+        ua: UaKey,
+        to: Box<str>,
+        sdp: Box<[u8]>,
+    ) -> Result<u64, UaRefusal> {
+        sip(&to)?;
+        check_sdp(kit.ctx, &sdp)?;
+        let known = self.list.get(ua).filter(|ua| !ua.closing).ok_or(UaRefusal::Unknown)?;
+        if self.calls.of(ua) + known.waiting.len() >= kit.ctx.settings.limits.per_user_agent {
+            return Err(UaRefusal::Full);
+        }
+        let number = self.next();
+        self.start(kit, ua, Waiting::Call(number, to, sdp));
+        Ok(number)
+    }
+
+    /// The same, now that it is known where it goes.
+    pub(super) fn begin_call(
+        &mut self,
+        kit: &mut Kit<'_, '_>,
+        ua: UaKey,
+        (number, to, sdp): (u64, &str, Box<[u8]>),
+        (hop, routes): (&Origin, &[u8]),
+    ) {
+        let Some(known) = self.list.get(ua) else { return };
+        let (own, whom) = (known.account.aor.as_bytes(), to.as_bytes());
+        let dialog = Dialog::inviting(kit.ctx, hop, own, whom, whom).map(|dialog| dialog.routed(routes));
+        let Some(dialog) = dialog else { return self.tell_call(ua, number, no_way()) };
+        let key = self.calls.insert(Call {
+            ua,
+            number,
+            outgoing: true,
+            state: State::Calling,
+            over: false,
+            dialog,
+            proofs: Proofs::default(),
+            tries: 0,
+            sdp: sdp.clone(),
+            sent: Box::default(),
+            invite: None,
+            asked: None,
+            unacked: None,
+            ack: None,
+            change: None,
+            busy: None,
+            waiting: VecDeque::new(),
+            life: TimerKey::NONE,
+            glare: TimerKey::NONE,
+        });
+        self.invite(kit, key, sdp, true);
+    }
+
+    /// The value of Refer-To that names a call of ours as the one to be replaced (RFC 3891 s3: the tags as the one who is
+    /// asked sees them).
+    fn in_place_of(&self, key: CallKey) -> Result<Box<str>, UaRefusal> {
+        let call = self.calls.list.get(key).ok_or(UaRefusal::NoSuch)?;
+        if call.state != State::Established {
+            return Err(UaRefusal::NotNow);
+        }
+        let dialog = &call.dialog;
+        let mut out = String::from("<");
+        // A target with headers of its own would end where ours begin.
+        let target = dialog.their_uri().split(|b| *b == b'?').next().unwrap_or_default();
+        out.push_str(&lossy(target));
+        out.push_str("?Replaces=");
+        let parts: [&[u8]; 5] =
+            [dialog.call_id(), b";to-tag=", dialog.their_tag(), b";from-tag=", dialog.own_tag()];
+        for byte in parts.concat() {
+            match byte {
+                b if b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b'~') => {
+                    out.push(char::from(b))
+                }
+                b => out.push_str(&format!("%{b:02X}")),
+            }
+        }
+        out.push('>');
+        Ok(out.into())
+    }
+
+    /// Something else that is to be sent.
+    fn errand(&mut self, kit: &mut Kit<'_, '_>, key: CallKey, errand: Errand) -> Result<(), UaRefusal> {
+        let call = self.calls.list.get_mut(key).ok_or(UaRefusal::NoSuch)?;
+        if call.state != State::Established {
+            return Err(UaRefusal::NotNow);
+        }
+        if call.waiting.len() >= MOST_WAITING {
+            return Err(UaRefusal::Full);
+        }
+        call.waiting.push_back(errand);
+        self.go_on(kit, key);
+        Ok(())
+    }
+
+    /// Ends a call, however far it is.
+    pub(super) fn hang_up(&mut self, kit: &mut Kit<'_, '_>, key: CallKey) {
+        let Some(call) = self.calls.list.get_mut(key) else { return };
+        match call.state {
+            State::Calling | State::Proceeding => {
+                self.ended(key, 487, false);
+                self.cancel(kit, key);
+            }
+            State::Incoming => _ = self.reject(kit, key, 486),
+            State::Answered | State::Established => {
+                self.ended(key, 200, false);
+                self.go_on(kit, key);
+            }
+        }
+    }
+
+    /// All calls of one.
+    pub(super) fn hang_up_all(&mut self, kit: &mut Kit<'_, '_>, ua: UaKey) {
+        let all = self.calls.list.iter().filter(|(_, call)| call.ua == ua).map(|(key, _)| key);
+        let all: Vec<CallKey> = all.collect();
+        all.into_iter().for_each(|key| self.hang_up(kit, key));
+    }
+
+    /// The host hears, once, that it is over.
+    fn ended(&mut self, key: CallKey, status: u16, remote: bool) {
+        let Some(call) = self.calls.list.get_mut(key) else { return };
+        if core::mem::replace(&mut call.over, true) {
+            return;
+        }
+        let (ua, number) = (call.ua, call.number);
+        self.tell_call(ua, number, Step::Ended { status, remote });
+    }
+
+    /// Nothing is left of it.
+    fn forget(&mut self, kit: &mut Kit<'_, '_>, key: CallKey) {
+        if let Some(call) = self.calls.remove(kit.ctx, key) {
+            self.finish(kit.ctx, call.ua);
+        }
+    }
+
+    pub(super) fn tell_call(&mut self, ua: UaKey, call: u64, step: Step) {
+        self.tell(ua, UaStep::Call { call, step });
+    }
+
+    /// The same, unless the host was told that it is over.
+    fn tell_of(&mut self, key: CallKey, step: Step) {
+        if let Some(call) = self.calls.list.get(key).filter(|call| !call.over) {
+            let (ua, number) = (call.ua, call.number);
+            self.tell_call(ua, number, step);
+        }
+    }
+
+    pub(crate) fn on_call_timer(&mut self, kit: &mut Kit<'_, '_>, bits: u64, what: UaCallTimer) {
+        let key = CallKey::from_bits(bits);
+        let Some(call) = self.calls.list.get_mut(key) else { return };
+        match what {
+            UaCallTimer::Life => {
+                call.life = TimerKey::NONE;
+                let _ = self.reject(kit, key, 480);
+            }
+            UaCallTimer::Glare => {
+                call.glare = TimerKey::NONE;
+                self.go_on(kit, key);
+            }
+            UaCallTimer::Unacked => self.on_unacked(kit, key),
+        }
+    }
+}
+
+pub(super) fn no_way() -> Step {
+    Step::Ended { status: 503, remote: false }
+}
+
+/// A description that is there, and not too long.
+fn check_sdp(ctx: &Ctx<'_>, sdp: &[u8]) -> Result<(), UaRefusal> {
+    match sdp.is_empty() {
+        true => Err(UaRefusal::BadValue),
+        false => check_size(ctx, sdp),
+    }
+}
+
+fn timer(key: CallKey, what: UaCallTimer) -> Timer {
+    Timer::UaCall(key.to_bits(), what)
+}

@@ -1,0 +1,308 @@
+//! What a user agent sends in its calls, and what comes back: RFC 3261 s13.2, s14.1, s15.1.1, s9.1.
+
+use core::time::Duration;
+
+use super::super::{Kit, Uas, lossy};
+use super::write::{SDP, bare, request};
+use super::{CallKey, Errand, Invite, State, Step, timer};
+use crate::base::ids::IdKind;
+use crate::base::text::clamp_u32;
+use crate::ctx::UaCallTimer;
+use crate::dialog::Dialog;
+use crate::txn::{self, ClientEvent, ClientFailure, ClientKey, Usage};
+use crate::wire::{Header, Message, Method};
+
+/// Tries of one request with other credentials.
+const TRIES: u8 = 4;
+
+impl Uas {
+    /// An INVITE with this offer.
+    pub(super) fn invite(&mut self, kit: &mut Kit<'_, '_>, key: CallKey, offer: Box<[u8]>, first: bool) {
+        let Some(call) = self.calls.list.get_mut(key) else { return };
+        let Some(ua) = self.list.get(call.ua) else { return };
+        let made = request(kit, ua, call, (Method::Invite, None), &[], (SDP, &offer));
+        let number = call.dialog.cseq();
+        let sent = made.and_then(|(payload, to)| {
+            let usage = Usage::UaCall(key.to_bits());
+            kit.txn.send(kit.ctx, &to.to, Method::Invite, usage, &to.branch, payload).ok()
+        });
+        let Some(client) = sent else { return self.invite_failed(kit, key, first, 503) };
+        call.sent = offer.clone();
+        call.invite = Some(Invite { client, offer, first, number, provisional: false, cancelled: false });
+    }
+
+    fn invite_failed(&mut self, kit: &mut Kit<'_, '_>, key: CallKey, first: bool, status: u16) {
+        if first {
+            self.ended(key, status, true);
+            return self.forget(kit, key);
+        }
+        self.tell_of(key, Step::NotChanged { status });
+        // RFC 3261 s12.2.1.2: then there is no dialog any more.
+        if matches!(status, 408 | 481) {
+            self.ended(key, status, true);
+        }
+        self.go_on(kit, key);
+    }
+
+    /// Nobody wants the answer to our first INVITE any more: RFC 3261 s9.1, not before something has come back.
+    pub(super) fn cancel(&mut self, kit: &mut Kit<'_, '_>, key: CallKey) {
+        let Some(invite) = self.calls.list.get_mut(key).and_then(|call| call.invite.as_mut()) else { return };
+        if invite.provisional && !core::mem::replace(&mut invite.cancelled, true) {
+            let client = invite.client;
+            kit.txn.cancel(kit.ctx, client, None);
+        }
+    }
+
+    /// Sends what waits and can be sent now.
+    pub(super) fn go_on(&mut self, kit: &mut Kit<'_, '_>, key: CallKey) {
+        let Some(call) = self.calls.list.get_mut(key) else { return };
+        // RFC 3261 s15: the callee may not say BYE before the ACK.
+        if call.state != State::Established || call.unacked.is_some() {
+            return;
+        }
+        if call.over {
+            let leaving = call.busy.as_ref().is_some_and(|(_, errand)| *errand == Errand::Bye);
+            call.waiting.clear();
+            call.change = None;
+            if !leaving {
+                self.send(kit, key, Errand::Bye);
+            }
+            return;
+        }
+        if call.busy.is_none()
+            && let Some(errand) = call.waiting.pop_front()
+        {
+            self.send(kit, key, errand);
+        }
+        let Some(call) = self.calls.list.get_mut(key) else { return };
+        if call.invite.is_none()
+            && call.asked.is_none()
+            && call.glare.is_none()
+            && let Some(offer) = call.change.take()
+        {
+            call.tries = 0;
+            self.invite(kit, key, offer, false);
+        }
+    }
+
+    fn send(&mut self, kit: &mut Kit<'_, '_>, key: CallKey, errand: Errand) {
+        let Some(call) = self.calls.list.get_mut(key) else { return };
+        let Some(ua) = self.list.get(call.ua) else { return };
+        let method = errand.method();
+        let by = format!("<{}>", ua.account.aor);
+        let more = match &errand {
+            Errand::Refer(to) => vec![(Header::ReferTo, to.as_bytes()), (Header::ReferredBy, by.as_bytes())],
+            _ => Vec::new(),
+        };
+        let content = match &errand {
+            Errand::Info { kind, body } => (kind.as_bytes(), &body[..]),
+            _ => (&b""[..], &b""[..]),
+        };
+        let made = request(kit, ua, call, (method, None), &more, content);
+        let sent = made.and_then(|(payload, to)| {
+            let usage = Usage::UaCall(key.to_bits());
+            kit.txn.send(kit.ctx, &to.to, method, usage, &to.branch, payload).ok()
+        });
+        match sent {
+            Some(client) => call.busy = Some((client, errand)),
+            None => self.done(kit, key, &errand, 503),
+        }
+    }
+
+    /// A request other than INVITE was answered, or will not be.
+    fn done(&mut self, kit: &mut Kit<'_, '_>, key: CallKey, errand: &Errand, status: u16) {
+        match errand {
+            Errand::Bye => return self.forget(kit, key),
+            // RFC 3515 s2.4.4: the rest comes by NOTIFY.
+            Errand::Refer(_) => {
+                let status = if (200..300).contains(&status) { 100 } else { status };
+                self.tell_of(key, Step::Transfer { status });
+            }
+            Errand::Info { .. } => {}
+        }
+        // RFC 3261 s12.2.1.2.
+        if matches!(status, 408 | 481) {
+            self.ended(key, status, true);
+        }
+        self.go_on(kit, key);
+    }
+
+    /// A request of a call was answered.
+    pub(crate) fn on_call_response(
+        &mut self,
+        kit: &mut Kit<'_, '_>,
+        (bits, client): (u64, ClientKey),
+        status: u16,
+        msg: Message<'_>,
+    ) {
+        let key = CallKey::from_bits(bits);
+        let invite = msg.cseq().is_ok_and(|cseq| cseq.method == Method::Invite);
+        if invite {
+            return self.on_invite_response(kit, key, client, status, msg);
+        }
+        let Some(call) = self.calls.list.get_mut(key) else { return };
+        let Some((_, errand)) = call.busy.take_if(|(busy, _)| *busy == client && status >= 200) else {
+            return;
+        };
+        call.tries += 1;
+        if self.proved(key, status, msg) {
+            return self.send(kit, key, errand);
+        }
+        if let Some(call) = self.calls.list.get_mut(key) {
+            call.tries = 0;
+        }
+        self.done(kit, key, &errand, status);
+    }
+
+    /// We were asked who we are, and have something to say.
+    fn proved(&mut self, key: CallKey, status: u16, msg: Message<'_>) -> bool {
+        let Some(call) = self.calls.list.get_mut(key) else { return false };
+        let Some(ua) = self.list.get(call.ua) else { return false };
+        let to = call.dialog.straight().to();
+        let first = call.tries == 1 && call.state == State::Established;
+        matches!(status, 401 | 407) && call.tries < TRIES && call.proofs.learn(msg, &to, &ua.means(), first)
+    }
+
+    fn on_invite_response(
+        &mut self,
+        kit: &mut Kit<'_, '_>,
+        key: CallKey,
+        client: ClientKey,
+        status: u16,
+        msg: Message<'_>,
+    ) {
+        let Some(call) = self.calls.list.get_mut(key) else { return dismiss(kit, client, status, msg) };
+        let answered = msg.cseq().map(|cseq| cseq.number).unwrap_or_default();
+        // A 2xx that comes again, or that of another branch of a fork.
+        if (200..300).contains(&status) && call.invite.as_ref().is_none_or(|invite| invite.client != client) {
+            let same = msg.to().ok().and_then(|to| to.tag()).unwrap_or_default() == call.dialog.their_tag();
+            return match &call.ack {
+                Some((number, to, payload)) if same && *number == answered => {
+                    txn::send_to(kit.ctx, to, payload.clone());
+                }
+                _ => dismiss(kit, client, status, msg),
+            };
+        }
+        let Some(invite) = call.invite.as_mut().filter(|invite| invite.client == client) else { return };
+        let first = invite.first;
+        if status < 200 {
+            invite.provisional = true;
+            if first && call.state == State::Calling {
+                call.state = State::Proceeding;
+            }
+            if first && call.over {
+                return self.cancel(kit, key);
+            }
+            if first && status > 100 {
+                self.tell_of(key, Step::Progress { status, sdp: msg.body().into() });
+            }
+            return;
+        }
+        let Some(invite) = call.invite.take() else { return };
+        if (200..300).contains(&status) {
+            return self.accepted(kit, key, &invite, msg);
+        }
+        call.tries += 1;
+        let wanted = !(first && call.over);
+        if wanted && self.proved(key, status, msg) {
+            return self.invite(kit, key, invite.offer, first);
+        }
+        let Some(call) = self.calls.list.get_mut(key) else { return };
+        call.tries = 0;
+        call.sent = call.sdp.clone();
+        // RFC 3261 s14.1: who made the Call-ID waits longer.
+        if status == 491 && !first && !call.over {
+            let (least, spread) = if call.outgoing { (2100, 1900) } else { (0, 2000) };
+            let wait = Duration::from_millis(least + kit.ctx.ids.below(IdKind::Jitter, spread));
+            call.change.get_or_insert(invite.offer);
+            call.glare = kit.ctx.timers.arm(kit.ctx.now + wait, timer(key, UaCallTimer::Glare));
+            return;
+        }
+        // RFC 3261 s14.2, s20.33: he is still busy with another one.
+        if status == 500
+            && !first
+            && !call.over
+            && let Some(seconds) = msg.header(Header::RetryAfter).and_then(clamp_u32).filter(|s| *s <= 10)
+        {
+            call.change.get_or_insert(invite.offer);
+            let at = kit.ctx.now + Duration::from_secs(seconds.into());
+            call.glare = kit.ctx.timers.arm(at, timer(key, UaCallTimer::Glare));
+            return;
+        }
+        self.invite_failed(kit, key, first, status);
+    }
+
+    /// An INVITE of ours was accepted.
+    fn accepted(&mut self, kit: &mut Kit<'_, '_>, key: CallKey, invite: &Invite, msg: Message<'_>) {
+        let Some(call) = self.calls.list.get_mut(key) else { return };
+        let Some(ua) = self.list.get(call.ua) else { return };
+        call.tries = 0;
+        let tag = msg.to().ok().and_then(|to| to.tag()).unwrap_or_default();
+        if invite.first {
+            kit.txn.accepted(invite.client, tag);
+        }
+        call.dialog.learn_of_answer(kit.ctx, msg, tag);
+        call.state = State::Established;
+        if !call.over {
+            call.sdp = invite.offer.clone();
+        }
+        let number = invite.number;
+        if let Some((payload, to)) = request(kit, ua, call, (Method::Ack, Some(number)), &[], (b"", b"")) {
+            call.ack = Some((number, to.to, payload.clone()));
+            txn::send_to(kit.ctx, &to.to, payload);
+        }
+        let sdp = msg.body().into();
+        let step = if invite.first { Step::Established { sdp } } else { Step::Changed { sdp } };
+        self.tell_of(key, step);
+        self.go_on(kit, key);
+    }
+
+    /// A request of a call was not answered, or could not be sent.
+    pub(crate) fn on_call_failure(&mut self, kit: &mut Kit<'_, '_>, bits: u64, event: ClientEvent) {
+        let key = CallKey::from_bits(bits);
+        let Some(call) = self.calls.list.get_mut(key) else { return };
+        let status = if event.what == ClientFailure::TimedOut { 408 } else { 503 };
+        if call.invite.as_ref().is_some_and(|invite| invite.client == event.key) {
+            if event.what == ClientFailure::Unanswered {
+                self.ended(key, 408, true);
+                return self.cancel(kit, key);
+            }
+            let first = call.invite.take().is_some_and(|invite| invite.first);
+            call.sent = call.sdp.clone();
+            return self.invite_failed(kit, key, first, status);
+        }
+        if let Some((_, errand)) = call.busy.take_if(|(busy, _)| *busy == event.key) {
+            self.done(kit, key, &errand, status);
+        }
+    }
+
+    /// How far the call is that somebody makes because we asked him to (RFC 3515 s2.4.5).
+    pub(super) fn on_sipfrag(&mut self, key: CallKey, msg: Message<'_>) {
+        let line = lossy(msg.body().split(|b| *b == b'\r' || *b == b'\n').next().unwrap_or_default());
+        let status =
+            line.strip_prefix("SIP/2.0 ").and_then(|rest| rest.get(..3)).and_then(|s| s.parse().ok());
+        if let Some(status) = status.filter(|status| (100..700).contains(status)) {
+            self.tell_of(key, Step::Transfer { status });
+        }
+    }
+}
+
+/// A 2xx to an INVITE of ours that nobody waits for: it is acknowledged, and its dialog ended (RFC 3261 s13.2.2.4).
+fn dismiss(kit: &mut Kit<'_, '_>, client: ClientKey, status: u16, msg: Message<'_>) {
+    if !(200..300).contains(&status) {
+        return;
+    }
+    let Some(to) = kit.txn.sent_to(client) else { return };
+    let Some(mut dialog) = Dialog::of_answer(kit.ctx, &to, msg) else { return };
+    let number = dialog.cseq();
+    if let Some((payload, to)) = bare(kit, &dialog, Method::Ack, Some(number)) {
+        txn::send_to(kit.ctx, &to.to, payload);
+    }
+    if !kit.txn.accepted(client, dialog.their_tag()) {
+        return;
+    }
+    dialog.advance();
+    if let Some((payload, to)) = bare(kit, &dialog, Method::Bye, None) {
+        let _ = kit.txn.send(kit.ctx, &to.to, Method::Bye, Usage::Nothing, &to.branch, payload);
+    }
+}

@@ -1,0 +1,154 @@
+//! The messages of calls of user agents.
+
+use bytes::Bytes;
+
+use super::super::{Kit, Ua, UaKey, Uas};
+use super::{Asked, Call};
+use crate::ctx::Origin;
+use crate::dialog::{Addressed, Dialog, OwnAddress};
+use crate::txn::ServerKey;
+use crate::wire::{Header, Message, Method, ResponseWriter, Status, Writer};
+
+/// A body and its type; both empty for none.
+pub(super) type Content<'a> = (&'a [u8], &'a [u8]);
+
+pub(super) const SDP: &[u8] = b"application/sdp";
+
+/// A request within a call, or the one that begins it. `number` is that of another request, for ACK.
+pub(super) fn request(
+    kit: &mut Kit<'_, '_>,
+    ua: &Ua,
+    call: &mut Call,
+    (method, number): (Method, Option<u32>),
+    more: &[(Header, &[u8])],
+    (kind, body): Content<'_>,
+) -> Option<(Bytes, Addressed)> {
+    let ctx = &mut *kit.ctx;
+    let way = match call.dialog.their_tag().is_empty() {
+        true => call.dialog.straight(),
+        false => call.dialog.way(ctx, kit.phones, "")?,
+    };
+    if number.is_none() {
+        call.dialog.advance();
+    }
+    let proof = match method {
+        Method::Ack => Vec::new(),
+        _ => {
+            let what = (call.dialog.target(), body);
+            call.proofs.headers(ctx, &way.to(), &ua.means(), method.as_str(), what)
+        }
+    };
+    let manner = crate::dialog::Manner { number, ..ua.manner() };
+    let mut arena = ctx.out.lend();
+    let (mut writer, addressed) = call.dialog.request_as(ctx, &mut arena, method, &way, &manner);
+    writer.prepared(&ctx.settings.agent_line);
+    for (header, value) in &proof {
+        writer.header(*header, value.as_bytes());
+    }
+    if method == Method::Invite {
+        writer.header(Header::Allow, super::super::ALLOW.as_bytes());
+        writer.header(Header::Accept, SDP);
+    }
+    for (header, value) in more {
+        writer.header(*header, value);
+    }
+    if !body.is_empty() {
+        writer.body(kind, body);
+    }
+    let payload = writer.finish();
+    ctx.out.restore(arena);
+    Some((payload, addressed))
+}
+
+/// The bare request that ends, or acknowledges, what nobody knows any more.
+pub(super) fn bare(
+    kit: &mut Kit<'_, '_>,
+    dialog: &Dialog,
+    method: Method,
+    number: Option<u32>,
+) -> Option<(Bytes, Addressed)> {
+    let ctx = &mut *kit.ctx;
+    let way = dialog.way(ctx, kit.phones, "")?;
+    let manner = crate::dialog::Manner { number, ..Default::default() };
+    let mut arena = ctx.out.lend();
+    let (mut writer, addressed) = dialog.request_as(ctx, &mut arena, method, &way, &manner);
+    writer.prepared(&ctx.settings.agent_line);
+    let payload = writer.finish();
+    ctx.out.restore(arena);
+    Some((payload, addressed))
+}
+
+/// What is answered.
+#[derive(Clone, Copy)]
+pub(super) struct Answered<'a> {
+    pub(super) server: ServerKey,
+    pub(super) origin: &'a Origin,
+    pub(super) msg: Message<'a>,
+    /// Our tag, where To has none.
+    pub(super) tag: &'a str,
+}
+
+impl Uas {
+    /// Answers a request; gives what was sent.
+    pub(super) fn respond(
+        &mut self,
+        kit: &mut Kit<'_, '_>,
+        ua: UaKey,
+        answered: Answered<'_>,
+        status: u16,
+        (kind, body): Content<'_>,
+    ) -> Bytes {
+        let Answered { server, origin, msg, tag } = answered;
+        let ctx = &mut *kit.ctx;
+        let mut arena = ctx.out.lend();
+        let source = (origin.remote.ip(), origin.remote.port());
+        let tag = Some(tag).filter(|tag| !tag.is_empty());
+        let mut writer = ResponseWriter::new(&mut arena, msg, Status(status), tag, Some(source));
+        writer.prepared(&ctx.settings.server_line);
+        // RFC 3261 s12.1.1, s13.3.1: what makes the dialog, or refreshes it.
+        let target = matches!(msg.method(), Method::Invite | Method::Update);
+        if (101..300).contains(&status) && target {
+            writer.record_route();
+            write_contact(ctx.settings, &mut writer, self.list.get(ua), origin);
+        }
+        if target && (200..300).contains(&status) || status == 405 {
+            writer.header(Header::Allow, super::super::ALLOW.as_bytes());
+        }
+        if status == 469 {
+            // RFC 6086 s4.2.2: none.
+            writer.header(Header::RecvInfo, b"");
+        }
+        if !body.is_empty() {
+            writer.body(kind, body);
+        }
+        let payload = writer.finish();
+        ctx.out.restore(arena);
+        ctx.stats.response(msg.method(), status);
+        kit.txn.respond(kit.ctx, server, Status(status), payload.clone(), None);
+        payload
+    }
+
+    /// The same of what the host was asked.
+    pub(super) fn respond_to(
+        &mut self,
+        kit: &mut Kit<'_, '_>,
+        ua: UaKey,
+        asked: &Asked,
+        status: u16,
+        sdp: &[u8],
+    ) -> Bytes {
+        let msg = asked.held.message();
+        let answered = Answered { server: asked.server, origin: &asked.origin, msg, tag: &asked.tag };
+        self.respond(kit, ua, answered, status, (SDP, sdp))
+    }
+}
+
+fn write_contact(
+    settings: &crate::config::Settings,
+    writer: &mut Writer<'_>,
+    ua: Option<&Ua>,
+    origin: &Origin,
+) {
+    let Some(ua) = ua else { return };
+    OwnAddress::towards(settings, origin).write_contact_of(writer, origin, &ua.contact);
+}
