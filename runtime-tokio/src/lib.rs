@@ -40,18 +40,7 @@ use strowger_shell::stream::{Opening, Streams};
 
 use crate::watched::Watched;
 
-pub use strowger_core as core;
-pub use strowger_shell as shell;
-pub use strowger_shell::builder::machine_domain;
-pub use strowger_shell::calls::{CallError, CallsHandle};
-pub use strowger_shell::error::StartError;
-pub use strowger_shell::handle::{Handle, HandleError, NotifyError, Snapshot};
-pub use strowger_shell::hooks::{Credentials, Hooks, Lookup, Notice, OnEvent, OnNotice, OnRoute, Routed};
-pub use strowger_shell::news::{Changes, PresenceNews};
-pub use strowger_shell::options::Options;
-pub use strowger_shell::presence::{PresenceError, PresenceHandle};
-pub use strowger_shell::route::{Route, RouteCall};
-pub use strowger_shell::socket::{Granted, everywhere};
+pub use strowger_shell::prelude::*;
 
 /// The runtime.
 #[derive(Debug)]

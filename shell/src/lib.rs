@@ -54,6 +54,7 @@ pub mod latency;
 pub mod names;
 pub mod news;
 pub mod options;
+pub mod prelude;
 pub mod presence;
 pub mod promise;
 pub mod queue;
