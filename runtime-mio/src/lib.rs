@@ -84,6 +84,9 @@ pub enum Mio {}
 /// A SIP server on mio.
 pub type SimpleB2bua = strowger_shell::builder::SimpleB2bua<Mio>;
 
+/// A SIP user agent on mio.
+pub type SimplePeer = strowger_shell::peer::SimplePeer<Mio>;
+
 /// A running server on mio.
 pub type Server = strowger_shell::server::Server<Mio>;
 

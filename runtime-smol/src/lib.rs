@@ -82,6 +82,9 @@ pub enum Smol {}
 /// A SIP server on smol.
 pub type SimpleB2bua = strowger_shell::builder::SimpleB2bua<Smol>;
 
+/// A SIP user agent on smol.
+pub type SimplePeer = strowger_shell::peer::SimplePeer<Smol>;
+
 /// A running server on smol.
 pub type Server = strowger_shell::server::Server<Smol>;
 

@@ -22,7 +22,7 @@
 //! runtime.
 //!
 //! [`SimpleB2bua`] is the builder, [`Server`] what runs, [`Handle`] talks to it from anywhere, [`PresenceHandle`] about
-//! presence and [`CallsHandle`] about calls.
+//! presence and [`CallsHandle`] about calls. [`SimplePeer`] is the client side.
 #![forbid(unsafe_code)]
 
 mod drive;
@@ -48,6 +48,9 @@ pub enum Tokio {}
 
 /// A SIP server on tokio.
 pub type SimpleB2bua = strowger_shell::builder::SimpleB2bua<Tokio>;
+
+/// A SIP user agent on tokio.
+pub type SimplePeer = strowger_shell::peer::SimplePeer<Tokio>;
 
 /// A running server on tokio.
 pub type Server = strowger_shell::server::Server<Tokio>;

@@ -250,6 +250,10 @@ impl Handle {
         }
     }
 
+    pub(crate) fn send(&self, call: Call) -> Result<(), HandleError> {
+        (self.send)(call)
+    }
+
     pub(crate) fn ask(&self, request: Request) -> Result<Awaited<ReplyBody>, HandleError> {
         let (promise, awaited) = promise();
         (self.send)(Call::Ask(request, Some(promise)))?;

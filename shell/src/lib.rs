@@ -6,6 +6,7 @@
 //!
 //! - [`builder`] and [`server`]: the face of a server, and how it is prepared and started.
 //! - [`driver`]: the engine's loop without its waiting.
+//! - [`peer`]: the face of a user agent.
 //! - [`stream`]: one connection at work, polled with its socket.
 //! - [`socket`]: binding, UDP batches, and what a runtime says of the sockets it watches.
 //! - [`inbox`]: what reaches the loop from connections and workers, over a [`queue`].
@@ -54,6 +55,7 @@ pub mod latency;
 pub mod names;
 pub mod news;
 pub mod options;
+pub mod peer;
 pub mod prelude;
 pub mod presence;
 pub mod promise;

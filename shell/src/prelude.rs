@@ -10,6 +10,7 @@ pub use crate::handle::{Handle, HandleError, NotifyError, Snapshot};
 pub use crate::hooks::{Credentials, Hooks, Lookup, Notice, OnEvent, OnNotice, OnRoute, Routed};
 pub use crate::news::{Changes, PresenceNews};
 pub use crate::options::Options;
+pub use crate::peer::{Peer, PeerCall, PeerError, PeerEvent, PeerEvents};
 pub use crate::presence::{PresenceError, PresenceHandle};
 pub use crate::route::{Route, RouteCall};
 pub use crate::socket::{Granted, everywhere};
