@@ -3,3 +3,4 @@
 //! - `stories`: the engine in the simulated world: ladders as snapshots, torture messages, hostile input,
 //!   metamorphic tests, crowds.
 //! - `corpora`: the committed inputs of the fuzz targets.
+//! - `runtimes`: scenarios over real sockets, heard alike from a server on every runtime.

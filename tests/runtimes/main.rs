@@ -1,0 +1,56 @@
+//! One truth for all runtimes: each scenario is played over real sockets against a server on tokio, on smol and on mio, by
+//! phones that are scripted in a file, over UDP and over TCP. What the phones hear, with minted names and ports replaced by
+//! the order in which they appear, is one snapshot for the three.
+//!
+//! A scenario file has a line for the server, then what happens, in order:
+//!
+//! ```text
+//! server accounts=alice,bob presence calls     # also: digest, bearer, messages, route
+//! alice: REGISTER sip:example.com              # a request; indented lines are header fields, and the body after `|`
+//!     Contact: <{me}>
+//! alice < 200                                  # what she hears next
+//! bob: 180 INVITE                              # an answer to what he heard last of this method
+//! alice proves INVITE                          # again, with credentials for the challenge
+//! server drains
+//! server ends
+//! ```
+//!
+//! A request without a URI is one within the dialog of the phone. Via, From, To, Call-ID, CSeq, Max-Forwards, Contact and
+//! Content-Length are added.
+
+mod normal;
+mod phone;
+mod play;
+mod servers;
+mod trees;
+
+use servers::Runtime;
+use strowger_core::door::Transport;
+
+/// Plays a scenario everywhere.
+fn everywhere(name: &str, scenario: &str) {
+    for transport in [Transport::Udp, Transport::Tcp] {
+        let heard = Runtime::ALL.map(|runtime| play::play(runtime, transport, scenario));
+        let [tokio, smol, mio] = &heard;
+        assert_alike(tokio, smol);
+        assert_alike(tokio, mio);
+        insta::assert_snapshot!(format!("{name}_{}", transport.uri_param()), tokio);
+    }
+}
+
+/// Shows where transcripts part.
+fn assert_alike(one: &str, other: &str) {
+    let parts = one.lines().zip(other.lines()).enumerate().find(|(_, (one, other))| one != other);
+    assert!(parts.is_none() && one.lines().count() == other.lines().count(), "{parts:?}\nof\n{one}");
+}
+
+macro_rules! scenarios {
+    ($($name:ident)*) => {$(
+        #[test]
+        fn $name() {
+            everywhere(stringify!($name), include_str!(concat!("../scenarios/", stringify!($name), ".txt")));
+        }
+    )*};
+}
+
+scenarios!(register digest bearer presence call transfer drain);

@@ -1,0 +1,169 @@
+//! The servers that scenarios are played against.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use serde_json::json;
+use strowger_core::config::{
+    AccountConfig, AuthPolicy, CallsConfig, Config, DomainConfig, IssuerConfig, JwtConfig, ListenerConfig,
+};
+use strowger_core::door::{Secret, Transport};
+use strowger_shell::handle::Handle;
+use strowger_shell::hooks::Hooks;
+use strowger_shell::options::Options;
+use strowger_shell::promise::Wait;
+use strowger_shell::route::{Route, RouteCall};
+use strowger_shell::server::{Runtime as Runs, Server};
+use strowger_sim::issuer::Issuer;
+
+/// What every account knows.
+pub(crate) const PASSWORD: &str = "a long secret";
+
+/// The year 2100.
+const LATER: u64 = 4_102_444_800;
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Runtime {
+    Tokio,
+    Smol,
+    Mio,
+}
+
+impl Runtime {
+    pub(crate) const ALL: [Runtime; 3] = [Runtime::Tokio, Runtime::Smol, Runtime::Mio];
+}
+
+/// A server, with whatever it needs to live.
+pub(crate) struct Running {
+    pub(crate) handle: Handle,
+    pub(crate) addr: SocketAddr,
+    /// Waits until it has ended.
+    pub(crate) ended: Box<dyn FnOnce() -> bool>,
+    pub(crate) token: String,
+    keys: Option<PathBuf>,
+}
+
+impl Running {
+    /// Waits until it has ended; true if it did so in order.
+    pub(crate) fn into_end(mut self) -> impl FnOnce() -> bool {
+        let ended = std::mem::replace(&mut self.ended, Box::new(|| false));
+        move || {
+            let ended = ended();
+            drop(self);
+            ended
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if let Some(keys) = &self.keys {
+            let _ = std::fs::remove_file(keys);
+        }
+    }
+}
+
+/// Starts what the words of the file ask for, with one listener.
+pub(crate) fn start(runtime: Runtime, transport: Transport, words: &[&str]) -> Running {
+    let issuer = Issuer::new("https://login.example", 7);
+    let claims = json!({ "iss": issuer.name, "aud": "example.com", "sub": "alice@example.com", "iat": 0, "exp": LATER });
+    let token = issuer.sign(&claims);
+    let keys = words.contains(&"bearer").then(|| {
+        let file = format!("strowger-keys-{}-{runtime:?}-{transport:?}.json", std::process::id());
+        let path = std::env::temp_dir().join(file);
+        std::fs::write(&path, issuer.document()).expect("a key file");
+        path
+    });
+    let config = config(transport, words, keys.as_ref().map(|path| path.display().to_string()));
+    let hooks = Hooks {
+        on_route: words.contains(&"route").then(|| -> strowger_shell::hooks::OnRoute {
+            Arc::new(|call: RouteCall| {
+                Box::pin(async move {
+                    match &*call.to {
+                        "desk@example.com" => Route::to("sip:bob@example.com"),
+                        _ => Route::default(),
+                    }
+                })
+            })
+        }),
+        ..Hooks::default()
+    };
+    let (handle, addr, ended) = match runtime {
+        Runtime::Tokio => {
+            // Connections of a server on tokio live on the runtime of the program.
+            let own = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+            let own = own.expect("a runtime");
+            let (handle, addr, ended) = {
+                let _entered = own.enter();
+                run::<strowger_tokio::Tokio>(config, hooks)
+            };
+            let ended: Box<dyn FnOnce() -> bool> = Box::new(move || {
+                let ended = ended();
+                drop(own);
+                ended
+            });
+            (handle, addr, ended)
+        }
+        Runtime::Smol => run::<strowger_smol::Smol>(config, hooks),
+        Runtime::Mio => run::<strowger_mio::Mio>(config, hooks),
+    };
+    Running { handle, addr, ended, token, keys }
+}
+
+fn run<R: Runs>(config: Config, hooks: Hooks) -> (Handle, SocketAddr, Box<dyn FnOnce() -> bool>) {
+    let server = Server::<R>::start(config, Options::default(), hooks).expect("a server");
+    let (handle, addr) = (server.handle(), server.listeners()[0].addr);
+    (handle, addr, Box::new(move || server.stopped().wait().is_ok()))
+}
+
+fn config(transport: Transport, words: &[&str], keys: Option<String>) -> Config {
+    let mut config = Config::new("example.com");
+    config.server_name = "Scenario".into();
+    config.domains = vec![DomainConfig { name: "example.com".into(), ..DomainConfig::default() }];
+    let addr = SocketAddr::from(([127, 0, 0, 1], 0));
+    config.listeners = vec![ListenerConfig { transport, addr, advertised: None, algorithms: None }];
+    let policy = match () {
+        () if words.contains(&"digest") => AuthPolicy::Digest,
+        () if words.contains(&"bearer") => AuthPolicy::Bearer,
+        () => AuthPolicy::Open,
+    };
+    let policies = &mut config.policies;
+    (policies.register, policies.invite, policies.message) = (policy, policy, policy);
+    (policies.subscribe, policies.publish, policies.other) = (policy, policy, policy);
+    if let Some(jwks) = keys {
+        let issuer = IssuerConfig {
+            issuer: "https://login.example".into(),
+            audiences: vec!["example.com".into()],
+            jwks,
+            ..IssuerConfig::default()
+        };
+        config.jwt = Some(JwtConfig {
+            issuers: vec![issuer],
+            allow_cleartext: true,
+            authz_server: Some("https://login.example".into()),
+            ..JwtConfig::default()
+        });
+    }
+    config.registrar.get_or_insert_default();
+    for word in words {
+        match *word {
+            "presence" => drop(config.presence.get_or_insert_default()),
+            "messages" => drop(config.messages.get_or_insert_default()),
+            "calls" | "route" => drop(config.calls.get_or_insert(CallsConfig::default())),
+            "digest" | "bearer" => {}
+            other => {
+                let names = other.strip_prefix("accounts=").unwrap_or_else(|| panic!("{other}: not known"));
+                config.accounts = names
+                    .split(',')
+                    .map(|name| AccountConfig {
+                        username: name.into(),
+                        password: Some(Secret(PASSWORD.into())),
+                        ..AccountConfig::default()
+                    })
+                    .collect();
+            }
+        }
+    }
+    config
+}
