@@ -203,6 +203,7 @@ impl Engine {
         } else {
             self.house.now = now;
         }
+        self.rooms.registrar.show_changes(!self.is_alone());
         self.run_timers();
         match input {
             Input::Message { flow, remote, local, data } => self.on_message(flow, remote, local, data),

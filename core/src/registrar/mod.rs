@@ -59,6 +59,8 @@ pub(crate) struct Registrar {
     pending: Vec<Command>,
     /// Addresses of record whose bindings changed in what presence shows of them.
     touched: Vec<Box<str>>,
+    /// Somebody may be told of that.
+    shown: bool,
     /// Somebody waits for phones to register.
     awaited: bool,
     /// Who did since: an address of record, and the number of the binding.
@@ -88,6 +90,7 @@ impl Registrar {
             same: unchanged::Same::new(ids.hash_key()),
             pending: Vec::new(),
             touched: Vec::new(),
+            shown: false,
             awaited: false,
             arrived: Vec::new(),
         }
@@ -119,6 +122,11 @@ impl Registrar {
         if self.pending.capacity() > 256 {
             self.pending = Vec::new();
         }
+    }
+
+    /// Whether somebody may be told of what changes: most phones register where nobody watches.
+    pub(crate) fn show_changes(&mut self, shown: bool) {
+        self.shown = shown;
     }
 
     /// Addresses of record whose bindings changed since the last call, in the order of the changes.
@@ -263,6 +271,7 @@ impl Registrar {
             _ => true,
         };
         if shows
+            && self.shown
             && ctx.settings.presence.is_some()
             && let Some(binding) = self.location.get(key)
         {

@@ -33,7 +33,8 @@ pub(super) fn address_of(uri: &Uri<'_>) -> Option<IpAddr> {
 fn maddr<'m>(uri: &Uri<'m>) -> Option<&'m [u8]> {
     // Few contacts have one: most are known by a glance.
     let params = uri.params();
-    memchr::memchr2(b'm', b'M', params.raw()).and_then(|_| params.value(b"maddr"))
+    let may_have = params.raw().iter().any(|byte| matches!(byte, b'm' | b'M'));
+    if may_have { params.value(b"maddr") } else { None }
 }
 
 /// RFC 7118 s5.2.1, RFC 2606 s2: a name that is never resolved.
@@ -57,7 +58,6 @@ fn is_us(settings: &Settings, origin: &Origin, host: Host<'_>, uri: &Uri<'_>) ->
     if domain && uri.port().is_none() {
         return true;
     }
-    let port = port_of(uri);
     let advertised = |wanted: Option<u16>| {
         settings.listeners.iter().filter_map(|l| l.advertised.as_ref()).any(|(name, at)| {
             Host::parse_bare(name.as_bytes()).is_ok_and(|own| own == host)
@@ -74,6 +74,7 @@ fn is_us(settings: &Settings, origin: &Origin, host: Host<'_>, uri: &Uri<'_>) ->
     if !domain && !own_address {
         return false;
     }
+    let port = port_of(uri);
     // A domain may be served on the standard ports by SRV records, whatever we are bound to.
     let standard = ip.is_none() && PORTS.contains(&port);
     standard || port == origin.local.port() || settings.listeners.iter().any(|l| l.addr.port() == port)

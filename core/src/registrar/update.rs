@@ -48,7 +48,9 @@ impl Registrar {
         let known = plain.and_then(|name| self.location.find(name));
         let fresh = Fresh::of(origin, msg, ess);
         let same = asked.unwrap_or_else(|| self.asked(&fresh));
-        if let Some(again) = self.recognise(ctx.now, same, fresh.number)
+        // What is known was looked for already.
+        if asked.is_none()
+            && let Some(again) = self.recognise(ctx.now, same, fresh.number)
             && self.may_ask(again, who)
             && let Some(registered) = self.refresh(ctx, again, &fresh)
         {
