@@ -99,7 +99,7 @@ fn line(out: &mut String, name: &str, value: &str) {
 
 /// `udp:0.0.0.0:5060`, as on the command line.
 fn listening(listener: &ListenerConfig) -> String {
-    let mut text = format!("{}:{}", listener.transport.uri_param(), listener.addr);
+    let mut text = format!("{}:{}", listener.transport.name(), listener.addr);
     if let Some((host, port)) = &listener.advertised {
         let _ = write!(text, "/{host}");
         if let Some(port) = port {
@@ -135,7 +135,7 @@ fn phone(out: &mut String, plan: &Plan, listeners: &[ListenerConfig]) {
         _ => format!("domain {server}"),
     };
     let mut transports: Vec<String> =
-        listeners.iter().map(|listener| listener.transport.uri_param().to_ascii_uppercase()).collect();
+        listeners.iter().map(|listener| listener.transport.via_token().to_owned()).collect();
     transports.sort_unstable_by(|a, b| b.cmp(a));
     transports.dedup();
     let transports = transports.join(" or ");

@@ -129,7 +129,7 @@ fn write(events: Receiver<Event>, mut records: Option<Records>) {
 fn request(outcome: &Outcome) {
     let Outcome { method, status, call_id, aor, remote, transport, auth, nanos } = outcome;
     let (method, call_id, aor): (&str, &str, &str) = (method, call_id, aor);
-    let (transport, auth) = (transport.uri_param(), verdict(*auth));
+    let (transport, auth) = (transport.name(), verdict(*auth));
     let ms = *nanos as f64 / 1e6;
     tracing::info!(target: "strowger::request", method, status, aor, call_id, %remote, transport, auth, ms, "request");
 }
@@ -137,7 +137,7 @@ fn request(outcome: &Outcome) {
 fn binding(change: &BindingEvent) {
     let BindingEvent { cause, binding } = change;
     let (aor, contact): (&str, &str) = (&binding.aor, &binding.contact);
-    let (source, transport) = (binding.received, binding.transport.uri_param());
+    let (source, transport) = (binding.received, binding.transport.name());
     let (expires, reachable) = (binding.expires_at.as_secs(), binding.reachable);
     let user_agent: &str = &binding.user_agent;
     let cause = match cause {

@@ -11,6 +11,7 @@ use strowger_core::door::CallEnd;
 use strowger_core::stats::{AUTH_LABELS, Counter, DropReason};
 use strowger_core::wire::Method;
 use strowger_shell::gate::StoreStats;
+use strowger_shell::handle::PerTransport;
 use strowger_shell::latency::{BOUNDS, Latency};
 use strowger_tokio::Snapshot;
 
@@ -146,16 +147,23 @@ impl Collector for Export {
         ] {
             gauges(encoder, name, help).write([([], value as u64)])?;
         }
-        let tcp = [([("transport", "tcp")], sockets.connections)];
-        gauges(encoder, "strowger_connections", "Stream connections").write(tcp)?;
-        for (name, help, value) in [
-            ("strowger_connections_accepted", "Stream connections accepted", sockets.accepted),
-            ("strowger_connections_turned_away", "Stream connections over a limit", sockets.turned_away),
+        let by_transport = |counts: PerTransport| {
+            counts.iter().map(|(each, count)| ([("transport", each.name())], count)).collect::<Vec<_>>()
+        };
+        let now = by_transport(sockets.connections);
+        gauges(encoder, "strowger_connections", "Stream connections").write(now)?;
+        for (name, help, counts) in [
+            ("strowger_connections_accepted", "Stream connections accepted, and up", sockets.accepted),
             (
                 "strowger_handshakes_failed",
                 "Stream connections on which TLS or WebSocket was not agreed on",
                 sockets.handshakes_failed,
             ),
+        ] {
+            counters(encoder, name, help).write(by_transport(counts))?;
+        }
+        for (name, help, value) in [
+            ("strowger_connections_turned_away", "Stream connections over a limit", sockets.turned_away),
             ("strowger_connections_too_slow", "Stream connections whose peer did not read", sockets.too_slow),
             ("strowger_datagrams_received", "UDP datagrams received", sockets.datagrams_received),
             ("strowger_datagrams_sent", "UDP datagrams sent", sockets.datagrams_sent),
@@ -305,6 +313,7 @@ fn histogram(
 mod tests {
     use std::time::Duration;
 
+    use strowger_core::door::Transport;
     use strowger_core::stats::{Sizes, Stats};
     use strowger_shell::handle::SocketStats;
 
@@ -315,7 +324,11 @@ mod tests {
         latency.record(Duration::from_micros(70));
         let mut sizes = Sizes::default();
         (sizes.aors, sizes.bindings) = (3, 4);
-        let sockets = SocketStats { datagrams_received: 7, connections: 2, ..SocketStats::default() };
+        let sockets = SocketStats {
+            datagrams_received: 7,
+            connections: [(Transport::Tcp, 2)].into(),
+            ..SocketStats::default()
+        };
         let snapshot = Box::new(Snapshot {
             stats: Stats::default(),
             sizes,

@@ -251,7 +251,7 @@ fn unstarted(plan: &Plan, error: StartError) -> Complaint {
         if source.kind() == io::ErrorKind::AddrInUse
             && plan.config.listeners.iter().filter(is_same).count() > 1
         {
-            let proto = transport.uri_param();
+            let proto = transport.name();
             return Complaint(format!("cannot listen on {proto}:{addr} twice: give every listener once"));
         }
     }
@@ -264,7 +264,7 @@ fn unstarted(plan: &Plan, error: StartError) -> Complaint {
 fn complaint(error: StartError) -> Complaint {
     Complaint(match error {
         StartError::Bind { transport, addr, source } => {
-            let proto = transport.uri_param();
+            let proto = transport.name();
             let ip = if addr.is_ipv6() { format!("[{}]", addr.ip()) } else { addr.ip().to_string() };
             match source.kind() {
                 io::ErrorKind::AddrInUse => format!(
@@ -287,7 +287,7 @@ fn complaint(error: StartError) -> Complaint {
             }
         }
         StartError::Certificate(transport) => {
-            let proto = transport.via_token().to_ascii_lowercase();
+            let proto = transport.name();
             format!(
                 "cannot listen on {proto} without a certificate: give one in section [tls] of a file with --config"
             )

@@ -124,7 +124,9 @@ fn what_is_no_tls_is_closed_and_counted_and_others_go_on() {
     assert!(phone.ask("OPTIONS", "").starts_with("SIP/2.0 200 "));
     let failed = || {
         let metrics = get(server.http(), "/metrics").1;
-        let line = metrics.lines().find(|line| line.starts_with("strowger_handshakes_failed_total"));
+        let line = metrics
+            .lines()
+            .find(|line| line.starts_with("strowger_handshakes_failed_total{transport=\"tls\"}"));
         line.and_then(|line| line.rsplit(' ').next()?.parse::<u32>().ok())
     };
     assert_eq!(until(failed, |count| *count == Some(3)), Some(3));

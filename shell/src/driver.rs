@@ -124,7 +124,7 @@ pub struct Driver<E: Errands> {
 #[derive(Default)]
 struct State {
     // Named by the shell and the engine, never by a peer; never iterated.
-    flows: HashMap<FlowId, StreamOut>,
+    flows: HashMap<FlowId, (Transport, StreamOut)>,
     replies: Replies,
     listeners: Listeners,
     stats: SocketStats,
@@ -355,7 +355,7 @@ impl<E: Errands> Driver<E> {
     }
 
     fn write(&mut self, flow: FlowId, payload: Bytes) -> Result<(), SendError> {
-        let Some(out) = self.state.flows.get(&flow) else { return Err(SendError::NoFlow) };
+        let Some((_, out)) = self.state.flows.get(&flow) else { return Err(SendError::NoFlow) };
         if !out.backlog.reserve(payload.len()) {
             self.state.stats.too_slow += 1;
             let _ = out.orders.try_send(Outbound::Abort(FlowDownReason::TooSlow));
@@ -391,7 +391,7 @@ impl<E: Errands> Driver<E> {
             return self.engine.handle(self.clock.now(), down);
         };
         let (out, orders) = orders(&self.options.stream);
-        self.state.flows.insert(flow, out);
+        self.keep(flow, transport, out);
         let listener = self.listener_for(transport, remote, local);
         self.errands.open(Opening { flow, listener, transport, remote, local, layers, orders });
     }
@@ -408,8 +408,13 @@ impl<E: Errands> Driver<E> {
         chosen.and_then(|chosen| all().position(|listener| listener == chosen)).unwrap_or(0) as u16
     }
 
+    fn keep(&mut self, flow: FlowId, transport: Transport, out: StreamOut) {
+        *self.state.stats.connections.count(transport) += 1;
+        self.state.flows.insert(flow, (transport, out));
+    }
+
     fn order(&mut self, flow: FlowId, order: Outbound) {
-        if let Some(out) = self.state.flows.get(&flow) {
+        if let Some((_, out)) = self.state.flows.get(&flow) {
             let _ = out.orders.try_send(order);
         }
     }
@@ -478,8 +483,8 @@ impl<E: Errands> Driver<E> {
         match inbound {
             Inbound::Up { flow, listener, transport, local, remote, peer, out } => {
                 if let Some(out) = out {
-                    self.state.stats.accepted += 1;
-                    self.state.flows.insert(flow, out);
+                    *self.state.stats.accepted.count(transport) += 1;
+                    self.keep(flow, transport, out);
                 }
                 let remote = Some(remote);
                 self.engine.handle(now, Input::FlowUp { flow, listener, transport, local, remote, peer });
@@ -499,7 +504,9 @@ impl<E: Errands> Driver<E> {
                 self.engine.handle(now, Input::FlowDown { flow, reason });
                 // What the engine has said to the peer until now is sent before the connection is let go.
                 while self.perform() {}
-                self.state.flows.remove(&flow);
+                if let Some((transport, _)) = self.state.flows.remove(&flow) {
+                    *self.state.stats.connections.count(transport) -= 1;
+                }
             }
             Inbound::Answer(answer) => self.engine.handle(now, Input::Answer(answer)),
             Inbound::Routed(asked, answer) => {
@@ -507,7 +514,7 @@ impl<E: Errands> Driver<E> {
                     self.engine.handle(now, Input::Answer(answer));
                 }
             }
-            Inbound::Failed => self.state.stats.handshakes_failed += 1,
+            Inbound::Failed(transport) => *self.state.stats.handshakes_failed.count(transport) += 1,
             Inbound::Exchanged(number, message) => {
                 self.resolver.answered(now, number, message.as_deref());
                 self.resolve(now);
@@ -550,7 +557,6 @@ impl<E: Errands> Driver<E> {
 
     fn snapshot(&self) -> Snapshot {
         let mut sockets = self.state.stats;
-        sockets.connections = self.state.flows.len() as u64;
         sockets.turned_away = self.admission.turned_away();
         let State { latency, notify_latency, .. } = self.state;
         Snapshot {

@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 use strowger_core::base::Time;
 use strowger_core::config::Settings;
 use strowger_core::door::{
-    BindingView, DeviceTold, Notice, NoticeRefusal, Reply, ReplyBody, Request, Revoked,
+    BindingView, DeviceTold, Notice, NoticeRefusal, Reply, ReplyBody, Request, Revoked, Transport,
 };
 use strowger_core::stats::{Sizes, Stats};
 use thiserror::Error;
@@ -53,6 +53,35 @@ pub struct Snapshot {
     pub store: Option<StoreStats>,
 }
 
+/// A count for each stream transport.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct PerTransport([u64; Transport::ALL.len()]);
+
+impl<const N: usize> From<[(Transport, u64); N]> for PerTransport {
+    fn from(counts: [(Transport, u64); N]) -> PerTransport {
+        let mut all = PerTransport::default();
+        counts.into_iter().for_each(|(transport, count)| *all.count(transport) = count);
+        all
+    }
+}
+
+impl PerTransport {
+    /// The count of one transport.
+    pub fn of(&self, transport: Transport) -> u64 {
+        self.0[transport as usize]
+    }
+
+    pub(crate) fn count(&mut self, transport: Transport) -> &mut u64 {
+        &mut self.0[transport as usize]
+    }
+
+    /// The counts of stream transports, by name.
+    pub fn iter(&self) -> impl Iterator<Item = (Transport, u64)> {
+        let all = Transport::ALL.into_iter().zip(self.0);
+        all.filter(|(transport, _)| transport.is_reliable())
+    }
+}
+
 /// What the sockets counted.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct SocketStats {
@@ -65,13 +94,13 @@ pub struct SocketStats {
     /// Datagrams that the operating system refused to send.
     pub send_errors: u64,
     /// Stream connections now.
-    pub connections: u64,
-    /// Stream connections accepted.
-    pub accepted: u64,
+    pub connections: PerTransport,
+    /// Stream connections accepted, and up.
+    pub accepted: PerTransport,
     /// Stream connections turned away by a limit.
     pub turned_away: u64,
     /// Accepted connections on which TLS or WebSocket was not agreed on.
-    pub handshakes_failed: u64,
+    pub handshakes_failed: PerTransport,
     /// Stream connections closed because the peer did not read.
     pub too_slow: u64,
 }

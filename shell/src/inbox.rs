@@ -51,7 +51,7 @@ pub enum Inbound {
     /// The program says where a call goes.
     Routed(Asked, RouteAnswer),
     /// A peer and we did not agree on TLS or WebSocket.
-    Failed,
+    Failed(Transport),
     /// What came of an exchange with a name server.
     Exchanged(u64, Option<Vec<u8>>),
 }

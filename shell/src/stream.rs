@@ -252,7 +252,7 @@ impl Stream {
                     room.send(match (self.conn.is_up(), self.opened) {
                         (true, _) => Inbound::Down { flow: self.flow, reason, unreached },
                         // The engine never heard of it.
-                        (false, Opened::ByPeer) => Inbound::Failed,
+                        (false, Opened::ByPeer) => Inbound::Failed(self.transport),
                         (false, Opened::ByUs) => {
                             Inbound::Down { flow: self.flow, reason: FlowDownReason::Unreachable, unreached }
                         }

@@ -83,9 +83,6 @@ impl Change {
     }
 }
 
-const TRANSPORTS: [Transport; 5] =
-    [Transport::Udp, Transport::Tcp, Transport::Tls, Transport::Ws, Transport::Wss];
-
 struct Out<'o>(&'o mut Vec<u8>);
 
 impl<'o> Out<'o> {
@@ -123,7 +120,7 @@ impl<'o> Out<'o> {
     }
 
     fn transport(&mut self, transport: Transport) -> &mut Out<'o> {
-        let at = TRANSPORTS.iter().position(|known| *known == transport);
+        let at = Transport::ALL.iter().position(|known| *known == transport);
         self.byte(at.unwrap_or_default() as u8)
     }
 
@@ -242,7 +239,7 @@ impl<'r> In<'r> {
 
     fn transport(&mut self) -> Result<Transport, RecordError> {
         let at = usize::from(self.byte()?);
-        TRANSPORTS.get(at).copied().ok_or(RecordError::Broken)
+        Transport::ALL.get(at).copied().ok_or(RecordError::Broken)
     }
 
     fn if_there<T>(

@@ -53,6 +53,21 @@ impl Transport {
         }
     }
 
+    /// All of them.
+    pub const ALL: [Transport; 5] =
+        [Transport::Udp, Transport::Tcp, Transport::Tls, Transport::Ws, Transport::Wss];
+
+    /// Its name in configurations, logs and metrics: `udp`, `tcp`, `tls`, `ws`, `wss`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Transport::Udp => "udp",
+            Transport::Tcp => "tcp",
+            Transport::Tls => "tls",
+            Transport::Ws => "ws",
+            Transport::Wss => "wss",
+        }
+    }
+
     /// The transport that a `transport` URI parameter asks for; `None` for one that is not spoken here.
     pub fn of_uri_param(text: &str) -> Option<Transport> {
         let all = [Transport::Udp, Transport::Tcp, Transport::Tls, Transport::Ws];

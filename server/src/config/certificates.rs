@@ -25,7 +25,7 @@ pub(super) fn map(
 ) -> Option<Certificates> {
     let Some(from) = from else {
         for (i, listener) in listeners.iter().enumerate().filter(|(_, one)| one.transport.is_secure()) {
-            let proto = listener.transport.via_token().to_ascii_lowercase();
+            let proto = listener.transport.name();
             errors.push(ConfigError {
                 path: format!("listeners[{i}]"),
                 message: format!("{proto} needs a certificate: write [tls] with certificate and key"),

@@ -42,14 +42,10 @@ impl FromStr for Listen {
     fn from_str(text: &str) -> Result<Listen, String> {
         let (proto, rest) =
             text.split_once(':').ok_or("write it as TRANSPORT:ADDRESS:PORT, such as udp:0.0.0.0:5060")?;
-        let transport = match proto.to_ascii_lowercase().as_str() {
-            "udp" => Transport::Udp,
-            "tcp" => Transport::Tcp,
-            "tls" => Transport::Tls,
-            "ws" => Transport::Ws,
-            "wss" => Transport::Wss,
-            _ => return Err(format!("{proto:?} is no transport: use udp, tcp, tls, ws or wss")),
-        };
+        let transport = Transport::ALL
+            .into_iter()
+            .find(|transport| transport.name().eq_ignore_ascii_case(proto))
+            .ok_or_else(|| format!("{proto:?} is no transport: use udp, tcp, tls, ws or wss"))?;
         let (addr, advertised) = match rest.split_once('/') {
             Some((addr, advertised)) => (addr, Some(advertised.parse()?)),
             None => (rest, None),
