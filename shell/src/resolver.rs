@@ -19,6 +19,8 @@ const REREAD: Duration = Duration::from_secs(30);
 pub struct Resolver {
     stub: Option<Stub>,
     listeners: Vec<ListenerConfig>,
+    /// Connections are opened over TLS also without a listener for it.
+    dials_tls: bool,
     /// What the machine says of its name servers.
     config: fn() -> StubConfig,
     read: Time,
@@ -33,7 +35,12 @@ impl fmt::Debug for Resolver {
 impl Resolver {
     /// A resolver for a server with these listeners. What the machine says is read when something is asked.
     pub fn new(listeners: Vec<ListenerConfig>, config: fn() -> StubConfig) -> Resolver {
-        Resolver { stub: None, listeners, config, read: Time::ZERO }
+        Resolver { stub: None, listeners, dials_tls: false, config, read: Time::ZERO }
+    }
+
+    /// The same for one that opens connections over TLS although nobody may open one to it.
+    pub fn dialling_tls(self, dials_tls: bool) -> Resolver {
+        Resolver { dials_tls, ..self }
     }
 
     /// Begins a look-up.
@@ -93,7 +100,10 @@ impl Resolver {
     /// What the machine says, with what our listeners speak.
     fn fitted(&self) -> StubConfig {
         let mut config = (self.config)();
-        let speaks = |transport| self.listeners.iter().any(|listener| listener.transport == transport);
+        let speaks = |transport| {
+            transport == Transport::Tls && self.dials_tls
+                || self.listeners.iter().any(|listener| listener.transport == transport)
+        };
         let all = [Transport::Udp, Transport::Tcp, Transport::Tls];
         config.transports = all.into_iter().filter(|transport| speaks(*transport)).collect();
         let has = |v4| self.listeners.iter().any(|listener| listener.addr.is_ipv4() == v4);
@@ -105,8 +115,14 @@ impl Resolver {
     fn complete(&self, query: &ResolveQuery, way: Way) -> Option<Resolved> {
         let Way { transport, remote } = way;
         let source = source_towards(remote)?;
+        let listens = |transport| self.listeners.iter().any(|listener| listener.transport == transport);
+        // What comes back comes over the connection that was opened.
+        let spoken = match transport {
+            Transport::Tls if self.dials_tls && !listens(Transport::Tls) => Transport::Tcp,
+            transport => transport,
+        };
         let fits = |listener: &ListenerConfig| {
-            listener.transport == transport && listener.addr.is_ipv4() == remote.is_ipv4()
+            listener.transport == spoken && listener.addr.is_ipv4() == remote.is_ipv4()
         };
         let rank = |listener: &ListenerConfig| match listener.addr.ip() {
             ip if ip == source => 0,

@@ -143,7 +143,8 @@ impl Start {
             keys,
             tokens,
             asking,
-            resolver: Resolver::new(sockets.listeners.clone(), dns::system),
+            resolver: Resolver::new(sockets.listeners.clone(), dns::system)
+                .dialling_tls(options.stream.tls_client.is_some()),
             storage,
             listeners: sockets.listeners,
             options,

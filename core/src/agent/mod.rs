@@ -75,6 +75,8 @@ pub(crate) struct Registering {
     pub(crate) instance: Box<str>,
     /// Which of its flows this is (RFC 5626 s4.2); 0 for none.
     pub(crate) reg_id: u16,
+    /// A `sips:` URI, where TLS is spoken.
+    pub(crate) sips: bool,
     /// What may be sent there.
     pub(crate) allow: &'static str,
 }

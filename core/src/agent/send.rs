@@ -6,7 +6,7 @@ use super::{Agent, Does, Learned, Step, Task, TaskKey, Told, What};
 use crate::base::ids::IdKind;
 use crate::base::text::clamp_u32;
 use crate::ctx::{Ctx, Origin, Timer};
-use crate::dialog::OwnAddress;
+use crate::dialog::{Manner, OwnAddress};
 use crate::txn::{ClientFailure, Transactions, Usage};
 use crate::wire::{ContactValue, ExpiresParam, Header, Message, Method, Rport};
 
@@ -91,7 +91,10 @@ impl Agent {
         task.proofs = proofs;
         let mut arena = ctx.out.lend();
         task.dialog.advance();
-        let (mut writer, addressed) = task.dialog.request(ctx, &mut arena, method, &task.dialog.straight());
+        // RFC 5630 s5.1.1.1.
+        let manner = Manner { sips: task.wish.account.uri.starts_with("sips:"), ..Manner::default() };
+        let way = task.dialog.straight();
+        let (mut writer, addressed) = task.dialog.request_as(ctx, &mut arena, method, &way, &manner);
         writer.prepared(&ctx.settings.agent_line);
         match &task.what {
             What::Registration(registering) => {
@@ -103,7 +106,8 @@ impl Agent {
                     writer.header(Header::Supported, tags);
                 }
                 let own = OwnAddress::towards(ctx.settings, &addressed.to);
-                own.write_contact_with(&mut writer, &addressed.to, &registering.contact, |value| {
+                let user = (&*registering.contact, registering.sips);
+                own.write_contact_with(&mut writer, &addressed.to, user, |value| {
                     if !instance.is_empty() {
                         // RFC 5626 s4.1.
                         value.literal(";+sip.instance=\"<");

@@ -211,7 +211,13 @@ impl Trunks {
         };
         Some((
             wish,
-            Registering { contact: trunk.contact.clone(), instance: Box::default(), reg_id: 0, allow: ALLOW },
+            Registering {
+                contact: trunk.contact.clone(),
+                instance: Box::default(),
+                reg_id: 0,
+                sips: true,
+                allow: ALLOW,
+            },
         ))
     }
 

@@ -39,13 +39,25 @@ pub(crate) struct Origin {
     pub(crate) local: SocketAddr,
 }
 
+/// What a connection that we opened was opened for.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) struct Dialled {
+    /// Where it leads.
+    pub(crate) remote: SocketAddr,
+    /// What is spoken.
+    pub(crate) transport: Transport,
+    /// The name that is proved there, for TLS.
+    pub(crate) name: Option<Box<str>>,
+}
+
 /// All sockets that are up, by name. Names come from the shell and the engine, never from a peer: a plain
 /// multiplicative hash is enough.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Flows {
     table: HashTable<Flow>,
-    /// The connections we asked for, by where they lead.
-    ours: BTreeMap<SocketAddr, FlowId>,
+    /// The connections we asked for, by what was dialled, and the other way round.
+    ours: BTreeMap<Dialled, FlowId>,
+    dialled: BTreeMap<FlowId, Dialled>,
     /// How many of them we have not heard of yet.
     opening: usize,
     /// The UDP sockets, in the order of their names.
@@ -82,17 +94,18 @@ impl Flows {
     }
 
     /// A connection that we open: its name is odd, and never used again. `flow` says the rest.
-    pub(super) fn open(&mut self, remote: SocketAddr, flow: Flow) -> FlowId {
+    pub(super) fn open(&mut self, dialled: Dialled, flow: Flow) -> FlowId {
         let id = FlowId(2 * self.opened + 1);
         self.opened += 1;
-        self.insert(Flow { id, remote: Some(remote), opening: true, ..flow });
-        self.ours.insert(remote, id);
+        self.insert(Flow { id, remote: Some(dialled.remote), opening: true, ..flow });
+        self.ours.insert(dialled.clone(), id);
+        self.dialled.insert(id, dialled);
         id
     }
 
     /// The connection we opened there, or are opening.
-    pub(super) fn ours(&self, remote: SocketAddr) -> Option<FlowId> {
-        self.ours.get(&remote).copied()
+    pub(super) fn ours(&self, dialled: &Dialled) -> Option<FlowId> {
+        self.ours.get(dialled).copied()
     }
 
     /// How many are being opened.
@@ -102,7 +115,9 @@ impl Flows {
 
     /// A connection of ours that is as good as gone: it is not used for anything new.
     pub(crate) fn give_up(&mut self, id: FlowId) {
-        self.ours.retain(|_, ours| *ours != id);
+        if let Some(dialled) = self.dialled.remove(&id) {
+            self.ours.remove(&dialled);
+        }
     }
 
     /// Removes a flow.
@@ -111,9 +126,7 @@ impl Flows {
         let (flow, _) = entry.remove();
         self.udp.remove(&id);
         self.opening -= usize::from(flow.opening);
-        if let Some(remote) = flow.remote.filter(|remote| self.ours.get(remote) == Some(&id)) {
-            self.ours.remove(&remote);
-        }
+        self.give_up(id);
         if self.table.is_empty() {
             self.table = HashTable::new();
         }

@@ -12,7 +12,7 @@ mod refusal;
 mod timer;
 
 pub(crate) use call::{CallNames, CallPhase, CallState};
-pub(crate) use flows::{Flow, Flows, Origin};
+pub(crate) use flows::{Dialled, Flow, Flows, Origin};
 pub(crate) use outbox::Outbox;
 pub(crate) use phone::{Locate, Phone, Reached};
 pub(crate) use published::Published;
@@ -52,19 +52,33 @@ impl Ctx<'_> {
     /// one. What is sent to it before it is up waits at the host; should it not come up, `FlowDown` says so. `None` when
     /// too many are being opened, or there is no TCP listener that it could name.
     pub(crate) fn connect(&mut self, near: &Origin, remote: SocketAddr) -> Option<Origin> {
+        self.connect_by(Transport::Tcp, near, remote, None)
+    }
+
+    /// The same over TLS, to whom this name is proved. Without a listener for TLS it names one for TCP: who is called back
+    /// over what he opened himself needs none.
+    pub(crate) fn connect_by(
+        &mut self,
+        transport: Transport,
+        near: &Origin,
+        remote: SocketAddr,
+        name: Option<&str>,
+    ) -> Option<Origin> {
         let v4 = remote.ip().to_canonical().is_ipv4();
-        let fits = |l: &ListenerConfig| {
+        let fits = |l: &ListenerConfig, transport: Transport| {
             let ip = l.addr.ip();
-            l.transport == Transport::Tcp
+            l.transport == transport
                 && (ip.to_canonical().is_ipv4() == v4 || ip.is_unspecified() && ip.is_ipv6())
         };
-        let listener = self.settings.listeners.iter().position(fits)?;
+        let listeners = &self.settings.listeners;
+        let speaks = |transport| listeners.iter().position(|l| fits(l, transport));
+        let listener = speaks(transport).or_else(|| speaks(Transport::Tcp))?;
         let port = self.settings.listeners.get(listener).map_or(0, |l| l.addr.port());
         let port = if port == 0 { near.local.port() } else { port };
         let local = SocketAddr::new(near.local.ip(), port);
-        let transport = Transport::Tcp;
         let listener = listener as u16;
-        if let Some(flow) = self.flows.ours(remote) {
+        let dialled = Dialled { remote, transport, name: name.map(Into::into) };
+        if let Some(flow) = self.flows.ours(&dialled) {
             return Some(Origin { flow, listener, transport, remote, local });
         }
         let limits = &self.settings.limits;
@@ -74,10 +88,11 @@ impl Ctx<'_> {
         }
         let id = FlowId::default();
         let new = Flow { id, listener, transport, local, remote: None, opening: true };
-        let flow = self.flows.open(remote, new);
+        let flow = self.flows.open(dialled, new);
         self.stats.count(Counter::Connected);
         let local_ip = Some(SocketAddr::new(local.ip(), 0));
-        self.out.push(Command::Open { flow, transport, remote, local: local_ip, server_name: None });
+        let server_name = name.map(Into::into);
+        self.out.push(Command::Open { flow, transport, remote, local: local_ip, server_name });
         Some(Origin { flow, listener, transport, remote, local })
     }
 

@@ -72,11 +72,13 @@ pub(crate) struct Manner<'m> {
     pub(crate) max_forwards: u32,
     /// The user part of Contact; empty for none.
     pub(crate) contact: &'m str,
+    /// Its Contact is a `sips:` URI where TLS is spoken.
+    pub(crate) sips: bool,
 }
 
 impl Default for Manner<'_> {
     fn default() -> Self {
-        Manner { number: None, display: b"", max_forwards: 70, contact: "" }
+        Manner { number: None, display: b"", max_forwards: 70, contact: "", sips: true }
     }
 }
 
@@ -569,10 +571,10 @@ impl Dialog {
             Method::Ack | Method::Bye | Method::Prack | Method::Info | Method::Message | Method::Register
         ) {
         } else if to.flow == self.origin.flow {
-            own.write_contact_of(&mut writer, &to, manner.contact);
+            own.write_contact_with(&mut writer, &to, (manner.contact, manner.sips), |_| {});
         } else {
             let own = OwnAddress::towards(ctx.settings, &self.origin);
-            own.write_contact_of(&mut writer, &self.origin, manner.contact);
+            own.write_contact_with(&mut writer, &self.origin, (manner.contact, manner.sips), |_| {});
         }
         let instead = way.instead.map(|to| {
             let own = OwnAddress::towards(ctx.settings, &to);

@@ -48,19 +48,21 @@ impl OwnAddress {
 
     /// The same with a user part; empty for none.
     pub(crate) fn write_contact_of(&self, writer: &mut Writer<'_>, peer: &Origin, user: &str) {
-        self.write_contact_with(writer, peer, user, |_| {});
+        self.write_contact_with(writer, peer, (user, true), |_| {});
     }
 
-    /// The same with parameters behind it.
+    /// The same with parameters behind it. `sips` where TLS is spoken: RFC 5630 s5.1.1.1 wants one for a `sips:` address of
+    /// record, and no other.
     pub(crate) fn write_contact_with(
         &self,
         writer: &mut Writer<'_>,
         peer: &Origin,
-        user: &str,
+        (user, sips): (&str, bool),
         params: impl FnOnce(&mut Value<'_>),
     ) {
         writer.value(Header::Contact, |value| {
-            value.literal(if peer.transport.is_secure() { "<sips:" } else { "<sip:" });
+            let sips = sips && peer.transport.is_secure();
+            value.literal(if sips { "<sips:" } else { "<sip:" });
             if !user.is_empty() {
                 value.text(user.as_bytes());
                 value.literal("@");
@@ -68,7 +70,7 @@ impl OwnAddress {
             value.text(&self.host);
             value.literal(":");
             value.number(u64::from(self.port));
-            if peer.transport != Transport::Udp && !peer.transport.is_secure() {
+            if peer.transport != Transport::Udp && !sips {
                 value.literal(";transport=");
                 value.text(peer.transport.uri_param().as_bytes());
             }

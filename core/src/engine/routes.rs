@@ -522,21 +522,30 @@ pub(super) fn straight(ctx: &mut Ctx<'_>, uri: &Uri<'_>, near: &Origin) -> Optio
         Some(transport) => core::str::from_utf8(transport).ok().and_then(Transport::of_uri_param)?,
     };
     let port = uri.port().unwrap_or(if transport.is_secure() { 5061 } else { 5060 });
-    way(ctx, transport, SocketAddr::new(ip, port), near)
+    way(ctx, transport, SocketAddr::new(ip, port), near, Some(&ip.to_string()))
 }
 
 pub(super) fn origin_of(ctx: &mut Ctx<'_>, found: &Resolved, near: &Origin) -> Option<Origin> {
-    way(ctx, found.transport, found.remote, &Origin { local: found.local, ..*near })
+    let name = found.server_name.as_deref();
+    way(ctx, found.transport, found.remote, &Origin { local: found.local, ..*near }, name)
 }
 
-fn way(ctx: &mut Ctx<'_>, transport: Transport, remote: SocketAddr, near: &Origin) -> Option<Origin> {
+/// `name` is who has to be there, where that is proved.
+fn way(
+    ctx: &mut Ctx<'_>,
+    transport: Transport,
+    remote: SocketAddr,
+    near: &Origin,
+    name: Option<&str>,
+) -> Option<Origin> {
     match transport {
         Transport::Udp => ctx.flows.datagrams(remote.ip(), near.local.ip()).map(|mut to| {
             to.remote = remote;
             to
         }),
         Transport::Tcp => ctx.connect(near, remote),
-        // Streams that need more than an address are opened by their peers.
-        Transport::Tls | Transport::Ws | Transport::Wss => None,
+        Transport::Tls => ctx.connect_by(transport, near, remote, Some(name?)),
+        // Browsers open these themselves.
+        Transport::Ws | Transport::Wss => None,
     }
 }

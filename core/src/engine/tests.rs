@@ -19,6 +19,7 @@ mod replaces;
 mod session_timers;
 mod transfers;
 mod trunks;
+mod ua;
 
 use core::fmt::Write as _;
 use core::net::SocketAddr;
@@ -38,6 +39,7 @@ const UDP: FlowId = FlowId(2);
 const TCP: FlowId = FlowId(4);
 
 /// An engine with one UDP listener and one accepted TCP connection.
+#[derive(Clone)]
 struct Host {
     engine: Engine,
     now: Time,

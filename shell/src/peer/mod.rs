@@ -6,6 +6,7 @@ mod desk;
 
 use std::fmt;
 use std::marker::PhantomData;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,6 +25,7 @@ use crate::options::Options;
 use crate::queue::Receiver;
 use crate::server::{Line, Runtime, Start};
 use crate::socket::everywhere;
+use crate::tls::{TlsClient, TlsError};
 
 pub use call::PeerCall;
 use desk::{Desk, Item};
@@ -81,6 +83,7 @@ pub struct SimplePeer<R> {
     account: UaAccount,
     config: Config,
     options: Options,
+    authorities: Option<PathBuf>,
     runtime: PhantomData<fn() -> R>,
 }
 
@@ -98,7 +101,7 @@ impl<R: Runtime> SimplePeer<R> {
         config.server_name = "Strowger".into();
         config.listeners = everywhere(0);
         let account = UaAccount::new(sip(aor.as_ref()));
-        SimplePeer { account, config, options: Options::default(), runtime: PhantomData }
+        SimplePeer { account, config, options: Options::default(), authorities: None, runtime: PhantomData }
     }
 
     /// The password of the account, for Digest.
@@ -137,6 +140,13 @@ impl<R: Runtime> SimplePeer<R> {
         self
     }
 
+    /// The authorities, in a PEM file, that vouch for its servers where it speaks TLS (`sips:`, `;transport=tls`). Without it
+    /// those of the machine do. A file that cannot be read is told at the start.
+    pub fn authorities(mut self, file: impl Into<PathBuf>) -> SimplePeer<R> {
+        self.authorities = Some(file.into());
+        self
+    }
+
     /// Offers of the other side that change a call are told, and answered by the program. Else they are answered by its last
     /// session description, with the direction of the offer.
     pub fn ask_about_changes(mut self) -> SimplePeer<R> {
@@ -171,7 +181,14 @@ impl<R: Runtime> SimplePeer<R> {
     /// Binds and starts. The peer is cheap to clone; when all clones, its events and its calls are dropped, it goes as by
     /// [`close`](Peer::close). Without its events it takes no calls.
     pub async fn start(self) -> Result<(Peer, PeerEvents), PeerError> {
-        let SimplePeer { account, config, options, .. } = self;
+        let SimplePeer { account, config, mut options, authorities, .. } = self;
+        let servers = || account.servers.iter().chain([&account.aor]);
+        if options.stream.tls_client.is_none()
+            && (authorities.is_some() || servers().any(|uri| is_secure(uri)))
+        {
+            let client = TlsClient::open(authorities.as_deref(), None).map_err(PeerError::Tls)?;
+            options.stream.tls_client = Some(client);
+        }
         let line = Line::new();
         let handle = line.handle.clone();
         let (desk, items) = Desk::new(handle.clone());
@@ -206,6 +223,12 @@ fn sip(text: &str) -> String {
     }
 }
 
+/// TLS is spoken on the way to it.
+fn is_secure(uri: &str) -> bool {
+    let uri = uri.to_ascii_lowercase();
+    uri.starts_with("sips:") || uri.split(';').any(|param| param == "transport=tls")
+}
+
 /// Why something was not done, or did not work.
 #[derive(Debug, Error)]
 #[non_exhaustive]
@@ -213,6 +236,9 @@ pub enum PeerError {
     /// It could not start.
     #[error(transparent)]
     Start(StartError),
+    /// Nobody can be believed to be a server: the authorities cannot be used.
+    #[error(transparent)]
+    Tls(TlsError),
     /// It has been closed.
     #[error("the peer is closed")]
     Closed,

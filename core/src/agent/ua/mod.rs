@@ -362,7 +362,12 @@ impl Ua {
 
     fn manner(&self) -> Manner<'_> {
         let display = self.account.display.as_bytes();
-        Manner { display, contact: &self.contact, ..Manner::default() }
+        Manner { display, contact: &self.contact, sips: self.is_secure(), ..Manner::default() }
+    }
+
+    /// RFC 5630: its address of record is a `sips:` URI.
+    fn is_secure(&self) -> bool {
+        self.registrar.starts_with("sips:")
     }
 
     fn means(&self) -> Means<'_> {

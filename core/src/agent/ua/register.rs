@@ -5,7 +5,7 @@
 //! | Unregistered | Registering, find | - | - | - | - | - | - | - | - | - |
 //! | Registering | - | REGISTER | Waiting | Registered | Failed | Waiting | - | Waiting | Unregistering | - |
 //! | Registered | - | - | - | - | - | - | Refreshing, REGISTER | Registering, find | Unregistering | - |
-//! | Refreshing | - | - | - | Registered | Failed | Waiting | - | Registering, find | Unregistering | - |
+//! | Refreshing | - | - | - | Registered | Failed | Waiting | - | Waiting | Unregistering | - |
 //! | Waiting | Registering, find | - | - | - | - | - | Registering, find | - | Unregistering | - |
 //! | Failed | Registering, find | - | - | - | - | - | - | - | Unregistering | - |
 //! | Unregistering | Registering | - | - | - | - | - | - | - | - | Unregistered |
@@ -204,6 +204,7 @@ impl Uas {
                 contact: ua.contact.clone(),
                 instance,
                 reg_id: if flows { i + 1 } else { 0 },
+                sips: ua.is_secure(),
                 allow: ALLOW,
             };
             let wish = ua.wish(task, to, &ua.registrar, "", ua.account.expires);

@@ -150,5 +150,6 @@ fn write_contact(
     origin: &Origin,
 ) {
     let Some(ua) = ua else { return };
-    OwnAddress::towards(settings, origin).write_contact_of(writer, origin, &ua.contact);
+    let contact = (&*ua.contact, ua.is_secure());
+    OwnAddress::towards(settings, origin).write_contact_with(writer, origin, contact, |_| {});
 }
