@@ -17,8 +17,8 @@ const PORTS: [u16; 2] = [5060, 5061];
 
 /// The port a URI means.
 pub(super) fn port_of(uri: &Uri<'_>) -> u16 {
-    let secure = uri.is_secure() || uri.transport().is_some_and(|t| t.eq_ignore_ascii_case(b"tls"));
-    uri.port().unwrap_or(if secure { PORTS[1] } else { PORTS[0] })
+    let secure = || uri.is_secure() || uri.transport().is_some_and(|t| t.eq_ignore_ascii_case(b"tls"));
+    uri.port().unwrap_or_else(|| if secure() { PORTS[1] } else { PORTS[0] })
 }
 
 /// The address a contact is really at, if it says one: `maddr` goes before the host (RFC 3261 s19.1.1).
