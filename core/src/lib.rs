@@ -57,7 +57,7 @@
 //! - `dialog`: a dialog with a peer (RFC 3261 s12). `events`: subscriptions and their NOTIFY requests (RFC 6665).
 //! - `auth`: one pure decision: Digest (RFC 7616, RFC 8760) and Bearer (RFC 8898).
 //! - `registrar`: REGISTER (RFC 3261 s10), Path, outbound, GRUU, the location store, the next hop to a phone.
-//! - `agent`: the client side: subscriptions and publications of ours at other servers.
+//! - `agent`: the client side: user agents of the host, trunks, subscriptions and publications of ours at other servers.
 //! - `presence`: PUBLISH (RFC 3903), who may watch, what a presentity is all in all (RFC 3856).
 //! - `router`: where a call goes: accounts and their forwarding, routes, trunks, permissions.
 //! - `mailboxes`: what waits in mailboxes (RFC 3842). `lines`: who is in which call (RFC 4235).

@@ -17,7 +17,7 @@ fn pair(seed: u64, loss: u64, transports: [&str; 2]) -> Net {
     net
 }
 
-fn sdp(at: usize, version: u32, direction: &str) -> Box<[u8]> {
+pub(super) fn sdp(at: usize, version: u32, direction: &str) -> Box<[u8]> {
     format!(
         "v=0\r\no=- {at} {version} IN IP4 192.0.2.{at}\r\ns=-\r\nc=IN IP4 192.0.2.{at}\r\nt=0 0\r\n\
          m=audio 400{at} RTP/AVP 0\r\na=rtpmap:0 PCMU/8000\r\na={direction}\r\n"
