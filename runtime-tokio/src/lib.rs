@@ -14,9 +14,18 @@
 //!
 //! # How it runs
 //!
-//! The engine and the UDP sockets share one thread: datagrams are received in batches and answered without passing a
-//! channel, a task or a lock. Stream connections are tasks on the runtime of the program; each reads only when the
-//! engine has room for what it brings. There is one timer in the whole server, however many phones are registered.
+//! The **thread of the engine** has the engine and the UDP sockets, under a runtime of its own that serves nothing else. It
+//! does rounds as long as there is something to do: commands out, a batch of datagrams from each socket that has some, what
+//! connections have brought, what is due. Datagrams are answered without passing a channel, a task or a lock. After
+//! sixteen rounds the reactor gets a look at the other sockets; with nothing left to do the thread waits for its sockets, for
+//! the inbox, and for one timer, however many phones are registered. A socket is watched for room to send only while
+//! something waits for it.
+//!
+//! On the **runtime of the program**, inside which a server must be started, is everything else: a task for each connection,
+//! which is the same state machine as under the other runtimes, polled with its socket; a task for each listener, one for each
+//! question to a name server, and what the program is asked ([`on_route`](shell::builder::SimpleB2bua::on_route) and
+//! [`credentials`](shell::builder::SimpleB2bua::credentials)). A connection reads only when the engine has room for what it
+//! brings.
 //!
 //! What there is to wait for is all that this crate adds to `strowger-shell`: the loop and the builder are those of every
 //! runtime.
