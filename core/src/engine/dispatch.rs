@@ -96,6 +96,12 @@ impl Engine {
     fn on_small_datagram(&mut self, origin: &Origin, data: &[u8]) -> bool {
         // RFC 5626 s8: the first two bits tell STUN from SIP.
         if data.first().is_some_and(|b| b & 0xc0 == 0) && wire::stun::is_stun(data) {
+            if self.rooms.uas.len() > 0
+                && let Some((id, at)) = wire::stun::mapped(data)
+            {
+                self.uas(|uas, kit| uas.on_mapped(kit, &id, at));
+                return true;
+            }
             let house = &mut self.house;
             let mut arena = house.out.lend();
             let answer = wire::stun::answer(data, origin.remote, arena.chunk());

@@ -1,4 +1,4 @@
-//! Answers to STUN Binding requests on a SIP port, the keep-alive of RFC 5626 s4.4.2: RFC 8489.
+//! STUN Binding requests on a SIP port, the keep-alive of RFC 5626 s4.4.2, and their answers: RFC 8489.
 //!
 //! There is no long-term or short-term credential here: a Binding answer gives nothing away but the sender's address.
 
@@ -67,6 +67,55 @@ pub fn answer(request: &[u8], remote: SocketAddr, arena: &mut BytesMut) -> Optio
     let answer = out.split().freeze();
     arena.unsplit(out);
     Some(answer)
+}
+
+/// The bytes by which an answer is known for that of a request.
+pub type Transaction = [u8; 12];
+
+/// A Binding request, written behind what is in `arena` and split off it.
+pub fn request(transaction: &Transaction, arena: &mut BytesMut) -> Bytes {
+    let mut out = arena.split_off(arena.len());
+    out.reserve(HEADER_BYTES);
+    out.put_u16(BINDING_REQUEST);
+    out.put_u16(0);
+    out.put_u32(COOKIE);
+    out.put_slice(transaction);
+    let request = out.split().freeze();
+    arena.unsplit(out);
+    request
+}
+
+/// What the answer to a Binding request says: which one it was, and our address as the other side sees it. `None` if it is
+/// no such answer, or broken.
+pub fn mapped(answer: &[u8]) -> Option<(Transaction, SocketAddr)> {
+    let (header, attributes) = answer.split_at_checked(HEADER_BYTES)?;
+    let (kind, length) = (word(header, 0)?, word(header, 2)?);
+    if !is_stun(answer) || kind != BINDING_SUCCESS || usize::from(length) != attributes.len() {
+        return None;
+    }
+    let transaction: Transaction = header.get(8..)?.try_into().ok()?;
+    let mut at = 0;
+    loop {
+        let (kind, length) = (word(attributes, at)?, usize::from(word(attributes, at + 2)?));
+        let value = attributes.get(at + 4..at + 4 + length)?;
+        if kind == XOR_MAPPED_ADDRESS {
+            return Some((transaction, read_mapped(value, &transaction)?));
+        }
+        at += 4 + length.next_multiple_of(4);
+    }
+}
+
+/// RFC 8489 s14.2.
+fn read_mapped(value: &[u8], transaction: &Transaction) -> Option<SocketAddr> {
+    let port = word(value, 2)? ^ (COOKIE >> 16) as u16;
+    let mut mask = COOKIE.to_be_bytes().into_iter().chain(transaction.iter().copied());
+    let mut masked = value.get(4..)?.iter().map(|byte| byte ^ mask.next().unwrap_or_default());
+    let ip = match (value.get(1)?, value.len()) {
+        (1, 8) => IpAddr::from(core::array::from_fn::<u8, 4, _>(|_| masked.next().unwrap_or_default())),
+        (2, 20) => IpAddr::from(core::array::from_fn::<u8, 16, _>(|_| masked.next().unwrap_or_default())),
+        _ => return None,
+    };
+    Some(SocketAddr::new(ip, port))
 }
 
 /// Reads the attributes: notes those that must be understood and are not, and says whether there is a fingerprint.

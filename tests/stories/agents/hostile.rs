@@ -62,7 +62,11 @@ fn whatever_comes_in_whatever_order_all_ends() {
         let mut net = Net::new(seed, 10);
         net.tolerant = true;
         let transport = if seed % 3 == 0 { ";transport=tcp" } else { "" };
-        net.opens(ALICE, transport);
+        let mut alice = account(ALICE, transport);
+        if seed % 2 == 0 {
+            alice.instance = "urn:uuid:00000000-0000-1000-8000-000A95A0E128".into();
+        }
+        net.does(ALICE, UaRequest::Open(Box::new(alice)));
         net.opens(BOB, "");
         net.does(ALICE, UaRequest::Register);
         net.does(BOB, UaRequest::Register);

@@ -40,6 +40,8 @@ pub(super) struct Net {
     pub(super) dark: bool,
     /// What is sent may quote what nobody well-behaved said.
     pub(super) tolerant: bool,
+    /// As whom the others see each of them: behind a NAT it is not who he thinks.
+    pub(super) seen: Vec<std::net::SocketAddr>,
     life: u8,
     queue: BTreeMap<(Time, u64), (usize, Due)>,
     sequence: u64,
@@ -101,6 +103,7 @@ impl Net {
             loss,
             dark: false,
             tolerant: false,
+            seen: (0..4).map(addr).collect(),
             life: 0,
             queue: BTreeMap::new(),
             sequence: 0,
@@ -192,7 +195,8 @@ impl Net {
 
     fn transmit(&mut self, at: usize, flow: FlowId, remote: std::net::SocketAddr, data: &[u8]) {
         let text = String::from_utf8_lossy(data).into_owned();
-        if text.len() > 4 && !self.tolerant {
+        let is_sip = data.first().is_some_and(|byte| *byte >= b'A');
+        if is_sip && !self.tolerant {
             Sip::read(data).expect("well-formed");
         }
         self.wire.push((at, text));
@@ -200,7 +204,7 @@ impl Net {
             let due = Due::Message { flow: theirs, remote: addr(at), data: data.to_vec() };
             return self.later(if self.dark { u64::from(u32::MAX) } else { 10 }, to, due);
         }
-        let Some(to) = (0..4).find(|to| addr(*to) == remote) else { return };
+        let Some(to) = (0..4).find(|to| self.seen[*to] == remote) else { return };
         let copies = match self.rng.below(100) {
             _ if self.dark => 0,
             n if n < self.loss => 0,
@@ -209,7 +213,8 @@ impl Net {
         };
         for _ in 0..copies {
             let delay = if self.loss > 0 { 5 + self.rng.below(300) } else { 10 };
-            self.later(delay, to, Due::Message { flow: UDP, remote: addr(at), data: data.to_vec() });
+            let remote = self.seen[at];
+            self.later(delay, to, Due::Message { flow: UDP, remote, data: data.to_vec() });
         }
     }
 

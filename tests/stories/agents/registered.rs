@@ -185,6 +185,44 @@ fn a_connection_that_is_lost_is_made_anew_under_the_same_flow() {
 }
 
 #[test]
+fn over_datagrams_a_flow_is_kept_alive_by_stun_which_notices_a_nat_that_changed_its_mind() {
+    let mut net = Net::new(7, 0);
+    let mut account = account(ALICE, "");
+    account.instance = "urn:uuid:00000000-0000-1000-8000-000A95A0E128".into();
+    net.seen[ALICE] = "198.51.100.200:61000".parse().expect("an address");
+    net.does(ALICE, UaRequest::Open(Box::new(account)));
+    net.does(ALICE, UaRequest::Register);
+    net.run_for(1);
+    assert!(
+        net.last("REGISTER").contains(";reg-id=1") && net.last("SIP/2.0 200").contains("Require: outbound")
+    );
+    net.news(ALICE);
+    net.wire.clear();
+    net.run_for(300);
+    let asked = net.wire.iter().filter(|(at, text)| *at == ALICE && text.starts_with('\0')).count();
+    assert!((10..=13).contains(&asked), "{asked}");
+    assert_eq!(net.news(ALICE), []);
+    // RFC 5626 s4.4.2: another address is another flow, in place of the one before.
+    net.seen[ALICE] = "198.51.100.200:61001".parse().expect("an address");
+    net.run_for(31);
+    assert_eq!(states(&net.news(ALICE)), ["1 Registering", "1 Registered"]);
+    assert_eq!(net.phones(ALICE), 1);
+    net.registers(BOB, "");
+    let to = "sip:alice@example.com".into();
+    let id = net.begins(BOB, UaRequest::Message { to, kind: "text/plain".into(), body: b"x"[..].into() });
+    net.run_for(1);
+    assert!(net.news(BOB).contains(&UaStep::Sent { id, status: 200 }));
+    // A server that is gone does not answer that either.
+    net.dark = true;
+    net.run_for(29 + 33 + 33);
+    assert!(!net.view(ALICE).is_registered());
+    net.dark = false;
+    net.run_for(100);
+    assert!(net.view(ALICE).is_registered());
+    net.end();
+}
+
+#[test]
 fn who_drains_goes() {
     let mut net = Net::new(6, 0);
     net.registers(ALICE, "");

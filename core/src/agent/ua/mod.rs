@@ -1,12 +1,13 @@
 //! User agents of the host: who they are, what they have, and what became of it. RFC 3261 s10.2, s17.1; RFC 5626.
 //!
-//! - `register`: registrations, and finding out where their servers are
+//! - `register`: registrations, and finding out where their servers are; `alive`: keeping the way there alive
 //! - `standing`: what is published and who is watched, as tasks of the room
 //! - `texts`: messages
 //! - `call`: calls
 //!
 //! Requests for a user agent are known by the user part of its Contact, which is drawn and guessed by nobody.
 
+mod alive;
 mod call;
 mod register;
 mod sdp;

@@ -18,14 +18,13 @@
 
 use core::time::Duration;
 
+use super::alive::Alive;
 use super::{Kit, Of, Ua, UaKey, Uas};
 use crate::agent::{Learned, OWN_IDS, Registering, Step};
 use crate::base::TimerKey;
 use crate::base::ids::IdKind;
 use crate::ctx::{Ctx, Origin, Timer, UaTimer};
-use crate::door::{
-    CloseReason, Command, FlowId, UaRefusal, UaRegistration as State, UaRegistrationView, UaStep,
-};
+use crate::door::{UaRefusal, UaRegistration as State, UaRegistrationView, UaStep};
 
 /// What a user agent may be sent (RFC 3261 s20.5).
 pub(crate) const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE, INFO, MESSAGE, NOTIFY";
@@ -34,12 +33,6 @@ const BASE_ALL: Duration = Duration::from_secs(30);
 /// The same if one has not.
 const BASE_SOME: Duration = Duration::from_secs(90);
 const LONGEST: Duration = Duration::from_secs(1800);
-/// RFC 5626 s4.4.1: how often a connection is kept alive, unless the other side says how often.
-const STREAM_PING: Duration = Duration::from_secs(120);
-/// RFC 5626 s4.4.2; what a NAT forgets first.
-const DATAGRAM_PING: Duration = Duration::from_secs(29);
-/// RFC 5626 s4.4.1: so long an answer is waited for.
-const PONG: Duration = Duration::from_secs(10);
 
 /// One registration: at one server, which is the first hop of everything else, too.
 #[derive(Clone, Debug)]
@@ -59,8 +52,7 @@ pub(super) struct Registration {
     /// The number of its task; 0 before the first.
     task: u64,
     again: TimerKey,
-    ping: TimerKey,
-    pong: TimerKey,
+    pub(super) alive: Alive,
 }
 
 impl Registration {
@@ -76,8 +68,7 @@ impl Registration {
             learned: Learned::default(),
             task: 0,
             again: TimerKey::NONE,
-            ping: TimerKey::NONE,
-            pong: TimerKey::NONE,
+            alive: Alive::default(),
         }
     }
 
@@ -98,24 +89,18 @@ impl Registration {
     }
 
     pub(super) fn disarm(&self, ctx: &mut Ctx<'_>) {
-        for timer in [self.again, self.ping, self.pong] {
-            ctx.timers.disarm(timer);
-        }
+        ctx.timers.disarm(self.again);
+        self.alive.clone().stop(ctx);
     }
 
     /// Its server is not being looked for, now or later.
     pub(super) fn is_idle(&self) -> bool {
         !self.looking && self.again.is_none()
     }
-
-    fn keep_no_alive(&mut self, ctx: &mut Ctx<'_>) {
-        ctx.timers.disarm(core::mem::take(&mut self.ping));
-        ctx.timers.disarm(core::mem::take(&mut self.pong));
-    }
 }
 
 impl Ua {
-    fn registration(&mut self, i: u16) -> Option<&mut Registration> {
+    pub(super) fn registration(&mut self, i: u16) -> Option<&mut Registration> {
         self.registrations.get_mut(usize::from(i))
     }
 }
@@ -146,7 +131,7 @@ impl Uas {
             registration.wanted = false;
             registration.failures = 0;
             kit.ctx.timers.disarm(core::mem::take(&mut registration.again));
-            registration.keep_no_alive(kit.ctx);
+            registration.alive.stop(kit.ctx);
             let task = registration.task;
             match registration.state {
                 State::Unregistered | State::Unregistering => continue,
@@ -198,8 +183,7 @@ impl Uas {
             }
             let task = registration.task;
             let instance = ua.account.instance.clone();
-            // RFC 5626 s4.2: over datagrams flows need STUN, which is not spoken here as a client.
-            let flows = !instance.is_empty() && to.transport.is_reliable();
+            let flows = !instance.is_empty();
             let registering = Registering {
                 contact: ua.contact.clone(),
                 instance,
@@ -236,7 +220,7 @@ impl Uas {
             Step::Ended { .. } => {
                 registration.task = 0;
                 registration.learned = Learned::default();
-                registration.keep_no_alive(ctx);
+                registration.alive.stop(ctx);
                 self.now(key, i, State::Unregistered);
                 // The host has changed its mind meanwhile.
                 if self.list.get_mut(key).and_then(|ua| ua.registration(i)).is_some_and(|r| r.wanted) {
@@ -253,7 +237,7 @@ impl Uas {
         let others = (0..).zip(&ua.registrations).any(|(n, r)| n != i && r.stands());
         let waits = !ua.waiting.is_empty();
         let Some(registration) = ua.registration(i) else { return };
-        registration.keep_no_alive(ctx);
+        registration.alive.stop(ctx);
         registration.learned = Learned::default();
         if !registration.wanted && !waits {
             return;
@@ -283,7 +267,7 @@ impl Uas {
     pub(super) fn lost_way(&mut self, kit: &mut Kit<'_, '_>, key: UaKey, i: u16) {
         let Some(registration) = self.list.get_mut(key).and_then(|ua| ua.registration(i)) else { return };
         registration.to = None;
-        registration.keep_no_alive(kit.ctx);
+        registration.alive.stop(kit.ctx);
         // A request that was on its way has failed with it, and says so.
         if let State::Registered { .. } = registration.state {
             self.begin(kit.ctx, key, i);
@@ -296,54 +280,6 @@ impl Uas {
             registration.state = state.clone();
             self.tell(key, UaStep::Registration { server: i + 1, state });
         }
-    }
-
-    /// RFC 5626 s4.4: between four fifths and the whole of the time.
-    fn keep_alive(&mut self, ctx: &mut Ctx<'_>, key: UaKey, i: u16) {
-        let Some(registration) = self.list.get_mut(key).and_then(|ua| ua.registration(i)) else { return };
-        let Some(to) = registration.to else { return };
-        let told = registration.learned.flow_timer.map(|seconds| Duration::from_secs(seconds.max(5).into()));
-        let most = match to.transport.is_reliable() {
-            true => told.unwrap_or(STREAM_PING),
-            false if registration.learned.is_behind_nat => told.unwrap_or(DATAGRAM_PING),
-            false => return registration.keep_no_alive(ctx),
-        };
-        let spread = u64::try_from((most / 5).as_millis()).unwrap_or(u64::MAX);
-        let wait = most - Duration::from_millis(ctx.ids.below(IdKind::Jitter, spread));
-        ctx.timers.disarm(registration.ping);
-        registration.ping = ctx.timers.arm(ctx.now + wait, Timer::Ua(key.to_bits(), UaTimer::Ping(i)));
-    }
-
-    pub(super) fn on_ping(&mut self, ctx: &mut Ctx<'_>, key: UaKey, i: u16) {
-        let Some(registration) = self.list.get_mut(key).and_then(|ua| ua.registration(i)) else { return };
-        registration.ping = TimerKey::NONE;
-        let Some(to) = registration.to else { return };
-        ctx.out.ping(to.flow, to.remote, to.local);
-        // RFC 5626 s4.4.1: only who knows of flows must answer.
-        if registration.learned.outbound && to.transport.is_reliable() && registration.pong.is_none() {
-            registration.pong = ctx.timers.arm(ctx.now + PONG, Timer::Ua(key.to_bits(), UaTimer::Pong(i)));
-        }
-        self.keep_alive(ctx, key, i);
-    }
-
-    /// The other end of a connection is there.
-    pub(crate) fn on_pong(&mut self, ctx: &mut Ctx<'_>, flow: FlowId) {
-        for (_, ua) in self.list.iter_mut() {
-            for registration in ua.registrations.iter_mut().filter(|r| r.to.is_some_and(|to| to.flow == flow))
-            {
-                ctx.timers.disarm(core::mem::take(&mut registration.pong));
-            }
-        }
-    }
-
-    /// It is not.
-    pub(super) fn on_silence(&mut self, kit: &mut Kit<'_, '_>, key: UaKey, i: u16) {
-        let Some(registration) = self.list.get_mut(key).and_then(|ua| ua.registration(i)) else { return };
-        registration.pong = TimerKey::NONE;
-        let Some(to) = registration.to else { return };
-        kit.ctx.out.push(Command::Close { flow: to.flow, reason: CloseReason::Idle });
-        kit.ctx.flows.give_up(to.flow);
-        self.lost_way(kit, key, i);
     }
 }
 

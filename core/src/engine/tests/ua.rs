@@ -236,7 +236,13 @@ fn what_the_registrar_says_is_heeded() {
     let mut phone = Phone::with(account);
     phone.does(UaRequest::Register);
     let register = phone.request();
-    assert_eq!(register.one("Supported"), "path, gruu");
+    assert_eq!(register.one("Supported"), "path, outbound, gruu");
+    phone.answered(&register, "439 First Hop Lacks Outbound Support", "");
+    let register = phone.request();
+    assert_eq!(
+        (register.one("Supported"), register.one("Contact").contains("reg-id")),
+        ("path, gruu", false)
+    );
     phone.answered(&register, "420 Bad Extension", "Unsupported: gruu\r\n");
     let register = phone.request();
     assert_eq!((register.one("Supported"), register.one("Contact").contains("instance")), ("", false));

@@ -58,6 +58,9 @@ struct Watch {
     cseq: u32,
 }
 
+/// NOTIFY requests by their CSeq, and whether the last was among them.
+type Seen = (BTreeMap<u32, Vec<u8>>, bool);
+
 /// What watchers and publishers remember.
 #[derive(Default)]
 pub(super) struct Watching {
@@ -65,7 +68,7 @@ pub(super) struct Watching {
     etags: BTreeMap<u8, String>,
     notifies: Vec<Transmit>,
     /// By dialog and CSeq, for what is sent again; and whether it was told its end.
-    seen: BTreeMap<Vec<u8>, (BTreeMap<u32, Vec<u8>>, bool)>,
+    seen: BTreeMap<Vec<u8>, Seen>,
     numbers: u64,
 }
 

@@ -130,3 +130,24 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_request_of_ours_is_answered_with_our_address() {
+    let id = *b"abcdefghijkl";
+    for remote in ["192.0.2.1:32853", "[2001:db8:1234:5678:11:2233:4455:6677]:32853"] {
+        let remote = remote.parse().expect("an address");
+        let request = super::request(&id, &mut BytesMut::new());
+        assert!(is_stun(&request));
+        let answer = answer(&request, remote, &mut BytesMut::new()).expect("an answer");
+        assert_eq!(mapped(&answer), Some((id, remote)));
+        assert_eq!(mapped(&request), None);
+        for cut in 0..answer.len() {
+            assert_eq!(mapped(&answer[..cut]), None);
+        }
+        for at in 0..answer.len() {
+            let mut changed = answer.to_vec();
+            changed[at] ^= 0xff;
+            let _ = mapped(&changed);
+        }
+    }
+}
