@@ -140,7 +140,7 @@ impl Route {
         Route(Kind::Reject(status, None))
     }
 
-    /// The same with a reason phrase.
+    /// The same with a reason phrase: one line, of at most 128 bytes.
     pub fn reject_because(status: u16, reason: impl Into<Box<str>>) -> Route {
         Route(Kind::Reject(status, Some(reason.into())))
     }

@@ -7,7 +7,7 @@ use super::{Bridge, CallKey, Desk, Kit};
 use crate::dialog::Crossing;
 use crate::door::CallEnd;
 use crate::txn::ServerKey;
-use crate::wire::{ContactValue, Header, Message, Status};
+use crate::wire::{ContactValue, Header, Message, Status, StatusLine};
 
 impl Bridge {
     /// Where those who were tried say that the callee is (3xx), and their priority in thousandths; that counts as said
@@ -28,11 +28,16 @@ impl Bridge {
 
 impl Call {
     /// The caller gets the best response there was, or this one.
-    pub(super) fn refuse(&mut self, kit: &mut Kit<'_, '_>, desk: &mut Desk, fallback: Status) {
+    pub(super) fn refuse<'l>(
+        &mut self,
+        kit: &mut Kit<'_, '_>,
+        desk: &mut Desk,
+        fallback: impl Into<StatusLine<'l>>,
+    ) {
         let best = self.best.take();
-        let status = best.as_ref().map_or(fallback.0, |best| told(best.status));
+        let line = best.as_ref().map_or(fallback.into(), |best| Status(told(best.status)).into());
         let from = best.as_ref().and_then(|best| best.held.as_ref());
-        self.close(kit, desk, status, from.map(|held| held.message()));
+        self.close(kit, desk, line, from.map(|held| held.message()));
         self.halt(kit, None, None);
         self.tell_end(kit.ctx, desk);
     }
@@ -49,12 +54,19 @@ impl Call {
         });
         desk.servers.remove(&server);
         self.incoming = None;
-        self.close(kit, desk, Status::MOVED_TEMPORARILY.0, None);
+        self.close(kit, desk, Status::MOVED_TEMPORARILY.into(), None);
         self.tell_end(kit.ctx, desk);
     }
 
     /// The final response to the caller, and the end of what he waited for.
-    fn close(&mut self, kit: &mut Kit<'_, '_>, desk: &mut Desk, status: u16, from: Option<Message<'_>>) {
+    fn close(
+        &mut self,
+        kit: &mut Kit<'_, '_>,
+        desk: &mut Desk,
+        line: StatusLine<'_>,
+        from: Option<Message<'_>>,
+    ) {
+        let status = line.status().0;
         if self.phase == Phase::Over {
             return;
         }
@@ -68,7 +80,7 @@ impl Call {
             // What goes with a status that is not passed on says nothing of the one that is.
             let from = from.filter(|msg| msg.status() == Some(status)).map(|msg| (msg, crossing));
             let body = from.map_or(&b""[..], |(msg, _)| msg.body());
-            let answer = Answer { status, tag: &incoming.tag, dialog: false, from, body };
+            let answer = Answer { line, tag: &incoming.tag, dialog: false, from, body };
             write::respond(kit, incoming.server, &incoming.origin, incoming.held.message(), &answer);
         }
         if let Some(serves) = self.invitation.take().and_then(|invitation| invitation.serves) {
@@ -100,7 +112,7 @@ impl Call {
             return self.cancel_errand(kit, server);
         }
         self.record.end = CallEnd::Cancelled;
-        self.close(kit, desk, Status::REQUEST_TERMINATED.0, None);
+        self.close(kit, desk, Status::REQUEST_TERMINATED.into(), None);
         // RFC 3326: why, if he says.
         let reason = cancel.header(Header::Reason).and_then(|reason| core::str::from_utf8(reason).ok());
         self.halt(kit, None, reason);

@@ -65,7 +65,7 @@ use crate::dialog::{Addressed, Dialog};
 use crate::door::{CallEnd, CallEvent, CallRecord, Event};
 use crate::stats::Counter;
 use crate::txn::{ClientEvent, ClientFailure, ClientKey, ServerKey, Transactions, TxnId, Usage};
-use crate::wire::{Essentials, Message, Method, Status};
+use crate::wire::{Essentials, Message, Method, Status, StatusLine};
 use call::{Best, Incoming, Phase, Timers};
 use refer::Inner;
 use streams::Streams;
@@ -403,8 +403,13 @@ impl Bridge {
     }
 
     /// Nobody is left to try: the caller gets the best response there was, or this one.
-    pub(crate) fn give_up(&mut self, kit: &mut Kit<'_, '_>, key: CallKey, status: Status) {
-        self.with(kit, key, |call, desk, kit| call.refuse(kit, desk, status));
+    pub(crate) fn give_up<'l>(
+        &mut self,
+        kit: &mut Kit<'_, '_>,
+        key: CallKey,
+        line: impl Into<StatusLine<'l>>,
+    ) {
+        self.with(kit, key, |call, desk, kit| call.refuse(kit, desk, line));
         self.settle(kit);
     }
 
@@ -415,10 +420,15 @@ impl Bridge {
     }
 
     /// The call is refused for a reason of ours.
-    pub(crate) fn refuse(&mut self, kit: &mut Kit<'_, '_>, key: CallKey, status: Status) {
+    pub(crate) fn refuse<'l>(
+        &mut self,
+        kit: &mut Kit<'_, '_>,
+        key: CallKey,
+        line: impl Into<StatusLine<'l>>,
+    ) {
         self.with(kit, key, |call, desk, kit| {
             call.best = None;
-            call.refuse(kit, desk, status);
+            call.refuse(kit, desk, line);
         });
         self.settle(kit);
     }

@@ -92,7 +92,7 @@ impl Call {
         // RFC 6086 s5.2.3: who says what he wants is told what the other one does.
         let packages = picker.packages.as_ref().map(|_| caller.packages.clone().unwrap_or_default());
         let terms = picker.timer.grant(kit.ctx.settings, asked.msg);
-        let answer = Answer { status: 200, tag: &tag, dialog: true, from: None, body: &body };
+        let answer = Answer { line: Status::OK.into(), tag: &tag, dialog: true, from: None, body: &body };
         let (server, answer) = (asked.server, (&answer, kind));
         let payload = write::respond_as(kit, server, asked.origin, asked.msg, answer, |writer| {
             terms.iter().for_each(|terms| terms.write(writer));
@@ -234,7 +234,7 @@ impl Call {
         let theirs = link.sides[CALLEE].packages.clone().unwrap_or_default();
         let side = &mut link.sides[CALLER];
         let terms = side.timer.grant(kit.ctx.settings, held);
-        let answer = Answer { status: 200, tag: side.own_tag(), dialog: true, from: None, body };
+        let answer = Answer { line: Status::OK.into(), tag: side.own_tag(), dialog: true, from: None, body };
         let answer = (&answer, kind);
         let payload = write::respond_as(kit, server, &incoming.origin, held, answer, |writer| {
             terms.iter().for_each(|terms| terms.write(writer));

@@ -233,7 +233,8 @@ impl Call {
         let describes = theirs.is_some() && !msg.body().is_empty();
         let tag = link.sides[CALLER].own_tag();
         let body = if describes { msg.body() } else { b"" };
-        let answer = Answer { status, tag, dialog: true, from: Some((msg, crossing)), body };
+        let answer =
+            Answer { line: Status(status).into(), tag, dialog: true, from: Some((msg, crossing)), body };
         let held = incoming.held.message();
         let payload = write::respond_with(kit, incoming.server, &incoming.origin, held, &answer, |writer| {
             writer.header(Header::Require, TAG);

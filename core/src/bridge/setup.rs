@@ -280,7 +280,8 @@ impl Call {
         let crossing = link.crossing(CALLER);
         let tag = link.sides[CALLER].own_tag();
         let body = if body { msg.body() } else { b"" };
-        let answer = Answer { status, tag, dialog: true, from: Some((msg, crossing)), body };
+        let answer =
+            Answer { line: Status(status).into(), tag, dialog: true, from: Some((msg, crossing)), body };
         let held = incoming.held.message();
         let payload = write::respond(kit, incoming.server, &incoming.origin, held, &answer);
         incoming.progress = Some((status, payload));
@@ -329,7 +330,8 @@ impl Call {
         let tag = kept.sides[CALLER].own_tag();
         let crossing = kept.crossing(CALLER);
         let body = msg.body();
-        let answer = Answer { status, tag, dialog: true, from: Some((msg, crossing)), body };
+        let answer =
+            Answer { line: Status(status).into(), tag, dialog: true, from: Some((msg, crossing)), body };
         let held = incoming.held.message();
         let terms = kept.sides[CALLER].timer.grant(kit.ctx.settings, held);
         let payload = write::respond_with(kit, incoming.server, &incoming.origin, held, &answer, |writer| {
@@ -440,7 +442,8 @@ impl Call {
             if held.has_token(Header::Supported, b"199") && self.is_trying() {
                 for link in self.links.iter().filter(|link| link.client == client) {
                     let tag = link.sides[CALLER].own_tag();
-                    let answer = Answer { status: 199, tag, dialog: true, from: None, body: b"" };
+                    let answer =
+                        Answer { line: Status(199).into(), tag, dialog: true, from: None, body: b"" };
                     write::respond(kit, incoming.server, &incoming.origin, held, &answer);
                 }
             }
@@ -532,7 +535,7 @@ impl Call {
             None => {
                 let tag = &incoming.tag;
                 let status = Status::SESSION_PROGRESS.0;
-                let answer = Answer { status, tag, dialog: true, from: None, body: b"" };
+                let answer = Answer { line: Status(status).into(), tag, dialog: true, from: None, body: b"" };
                 write::respond(kit, incoming.server, &incoming.origin, incoming.held.message(), &answer);
             }
         }

@@ -142,7 +142,13 @@ impl Call {
                     if method == Method::Invite && Wants::of(relayed.held.message()) != Wants::Requires =>
                 {
                     let body = msg.body();
-                    let answer = Answer { status, tag: "", dialog: true, from: Some((msg, crossing)), body };
+                    let answer = Answer {
+                        line: Status(status).into(),
+                        tag: "",
+                        dialog: true,
+                        from: Some((msg, crossing)),
+                        body,
+                    };
                     let held = relayed.held.message();
                     write::respond(kit, relayed.server, &relayed.origin, held, &answer);
                 }
@@ -207,7 +213,8 @@ impl Call {
                 status => status,
             };
             let dialog = accepted && matches!(method, Method::Invite | Method::Update);
-            let answer = Answer { status: told, tag: "", dialog, from: Some((msg, crossing)), body };
+            let answer =
+                Answer { line: Status(told).into(), tag: "", dialog, from: Some((msg, crossing)), body };
             let held = relayed.held.message();
             let live = dialog && self.phase == Phase::Answered;
             let terms = Some(held).filter(|_| live);

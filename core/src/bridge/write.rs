@@ -12,7 +12,7 @@ use crate::dialog::{Addressed, Crossing, DATAGRAM, Dialog, Manner, OwnAddress, W
 use crate::door::Transport;
 use crate::stats::Counter;
 use crate::txn::ServerKey;
-use crate::wire::{Header, Message, Method, NameAddr, ResponseWriter, Status, Writer};
+use crate::wire::{Header, Message, Method, NameAddr, ResponseWriter, Status, StatusLine, Writer};
 
 /// What a leg may be sent (RFC 3261 s20.5).
 pub(super) const ALLOW: &[u8] = b"INVITE, ACK, CANCEL, BYE, OPTIONS, PRACK, UPDATE, INFO, MESSAGE, REFER";
@@ -26,7 +26,7 @@ pub(super) fn text(bytes: &[u8]) -> Box<str> {
 
 /// What a response says beside what it has from its request.
 pub(super) struct Answer<'a> {
-    pub(super) status: u16,
+    pub(super) line: StatusLine<'a>,
     /// The tag of To, where it has none.
     pub(super) tag: &'a str,
     /// It makes a dialog, or refreshes one: Contact, and of the first INVITE also Record-Route.
@@ -40,7 +40,7 @@ pub(super) struct Answer<'a> {
 impl Answer<'_> {
     /// One of our own.
     pub(super) fn own(status: Status) -> Answer<'static> {
-        Answer { status: status.0, tag: "", dialog: false, from: None, body: b"" }
+        Answer { line: status.into(), tag: "", dialog: false, from: None, body: b"" }
     }
 }
 
@@ -78,10 +78,10 @@ pub(super) fn respond_as<'a>(
 ) -> Bytes {
     let ctx = &mut *kit.ctx;
     let mut arena = ctx.out.lend();
-    let status = Status(answer.status);
+    let status = answer.line.status();
     let source = (origin.remote.ip(), origin.remote.port());
     let tag = Some(answer.tag).filter(|tag| !tag.is_empty());
-    let mut writer = ResponseWriter::new(&mut arena, request, status, tag, Some(source));
+    let mut writer = ResponseWriter::new(&mut arena, request, answer.line, tag, Some(source));
     writer.prepared(&ctx.settings.server_line);
     if answer.dialog {
         writer.record_route();

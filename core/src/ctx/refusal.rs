@@ -1,14 +1,16 @@
 //! A refusal as a value: a status and the one header that explains it. Rooms return it; the engine writes it.
 
-use crate::wire::Status;
+use std::borrow::Cow;
+
+use crate::wire::{Status, StatusLine};
 
 /// Why a request is refused, and what the answer must carry.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Refusal {
     /// The status code.
     pub(crate) status: Status,
-    /// Reason phrase instead of the standard one; no control characters.
-    pub(crate) reason: Option<&'static str>,
+    /// Reason phrase instead of the standard one.
+    pub(crate) reason: Option<Cow<'static, str>>,
     /// The header that goes with it.
     pub(crate) extra: Extra,
 }
@@ -40,6 +42,9 @@ pub(crate) enum Extra {
     RetryAfter(u32),
 }
 
+/// As many bytes of a phrase of the host are sent, in whole characters.
+const PHRASE: usize = 128;
+
 /// Only what is shorter than an hour may be refused as too brief.
 const HOUR: u32 = 3600;
 
@@ -60,7 +65,31 @@ impl Refusal {
 
     /// A refusal with a reason phrase of its own.
     pub(crate) const fn because(status: Status, reason: &'static str) -> Refusal {
-        Refusal { status, reason: Some(reason), extra: Extra::None }
+        Refusal { status, reason: Some(Cow::Borrowed(reason)), extra: Extra::None }
+    }
+
+    /// What the host says: 300 to 699, anything else is 500; a phrase on one line, of [`PHRASE`] bytes at most (RFC 3261
+    /// s25.1: a CR or LF would begin a line of its own).
+    pub(crate) fn of_host(status: u16, phrase: Option<Box<str>>) -> Refusal {
+        if !(300..700).contains(&status) {
+            return Refusal::plain(Status::SERVER_ERROR);
+        }
+        let reason = phrase.map(|phrase| {
+            let mut room = Some(PHRASE);
+            let fits = |c: &char| {
+                room = room.and_then(|room| room.checked_sub(c.len_utf8()));
+                room.is_some()
+            };
+            let line = phrase.chars().map(|c| if c.is_control() { ' ' } else { c }).take_while(fits);
+            line.collect::<String>().trim().to_owned()
+        });
+        let reason = reason.filter(|phrase| !phrase.is_empty()).map(Cow::Owned);
+        Refusal { status: Status(status), reason, extra: Extra::None }
+    }
+
+    /// The status line it is written with.
+    pub(crate) fn line(&self) -> StatusLine<'_> {
+        self.reason.as_deref().map_or(self.status.into(), |phrase| (self.status, phrase).into())
     }
 
     /// A refusal with a header.

@@ -43,7 +43,7 @@ pub enum RouteAnswer {
     Reject {
         /// 300 to 699; anything else is taken for 500.
         status: u16,
-        /// The reason phrase; that of the status if there is none.
+        /// The reason phrase; that of the status if there is none. It is sent as one line, of at most 128 bytes.
         reason: Option<Box<str>>,
     },
     /// The caller is told to call these instead (302).

@@ -101,8 +101,7 @@ impl Engine {
 
     pub(super) fn refuse_as(&mut self, asker: &Asker<'_>, refusal: &Refusal, why: AuthVerdict) {
         let status = refusal.status;
-        let line = refusal.reason.map_or(status.into(), |phrase| (status, phrase).into());
-        let payload = write_for(&mut self.house, asker, line, |ctx, writer| {
+        let payload = write_for(&mut self.house, asker, refusal.line(), |ctx, writer| {
             match &refusal.extra {
                 Extra::None => writer,
                 Extra::MinExpires(seconds) => writer.number(Header::MinExpires, *seconds),

@@ -223,10 +223,7 @@ impl Engine {
             }
             RouteAnswer::Targets(targets) => Some(Plan::from_answer(&settings, &asked, targets)?),
             RouteAnswer::Redirect(to) => return Ok(Taken::Moved(to)),
-            RouteAnswer::Reject { status, reason: _ } if (300..700).contains(&status) => {
-                return Err(Refusal::plain(Status(status)));
-            }
-            RouteAnswer::Reject { .. } => return Err(Refusal::plain(Status::SERVER_ERROR)),
+            RouteAnswer::Reject { status, reason } => return Err(Refusal::of_host(status, reason)),
             RouteAnswer::Unavailable => return Err(Refusal::plain(Status::SERVICE_UNAVAILABLE)),
         };
         let ctx = self.house.ctx();

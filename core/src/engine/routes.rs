@@ -126,7 +126,7 @@ impl Engine {
         let settings = self.house.settings.clone();
         let Some(who) = self.rooms.routes.get(&key).map(|routing| routing.who.clone()) else { return };
         let Ok(uri) = Uri::parse(who.uri.as_bytes()) else {
-            return self.refuse_call(key, Status::BAD_REQUEST);
+            return self.refuse_call(key, &Refusal::plain(Status::BAD_REQUEST));
         };
         let asked = who.asks_for(&uri);
         let called = router::called(&settings, &asked);
@@ -169,11 +169,12 @@ impl Engine {
             RouteAnswer::Default => self.usual_plan(&asked, router::called(&settings, &asked)),
             RouteAnswer::Targets(targets) => Plan::from_answer(&settings, &asked, targets),
             RouteAnswer::Redirect(to) => Ok(Plan::redirect(&settings, &asked, to)),
-            RouteAnswer::Reject { status, reason: _ } => {
-                let status = if (300..700).contains(&status) { status } else { 500 };
-                return self.refuse_call(key, Status(status));
+            RouteAnswer::Reject { status, reason } => {
+                return self.refuse_call(key, &Refusal::of_host(status, reason));
             }
-            RouteAnswer::Unavailable => return self.refuse_call(key, Status::SERVICE_UNAVAILABLE),
+            RouteAnswer::Unavailable => {
+                return self.refuse_call(key, &Refusal::plain(Status::SERVICE_UNAVAILABLE));
+            }
         };
         match plan {
             Ok(plan) => {
@@ -182,7 +183,7 @@ impl Engine {
                 }
                 self.next_step(key, None);
             }
-            Err(refusal) => self.refuse_call(key, refusal.status),
+            Err(refusal) => self.refuse_call(key, &refusal),
         }
     }
 
@@ -191,17 +192,17 @@ impl Engine {
         let key = CallKey::from_bits(bits);
         if let Some(routing) = self.rooms.routes.get_mut(&key) {
             routing.timer = TimerKey::NONE;
-            self.refuse_call(key, Status::SERVICE_UNAVAILABLE);
+            self.refuse_call(key, &Refusal::plain(Status::SERVICE_UNAVAILABLE));
         }
     }
 
-    fn refuse_call(&mut self, key: CallKey, status: Status) {
+    fn refuse_call(&mut self, key: CallKey, refusal: &Refusal) {
         match self.is_transfer(key) {
             true => {
                 self.rooms.routes.remove(&key);
-                self.bridge(|bridge, kit| bridge.refuse_transfer(kit, key, status));
+                self.bridge(|bridge, kit| bridge.refuse_transfer(kit, key, refusal.status));
             }
-            false => self.bridge(|bridge, kit| bridge.refuse(kit, key, status)),
+            false => self.bridge(|bridge, kit| bridge.refuse(kit, key, refusal.line())),
         }
     }
 
@@ -248,13 +249,13 @@ impl Engine {
         match plan.next(ended) {
             Some(step) => self.begin_step(key, step),
             None => {
-                let status = match passed_over {
-                    true => Status::SERVICE_UNAVAILABLE,
-                    false => plan.refusal().status,
+                let refusal = match passed_over {
+                    true => Refusal::plain(Status::SERVICE_UNAVAILABLE),
+                    false => plan.refusal().clone(),
                 };
                 match self.is_transfer(key) {
-                    true => self.refuse_call(key, status),
-                    false => self.bridge(|bridge, kit| bridge.give_up(kit, key, status)),
+                    true => self.refuse_call(key, &refusal),
+                    false => self.bridge(|bridge, kit| bridge.give_up(kit, key, refusal.line())),
                 }
             }
         }

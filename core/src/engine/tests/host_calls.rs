@@ -3,7 +3,7 @@
 use super::calls::*;
 use super::transfers::{CAROL, CAROL_OFFER, find, three};
 use super::*;
-use crate::door::{CallEvent, CallRefusal, CallStage, CallView};
+use crate::door::{Answer, CallEvent, CallRefusal, CallStage, CallView, RouteAnswer};
 
 impl Calls {
     /// Asks the engine; what it sends, and the reply.
@@ -341,4 +341,37 @@ fn who_offered_more_than_the_other_keeps_his_media_lines() {
     let bye = calls.from(CAROL, &of_carol("BYE", 7, &to_carol));
     calls.from(BOB, &response(find(&bye, BOB, "BYE"), "200 OK", "", "", ""));
     calls.finish();
+}
+
+#[test]
+fn the_host_refuses_with_a_phrase_of_its_own() {
+    let mut config = calls_config();
+    config.calls.as_mut().expect("calls").ask_route = true;
+    config.policies.message = AuthPolicy::Open;
+    config.messages = Some(crate::config::MessagesConfig::default());
+    let (crlf, long) = ("Closed\r\nX-Evil: 1\0", "é".repeat(100));
+    let mut told = String::new();
+    for (status, reason) in [
+        (486, None),
+        (486, Some("Besetzt, später wieder")),
+        (480, Some(crlf)),
+        (603, Some(&*long)),
+        (404, Some(" \t")),
+        (200, Some("All Is Well")),
+    ] {
+        let mut calls = Calls::new(config.clone());
+        for request in [invite(""), super::messages::to_bob(1, "hi")] {
+            let (remote, local) = (addr(ALICE), addr("192.0.2.1:5060"));
+            let data = request.as_bytes();
+            let commands = calls.host.input(Input::Message { flow: UDP, remote, local, data });
+            let ticket = super::messages_out::asked_route(&commands).ticket;
+            let answer = RouteAnswer::Reject { status, reason: reason.map(Into::into) };
+            let commands = calls.host.input(Input::Answer(Answer::Route(ticket, answer)));
+            let sent = calls.sent(commands);
+            let _ = writeln!(told, "{:8} {}", request.split(' ').next().unwrap_or_default(), sent[0].first());
+            assert!(!sent[0].text.contains("\nX-Evil"), "{}", sent[0].text);
+        }
+        calls.finish();
+    }
+    insta::assert_snapshot!(told);
 }

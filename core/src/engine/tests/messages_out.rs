@@ -40,7 +40,7 @@ fn asked_where(commands: &[Command]) -> ResolveQuery {
     found.unwrap_or_else(|| panic!("nothing is looked for: {}", shown(commands)))
 }
 
-fn asked_route(commands: &[Command]) -> RouteQuery {
+pub(super) fn asked_route(commands: &[Command]) -> RouteQuery {
     let found = commands.iter().find_map(|command| match command {
         Command::Ask(Query::Route(query)) => Some((**query).clone()),
         _ => None,

@@ -180,7 +180,7 @@ impl World {
 /// The status line of a refusal, and the header that explains it.
 pub(super) fn show(refusal: &Refusal) -> String {
     let status = refusal.status;
-    let line = format!("SIP/2.0 {} {}", status.0, refusal.reason.unwrap_or(status.reason()));
+    let line = format!("SIP/2.0 {} {}", status.0, refusal.reason.as_deref().unwrap_or(status.reason()));
     match &refusal.extra {
         Extra::None => line,
         Extra::MinExpires(seconds) => format!("{line}\nMin-Expires: {seconds}"),
