@@ -157,10 +157,7 @@ impl Net {
                     self.later(1, at, Due::Down { flow, reason: FlowDownReason::Shutdown });
                     self.later(10, other.0, Due::Down { flow: other.1, reason: FlowDownReason::Closed });
                 }
-                Command::Tell(Event::Ua(event)) => {
-                    assert_eq!(event.ua, 7);
-                    self.told[at].push(event.step);
-                }
+                Command::Tell(Event::Ua(event)) if event.ua == 7 => self.told[at].push(event.step),
                 Command::Reply(reply) => self.replies.push(reply.body),
                 Command::Ask(Query::Resolve(query)) => {
                     let ways =

@@ -1,5 +1,6 @@
 //! What user agents publish, whom they watch, and what they write: RFC 3903, RFC 6665, RFC 3428.
 
+use strowger_core::config::RegistrarConfig;
 use strowger_core::door::{PresenceState, ReplyBody, Request, UaRefusal, UaRequest, UaState, UaStep};
 
 use super::net::*;
@@ -159,5 +160,36 @@ fn who_is_told_to_come_later_does() {
     net.restart();
     net.run_for(130);
     assert_eq!(net.view(ALICE).subscriptions[0].2, UaState::Active { expires: 600 });
+    net.end();
+}
+
+#[test]
+fn a_hundred_user_agents_of_one_engine_have_each_their_own() {
+    let mut net = Net::with(4, 0, |config| {
+        config.registrar = Some(RegistrarConfig { max_contacts: 100, ..RegistrarConfig::default() });
+    });
+    let mut asked = |ua: u64, request| net.ask(ALICE, Request::Ua { ua, request });
+    for ua in 100..200 {
+        assert_eq!(asked(ua, UaRequest::Open(Box::new(account(ALICE, "")))), ReplyBody::Done);
+        assert_eq!(asked(ua, UaRequest::Register), ReplyBody::Done);
+    }
+    net.run_for(1);
+    // All are phones of one user.
+    let registered = |net: &mut Net| {
+        let registered =
+            |net: &mut Net, ua| match net.ask(ALICE, Request::Ua { ua, request: UaRequest::View }) {
+                ReplyBody::Ua(view) => view.is_registered(),
+                other => panic!("{other:?}"),
+            };
+        (100..200).filter(|ua| registered(net, *ua)).count()
+    };
+    assert_eq!((net.phones(ALICE), registered(&mut net)), (100, 100));
+    net.run_for(12 * 3600);
+    assert_eq!((net.phones(ALICE), registered(&mut net)), (100, 100));
+    for ua in 100..200 {
+        assert_eq!(net.ask(ALICE, Request::Ua { ua, request: UaRequest::Close }), ReplyBody::Done);
+    }
+    net.run_for(40);
+    assert_eq!((net.phones(ALICE), net.engines[ALICE].sizes().user_agents), (0, 0));
     net.end();
 }

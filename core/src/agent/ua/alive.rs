@@ -10,7 +10,7 @@
 use core::net::SocketAddr;
 use core::time::Duration;
 
-use super::{Kit, UaKey, Uas};
+use super::{Kit, Ua, UaKey, Uas};
 use crate::base::TimerKey;
 use crate::base::ids::IdKind;
 use crate::ctx::{Ctx, Origin, Timer, UaTimer};
@@ -46,12 +46,13 @@ impl Alive {
     }
 
     /// A Binding request, or the same once more.
-    fn bind(&mut self, ctx: &mut Ctx<'_>, to: &Origin, (key, i): (UaKey, u16)) {
+    fn bind(&mut self, ctx: &mut Ctx<'_>, to: &Origin, (serial, key, i): (u32, UaKey, u16)) {
+        // Whose it is, and what nobody guesses.
         let fresh = |ctx: &mut Ctx<'_>| {
             let mut id = stun::Transaction::default();
-            let draws =
-                [ctx.ids.next(IdKind::FlowToken), ctx.ids.next(IdKind::FlowToken)].map(u64::to_be_bytes);
-            id.iter_mut().zip(draws.as_flattened()).for_each(|(byte, drawn)| *byte = *drawn);
+            let drawn = ctx.ids.next(IdKind::FlowToken).to_be_bytes();
+            let bytes = serial.to_be_bytes().into_iter().chain(drawn);
+            id.iter_mut().zip(bytes).for_each(|(to, byte)| *to = byte);
             (id, 0)
         };
         let (id, sent) = match self.binding {
@@ -89,12 +90,14 @@ impl Uas {
     }
 
     pub(super) fn on_ping(&mut self, ctx: &mut Ctx<'_>, key: UaKey, i: u16) {
-        let Some(registration) = self.list.get_mut(key).and_then(|ua| ua.registration(i)) else { return };
+        let Some(ua) = self.list.get_mut(key) else { return };
+        let serial = ua.serial;
+        let Some(registration) = ua.registration(i) else { return };
         let alive = &mut registration.alive;
         alive.ping = TimerKey::NONE;
         let Some(to) = registration.to else { return };
         match (to.transport.is_reliable(), registration.learned.outbound) {
-            (false, true) if alive.binding.is_none() => alive.bind(ctx, &to, (key, i)),
+            (false, true) if alive.binding.is_none() => alive.bind(ctx, &to, (serial, key, i)),
             (false, true) => {}
             (reliable, outbound) => {
                 ctx.out.ping(to.flow, to.remote, to.local);
@@ -120,11 +123,10 @@ impl Uas {
     /// The other side says where it sees us. RFC 5626 s4.4.2: elsewhere than before is another flow.
     pub(crate) fn on_mapped(&mut self, kit: &mut Kit<'_, '_>, id: &stun::Transaction, at: SocketAddr) {
         let is_it = |alive: &Alive| alive.binding.is_some_and(|(known, _)| known == *id);
-        let found = self.list.iter().find_map(|(key, ua)| {
-            let place = ua.registrations.iter().position(|r| is_it(&r.alive))?;
-            Some((key, u16::try_from(place).ok()?))
-        });
-        let Some((key, i)) = found else { return };
+        let serial = id.first_chunk().map(|bytes| u32::from_be_bytes(*bytes)).unwrap_or_default();
+        let Some(key) = self.by_serial.get(&serial).copied() else { return };
+        let place = |ua: &Ua| ua.registrations.iter().position(|r| is_it(&r.alive));
+        let Some(i) = self.list.get(key).and_then(place).and_then(|i| u16::try_from(i).ok()) else { return };
         let Some(registration) = self.list.get_mut(key).and_then(|ua| ua.registration(i)) else { return };
         let alive = &mut registration.alive;
         alive.binding = None;
@@ -136,12 +138,14 @@ impl Uas {
 
     /// What is awaited has not come.
     pub(super) fn on_silence(&mut self, kit: &mut Kit<'_, '_>, key: UaKey, i: u16) {
-        let Some(registration) = self.list.get_mut(key).and_then(|ua| ua.registration(i)) else { return };
+        let Some(ua) = self.list.get_mut(key) else { return };
+        let serial = ua.serial;
+        let Some(registration) = ua.registration(i) else { return };
         let alive = &mut registration.alive;
         alive.pong = TimerKey::NONE;
         let Some(to) = registration.to else { return };
         if alive.binding.is_some_and(|(_, sent)| sent < REQUESTS) {
-            return alive.bind(kit.ctx, &to, (key, i));
+            return alive.bind(kit.ctx, &to, (serial, key, i));
         }
         if to.transport.is_reliable() {
             kit.ctx.out.push(Command::Close { flow: to.flow, reason: CloseReason::Idle });

@@ -54,6 +54,8 @@ pub(crate) struct Kit<'k, 'e> {
 pub(crate) struct Ua {
     /// What the host calls it.
     number: u64,
+    /// What its STUN requests begin with.
+    serial: u32,
     account: UaAccount,
     /// For Digest.
     username: Box<str>,
@@ -102,6 +104,9 @@ pub(crate) struct Uas {
     lanes: BTreeMap<(UaKey, Box<str>), Lane>,
     /// Servers that are being looked for: by the ticket, whose they are and their place.
     looking: BTreeMap<u32, (UaKey, u16)>,
+    /// By what their STUN requests begin with.
+    by_serial: BTreeMap<u32, UaKey>,
+    serials: u32,
     /// Those that were not asked for yet.
     finds: Vec<Find>,
     /// The last ticket.
@@ -208,8 +213,11 @@ impl Uas {
             return Err(UaRefusal::Full);
         }
         let contact: Box<str> = format!("u{}", &*ctx.ids.next_text(IdKind::Contact)).into();
+        self.serials = self.serials.wrapping_add(1);
+        let serial = self.serials;
         let key = self.list.insert(Ua {
             number,
+            serial,
             account,
             username,
             registrar,
@@ -222,6 +230,7 @@ impl Uas {
             closing: false,
         });
         self.by_number.insert(number, key);
+        self.by_serial.insert(serial, key);
         self.by_contact.insert(contact, key);
         Ok(ReplyBody::Done)
     }
@@ -242,8 +251,8 @@ impl Uas {
         let Some(ua) = self.list.get_mut(key) else { return };
         ua.account.token = token;
         let account = ua.agent_account();
-        for (id, _) in self.tasks.iter().filter(|(_, (whose, _))| *whose == key) {
-            kit.agent.prove_by(*id, &account);
+        for id in ua.tasks() {
+            kit.agent.prove_by(id, &account);
         }
     }
 
@@ -251,17 +260,19 @@ impl Uas {
     fn close(&mut self, kit: &mut Kit<'_, '_>, key: UaKey) {
         let Some(ua) = self.list.get_mut(key) else { return };
         ua.closing = true;
+        let events: Vec<Box<str>> =
+            ua.publications.iter().map(|publication| publication.event.clone()).collect();
+        let watched: Vec<u64> = ua.subscriptions.keys().copied().collect();
         self.no_way(key);
         self.hang_up_all(kit, key);
-        if let Some(ua) = self.list.get_mut(key) {
-            ua.waiting.clear();
+        // What is there can be taken back.
+        for event in events {
+            let _ = self.unpublish(kit, key, &event);
+        }
+        for id in watched {
+            let _ = self.unsubscribe(kit, key, id);
         }
         self.unregister(kit, key);
-        let tasks: Vec<u64> =
-            self.tasks.iter().filter(|(_, (whose, _))| *whose == key).map(|(id, _)| *id).collect();
-        for id in tasks {
-            kit.agent.end(kit.ctx, kit.txn, id);
-        }
         self.finish(kit.ctx, key);
     }
 
@@ -273,8 +284,8 @@ impl Uas {
 
     /// Nothing is left of one that was closed.
     fn finish(&mut self, ctx: &mut Ctx<'_>, key: UaKey) {
-        let busy = self.tasks.values().any(|(whose, _)| *whose == key) || self.calls.of(key) > 0;
-        if busy || self.list.get(key).is_none_or(|ua| !ua.closing || ua.messages > 0) {
+        let Some(ua) = self.list.get(key).filter(|ua| ua.closing) else { return };
+        if ua.tasks().next().is_some() || ua.messages > 0 || self.calls.of(key) > 0 {
             return;
         }
         let Some(ua) = self.list.remove(key) else { return };
@@ -282,6 +293,7 @@ impl Uas {
         self.by_number.remove(&ua.number);
         self.by_contact.remove(&ua.contact);
         self.looking.retain(|_, (whose, _)| *whose != key);
+        self.by_serial.remove(&ua.serial);
         self.told.push(UaEvent { ua: ua.number, step: UaStep::Closed });
     }
 
@@ -350,6 +362,17 @@ impl Uas {
 }
 
 impl Ua {
+    /// The numbers of its tasks.
+    fn tasks(&self) -> impl Iterator<Item = u64> {
+        let registrations = self.registrations.iter().map(Registration::task).filter(|task| *task != 0);
+        registrations.chain(self.standing()).map(|id| OWN_IDS | id)
+    }
+
+    /// Those of what is published and watched.
+    fn standing(&self) -> impl Iterator<Item = u64> {
+        self.publications.iter().map(|publication| publication.task).chain(self.subscriptions.keys().copied())
+    }
+
     fn agent_account(&self) -> AgentAccount {
         let password = self.account.password.as_ref().map_or("", |password| &password.0);
         AgentAccount {

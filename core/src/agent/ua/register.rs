@@ -83,6 +83,11 @@ impl Registration {
         }
     }
 
+    /// The number of its task; 0 if it has none.
+    pub(super) fn task(&self) -> u64 {
+        self.task
+    }
+
     /// The server has it.
     pub(super) fn stands(&self) -> bool {
         matches!(self.state, State::Registered { .. } | State::Refreshing)
@@ -139,9 +144,15 @@ impl Uas {
             }
             // What was never granted is over at once, and says so.
             if task == 0 || !kit.agent.end(kit.ctx, kit.txn, OWN_IDS | task) {
+                self.has_no_task(key, i);
                 self.now(key, i, State::Unregistered);
             }
         }
+    }
+
+    fn has_no_task(&mut self, key: UaKey, i: u16) {
+        let Some(registration) = self.list.get_mut(key).and_then(|ua| ua.registration(i)) else { return };
+        self.tasks.remove(&(OWN_IDS | core::mem::take(&mut registration.task)));
     }
 
     /// Finds out where the server is; what is to be done there follows.

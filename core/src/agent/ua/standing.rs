@@ -17,7 +17,7 @@ pub(super) struct Publication {
     kind: Box<str>,
     document: Box<[u8]>,
     expires: u32,
-    task: u64,
+    pub(super) task: u64,
     pub(super) state: UaState,
 }
 
@@ -154,7 +154,7 @@ impl Uas {
                 self.tasks.insert(wish.id, (key, Of::Publication));
                 let id = wish.id;
                 if !kit.agent.publish(kit.ctx, kit.txn, wish, content, &routes) {
-                    self.tasks.remove(&id);
+                    self.on_told(kit, not_begun(id));
                 }
             }
             Waiting::Subscription(id) => {
@@ -163,7 +163,7 @@ impl Uas {
                 self.tasks.insert(wish.id, (key, Of::Subscription));
                 let id = wish.id;
                 if !kit.agent.subscribe(kit.ctx, kit.txn, wish, &routes) {
-                    self.tasks.remove(&id);
+                    self.on_told(kit, not_begun(id));
                 }
             }
         }
@@ -181,10 +181,8 @@ impl Uas {
         let Some(ua) = self.list.get_mut(key) else { return };
         let waiting = core::mem::take(&mut ua.waiting);
         if let Some((to, routes)) = ua.way(kit.ctx) {
-            let of_it =
-                |(_, (whose, of)): &(&u64, &(UaKey, Of))| *whose == key && !matches!(of, Of::Registration(_));
-            for (id, _) in self.tasks.iter().filter(of_it) {
-                kit.agent.go_by(kit.ctx, *id, (&to, routes));
+            for id in ua.standing() {
+                kit.agent.go_by(kit.ctx, OWN_IDS | id, (&to, routes));
             }
         }
         waiting.into_iter().for_each(|what| self.start(kit, key, what));
@@ -255,6 +253,11 @@ impl Uas {
             self.look_for_a_way(key);
         }
     }
+}
+
+/// It is too large, or the socket is gone.
+fn not_begun(id: u64) -> Told {
+    Told { id, step: Step::Ended { reason: "503".into() } }
 }
 
 fn state_of(step: &Step) -> Option<UaState> {

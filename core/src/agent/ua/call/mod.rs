@@ -148,6 +148,8 @@ type DialogName = (Box<[u8]>, Box<[u8]>);
 pub(crate) struct Calls {
     pub(super) list: Slab<Call>,
     by_number: BTreeMap<u64, CallKey>,
+    /// Of each user agent, in the order of their numbers.
+    by_ua: BTreeMap<UaKey, BTreeMap<u64, CallKey>>,
     /// Two ends of one call may be here, under one Call-ID.
     by_dialog: BTreeMap<DialogName, CallKey>,
 }
@@ -155,14 +157,19 @@ pub(crate) struct Calls {
 impl Calls {
     /// How many of one user agent.
     pub(super) fn of(&self, ua: UaKey) -> usize {
-        self.list.iter().filter(|(_, call)| call.ua == ua).count()
+        self.by_ua.get(&ua).map_or(0, BTreeMap::len)
+    }
+
+    fn all_of(&self, ua: UaKey) -> impl Iterator<Item = CallKey> {
+        self.by_ua.get(&ua).into_iter().flat_map(|calls| calls.values().copied())
     }
 
     fn insert(&mut self, call: Call) -> CallKey {
         let name = (call.dialog.call_id().into(), call.dialog.own_tag().into());
-        let number = call.number;
+        let (number, ua) = (call.number, call.ua);
         let key = self.list.insert(call);
         self.by_number.insert(number, key);
+        self.by_ua.entry(ua).or_default().insert(number, key);
         self.by_dialog.insert(name, key);
         key
     }
@@ -173,6 +180,12 @@ impl Calls {
             ctx.timers.disarm(timer);
         }
         self.by_number.remove(&call.number);
+        if let Some(calls) = self.by_ua.get_mut(&call.ua) {
+            calls.remove(&call.number);
+            if calls.is_empty() {
+                self.by_ua.remove(&call.ua);
+            }
+        }
         self.by_dialog.remove(&(call.dialog.call_id().into(), call.dialog.own_tag().into()));
         Some(call)
     }
@@ -270,9 +283,9 @@ impl Uas {
 
     /// The calls of one, in the order of their numbers.
     pub(super) fn view_calls(&self, ua: UaKey) -> Vec<UaCallView> {
-        let of_it = self.calls.by_number.values().filter_map(|key| self.calls.list.get(*key));
+        let of_it = self.calls.all_of(ua).filter_map(|key| self.calls.list.get(key));
         of_it
-            .filter(|call| call.ua == ua && !call.over)
+            .filter(|call| !call.over)
             .map(|call| UaCallView {
                 call: call.number,
                 other: lossy(call.dialog.their_uri()),
@@ -397,8 +410,7 @@ impl Uas {
 
     /// All calls of one.
     pub(super) fn hang_up_all(&mut self, kit: &mut Kit<'_, '_>, ua: UaKey) {
-        let all = self.calls.list.iter().filter(|(_, call)| call.ua == ua).map(|(key, _)| key);
-        let all: Vec<CallKey> = all.collect();
+        let all: Vec<CallKey> = self.calls.all_of(ua).collect();
         all.into_iter().for_each(|key| self.hang_up(kit, key));
     }
 
