@@ -1,5 +1,6 @@
 //! Bounds and deadlines of sockets. Those of the protocol are in [`Limits`](strowger_core::config::Limits).
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -166,6 +167,8 @@ pub struct Options {
     pub routing: RoutingOptions,
     /// How changes reach their store, where there is one.
     pub storage: StorageOptions,
+    /// Name servers to ask where SIP servers are; without any, those of the machine.
+    pub name_servers: Vec<SocketAddr>,
 }
 
 impl Default for Options {
@@ -177,6 +180,7 @@ impl Default for Options {
             clock_check: Duration::from_secs(5),
             routing: RoutingOptions::default(),
             storage: StorageOptions::default(),
+            name_servers: Vec::new(),
         }
     }
 }

@@ -23,6 +23,8 @@ pub struct Resolver {
     dials_tls: bool,
     /// What the machine says of its name servers.
     config: fn() -> StubConfig,
+    /// Asked in place of those that it names, if any.
+    servers: Vec<SocketAddr>,
     read: Time,
 }
 
@@ -35,12 +37,17 @@ impl fmt::Debug for Resolver {
 impl Resolver {
     /// A resolver for a server with these listeners. What the machine says is read when something is asked.
     pub fn new(listeners: Vec<ListenerConfig>, config: fn() -> StubConfig) -> Resolver {
-        Resolver { stub: None, listeners, dials_tls: false, config, read: Time::ZERO }
+        Resolver { stub: None, listeners, dials_tls: false, config, servers: Vec::new(), read: Time::ZERO }
     }
 
     /// The same for one that opens connections over TLS although nobody may open one to it.
     pub fn dialling_tls(self, dials_tls: bool) -> Resolver {
         Resolver { dials_tls, ..self }
+    }
+
+    /// The same over these name servers; without any, those of the machine.
+    pub fn over(self, servers: Vec<SocketAddr>) -> Resolver {
+        Resolver { servers, ..self }
     }
 
     /// Begins a look-up.
@@ -100,6 +107,9 @@ impl Resolver {
     /// What the machine says, with what our listeners speak.
     fn fitted(&self) -> StubConfig {
         let mut config = (self.config)();
+        if !self.servers.is_empty() {
+            config.servers.clone_from(&self.servers);
+        }
         let speaks = |transport| {
             transport == Transport::Tls && self.dials_tls
                 || self.listeners.iter().any(|listener| listener.transport == transport)

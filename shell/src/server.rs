@@ -144,6 +144,7 @@ impl Start {
             tokens,
             asking,
             resolver: Resolver::new(sockets.listeners.clone(), dns::system)
+                .over(options.name_servers.clone())
                 .dialling_tls(options.stream.tls_client.is_some()),
             storage,
             listeners: sockets.listeners,

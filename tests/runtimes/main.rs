@@ -18,6 +18,7 @@
 //! A request without a URI is one within the dialog of the phone. Via, From, To, Call-ID, CSeq, Max-Forwards, Contact and
 //! Content-Length are added.
 
+mod connections;
 mod normal;
 mod phone;
 mod play;

@@ -39,7 +39,7 @@ pub(crate) struct Running {
     pub(crate) handle: Handle,
     pub(crate) addr: SocketAddr,
     /// Waits until it has ended.
-    pub(crate) ended: Box<dyn FnOnce() -> bool>,
+    pub(crate) ended: Ended,
     pub(crate) token: String,
     keys: Option<PathBuf>,
 }
@@ -89,32 +89,44 @@ pub(crate) fn start(runtime: Runtime, transport: Transport, words: &[&str]) -> R
         }),
         ..Hooks::default()
     };
-    let (handle, addr, ended) = match runtime {
+    let (server, ended) = launch(runtime, config, Options::default(), hooks);
+    let addr = server.1[0].addr;
+    Running { handle: server.0, addr, ended, token, keys }
+}
+
+/// Talks to a server, and where it listens.
+pub(crate) type Reached = (Handle, Vec<ListenerConfig>);
+
+/// Waits until a server has ended; true if it did so in order.
+pub(crate) type Ended = Box<dyn FnOnce() -> bool>;
+
+/// Starts a server on a runtime.
+pub(crate) fn launch(runtime: Runtime, config: Config, options: Options, hooks: Hooks) -> (Reached, Ended) {
+    match runtime {
         Runtime::Tokio => {
             // Connections of a server on tokio live on the runtime of the program.
             let own = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
             let own = own.expect("a runtime");
-            let (handle, addr, ended) = {
+            let (reached, ended) = {
                 let _entered = own.enter();
-                run::<strowger_tokio::Tokio>(config, hooks)
+                run::<strowger_tokio::Tokio>(config, options, hooks)
             };
-            let ended: Box<dyn FnOnce() -> bool> = Box::new(move || {
+            let ended = move || {
                 let ended = ended();
                 drop(own);
                 ended
-            });
-            (handle, addr, ended)
+            };
+            (reached, Box::new(ended))
         }
-        Runtime::Smol => run::<strowger_smol::Smol>(config, hooks),
-        Runtime::Mio => run::<strowger_mio::Mio>(config, hooks),
-    };
-    Running { handle, addr, ended, token, keys }
+        Runtime::Smol => run::<strowger_smol::Smol>(config, options, hooks),
+        Runtime::Mio => run::<strowger_mio::Mio>(config, options, hooks),
+    }
 }
 
-fn run<R: Runs>(config: Config, hooks: Hooks) -> (Handle, SocketAddr, Box<dyn FnOnce() -> bool>) {
-    let server = Server::<R>::start(config, Options::default(), hooks).expect("a server");
-    let (handle, addr) = (server.handle(), server.listeners()[0].addr);
-    (handle, addr, Box::new(move || server.stopped().wait().is_ok()))
+fn run<R: Runs>(config: Config, options: Options, hooks: Hooks) -> (Reached, Ended) {
+    let server = Server::<R>::start(config, options, hooks).expect("a server");
+    let reached = (server.handle(), server.listeners().to_vec());
+    (reached, Box::new(move || server.stopped().wait().is_ok()))
 }
 
 fn config(transport: Transport, words: &[&str], keys: Option<String>) -> Config {
