@@ -126,6 +126,28 @@ async fn peers_call_hold_and_pass_on() {
 }
 
 #[tokio::test]
+async fn two_peers_need_no_server() {
+    let (alice, _) = SimplePeer::new("alice@localhost").start().await.expect("a peer");
+    let (bob, mut events) = SimplePeer::new("bob@localhost").direct().start().await.expect("a peer");
+    let port = bob.listeners()[0].addr.port();
+    let (carol, _) =
+        SimplePeer::new("carol@localhost").server(format!("127.0.0.1:{port}")).start().await.expect("a peer");
+    let mut out = carol.call(format!("bob@127.0.0.1:{port}"), OFFER).await.expect("a call");
+    let mut came = events.next_call().await.expect("a call");
+    assert_eq!(came.other(), "sip:carol@localhost");
+    came.answer(ANSWER).await.expect("there");
+    assert_eq!(&*out.answered().await.expect("answered"), ANSWER.as_bytes());
+    came.hang_up().await.expect("there");
+    assert_eq!((out.ended().await, came.ended().await), (200, 200));
+    // Of another name there is nobody.
+    let nobody = carol.call(format!("dave@127.0.0.1:{port}"), OFFER).await.expect("a call").answered().await;
+    assert!(matches!(nobody, Err(PeerError::Answered(400..=499))));
+    for peer in [alice, bob, carol] {
+        peer.close().await.expect("closed");
+    }
+}
+
+#[tokio::test]
 async fn what_goes_wrong_is_said() {
     let lobby = lobby().await;
     let (mallory, _) = peer(&lobby, "alice", "a guess", "").await;

@@ -30,6 +30,9 @@ pub struct UaAccount {
     pub expires: u32,
     /// What becomes of an offer that changes a call.
     pub changes: Changes,
+    /// Requests to the user of its address of record are taken too, from anywhere: to be called without a server between.
+    /// Else only those to its Contact are, which nobody knows but its servers and whom it calls.
+    pub direct: bool,
 }
 
 impl UaAccount {
@@ -45,6 +48,7 @@ impl UaAccount {
             instance: Box::default(),
             expires: 3600,
             changes: Changes::default(),
+            direct: false,
         }
     }
 }

@@ -140,6 +140,12 @@ impl<R: Runtime> SimplePeer<R> {
         self
     }
 
+    /// Can be called without a server between, by its user and the address of this machine: by anybody.
+    pub fn direct(mut self) -> SimplePeer<R> {
+        self.account.direct = true;
+        self
+    }
+
     /// The authorities, in a PEM file, that vouch for its servers where it speaks TLS (`sips:`, `;transport=tls`). Without it
     /// those of the machine do. A file that cannot be read is told at the start.
     pub fn authorities(mut self, file: impl Into<PathBuf>) -> SimplePeer<R> {

@@ -213,6 +213,7 @@ impl Uas {
             return Err(UaRefusal::Full);
         }
         let contact: Box<str> = format!("u{}", &*ctx.ids.next_text(IdKind::Contact)).into();
+        let named: Option<Box<str>> = account.direct.then(|| lossy(user));
         self.serials = self.serials.wrapping_add(1);
         let serial = self.serials;
         let key = self.list.insert(Ua {
@@ -232,6 +233,9 @@ impl Uas {
         self.by_number.insert(number, key);
         self.by_serial.insert(serial, key);
         self.by_contact.insert(contact, key);
+        if let Some(named) = named {
+            self.by_contact.entry(named).or_insert(key);
+        }
         Ok(ReplyBody::Done)
     }
 
@@ -292,6 +296,11 @@ impl Uas {
         ua.registrations.iter().for_each(|registration| registration.disarm(ctx));
         self.by_number.remove(&ua.number);
         self.by_contact.remove(&ua.contact);
+        if ua.account.direct {
+            let user = Uri::parse(ua.account.aor.as_bytes()).ok().and_then(|uri| uri.user().map(lossy));
+            user.filter(|user| self.by_contact.get(user) == Some(&key))
+                .map(|user| self.by_contact.remove(&user));
+        }
         self.looking.retain(|_, (whose, _)| *whose != key);
         self.by_serial.remove(&ua.serial);
         self.told.push(UaEvent { ua: ua.number, step: UaStep::Closed });
