@@ -1,6 +1,7 @@
-//! `/metrics`, `/health` and the REST API, on loopback unless told otherwise.
+//! `/metrics`, `/health`, the REST API and a phone page, on loopback unless told otherwise.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -8,12 +9,13 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::get;
 use strowger_tokio::Handle;
 use strowger_users::rest::{self, Api};
 use tokio::net::TcpListener;
 
+use crate::files;
 use crate::logs::Lost;
 use crate::metrics::Export;
 
@@ -31,15 +33,25 @@ pub struct Pages {
     pub lost: Lost,
     /// The API, if accounts are kept.
     pub api: Option<Arc<Api>>,
+    /// A folder served under `/phone/`.
+    pub phone: Option<PathBuf>,
 }
 
 /// Binds and serves for as long as the runtime lives; the address that was bound.
 pub async fn serve(addr: SocketAddr, pages: Pages) -> std::io::Result<SocketAddr> {
     let listener = TcpListener::bind(addr).await?;
     let bound = listener.local_addr()?;
-    let api = pages.api.clone();
+    let (api, phone) = (pages.api.clone(), pages.phone.clone());
     let routes =
         Router::new().route("/metrics", get(metrics)).route("/health", get(health)).with_state(pages);
+    let routes = match phone {
+        Some(root) => {
+            let files = Router::new().fallback(move |request| files::serve(root.clone(), request));
+            let folder = get(async || Redirect::permanent("/phone/"));
+            routes.route("/phone", folder).nest_service("/phone/", files)
+        }
+        None => routes,
+    };
     let routes = match api {
         Some(api) => routes.fallback_service(rest::router(api)),
         None => routes,

@@ -14,6 +14,7 @@ pub mod cli;
 pub mod config;
 pub mod desk;
 pub mod exchange;
+mod files;
 pub mod first_run;
 pub mod http;
 pub mod keeper;

@@ -36,6 +36,8 @@ pub struct Plan {
     pub drain_timeout: Duration,
     /// Where to serve metrics.
     pub http: HttpAddr,
+    /// A folder served there under `/phone/`.
+    pub phone: Option<PathBuf>,
     /// How to write logs.
     pub log_format: LogFormat,
     /// What to log.
@@ -74,6 +76,7 @@ pub fn make(args: &ServeArgs, occasion: Occasion) -> Result<Plan, Complaint> {
                 state,
                 drain_timeout: loaded.drain_timeout,
                 http: loaded.http.unwrap_or(HttpAddr::At(HTTP)),
+                phone: loaded.phone,
                 log_format: loaded.log_format.unwrap_or_default(),
                 log_level: loaded.log_level.unwrap_or_else(|| "info".into()),
                 call_records: loaded.call_records,
@@ -93,6 +96,7 @@ pub fn make(args: &ServeArgs, occasion: Occasion) -> Result<Plan, Complaint> {
                 state,
                 drain_timeout: DRAIN_TIMEOUT,
                 http: HttpAddr::At(HTTP),
+                phone: None,
                 log_format: LogFormat::Text,
                 log_level: "info".into(),
                 call_records: None,

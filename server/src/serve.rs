@@ -72,7 +72,8 @@ async fn serve(args: ServeArgs, mut plan: Plan) -> Result<ExitCode, Complaint> {
         let exchange = Arc::new(Switchboard::new(handle.clone(), draining.clone()));
         Arc::new(Api::new(Arc::clone(office.login()), exchange, office::now, ApiConfig::default()))
     });
-    let pages = Pages { handle: handle.clone(), draining: draining.clone(), lost, api };
+    let phone = plan.phone.clone();
+    let pages = Pages { handle: handle.clone(), draining: draining.clone(), lost, api, phone };
     let http = open_http(plan.http, pages).await;
     warn(&plan, &server);
     say(&banner::text(&plan, office.as_deref(), &listeners, http, Audience::of_stdout()));

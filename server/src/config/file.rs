@@ -432,6 +432,7 @@ pub(super) struct Timers {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Http {
     pub(super) listen: Option<HttpListen>,
+    pub(super) phone: Option<PathBuf>,
 }
 
 #[derive(Deserialize, Default)]

@@ -100,6 +100,7 @@ pub(super) fn map(file: file::File) -> (Loaded, Vec<ConfigError>) {
         office,
         drain_timeout,
         http,
+        phone: file.http.phone,
         log_format,
         log_level,
         call_records,

@@ -41,6 +41,8 @@ pub struct Loaded {
     pub drain_timeout: Duration,
     /// Where to serve metrics.
     pub http: Option<HttpAddr>,
+    /// A folder served there under `/phone/`.
+    pub phone: Option<PathBuf>,
     /// How to write logs.
     pub log_format: Option<LogFormat>,
     /// What to log.
