@@ -11,8 +11,9 @@ use super::routes::{origin_of, straight};
 use super::{Engine, Rooms};
 use crate::agent::Trunks;
 use crate::auth::Allowed;
-use crate::base::Key;
-use crate::ctx::{Ctx, Refusal};
+use crate::base::{Key, Time};
+use crate::config::Settings;
+use crate::ctx::{Ctx, Refusal, Timer};
 use crate::door::{
     AuthVerdict, Identity, Query, ResolveQuery, Resolved, RouteAnswer, RouteQuery, SaveSeq, Scheme, Ticket,
     Transport,
@@ -64,6 +65,19 @@ pub(super) struct Sender {
     identity: Arc<Identity>,
     trunk: Option<u16>,
     verdict: AuthVerdict,
+}
+
+/// Whom a message may go to when nobody took it.
+#[derive(Clone, Debug)]
+pub(super) struct Further {
+    plan: Plan,
+    letter: Arc<Letter>,
+    wanted: Wanted,
+    /// Who is said to write.
+    aor: Box<str>,
+    sender: Sender,
+    /// When the sender is answered in any case.
+    until: Time,
 }
 
 impl Engine {
@@ -215,7 +229,7 @@ impl Engine {
             uri: &uri,
             is_message: true,
         };
-        let plan = match answer {
+        let mut plan = match answer {
             RouteAnswer::Default if settings.calls.is_none() => None,
             RouteAnswer::Default => {
                 let called = router::called(&settings, &asked);
@@ -227,30 +241,21 @@ impl Engine {
             RouteAnswer::Unavailable => return Err(Refusal::plain(Status::SERVICE_UNAVAILABLE)),
         };
         let ctx = self.house.ctx();
-        let goes = match plan {
-            Some(plan) => routed(&ctx, &self.rooms.registrar, &self.rooms.trunks, plan)?,
+        let goes = match &mut plan {
+            Some(plan) => routed(&ctx, &self.rooms.registrar, &self.rooms.trunks, plan, None)?,
             None => within(&ctx, &self.rooms.registrar, &asked)?,
         };
         let letter = Letter::of(pass.msg, pass.ess);
         match goes {
             Goes::To(sent) => {
-                let whole = Arc::new(letter);
-                let written = |Sent { target, headers }: Sent| {
-                    // Who is said to write, as for calls.
-                    let from = match &target {
-                        Target::Outside(Outside { trunk: Some(trunk), .. }) => {
-                            router::from_uri(&settings, *trunk, &asker.aor)
-                        }
-                        _ => None,
-                    };
-                    let own = match from.is_none() && headers.is_empty() {
-                        true => whole.clone(),
-                        false => Arc::new(whole.with(from.as_deref(), &headers)),
-                    };
-                    (target, own)
-                };
-                let targets = sent.into_iter().map(written).collect();
-                self.send_message(pass, targets);
+                let letter = Arc::new(letter);
+                let targets = addressed(&settings, &asker.aor, &letter, sent);
+                let further = plan.filter(|plan| plan.left() > 0).map(|plan| {
+                    let (wanted, sender) = (Wanted::of(pass.msg), sender.clone());
+                    let until = pass.since + self.patience();
+                    Box::new(Further { plan, letter, wanted, aor: asker.aor, sender, until })
+                });
+                self.send_message(pass, targets, further);
                 Ok(Taken::Sent)
             }
             Goes::Later(aor) => {
@@ -263,17 +268,77 @@ impl Engine {
         }
     }
 
-    /// The sender waits, as long as he has the patience for less eight times T1 (DECISIONS 17).
-    fn send_message(&mut self, pass: &mut Pass<'_>, targets: Vec<(Target, Arc<Letter>)>) {
-        let patience: Duration = self.house.settings.timers.t1 * (64 - 8);
-        let deadline = pass.since + patience;
-        let Some(parked) = self.park_until(pass, Waits::Message(DeliveryKey::from_bits(0)), deadline) else {
+    /// How long a sender waits: as long as he has the patience for less eight times T1 (DECISIONS 17).
+    fn patience(&self) -> Duration {
+        self.house.settings.timers.t1 * (64 - 8)
+    }
+
+    /// The sender waits.
+    fn send_message(
+        &mut self,
+        pass: &mut Pass<'_>,
+        targets: Vec<(Target, Arc<Letter>)>,
+        further: Option<Box<Further>>,
+    ) {
+        let now = self.house.now;
+        let deadline =
+            further.as_ref().map_or(pass.since + self.patience(), |further| further.step_ends(now));
+        let waits = Waits::Message(DeliveryKey::from_bits(0), None);
+        let Some(parked) = self.park_until(pass, waits, deadline) else {
             return;
         };
         let mut ctx = self.house.ctx();
-        let delivery = self.rooms.messages.deliver(&mut ctx, parked.to_bits(), targets);
+        let delivery = self.rooms.messages.deliver(&mut ctx, parked.to_bits(), targets, further.is_some());
         if let Some(parked) = self.rooms.pending.get_mut(parked) {
-            parked.waits = Waits::Message(delivery);
+            parked.waits = Waits::Message(delivery, further);
+        }
+    }
+
+    /// Nobody of a step took it, or has said so in time: it goes to the next one, as a call does.
+    fn send_further(&mut self, key: ParkedKey, ended: Ended) {
+        let Some(parked) = self.rooms.pending.get_mut(key) else { return };
+        let Waits::Message(delivery, further) = &mut parked.waits else { return };
+        let (delivery, Some(mut further)) = (*delivery, further.take()) else { return };
+        let (ctx, rooms) = (self.house.ctx(), &mut self.rooms);
+        let result = match routed(&ctx, &rooms.registrar, &rooms.trunks, &mut further.plan, Some(ended)) {
+            Ok(Goes::To(sent)) => {
+                let targets = addressed(&self.house.settings, &further.aor, &further.letter, sent);
+                let left = further.plan.left() > 0;
+                let deadline = further.step_ends(self.house.now);
+                rooms.messages.deliver_on(&mut self.house.ctx(), delivery, targets, left);
+                if let Some(parked) = rooms.pending.get_mut(key) {
+                    parked.waits = Waits::Message(delivery, Some(further).filter(|_| left));
+                }
+                return self.await_answers(key, deadline);
+            }
+            Ok(Goes::Later(aor)) => match self.house.settings.clone().messages.as_ref() {
+                Some(config) => {
+                    let what = (&*aor, (*further.letter).clone(), further.wanted);
+                    rooms.messages.keep(&mut self.house.ctx(), config, what).map(Taken::Kept)
+                }
+                None => Err(NOT_THERE),
+            },
+            Ok(Goes::Elsewhere(to)) => Ok(Taken::Moved(to)),
+            Err(refusal) => Err(refusal),
+        };
+        match result {
+            // What was said by those who were asked is better.
+            Err(_) => {
+                self.rooms.messages.no_more(delivery);
+                self.await_answers(key, further.until);
+            }
+            Ok(taken) => {
+                self.rooms.messages.give_up(delivery);
+                self.with_parked(key, |engine, pass| engine.end_of_message(pass, &further.sender, Ok(taken)));
+            }
+        }
+    }
+
+    /// Until then.
+    fn await_answers(&mut self, key: ParkedKey, deadline: Time) {
+        if let Some(parked) = self.rooms.pending.get_mut(key) {
+            self.house.timers.disarm(parked.timer);
+            parked.timer = self.house.timers.arm(deadline, Timer::Parked(key.to_bits()));
         }
     }
 
@@ -288,9 +353,12 @@ impl Engine {
             let Rooms { messages, registrar, txn, .. } = &mut self.rooms;
             let mut ctx = self.house.ctx();
             messages.send_due(&mut ctx, txn, registrar);
-            let looking = messages.take_looking();
-            if looking.is_empty() {
+            let (looking, unmet) = (messages.take_looking(), messages.take_unmet());
+            if looking.is_empty() && unmet.is_empty() {
                 break;
+            }
+            for unmet in unmet {
+                self.send_further(Key::from_bits(unmet.request), Ended::of(unmet.status, false));
             }
             looking.into_iter().for_each(|(key, uri)| self.find_way(key, &uri));
         }
@@ -348,8 +416,12 @@ impl Engine {
         messages.on_failure(&self.house.ctx(), registrar, bits);
     }
 
-    /// The sender will not wait any longer.
+    /// The sender will not wait any longer; or there are others to ask, and those who were are silent.
     pub(super) fn on_message_overdue(&mut self, parked: ParkedKey, delivery: DeliveryKey) {
+        let waits = self.rooms.pending.get_mut(parked).map(|parked| &parked.waits);
+        if let Some(Waits::Message(_, Some(_))) = waits {
+            return self.send_further(parked, Ended::Offline);
+        }
         if let Some(failure) = self.rooms.messages.give_up(delivery) {
             self.answer_sender(parked, Err(failure));
         }
@@ -372,6 +444,36 @@ impl Engine {
     }
 }
 
+impl Further {
+    /// Those who are asked now have their share of the time: there are others.
+    fn step_ends(&self, now: Time) -> Time {
+        let shares = u32::try_from(self.plan.left() + 1).unwrap_or(u32::MAX);
+        now + self.until.since(now) / shares
+    }
+}
+
+/// What each of them gets.
+fn addressed(
+    settings: &Settings,
+    aor: &str,
+    letter: &Arc<Letter>,
+    sent: Vec<Sent>,
+) -> Vec<(Target, Arc<Letter>)> {
+    let written = |Sent { target, headers }: Sent| {
+        // Who is said to write, as for calls.
+        let from = match &target {
+            Target::Outside(Outside { trunk: Some(trunk), .. }) => router::from_uri(settings, *trunk, aor),
+            _ => None,
+        };
+        let own = match from.is_none() && headers.is_empty() {
+            true => letter.clone(),
+            false => Arc::new(letter.with(from.as_deref(), &headers)),
+        };
+        (target, own)
+    };
+    sent.into_iter().map(written).collect()
+}
+
 fn caller<'s>(sender: &Sender, identity: &'s Identity, trusted: bool) -> Caller<'s> {
     match sender.trunk {
         Some(trunk) => Caller::Trunk(trunk),
@@ -385,10 +487,16 @@ const NOT_THERE: Refusal = Refusal::plain(Status::TEMPORARILY_UNAVAILABLE);
 /// Without calls there are no permissions for what is outside.
 const OUTSIDE: Refusal = Refusal::because(Status::FORBIDDEN, "No Messages There");
 
-/// Where a message goes as calls do, by routes, numbers and names: to all of the first step that leads anywhere.
-fn routed(ctx: &Ctx<'_>, registrar: &Registrar, trunks: &Trunks, mut plan: Plan) -> Result<Goes, Refusal> {
+/// Where a message goes as calls do, by routes, numbers and names: to all of the next step that leads anywhere.
+fn routed(
+    ctx: &Ctx<'_>,
+    registrar: &Registrar,
+    trunks: &Trunks,
+    plan: &mut Plan,
+    ended: Option<Ended>,
+) -> Result<Goes, Refusal> {
     let (mut later, mut refusal) = (None, None);
-    let mut next = plan.next(None);
+    let mut next = plan.next(ended);
     while let Some(step) = next {
         let mut sent: Vec<Sent> = Vec::new();
         later = None;

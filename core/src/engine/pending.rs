@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use super::messages::Sender;
+use super::messages::{Further, Sender};
 use crate::auth::{KEYS_PATIENCE, Verdict};
 use crate::base::{Key, Slab, Time, TimerKey};
 use crate::ctx::Origin;
@@ -48,7 +48,7 @@ pub(super) enum Waits {
     /// The host, to say where a message goes.
     MessageRoute(Box<Sender>),
     /// The answers of phones.
-    Message(DeliveryKey),
+    Message(DeliveryKey, Option<Box<Further>>),
     /// Nothing: it is decided, and goes out later, so that time tells nothing.
     Delay(Verdict),
 }

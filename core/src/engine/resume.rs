@@ -133,7 +133,7 @@ impl Engine {
                 self.house.stats.count(Counter::ParkTimeouts);
                 self.on_message_route_timer(key);
             }
-            Some(&Waits::Message(delivery)) => self.on_message_overdue(key, delivery),
+            Some(&Waits::Message(delivery, _)) => self.on_message_overdue(key, delivery),
             Some(Waits::Keys(_) | Waits::Introspection(_) | Waits::Credentials) => {
                 self.house.stats.count(Counter::ParkTimeouts);
                 self.resume(key, Wait::Final);

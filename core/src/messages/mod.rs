@@ -7,7 +7,8 @@
 //!
 //! A message of a sender is a *delivery*; each of its requests to a phone is a *leg*, and so is that of a kept message.
 //! One leg at a time is on its way to a phone (RFC 3428 s8), the others wait for it. The first 2xx is the sender's; when
-//! all have failed, the best failure is. A sender who waits for too long is answered before he gives up (RFC 4320, DECISIONS
+//! all have failed, it goes to the next step of its route as a call does, and in the end the best failure is the sender's:
+//! each step has its share of the time he waits, and who is late may still take it. A sender who waits for too long is answered before he gives up (RFC 4320, DECISIONS
 //! 17); what is on its way then goes on, and nobody hears of it.
 //!
 //! | a phone says | to a sender | of a kept message |
@@ -131,6 +132,10 @@ pub(crate) struct Delivery {
     open: usize,
     /// The best of those that failed.
     best: Option<Failure>,
+    /// The best of those of the step that was sent last.
+    step: Option<Failure>,
+    /// When all have failed, others may be asked.
+    more: bool,
 }
 
 /// Why a message was not taken.
@@ -149,6 +154,15 @@ pub(crate) struct Done {
     pub(crate) request: u64,
     /// What became of it.
     pub(crate) result: Result<(), Failure>,
+}
+
+/// A delivery that nobody took yet, and others may.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Unmet {
+    /// The request of the sender.
+    pub(crate) request: u64,
+    /// What the last ones said of it.
+    pub(crate) status: Status,
 }
 
 /// What goes to one phone, one at a time.
@@ -173,6 +187,8 @@ pub(crate) struct Messages {
     /// Legs whose turn it is.
     due: VecDeque<LegKey>,
     done: Vec<Done>,
+    /// Deliveries that all have failed, where others may be asked.
+    unmet: Vec<Unmet>,
     spool: Spool,
 }
 
@@ -230,14 +246,31 @@ impl Messages {
         self.spool.len()
     }
 
-    /// Sends a message to all of these. The sender's request is kept until this is over.
+    /// Sends a message to all of these. The sender's request is kept until this is over. With `more` it is not over when all
+    /// have failed.
     pub(crate) fn deliver(
         &mut self,
         ctx: &mut Ctx<'_>,
         request: u64,
         targets: Vec<(Target, Arc<Letter>)>,
+        more: bool,
     ) -> DeliveryKey {
-        let key = self.deliveries.insert(Delivery { request, open: targets.len(), best: None });
+        let key = self.deliveries.insert(Delivery { request, open: 0, best: None, step: None, more });
+        self.deliver_on(ctx, key, targets, more);
+        key
+    }
+
+    /// Sends it to these as well.
+    pub(crate) fn deliver_on(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        key: DeliveryKey,
+        targets: Vec<(Target, Arc<Letter>)>,
+        more: bool,
+    ) {
+        let Some(delivery) = self.deliveries.get_mut(key) else { return };
+        delivery.open += targets.len();
+        delivery.more = more;
         for (target, letter) in targets {
             let to = match target {
                 Target::Phone(binding) => To::phone(binding),
@@ -255,7 +288,16 @@ impl Messages {
                 self.line_up(leg);
             }
         }
-        key
+    }
+
+    /// Nobody else is asked: it is over when all have failed.
+    pub(crate) fn no_more(&mut self, key: DeliveryKey) {
+        let Some(delivery) = self.deliveries.get_mut(key) else { return };
+        delivery.more = false;
+        if delivery.open == 0 {
+            let best = delivery.best.take().unwrap_or_else(Failure::unreached);
+            self.finish(key, Err(best));
+        }
     }
 
     /// Keeps a message for a recipient who is not there.
@@ -411,12 +453,19 @@ impl Messages {
     fn leg_failed(&mut self, key: DeliveryKey, failure: Failure) {
         let Some(delivery) = self.deliveries.get_mut(key) else { return };
         delivery.open = delivery.open.saturating_sub(1);
-        if delivery.best.as_ref().is_none_or(|best| failure.rank() < best.rank()) {
-            delivery.best = Some(failure);
+        let better = |than: &Option<Failure>| than.as_ref().is_none_or(|best| failure.rank() < best.rank());
+        if better(&delivery.best) {
+            delivery.best = Some(failure.clone());
         }
-        if delivery.open == 0 {
-            let best = delivery.best.take().unwrap_or_else(Failure::unreached);
-            self.finish(key, Err(best));
+        if better(&delivery.step) {
+            delivery.step = Some(failure);
+        }
+        if delivery.open > 0 {
+            return;
+        }
+        match delivery.step.take().filter(|_| delivery.more) {
+            Some(Failure { status, .. }) => self.unmet.push(Unmet { request: delivery.request, status }),
+            None => self.no_more(key),
         }
     }
 
@@ -437,6 +486,11 @@ impl Messages {
             self.end(leg, Then::GoOn);
         }
         Some(delivery.best.unwrap_or_else(Failure::unreached))
+    }
+
+    /// What nobody took since the last call, and others may.
+    pub(crate) fn take_unmet(&mut self) -> Vec<Unmet> {
+        core::mem::take(&mut self.unmet)
     }
 
     /// What is over since the last call.

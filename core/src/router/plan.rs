@@ -181,6 +181,11 @@ impl Plan {
         self.pop()
     }
 
+    /// How many steps may follow.
+    pub(crate) fn left(&self) -> usize {
+        self.queue.len()
+    }
+
     /// What the caller is told when there is no further step and no phone said anything better.
     pub(crate) fn refusal(&self) -> &Refusal {
         &self.refusal

@@ -360,11 +360,11 @@ fn the_host_refuses_with_a_phrase_of_its_own() {
         (200, Some("All Is Well")),
     ] {
         let mut calls = Calls::new(config.clone());
-        for request in [invite(""), super::messages::to_bob(1, "hi")] {
+        for request in [invite(""), messages::to_bob(1, "hi")] {
             let (remote, local) = (addr(ALICE), addr("192.0.2.1:5060"));
             let data = request.as_bytes();
             let commands = calls.host.input(Input::Message { flow: UDP, remote, local, data });
-            let ticket = super::messages_out::asked_route(&commands).ticket;
+            let ticket = messages_out::asked_route(&commands).ticket;
             let answer = RouteAnswer::Reject { status, reason: reason.map(Into::into) };
             let commands = calls.host.input(Input::Answer(Answer::Route(ticket, answer)));
             let sent = calls.sent(commands);

@@ -271,3 +271,71 @@ fn when_one_flow_of_a_phone_fails_its_other_one_is_tried() {
         host.ends_empty();
     }
 }
+
+/// Alice writes, and the host says that it goes to these, one after the other.
+fn one_after_the_other(host: &mut Host, to: &[&str]) -> Vec<Command> {
+    let commands = host.alice(&to_bob(1, "hi"));
+    let ticket = asked_route(&commands).ticket;
+    let target = |(i, uri): (usize, &&str)| RouteTarget { q: 1000 - i as u16, ..RouteTarget::new(*uri) };
+    let targets = to.iter().enumerate().map(target).collect();
+    host.input(Input::Answer(Answer::Route(ticket, RouteAnswer::Targets(targets))))
+}
+
+#[test]
+fn what_nobody_of_a_step_takes_goes_to_the_next_one_as_calls_do() {
+    const BOB: &str = "sip:bob@example.com";
+    const CAROL: &str = "sip:carol@198.51.100.7";
+    const AWAY: &str = "sip:dave@example.com";
+    let mut told = String::new();
+    for (first, second, answers) in [
+        (BOB, CAROL, ["486 Busy Here", "200 OK"]),
+        (BOB, CAROL, ["480 Temporarily Unavailable", "404 Not Found"]),
+        (BOB, CAROL, ["415 Unsupported Media Type", "503 Full"]),
+        (BOB, CAROL, ["603 Decline", ""]),
+        (CAROL, BOB, ["503 Full", "200 OK"]),
+        (CAROL, BOB, ["408 Late", "486 Busy Here"]),
+        (CAROL, BOB, ["404 Not Found", ""]),
+        (BOB, AWAY, ["480 Temporarily Unavailable", ""]),
+        (AWAY, BOB, ["200 OK", ""]),
+    ] {
+        let mut host = Host::new(asking());
+        host.bob_at(DESK, 1, "");
+        let mut commands = one_after_the_other(&mut host, &[first, second]);
+        let _ = write!(told, "{first:24} {second:24} ");
+        for answer in answers.iter().filter(|answer| !answer.is_empty()) {
+            let asked = if sent_to(&commands, DESK).is_empty() { THERE } else { DESK };
+            let _ = write!(told, "{asked} {answer}, ");
+            commands = host.taken(&commands, asked, answer);
+        }
+        let _ = writeln!(told, "so {}", first_line(&commands, ALICE));
+        assert_eq!(sent(&commands).len(), 1, "{}", shown(&commands));
+        host.ends_empty();
+    }
+    insta::assert_snapshot!(told);
+}
+
+#[test]
+fn who_is_silent_has_his_share_of_the_time_and_may_still_take_it() {
+    let mut host = Host::new(asking());
+    host.bob_at(DESK, 1, "");
+    let to_desk = one_after_the_other(&mut host, &["sip:bob@example.com", "sip:carol@198.51.100.7"]);
+    let before = host.wait(Duration::from_millis(13_900));
+    assert!(sent_to(&before, THERE).is_empty(), "{}", shown(&before));
+    let next = host.wait(Duration::from_millis(200));
+    assert_eq!(sent_to(&next, THERE).len(), 1, "{}", shown(&next));
+    // The first one was slow.
+    let told = host.taken(&to_desk, DESK, "200 OK");
+    assert_eq!(first_line(&told, ALICE), "SIP/2.0 200 OK");
+    assert!(host.taken(&next, THERE, "200 OK").is_empty(), "the sender has his answer");
+    host.ends_empty();
+
+    // Nobody says anything: the sender is answered in time.
+    let mut host = Host::new(asking());
+    host.bob_at(DESK, 1, "");
+    one_after_the_other(&mut host, &["sip:bob@example.com", "sip:carol@198.51.100.7"]);
+    let told = host.wait(Duration::from_millis(27_900));
+    assert!(sent_to(&told, ALICE).iter().all(|text| text.starts_with("SIP/2.0 100")), "{}", shown(&told));
+    let told = host.wait(Duration::from_millis(200));
+    assert_eq!(first_line(&told, ALICE), "SIP/2.0 480 Temporarily Unavailable");
+    host.ends_empty();
+}
