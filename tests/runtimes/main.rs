@@ -19,6 +19,7 @@
 //! Content-Length are added.
 
 mod connections;
+mod five_lines;
 mod normal;
 mod phone;
 mod play;
