@@ -34,13 +34,16 @@ mod ua;
 use core::time::Duration;
 use std::collections::BTreeMap;
 
+use bytes::Bytes;
+
 use crate::base::ids::IdKind;
 use crate::base::{Key, Slab, Time, TimerKey};
 use crate::ctx::{Ctx, Origin, Timer};
-use crate::dialog::Dialog;
+use crate::dialog::{Addressed, DATAGRAM, Dialog};
 use crate::door::{AgentEvent, AgentHop, AgentStep, AgentWish};
 use crate::proof::{Means, Proofs};
-use crate::txn::Transactions;
+use crate::txn::{ClientKey, Transactions, Usage};
+use crate::wire::Method;
 
 pub(crate) use notices::{Notices, check as check_notice};
 pub(crate) use trunks::{Trunks, id_of as trunk_id, trunk_of_id};
@@ -407,6 +410,26 @@ impl Agent {
         self.by_id.remove(&task.wish.id);
         self.by_call.remove(task.dialog.call_id());
     }
+}
+
+/// Sends a request. `None` if there is no room for one more transaction.
+fn send(
+    ctx: &mut Ctx<'_>,
+    txn: &mut Transactions,
+    (method, usage): (Method, Usage),
+    (payload, addressed): (Bytes, Addressed),
+) -> Option<ClientKey> {
+    let Addressed { to, branch, instead } = addressed;
+    let client = txn.send(ctx, &to, method, usage, &branch, payload).ok()?;
+    if let Some(instead) = instead {
+        txn.or_else(ctx, client, instead);
+    }
+    Some(client)
+}
+
+/// RFC 3261 s18.1.1: what is too large for a datagram goes by a connection, if there may be one.
+fn wants_stream(payload: &Bytes, addressed: &Addressed) -> bool {
+    payload.len() > DATAGRAM && !addressed.to.transport.is_reliable()
 }
 
 impl Task {

@@ -6,7 +6,10 @@ use super::{Agent, Does, Learned, Step, Task, TaskKey, Told, What};
 use crate::base::ids::IdKind;
 use crate::base::text::clamp_u32;
 use crate::ctx::{Ctx, Origin, Timer};
-use crate::dialog::{Manner, OwnAddress};
+use bytes::Bytes;
+
+use crate::dialog::{Addressed, Manner, OwnAddress, Way};
+use crate::stats::Counter;
 use crate::txn::{ClientFailure, Transactions, Usage};
 use crate::wire::{ContactValue, ExpiresParam, Header, Message, Method, Rport};
 
@@ -74,29 +77,22 @@ impl Task {
             What::Registration(_) => Method::Register,
         }
     }
-}
 
-impl Agent {
-    pub(super) fn send(&mut self, ctx: &mut Ctx<'_>, txn: &mut Transactions, key: TaskKey, does: Does) {
-        let Some(task) = self.tasks.get_mut(key) else { return };
-        let method = task.method();
-        let to = task.dialog.straight().to();
-        // RFC 3903 s4.3, s4.5: refresh and removal have no body; without an entity tag it is an initial one.
-        let body: &[u8] = match &task.what {
-            What::Publication { document, etag, .. } if does == Does::State || etag.is_none() => document,
-            _ => b"",
-        };
-        let mut proofs = core::mem::take(&mut task.proofs);
-        let proof = proofs.headers(ctx, &to, &task.means(), method.as_str(), (task.dialog.target(), body));
-        task.proofs = proofs;
+    /// The next request, on this way.
+    fn write(
+        &self,
+        ctx: &mut Ctx<'_>,
+        (method, does): (Method, Does),
+        way: &Way<'_>,
+        proof: &[(Header, String)],
+        body: &[u8],
+    ) -> (Bytes, Addressed) {
         let mut arena = ctx.out.lend();
-        task.dialog.advance();
         // RFC 5630 s5.1.1.1.
-        let manner = Manner { sips: task.wish.account.uri.starts_with("sips:"), ..Manner::default() };
-        let way = task.dialog.straight();
-        let (mut writer, addressed) = task.dialog.request_as(ctx, &mut arena, method, &way, &manner);
+        let manner = Manner { sips: self.wish.account.uri.starts_with("sips:"), ..Manner::default() };
+        let (mut writer, addressed) = self.dialog.request_as(ctx, &mut arena, method, way, &manner);
         writer.prepared(&ctx.settings.agent_line);
-        match &task.what {
+        match &self.what {
             What::Registration(registering) => {
                 writer.header(Header::Allow, registering.allow.as_bytes());
                 let instance = registering.instance.as_bytes();
@@ -120,29 +116,53 @@ impl Agent {
                     }
                 });
             }
-            _ => _ = writer.header(Header::Event, task.wish.event.as_bytes()),
+            _ => _ = writer.header(Header::Event, self.wish.event.as_bytes()),
         }
-        writer.number(Header::Expires, if does == Does::Leave { 0 } else { task.wish.expires });
-        for (header, value) in &proof {
+        writer.number(Header::Expires, if does == Does::Leave { 0 } else { self.wish.expires });
+        for (header, value) in proof {
             writer.header(*header, value.as_bytes());
         }
-        if let What::Publication { kind, document, etag } = &task.what {
+        if let What::Publication { kind, etag, .. } = &self.what {
             if let Some(etag) = etag {
                 writer.header(Header::SipIfMatch, etag);
             }
             if !body.is_empty() {
-                writer.body(kind.as_bytes(), document);
+                writer.body(kind.as_bytes(), body);
             }
         }
         let payload = writer.finish();
         ctx.out.restore(arena);
+        (payload, addressed)
+    }
+}
+
+impl Agent {
+    pub(super) fn send(&mut self, ctx: &mut Ctx<'_>, txn: &mut Transactions, key: TaskKey, does: Does) {
+        let Some(task) = self.tasks.get_mut(key) else { return };
+        let method = task.method();
+        let to = task.dialog.straight().to();
+        // RFC 3903 s4.3, s4.5: refresh and removal have no body; without an entity tag it is an initial one.
+        let body: &[u8] = match &task.what {
+            What::Publication { document, etag, .. } if does == Does::State || etag.is_none() => document,
+            _ => b"",
+        };
+        let mut proofs = core::mem::take(&mut task.proofs);
+        let proof = proofs.headers(ctx, &to, &task.means(), method.as_str(), (task.dialog.target(), body));
+        task.proofs = proofs;
+        task.dialog.advance();
+        let straight = task.dialog.straight();
+        let mut made = task.write(ctx, (method, does), &straight, &proof, body);
+        if super::wants_stream(&made.0, &made.1) {
+            match task.dialog.straight_by_stream(ctx) {
+                Some(stream) => made = task.write(ctx, (method, does), &stream, &proof, body),
+                None => ctx.stats.count(Counter::LargeDatagrams),
+            }
+        }
         task.busy = Some(does);
         if task.granted && matches!(task.what, What::Registration(_)) && does != Does::Leave {
             self.told.push(Told { id: task.wish.id, step: Step::Refreshing });
         }
-        let sent =
-            txn.send(ctx, &addressed.to, method, Usage::Agent(key.to_bits()), &addressed.branch, payload);
-        if sent.is_err() {
+        if super::send(ctx, txn, (method, Usage::Agent(key.to_bits())), made).is_none() {
             self.failed(ctx, key, "503", None);
         }
     }

@@ -151,6 +151,12 @@ impl Dialog {
         self.by_stream(ctx, way, found, path.is_empty())
     }
 
+    /// The same for the first request to a server of ours that is no phone.
+    pub(crate) fn straight_by_stream(&self, ctx: &mut Ctx<'_>) -> Option<Way<'static>> {
+        let to = ctx.connect(&self.origin, self.origin.remote)?;
+        Some(Way { to, instead: Some(self.origin), phone: None })
+    }
+
     fn by_stream<'r>(
         &self,
         ctx: &mut Ctx<'_>,

@@ -401,7 +401,8 @@ impl Clients {
         let client = self.slab.get_mut(key)?;
         client.timer = TimerKey::NONE;
         let usage = client.usage;
-        if client.instead.is_some() {
+        // What an answer has armed is not of the connection: it is up.
+        if client.instead.is_some() && matches!(timer, ClientTimer::A | ClientTimer::E) {
             // Once the connection is up, it has the request.
             let opening = ctx.flows.get(client.to.flow).is_some_and(|flow| flow.opening);
             if !opening {

@@ -2,7 +2,8 @@
 
 use super::net::*;
 use strowger_core::door::{
-    Changes, ReplyBody, UaCallRequest as Do, UaCallState, UaCallStep as Step, UaRefusal, UaRequest, UaStep,
+    Changes, ReplyBody, UaCallRequest as Do, UaCallState, UaCallStep as Step, UaRefusal, UaRequest, UaState,
+    UaStep,
 };
 
 /// Two user agents that are registered, over these transports.
@@ -327,4 +328,46 @@ fn a_call_is_passed_on_to_somebody_or_to_another_call() {
     net.run_for(2);
     assert_eq!((net.view(BOB).calls.len(), net.view(CAROL).calls.len()), (1, 1));
     net.end();
+}
+
+#[test]
+fn what_is_large_goes_by_a_connection_or_in_pieces_where_there_is_none() {
+    for refuse in [false, true] {
+        let mut net = pair(7, 0, ["", ""]);
+        net.refuse = refuse;
+        let way = if refuse { "Via: SIP/2.0/UDP" } else { "Via: SIP/2.0/TCP" };
+        let large =
+            |text: &str| -> Box<[u8]> { [text.as_bytes(), "x".repeat(1500).as_bytes()].concat().into() };
+        let to = || -> Box<str> { "sip:bob@example.com".into() };
+        let id =
+            net.begins(ALICE, UaRequest::Message { to: to(), kind: "text/plain".into(), body: large("") });
+        net.run_for(3);
+        assert!(net.news(ALICE).contains(&UaStep::Sent { id, status: 200 }));
+        assert!(net.sent(ALICE, "MESSAGE").contains(way), "{}", net.sent(ALICE, "MESSAGE"));
+        let document = "<presence xmlns=\"urn:ietf:params:xml:ns:pidf\" entity=\"sip:alice@example.com\"><tuple id=\"t\">\
+             <status><basic>open</basic></status><note>NOTE</note></tuple></presence>";
+        let document = document.replace("NOTE", &"x".repeat(1500)).into_bytes().into();
+        let (event, kind) = ("presence".into(), "application/pidf+xml".into());
+        net.does(ALICE, UaRequest::Publish { event, kind, document, expires: 600 });
+        net.run_for(3);
+        assert!(net.sent(ALICE, "PUBLISH").contains(way));
+        assert!(matches!(net.view(ALICE).publications[0].1, UaState::Active { .. }));
+        let many =
+            |version| [&*sdp(ALICE, version, "sendrecv"), b"a=x:", &large(""), b"\r\n"].concat().into();
+        let out = net.begins(ALICE, UaRequest::Call(Do::Begin { to: to(), sdp: many(1) }));
+        net.run_for(3);
+        assert!(net.sent(ALICE, "INVITE").contains(way));
+        net.news(ALICE);
+        let in_ = net.view(BOB).calls[0].call;
+        does(&mut net, BOB, Do::Answer { call: in_, sdp: sdp(BOB, 1, "sendrecv") });
+        net.run_for(1);
+        assert_eq!(words(&steps(&mut net, ALICE)), ["Established"]);
+        does(&mut net, ALICE, Do::Change { call: out, sdp: many(2) });
+        net.run_for(3);
+        assert_eq!(words(&steps(&mut net, ALICE)), ["Changed"]);
+        does(&mut net, ALICE, Do::HangUp { call: out });
+        net.run_for(3);
+        assert!(net.view(BOB).calls.is_empty());
+        net.end();
+    }
 }

@@ -38,6 +38,8 @@ pub(super) struct Net {
     pub(super) loss: u64,
     /// Nobody hears the server, and it hears nobody.
     pub(super) dark: bool,
+    /// Nobody takes connections.
+    pub(super) refuse: bool,
     /// What is sent may quote what nobody well-behaved said.
     pub(super) tolerant: bool,
     /// As whom the others see each of them: behind a NAT it is not who he thinks.
@@ -102,6 +104,7 @@ impl Net {
             rng: Rng::new(seed),
             loss,
             dark: false,
+            refuse: false,
             tolerant: false,
             seen: (0..4).map(addr).collect(),
             life: 0,
@@ -178,7 +181,7 @@ impl Net {
 
     fn open(&mut self, at: usize, flow: FlowId, transport: Transport, remote: std::net::SocketAddr) {
         let to = (0..4).find(|to| addr(*to) == remote);
-        let Some(to) = to.filter(|_| transport == Transport::Tcp && !self.dark) else {
+        let Some(to) = to.filter(|_| transport == Transport::Tcp && !self.dark && !self.refuse) else {
             return self.later(10, at, Due::Down { flow, reason: FlowDownReason::Unreachable });
         };
         self.flows += 2;

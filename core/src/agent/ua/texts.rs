@@ -4,9 +4,10 @@ use std::collections::VecDeque;
 
 use super::standing::Waiting;
 use super::{Kit, UaKey, Uas, check_kind, check_size, lossy, sip};
+use crate::agent::{send, wants_stream};
 use crate::base::Key;
-use crate::ctx::{Origin, Refusal};
-use crate::dialog::{DATAGRAM, Dialog};
+use crate::ctx::{Ctx, Origin, Refusal};
+use crate::dialog::{Dialog, Way};
 use crate::door::{UaRefusal, UaStep};
 use crate::proof::Proofs;
 use crate::stats::Counter;
@@ -27,8 +28,6 @@ pub(crate) struct Text {
     dialog: Option<Dialog>,
     proofs: Proofs,
     tries: u8,
-    /// It went over a connection for its size.
-    by_stream: bool,
 }
 
 /// Messages to one address: the first is on its way.
@@ -62,7 +61,6 @@ impl Uas {
             dialog: None,
             proofs: Proofs::default(),
             tries: 0,
-            by_stream: false,
         });
         let lane = self.lanes.entry(lane).or_default();
         lane.push_back(text);
@@ -76,41 +74,41 @@ impl Uas {
         let Some(text) = self.texts.get_mut(key) else { return };
         let Some(ua) = self.list.get(text.ua) else { return };
         let ctx = &mut *kit.ctx;
-        // RFC 3428 s8: what is large goes where the network can say that it is too much.
-        let mut to = *to;
-        if text.body.len() > DATAGRAM - 600 && !to.transport.is_reliable() && !text.by_stream {
-            let near = to;
-            match ctx.connect(&near, near.remote) {
-                Some(stream) => (to, text.by_stream) = (stream, true),
-                None => ctx.stats.count(Counter::LargeDatagrams),
-            }
-        }
         let (own, whom) = (ua.account.aor.as_bytes(), text.to.as_bytes());
         let known = text.dialog.take().map(|mut dialog| {
-            dialog.go_by(ctx, &to);
+            dialog.go_by(ctx, to);
             dialog
         });
         let dialog =
-            known.or_else(|| Dialog::inviting(ctx, &to, own, whom, whom).map(|dialog| dialog.routed(routes)));
+            known.or_else(|| Dialog::inviting(ctx, to, own, whom, whom).map(|dialog| dialog.routed(routes)));
         let Some(mut dialog) = dialog else { return self.sent(kit, key, 503) };
         dialog.advance();
         let what = (dialog.target(), &text.body[..]);
-        let proof = text.proofs.headers(ctx, &to, &ua.means(), Method::Message.as_str(), what);
-        let mut arena = ctx.out.lend();
-        let manner = ua.manner();
-        let way = dialog.straight();
-        let (mut writer, addressed) = dialog.request_as(ctx, &mut arena, Method::Message, &way, &manner);
-        writer.prepared(&ctx.settings.agent_line);
-        for (header, value) in &proof {
-            writer.header(*header, value.as_bytes());
+        let proof = text.proofs.headers(ctx, to, &ua.means(), Method::Message.as_str(), what);
+        let write = |ctx: &mut Ctx<'_>, way: &Way<'_>| {
+            let mut arena = ctx.out.lend();
+            let (mut writer, addressed) =
+                dialog.request_as(ctx, &mut arena, Method::Message, way, &ua.manner());
+            writer.prepared(&ctx.settings.agent_line);
+            for (header, value) in &proof {
+                writer.header(*header, value.as_bytes());
+            }
+            writer.body(text.kind.as_bytes(), &text.body);
+            let payload = writer.finish();
+            ctx.out.restore(arena);
+            (payload, addressed)
+        };
+        let mut made = write(ctx, &dialog.straight());
+        // RFC 3428 s8: what is large goes where the network can say that it is too much.
+        if wants_stream(&made.0, &made.1) {
+            match dialog.straight_by_stream(ctx) {
+                Some(stream) => made = write(ctx, &stream),
+                None => ctx.stats.count(Counter::LargeDatagrams),
+            }
         }
-        writer.body(text.kind.as_bytes(), &text.body);
-        let payload = writer.finish();
-        ctx.out.restore(arena);
         text.dialog = Some(dialog);
         let usage = Usage::UaText(key.to_bits());
-        let sent = kit.txn.send(kit.ctx, &addressed.to, Method::Message, usage, &addressed.branch, payload);
-        if sent.is_err() {
+        if send(kit.ctx, kit.txn, (Method::Message, usage), made).is_none() {
             self.sent(kit, key, 503);
         }
     }
@@ -142,23 +140,9 @@ impl Uas {
 
     /// It was not.
     pub(crate) fn on_text_failure(&mut self, kit: &mut Kit<'_, '_>, bits: u64, what: ClientFailure) {
-        let key = Key::from_bits(bits);
-        let Some(text) = self.texts.get(key) else { return };
-        let refused = matches!(what, ClientFailure::Refused | ClientFailure::Unreachable);
-        // RFC 3261 s18.1.1: by datagrams after all.
-        if refused
-            && text.by_stream
-            && text.tries < TRIES
-            && let Some((to, routes)) = self.list.get(text.ua).and_then(|ua| ua.way(kit.ctx))
-            && !to.transport.is_reliable()
-        {
-            let routes = routes.to_vec();
-            if let Some(text) = self.texts.get_mut(key) {
-                text.tries += 1;
-            }
-            return self.send_text(kit, key, &to, &routes);
-        }
-        self.sent(kit, key, if refused { 503 } else { 408 });
+        // RFC 3261 s8.1.3.1.
+        let status = if what == ClientFailure::TimedOut { 408 } else { 503 };
+        self.sent(kit, Key::from_bits(bits), status);
     }
 
     /// It is over with one; the next to the same address follows.

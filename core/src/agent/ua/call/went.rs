@@ -5,6 +5,7 @@ use core::time::Duration;
 use super::super::{Kit, Uas, lossy};
 use super::write::{SDP, bare, request};
 use super::{CallKey, Errand, Invite, State, Step, timer};
+use crate::agent::send;
 use crate::base::ids::IdKind;
 use crate::base::text::clamp_u32;
 use crate::ctx::UaCallTimer;
@@ -22,10 +23,8 @@ impl Uas {
         let Some(ua) = self.list.get(call.ua) else { return };
         let made = request(kit, ua, call, (Method::Invite, None), &[], (SDP, &offer));
         let number = call.dialog.cseq();
-        let sent = made.and_then(|(payload, to)| {
-            let usage = Usage::UaCall(key.to_bits());
-            kit.txn.send(kit.ctx, &to.to, Method::Invite, usage, &to.branch, payload).ok()
-        });
+        let what = (Method::Invite, Usage::UaCall(key.to_bits()));
+        let sent = made.and_then(|made| send(kit.ctx, kit.txn, what, made));
         let Some(client) = sent else { return self.invite_failed(kit, key, first, 503) };
         call.sent = offer.clone();
         call.invite = Some(Invite { client, offer, first, number, provisional: false, cancelled: false });
@@ -99,10 +98,8 @@ impl Uas {
             _ => (&b""[..], &b""[..]),
         };
         let made = request(kit, ua, call, (method, None), &more, content);
-        let sent = made.and_then(|(payload, to)| {
-            let usage = Usage::UaCall(key.to_bits());
-            kit.txn.send(kit.ctx, &to.to, method, usage, &to.branch, payload).ok()
-        });
+        let what = (method, Usage::UaCall(key.to_bits()));
+        let sent = made.and_then(|made| send(kit.ctx, kit.txn, what, made));
         match sent {
             Some(client) => call.busy = Some((client, errand)),
             None => self.done(kit, key, &errand, 503),

@@ -4,8 +4,10 @@ use bytes::Bytes;
 
 use super::super::{Kit, Ua, UaKey, Uas};
 use super::{Asked, Call};
-use crate::ctx::Origin;
-use crate::dialog::{Addressed, Dialog, OwnAddress};
+use crate::agent::wants_stream;
+use crate::ctx::{Ctx, Origin};
+use crate::dialog::{Addressed, Dialog, OwnAddress, Way};
+use crate::stats::Counter;
 use crate::txn::ServerKey;
 use crate::wire::{Header, Message, Method, ResponseWriter, Status, Writer};
 
@@ -39,10 +41,45 @@ pub(super) fn request(
         }
     };
     let manner = crate::dialog::Manner { number, ..ua.manner() };
+    let what = Said { method, proof: &proof, more, kind, body };
+    let made = write(ctx, &call.dialog, &way, &manner, &what);
+    if !wants_stream(&made.0, &made.1) || method == Method::Ack {
+        return Some(made);
+    }
+    let stream = match call.dialog.their_tag().is_empty() {
+        true => call.dialog.straight_by_stream(ctx),
+        false => call.dialog.way_by_stream(ctx, kit.phones, "", (way, method == Method::Bye)),
+    };
+    match stream {
+        Some(stream) => Some(write(ctx, &call.dialog, &stream, &manner, &what)),
+        None => {
+            ctx.stats.count(Counter::LargeDatagrams);
+            Some(made)
+        }
+    }
+}
+
+/// What a request says beside what each says.
+struct Said<'a> {
+    method: Method,
+    proof: &'a [(Header, String)],
+    more: &'a [(Header, &'a [u8])],
+    kind: &'a [u8],
+    body: &'a [u8],
+}
+
+fn write(
+    ctx: &mut Ctx<'_>,
+    dialog: &Dialog,
+    way: &Way<'_>,
+    manner: &crate::dialog::Manner<'_>,
+    said: &Said<'_>,
+) -> (Bytes, Addressed) {
+    let Said { method, proof, more, kind, body } = *said;
     let mut arena = ctx.out.lend();
-    let (mut writer, addressed) = call.dialog.request_as(ctx, &mut arena, method, &way, &manner);
+    let (mut writer, addressed) = dialog.request_as(ctx, &mut arena, method, way, manner);
     writer.prepared(&ctx.settings.agent_line);
-    for (header, value) in &proof {
+    for (header, value) in proof {
         writer.header(*header, value.as_bytes());
     }
     if method == Method::Invite {
@@ -57,7 +94,7 @@ pub(super) fn request(
     }
     let payload = writer.finish();
     ctx.out.restore(arena);
-    Some((payload, addressed))
+    (payload, addressed)
 }
 
 /// The bare request that ends, or acknowledges, what nobody knows any more.
