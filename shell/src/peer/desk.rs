@@ -201,3 +201,107 @@ impl std::fmt::Debug for Desk {
         f.write_str("Desk")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use strowger_core::base::Time;
+
+    use super::*;
+    use crate::handle::HandleError;
+    use crate::promise::Wait as _;
+
+    /// A desk, its events, and what it asked of the engine.
+    fn desk() -> (Desk, Receiver<Item>, Arc<Mutex<Vec<Call>>>) {
+        let asked: Arc<Mutex<Vec<Call>>> = Arc::default();
+        let handle = Handle::new({
+            let asked = asked.clone();
+            move |call| {
+                asked.lock().map_err(|_| HandleError::Stopped)?.push(call);
+                Ok(())
+            }
+        });
+        let (desk, items) = Desk::new(handle);
+        (desk, items, asked)
+    }
+
+    fn of_call(call: u64, step: UaCallStep) -> UaStep {
+        UaStep::Call { call, step }
+    }
+
+    fn incoming(call: u64) -> UaStep {
+        let (from, display) = ("sip:bob@example.com".into(), "".into());
+        of_call(call, UaCallStep::Incoming { from, display, sdp: Box::default() })
+    }
+
+    fn state(state: UaRegistration) -> UaStep {
+        UaStep::Registration { server: 1, state }
+    }
+
+    #[test]
+    fn what_is_told_before_somebody_asks_for_it_waits_for_him() {
+        let (desk, _items, _) = desk();
+        let ended = of_call(1, UaCallStep::Ended { status: 486, remote: true });
+        desk.told(of_call(1, UaCallStep::Progress { status: 180, sdp: Box::default() }));
+        desk.told(ended.clone());
+        desk.told(UaStep::Sent { id: 2, status: 200 });
+        let mut steps = desk.claim(1);
+        assert!(matches!(steps.try_recv(), Some(UaStep::Call { call: 1, .. })));
+        assert_eq!(steps.try_recv(), Some(ended));
+        assert_eq!(desk.claim(2).try_recv(), Some(UaStep::Sent { id: 2, status: 200 }));
+        // Whoever asked has them all, and then an end.
+        let mut steps = desk.claim(3);
+        desk.told(of_call(3, UaCallStep::Ended { status: 200, remote: false }));
+        assert!(steps.recv().wait().is_some() && steps.recv().wait().is_none());
+    }
+
+    #[test]
+    fn a_call_that_nobody_takes_is_refused() {
+        let (desk, mut items, asked) = desk();
+        desk.told(incoming(1));
+        assert!(matches!(items.try_recv(), Some(Item::Call { id: 1, .. })));
+        for n in 0..=EVENTS as u64 {
+            desk.told(state(UaRegistration::Failed { status: n as u16 }));
+        }
+        desk.told(incoming(2));
+        assert_eq!(desk.missed(), 2, "one event, and the call");
+        drop(items);
+        desk.told(incoming(3));
+        let asked = asked.lock().expect("asked");
+        let refused = asked.iter().filter_map(|call| match call {
+            Call::Ask(
+                Request::Ua { request: UaRequest::Call(UaCallRequest::Reject { call, status }), .. },
+                None,
+            ) => Some((*call, *status)),
+            _ => None,
+        });
+        assert_eq!(refused.collect::<Vec<_>>(), [(2, 480), (3, 480)]);
+    }
+
+    #[test]
+    fn whoever_waits_hears_how_it_went() {
+        let (desk, _items, _) = desk();
+        let (first, second) = (desk.registered(), desk.registered());
+        desk.told(state(UaRegistration::Registering));
+        desk.told(state(UaRegistration::Registered { until: Time::ZERO }));
+        assert_eq!((first.wait(), second.wait()), (Some(Ok(())), Some(Ok(()))));
+        let third = desk.registered();
+        desk.told(state(UaRegistration::Waiting { status: 503, again: Time::ZERO }));
+        assert_eq!(third.wait(), Some(Err(503)));
+        let (fourth, gone) = (desk.registered(), desk.unregistered());
+        desk.told(state(UaRegistration::Unregistered));
+        assert_eq!((fourth.wait(), gone.wait()), (Some(Err(487)), Some(Ok(()))));
+        let published = desk.published();
+        let (event, reason) = ("presence".into(), "489".into());
+        desk.told(UaStep::Publication { event, state: UaState::Ended { reason } });
+        assert_eq!(published.wait(), Some(Err(489)));
+        let closed = desk.closed();
+        desk.told(UaStep::Closed);
+        assert_eq!((closed.wait(), desk.closed().wait()), (Some(()), Some(())));
+        // The engine has ended without a word.
+        let never = desk.registered();
+        drop(desk);
+        assert_eq!(never.wait(), None);
+    }
+}
