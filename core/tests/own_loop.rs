@@ -18,7 +18,7 @@ fn a_loop_of_ones_own_answers_phones() {
     let phone = UdpSocket::bind("127.0.0.1:0").expect("a socket");
     phone.set_read_timeout(Some(Duration::from_secs(20))).expect("a timeout");
     let local = phone.local_addr().expect("bound");
-    let mut ask = |method: &str, cseq: u32| {
+    let ask = |method: &str, cseq: u32| {
         let request = format!(
             "{method} sip:localhost SIP/2.0\r\nVia: SIP/2.0/UDP {local};branch=z9hG4bK{cseq};rport\r\n\
              Max-Forwards: 70\r\nFrom: <sip:alice@localhost>;tag=f\r\nTo: <sip:alice@localhost>\r\n\
