@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use strowger_core::config::{AuthPolicy, CallsConfig, Config, DomainConfig, ListenerConfig};
 use strowger_core::door::Transport;
+use strowger_shell::clock::Clock;
 use strowger_shell::handle::Handle;
 use strowger_shell::hooks::{Hooks, OnRoute};
 use strowger_shell::options::{Durability, Options, StorageOptions, StreamOptions};
@@ -211,6 +212,35 @@ fn accepting_pauses_at_the_total_and_goes_on() {
         second.write_all(request("OPTIONS", "bob", "TCP", local, 1).as_bytes()).expect("sent");
         drop(first);
         assert!(read(&mut second).starts_with("SIP/2.0 200 "), "{runtime:?}");
+        server.end();
+    }
+}
+
+#[test]
+fn connections_come_and_go_without_a_trace() {
+    for runtime in Runtime::ALL {
+        let server = Open::start(runtime, StreamOptions::default(), Hooks::default());
+        for round in 0..10 {
+            let mut together: Vec<TcpStream> = (0..30).map(|_| server.connect()).collect();
+            for (at, stream) in together.iter_mut().enumerate() {
+                // Some leave without a word, some in the middle of one.
+                match at % 3 {
+                    0 => drop(ask(stream, "OPTIONS", "alice", round)),
+                    1 => stream.write_all(b"OPTIONS sip:").expect("sent"),
+                    _ => {}
+                }
+            }
+        }
+        // The last ones are gone once the server has seen their end.
+        let numbers = || {
+            let sockets = server.handle.snapshot().wait().expect("numbers").sockets;
+            [sockets.connections, sockets.accepted].map(|counts| counts.of(Transport::Tcp))
+        };
+        let clock = Clock::start();
+        let until = clock.now() + PATIENCE;
+        while numbers() != [0, 300] {
+            assert!(clock.now() < until, "{runtime:?}: {:?}", numbers());
+        }
         server.end();
     }
 }
