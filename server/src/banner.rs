@@ -66,12 +66,13 @@ pub fn text(
     }
     line(&mut out, "State", &plan.state.path().display().to_string());
     if let HttpAddr::At(addr) = http {
-        line(&mut out, "Metrics", &format!("http://{addr}/metrics, http://{addr}/health"));
+        let scheme = if plan.http_tls.is_some() { "https" } else { "http" };
+        line(&mut out, "Metrics", &format!("{scheme}://{addr}/metrics, {scheme}://{addr}/health"));
         if office.is_some() {
             line(
                 &mut out,
                 "REST API",
-                &format!("http://{addr}/auth/login, described by http://{addr}/openapi.json"),
+                &format!("{scheme}://{addr}/auth/login, described by {scheme}://{addr}/openapi.json"),
             );
         }
     }

@@ -12,6 +12,8 @@ use crate::config;
 pub fn run(path: &Path) -> Result<ExitCode, Complaint> {
     let mut loaded = config::open(path)?;
     config::certificates::open(loaded.certificates.as_ref(), &mut loaded.options.stream)?;
+    let shared = loaded.options.stream.tls.as_ref();
+    config::certificates::open_http(loaded.http_certificates.as_ref(), shared)?;
     let domains: Vec<&str> = loaded.config.domains.iter().map(|domain| domain.name.as_str()).collect();
     println!(
         "{}: good. {} listeners, {} accounts, domain {}.",

@@ -6,7 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use strowger_core::base::Time;
-use strowger_core::door::{BindingView, CallStage, CallView, PresenceState};
+use strowger_core::door::{
+    BindingView, CallStage, CallView, PresenceState, SubscriptionState, SubscriptionView,
+};
 use strowger_shell::calls::CallError;
 use strowger_shell::presence::PresenceError;
 use strowger_tokio::Handle;
@@ -110,6 +112,23 @@ fn call(view: CallView) -> Call {
     }
 }
 
+fn subscription(view: SubscriptionView) -> Subscription {
+    Subscription {
+        id: view.id,
+        event: view.package.into(),
+        watcher: view.watcher.into(),
+        target: view.aor.into(),
+        state: match view.state {
+            SubscriptionState::Active => "active",
+            SubscriptionState::Pending => "pending",
+            SubscriptionState::Blocked => "blocked",
+        }
+        .into(),
+        since: seconds(view.since),
+        expires: seconds(view.expires_at),
+    }
+}
+
 impl Exchange for Switchboard {
     fn registrations(&self, after: Option<&str>, aors: usize) -> Result<Vec<Registration>, ExchangeError> {
         let found = self.ask(self.handle.list(after, aors))?;
@@ -142,8 +161,9 @@ impl Exchange for Switchboard {
         })
     }
 
-    fn subscriptions(&self, _after: Option<&str>, _limit: usize) -> Result<Vec<Subscription>, ExchangeError> {
-        Err(ExchangeError::Unsupported)
+    fn subscriptions(&self, after: u64, limit: usize) -> Result<Vec<Subscription>, ExchangeError> {
+        let presence = self.handle.presence_handler();
+        Ok(self.ask(presence.subscriptions(after, limit))?.into_iter().map(subscription).collect())
     }
 
     fn calls(&self, after: u64, limit: usize) -> Result<Vec<Call>, ExchangeError> {

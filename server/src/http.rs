@@ -1,21 +1,25 @@
-//! `/metrics`, `/health`, the REST API and a phone page, on loopback unless told otherwise.
+//! `/metrics`, `/health` and the REST API, on loopback and in clear text unless told otherwise.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::State;
+use axum::extract::connect_info::ConnectInfo;
+use axum::extract::{Request, State};
 use axum::http::{StatusCode, header};
+use axum::middleware;
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::get;
+use strowger_shell::tls::TlsServer;
 use strowger_tokio::Handle;
-use strowger_users::rest::{self, Api};
+use strowger_users::rest::{self, Api, Exchange, Health};
 use tokio::net::TcpListener;
 
+use crate::exchange::Switchboard;
 use crate::files;
+use crate::https::{Peer, TlsListener};
 use crate::logs::Lost;
 use crate::metrics::Export;
 
@@ -27,8 +31,8 @@ const PATIENCE: Duration = Duration::from_secs(2);
 pub struct Pages {
     /// The engine.
     pub handle: Handle,
-    /// Set while the server drains.
-    pub draining: Arc<AtomicBool>,
+    /// The same for the API.
+    pub exchange: Arc<Switchboard>,
     /// Log lines lost.
     pub lost: Lost,
     /// The API, if accounts are kept.
@@ -37,13 +41,36 @@ pub struct Pages {
     pub phone: Option<PathBuf>,
 }
 
-/// Binds and serves for as long as the runtime lives; the address that was bound.
-pub async fn serve(addr: SocketAddr, pages: Pages) -> std::io::Result<SocketAddr> {
+/// Binds and serves for as long as the runtime lives, by TLS with a certificate; the address that was bound.
+pub async fn serve(addr: SocketAddr, tls: Option<TlsServer>, pages: Pages) -> std::io::Result<SocketAddr> {
     let listener = TcpListener::bind(addr).await?;
     let bound = listener.local_addr()?;
+    let routes = routes(pages);
+    match tls {
+        None => {
+            let service = routes.into_make_service_with_connect_info::<SocketAddr>();
+            tokio::spawn(async move { axum::serve(listener, service).await });
+        }
+        Some(tls) => {
+            let routes = routes.layer(middleware::map_request(known_source));
+            let service = routes.into_make_service_with_connect_info::<Peer>();
+            let listener = TlsListener::new(listener, tls);
+            tokio::spawn(async move { axum::serve(listener, service).await });
+        }
+    }
+    Ok(bound)
+}
+
+/// The API knows sources by their addresses, however they came.
+async fn known_source(ConnectInfo(Peer(addr)): ConnectInfo<Peer>, mut request: Request) -> Request {
+    request.extensions_mut().insert(ConnectInfo(addr));
+    request
+}
+
+/// The API has a `/health` of its own; without it there is the same one here.
+fn routes(pages: Pages) -> Router {
     let (api, phone) = (pages.api.clone(), pages.phone.clone());
-    let routes =
-        Router::new().route("/metrics", get(metrics)).route("/health", get(health)).with_state(pages);
+    let routes = Router::new().route("/metrics", get(metrics));
     let routes = match phone {
         Some(root) => {
             let files = Router::new().fallback(move |request| files::serve(root.clone(), request));
@@ -52,13 +79,10 @@ pub async fn serve(addr: SocketAddr, pages: Pages) -> std::io::Result<SocketAddr
         }
         None => routes,
     };
-    let routes = match api {
-        Some(api) => routes.fallback_service(rest::router(api)),
-        None => routes,
-    };
-    let routes = routes.into_make_service_with_connect_info::<SocketAddr>();
-    tokio::spawn(async move { axum::serve(listener, routes).await });
-    Ok(bound)
+    match api {
+        Some(api) => routes.with_state(pages).fallback_service(rest::router(api)),
+        None => routes.route("/health", get(health)).with_state(pages),
+    }
 }
 
 async fn metrics(State(pages): State<Pages>) -> Response {
@@ -72,12 +96,8 @@ async fn metrics(State(pages): State<Pages>) -> Response {
     }
 }
 
-async fn health(State(pages): State<Pages>) -> (StatusCode, &'static str) {
-    if pages.draining.load(Ordering::Relaxed) {
-        return (StatusCode::SERVICE_UNAVAILABLE, "draining\n");
-    }
-    match tokio::time::timeout(PATIENCE, pages.handle.snapshot()).await {
-        Ok(Ok(_)) => (StatusCode::OK, "ok\n"),
-        _ => (StatusCode::SERVICE_UNAVAILABLE, "the engine does not answer\n"),
-    }
+async fn health(State(pages): State<Pages>) -> Health {
+    // It waits for the engine.
+    let asked = tokio::task::spawn_blocking(move || pages.exchange.health()).await;
+    asked.unwrap_or_else(|_| Health { ok: false, status: "the engine does not answer".into() })
 }

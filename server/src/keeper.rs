@@ -118,9 +118,10 @@ impl Keeper {
     async fn tell_revoked(&self, told: &mut Told) {
         let issuer = &self.office.login().issuer().config().issuer;
         let all = self.office.store().revocations().all();
-        let known: BTreeSet<(Taken, i64)> = all.iter().map(|one| (one.what.clone(), one.until)).collect();
+        let mut known: BTreeSet<(Taken, i64)> = all.iter().map(|one| (one.what.clone(), one.until)).collect();
         for Revocation { what, until } in all {
-            if told.revoked.contains(&(what.clone(), until)) {
+            let entry = (what.clone(), until);
+            if told.revoked.contains(&entry) {
                 continue;
             }
             let tokens = match what {
@@ -133,7 +134,10 @@ impl Keeper {
                 Taken::Token(jti) => Revoked::Token { jti: jti.into() },
             };
             let until = SystemTime::UNIX_EPOCH + Duration::from_secs(until.max(0) as u64);
-            let _ = self.handle.revoke(issuer, tokens, until).await;
+            if let Err(error) = self.handle.revoke(issuer, tokens, until).await {
+                tracing::error!(target: "strowger::accounts", %error, "tokens that were taken back still work for phones");
+                known.remove(&entry);
+            }
         }
         told.revoked = known;
     }

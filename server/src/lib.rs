@@ -17,6 +17,7 @@ pub mod exchange;
 mod files;
 pub mod first_run;
 pub mod http;
+mod https;
 pub mod keeper;
 pub mod logs;
 pub mod metrics;

@@ -7,6 +7,8 @@ use std::time::Duration;
 use strowger_core::config::{AccountConfig, Config, ListenerConfig};
 use strowger_core::door::Secret;
 use strowger_shell::options::Options;
+use strowger_shell::tls::{TlsFiles, TlsServer};
+use strowger_users::rest::ApiConfig;
 
 use crate::cli::{Complaint, HttpAddr, LogFormat, ServeArgs};
 use crate::config::{self, Certificates, DRAIN_TIMEOUT, STATE_FILE};
@@ -38,6 +40,12 @@ pub struct Plan {
     pub http: HttpAddr,
     /// A folder served there under `/phone/`.
     pub phone: Option<PathBuf>,
+    /// How the REST API is bounded there.
+    pub api: ApiConfig,
+    /// Which certificates are shown there; `None`: it is in clear text.
+    pub http_certificates: Option<TlsFiles>,
+    /// They, open, at a start.
+    pub http_tls: Option<TlsServer>,
     /// How to write logs.
     pub log_format: LogFormat,
     /// What to log.
@@ -77,6 +85,9 @@ pub fn make(args: &ServeArgs, occasion: Occasion) -> Result<Plan, Complaint> {
                 drain_timeout: loaded.drain_timeout,
                 http: loaded.http.unwrap_or(HttpAddr::At(HTTP)),
                 phone: loaded.phone,
+                api: loaded.api,
+                http_certificates: loaded.http_certificates,
+                http_tls: None,
                 log_format: loaded.log_format.unwrap_or_default(),
                 log_level: loaded.log_level.unwrap_or_else(|| "info".into()),
                 call_records: loaded.call_records,
@@ -97,6 +108,9 @@ pub fn make(args: &ServeArgs, occasion: Occasion) -> Result<Plan, Complaint> {
                 drain_timeout: DRAIN_TIMEOUT,
                 http: HttpAddr::At(HTTP),
                 phone: None,
+                api: ApiConfig::default(),
+                http_certificates: None,
+                http_tls: None,
                 log_format: LogFormat::Text,
                 log_level: "info".into(),
                 call_records: None,
@@ -108,6 +122,8 @@ pub fn make(args: &ServeArgs, occasion: Occasion) -> Result<Plan, Complaint> {
     command_line(&mut plan, args);
     if let Occasion::Start = occasion {
         config::certificates::open(plan.certificates.as_ref(), &mut plan.options.stream)?;
+        let shared = plan.options.stream.tls.as_ref();
+        plan.http_tls = config::certificates::open_http(plan.http_certificates.as_ref(), shared)?;
     }
     plan.config.digest.secret = Secret(plan.state.secret()?);
     plan.config.digest.boot_epoch = match occasion {

@@ -10,7 +10,7 @@ use strowger_core::config::ListenerConfig;
 use strowger_core::door::Transport;
 use strowger_shell::store::{Store, StoreError};
 use strowger_tokio::{Handle, Hooks, Server, StartError};
-use strowger_users::rest::{Api, ApiConfig};
+use strowger_users::rest::{Api, Exchange};
 use strowger_users::state::StateStore;
 
 use crate::banner::{self, Audience};
@@ -68,13 +68,13 @@ async fn serve(args: ServeArgs, mut plan: Plan) -> Result<ExitCode, Complaint> {
     if let Some(keeper) = &keeper {
         tokio::spawn(Arc::clone(keeper).keep(aors));
     }
+    let exchange = Arc::new(Switchboard::new(handle.clone(), draining.clone()));
     let api = office.as_ref().map(|office| {
-        let exchange = Arc::new(Switchboard::new(handle.clone(), draining.clone()));
-        Arc::new(Api::new(Arc::clone(office.login()), exchange, office::now, ApiConfig::default()))
+        let exchange = Arc::clone(&exchange) as Arc<dyn Exchange>;
+        Arc::new(Api::new(Arc::clone(office.login()), exchange, office::now, plan.api))
     });
     let phone = plan.phone.clone();
-    let pages = Pages { handle: handle.clone(), draining: draining.clone(), lost, api, phone };
-    let http = open_http(plan.http, pages).await;
+    let http = open_http(&plan, Pages { handle: handle.clone(), exchange, lost, api, phone }).await;
     warn(&plan, &server);
     say(&banner::text(&plan, office.as_deref(), &listeners, http, Audience::of_stdout()));
 
@@ -130,9 +130,11 @@ async fn reload(
     plan.options.stream.tls_client.clone_from(&running.options.stream.tls_client);
     let kept = plan.options == running.options
         && plan.state_file == running.state_file
-        && plan.certificates == running.certificates;
+        && plan.certificates == running.certificates
+        && (plan.http, plan.api, &plan.http_certificates)
+            == (running.http, running.api, &running.http_certificates);
     if plan.config.listeners != running.config.listeners || !kept {
-        tracing::warn!(target: "strowger", "changed listeners, connection limits, paths of certificates and storage need a restart; the old ones stay");
+        tracing::warn!(target: "strowger", "changed listeners, [http], connection limits, paths of certificates and storage need a restart; the old ones stay");
     }
     if plan.call_records != running.call_records {
         tracing::warn!(target: "strowger", "another place for call records needs a restart; the old one stays");
@@ -164,19 +166,21 @@ async fn reload(
 
 /// Reads the certificates again; connections that are up keep theirs.
 fn reload_certificates(running: &Plan) {
-    let Some(tls) = &running.options.stream.tls else { return };
-    match tls.reload() {
-        Ok(()) => tracing::info!(target: "strowger", "certificates reloaded"),
-        Err(error) => {
-            tracing::error!(target: "strowger", %error, "certificates not reloaded, the old ones stay");
+    let own = running.http_tls.iter().filter(|own| Some(*own) != running.options.stream.tls.as_ref());
+    for tls in running.options.stream.tls.iter().chain(own) {
+        match tls.reload() {
+            Ok(()) => tracing::info!(target: "strowger", "certificates reloaded"),
+            Err(error) => {
+                tracing::error!(target: "strowger", %error, "certificates not reloaded, the old ones stay");
+            }
         }
     }
 }
 
 /// Serves metrics; without them the server still serves phones.
-async fn open_http(wanted: HttpAddr, pages: Pages) -> HttpAddr {
-    let HttpAddr::At(addr) = wanted else { return HttpAddr::Off };
-    match http::serve(addr, pages).await {
+async fn open_http(plan: &Plan, pages: Pages) -> HttpAddr {
+    let HttpAddr::At(addr) = plan.http else { return HttpAddr::Off };
+    match http::serve(addr, plan.http_tls.clone(), pages).await {
         Ok(bound) => HttpAddr::At(bound),
         Err(error) => {
             tracing::warn!(target: "strowger", %addr, %error, "no metrics: the address cannot be had; choose another with --http");

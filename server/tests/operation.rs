@@ -148,7 +148,8 @@ fn metrics_and_health_tell_what_happened() {
         assert!(metrics.contains(wanted), "{wanted} in\n{metrics}");
     }
     assert!(!metrics.contains("alice"), "no user in a label");
-    assert_eq!(get(server.http(), "/health").1, "ok\n");
+    let healthy = "{\"ok\":true,\"status\":\"ok\"}";
+    assert_eq!(get(server.http(), "/health"), ("HTTP/1.1 200 OK".into(), healthy.into()));
     assert!(get(server.http(), "/nothing").0.contains(" 404 "));
 }
 

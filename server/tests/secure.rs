@@ -157,6 +157,58 @@ fn certificates_are_reloaded_and_bad_ones_are_refused() {
     assert!(early.ask(&options("TLS", 4)).starts_with("SIP/2.0 200 "), "what is up stays up");
 }
 
+/// A page over HTTPS: the whole answer; empty if there is none.
+fn https(server: SocketAddr, folder: &Folder, request: &str) -> String {
+    let mut client = OpenSsl::start(server, folder, &[]);
+    let stdin = client.0.stdin.as_mut().expect("piped");
+    let _ = stdin.write_all(request.as_bytes());
+    let mut answer = String::new();
+    client.0.stdout.as_mut().expect("piped").read_to_string(&mut answer).expect("text");
+    answer
+}
+
+#[test]
+fn metrics_health_and_the_rest_api_are_served_over_tls_with_the_same_certificate() {
+    if !client::is_there("openssl") {
+        return;
+    }
+    let folder = Folder::new();
+    let mut server = serve(&folder, "[accounts]\n[http]\ntls = true\n");
+    let url = server.banner.split_whitespace().find_map(|word| word.strip_prefix("https://"));
+    let at = url.and_then(|url| url.split('/').next()?.parse().ok()).expect("an address");
+    let page = |path: &str| {
+        https(at, &folder, &format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"))
+    };
+    assert!(page("/health").ends_with("\r\n\r\n{\"ok\":true,\"status\":\"ok\"}"));
+    assert!(page("/metrics").contains("\nstrowger_registered_aors 0\n"));
+    let document = page("/openapi.json");
+    assert!(document.starts_with("HTTP/1.1 200 OK\r\n") && document.len() > 50_000, "several records");
+    assert!(page("/users").starts_with("HTTP/1.1 401 Unauthorized\r\n"));
+    let body = "{\"username\":\"admin\",\"password\":\"wrong wrong\"}";
+    let login = format!(
+        "POST /auth/login HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: application/json\r\n\
+         Content-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    assert!(https(at, &folder, &login).starts_with("HTTP/1.1 401 Unauthorized\r\n"));
+
+    // What is no TLS is told so by TLS, and half a handshake keeps nobody out.
+    let mut plain = TcpStream::connect(at).expect("connected");
+    plain.set_read_timeout(Some(PATIENCE)).expect("set");
+    plain.write_all(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n").expect("sent");
+    let mut alert = Vec::new();
+    let _ = plain.read_to_end(&mut alert);
+    assert_eq!(alert.first(), Some(&21), "an alert of TLS: {alert:?}");
+    let mut held = TcpStream::connect(at).expect("connected");
+    held.write_all(&[0x16, 3, 1]).expect("sent");
+
+    certify(&folder);
+    assert_eq!(page("/health"), "", "the old certificate is not that of the file");
+    server.signal(Signal::HUP);
+    server.wait_for_log("certificates reloaded");
+    assert!(page("/health").starts_with("HTTP/1.1 200 OK\r\n"));
+}
+
 #[test]
 fn sipp_registers_over_tls() {
     if !client::is_there("sipp") {
@@ -301,6 +353,17 @@ fn check_and_serve_say_what_certificates_lack() {
     let file = folder.write("bare.toml", "[[listen]]\nbind = \"wss:127.0.0.1:0\"\n");
     let said = text(&run(&["check", "-c", file.to_str().expect("utf-8")]).stderr);
     assert!(said.contains("wss needs a certificate: write [tls]"), "{said}");
+    for (section, complaint) in [
+        ("tls = true", "http.tls: needs certificate and key, here or in [tls]"),
+        ("tls = true\nkey = \"k.pem\"", "http.key: needs its certificate"),
+        ("tls = true\ncertificate = \"c.pem\"", "http.certificate: needs its key"),
+        ("key = \"k.pem\"", "http.tls: a certificate is of use with tls = true only"),
+        ("tls = true\ncertificate = \"/no/c.pem\"\nkey = \"/no/k.pem\"", "[http] /no/c.pem: No such file"),
+    ] {
+        let file = folder.write("rest.toml", &format!("[http]\n{section}\n"));
+        let said = text(&run(&["check", "-c", file.to_str().expect("utf-8")]).stderr);
+        assert!(said.contains(complaint), "{section}: {said}");
+    }
     let state = folder.path("state");
     let args = ["serve", "--listen", "tls:127.0.0.1:0", "--state-dir", state.to_str().expect("utf-8")];
     let said = text(&run(&args).stderr);

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use common::{Folder, Phone, Running, get, header, run, strowger, text, until};
-use rustix::process::Signal;
+use rustix::process::{Pid, Resource, Rlimit, Signal, prlimit};
 
 const OPEN: &str = "[[domain]]\nname = \"example.com\"\n\
      [auth.policy]\nregister = \"open\"\npublish = \"open\"\nsubscribe = \"open\"\nmessage = \"open\"\n\
@@ -232,11 +232,17 @@ fn start_on_small_disk(folder: &Folder, config: &str, blocks: u32) -> Running {
     let state = folder.path("state");
     let program = strowger(&[]).get_program().to_str().expect("utf-8").to_owned();
     let command = format!(
-        "trap '' XFSZ; ulimit -f {blocks}; exec {program} serve -c {config} --state-dir {} --listen udp:127.0.0.1:0 \
-         --listen tcp:127.0.0.1:0 --http 127.0.0.1:0 --log-level warn",
+        "trap '' XFSZ; ulimit -S -f {blocks}; exec {program} serve -c {config} --state-dir {} --listen udp:127.0.0.1:0 \
+         --listen tcp:127.0.0.1:0 --http 127.0.0.1:0 --log-level info",
         state.display()
     );
     Running::spawn(std::process::Command::new("sh").args(["-c", &command]))
+}
+
+/// The disk of a running server has room again.
+fn make_room(server: &Running) {
+    let none = Rlimit { current: None, maximum: None };
+    prlimit(Some(Pid::from_child(&server.child)), Resource::Fsize, none).expect("the limit is ours");
 }
 
 fn publish(phone: &mut Phone) -> String {
@@ -252,7 +258,7 @@ fn publish(phone: &mut Phone) -> String {
 }
 
 #[test]
-fn strict_answers_500_and_504_when_the_disk_is_full() {
+fn strict_answers_500_and_504_while_the_disk_is_full_and_200_when_there_is_room_again() {
     let folder = Folder::new();
     let config = config(&folder, "mode = \"strict\"");
     let mut server = start_on_small_disk(&folder, &config, 300);
@@ -273,13 +279,18 @@ fn strict_answers_500_and_504_when_the_disk_is_full() {
     assert_eq!(metric(&server, "strowger_registered_contacts"), registered, "what failed was taken back");
     assert!(metric(&server, "strowger_store_failures_total") >= 2);
     assert_eq!(metric(&server, "strowger_store_held_messages"), 0);
+    make_room(&server);
+    let answer = phone.ask("REGISTER", "Expires: 600\r\n");
+    assert!(answer.starts_with("SIP/2.0 200 "), "{answer}");
+    assert!(publish(&mut phone).starts_with("SIP/2.0 200 "));
+    server.wait_for_log("state is stored again");
     drop(server);
-    // With room again, all that was acknowledged is there.
-    assert_eq!(metric(&start(&folder, &config, 0), "strowger_registered_contacts"), registered);
+    // All that was acknowledged is there, and nothing that was refused.
+    assert_eq!(metric(&start(&folder, &config, 0), "strowger_registered_contacts"), registered + 1);
 }
 
 #[test]
-fn write_behind_serves_on_when_the_disk_is_full_and_says_so() {
+fn write_behind_serves_on_while_the_disk_is_full_and_stores_all_of_it_when_there_is_room_again() {
     let folder = Folder::new();
     let config = config(&folder, "interval = \"5ms\"");
     let mut server = start_on_small_disk(&folder, &config, 100);
@@ -297,6 +308,28 @@ fn write_behind_serves_on_when_the_disk_is_full_and_says_so() {
     assert!(publish(&mut phone).starts_with("SIP/2.0 200 "));
     server.wait_for_log("state cannot be stored");
     assert_eq!(metric(&server, "strowger_registered_contacts"), registered);
+    assert!(metric(&server, "strowger_store_pending") > 0);
+    make_room(&server);
+    server.wait_for_log("state is stored again");
+    assert_eq!(until(|| metric(&server, "strowger_store_pending"), |waiting| *waiting == 0), 0);
+    assert_eq!(metric(&server, "strowger_store_lost_total"), 0);
+    drop(server);
+    assert_eq!(metric(&start(&folder, &config, 0), "strowger_registered_contacts"), registered);
+}
+
+#[test]
+fn a_server_that_cannot_store_its_last_changes_ends_all_the_same() {
+    let folder = Folder::new();
+    let config = config(&folder, "interval = \"5ms\"");
+    let server = start_on_small_disk(&folder, &config, 100);
+    let mut phone = Phone::udp(server.addr("udp"), "u", "example.com");
+    for n in 0.. {
+        phone.user = format!("u{n}");
+        phone.ask("REGISTER", "Expires: 600\r\n");
+        if n % 50 == 0 && metric(&server, "strowger_store_failures_total") > 0 {
+            break;
+        }
+    }
     server.signal(Signal::TERM);
     assert!(server.wait().0.success(), "it ends although the last commit fails");
 }

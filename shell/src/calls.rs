@@ -77,7 +77,7 @@ impl CallsHandle {
 fn unreached(error: HandleError) -> CallError {
     match error {
         HandleError::Busy => CallError::Busy,
-        HandleError::Stopped | HandleError::Refused(_) => CallError::Stopped,
+        HandleError::Stopped | HandleError::Full | HandleError::Refused(_) => CallError::Stopped,
     }
 }
 

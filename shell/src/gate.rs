@@ -12,16 +12,15 @@
 //! one begins when it has ended. Of a commit that fails each change fails: what waited for it is dropped, for ever, and the engine
 //! rolls back and says so to the peer. A later refresh of a binding whose change failed stands, and is completed by what failed.
 
-use std::collections::{HashMap, VecDeque};
-use std::hash::{BuildHasherDefault, Hasher};
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use strowger_core::base::Time;
-use strowger_core::door::{Change, Input, SaveSeq, Subject, Transmit};
+use strowger_core::door::{Change, Input, SaveSeq, Transmit};
 
 use crate::latency::Latency;
 use crate::options::{Durability, StorageOptions};
-use crate::store::StoreError;
+use crate::store::{StoreError, SubjectMap};
 
 /// Ranges of failed changes remembered; the oldest is forgotten first. Nothing stands on a change for longer than a
 /// transaction lasts.
@@ -87,7 +86,7 @@ pub struct Gate {
     options: StorageOptions,
     pending: Vec<Change>,
     /// Where the change of a subject is among them.
-    places: HashMap<Subject, u32, BuildHasherDefault<Fold>>,
+    places: SubjectMap<u32>,
     pending_bytes: usize,
     /// When the oldest of them came.
     since: Time,
@@ -121,7 +120,7 @@ impl Gate {
         Gate {
             options,
             pending: Vec::new(),
-            places: HashMap::default(),
+            places: SubjectMap::default(),
             pending_bytes: 0,
             since: Time::ZERO,
             flight: None,
@@ -233,7 +232,14 @@ impl Gate {
     }
 
     /// The next message whose change is durable now.
+    #[inline]
     pub fn poll_release(&mut self) -> Option<Transmit> {
+        // Asked before each command, and nearly always for nothing.
+        let waits = self.held.front()?.after?.0 > self.settled && self.failed.is_empty();
+        if waits { None } else { self.release() }
+    }
+
+    fn release(&mut self) -> Option<Transmit> {
         loop {
             let seq = self.held.front()?.after?.0;
             let failed = self.has_failed(seq);
@@ -306,7 +312,7 @@ impl Gate {
         self.flight_changes = self.pending.len() as u64;
         self.places.clear();
         if self.places.capacity() > USUAL {
-            self.places = HashMap::default();
+            self.places = SubjectMap::default();
         }
         let spare = core::mem::take(&mut self.spare);
         Batch { changes: core::mem::replace(&mut self.pending, spare) }
@@ -418,29 +424,6 @@ fn removal(change: &Change) -> Option<Change> {
         Change::PutDecision { .. } => return None,
         small => small.clone(),
     })
-}
-
-/// For numbers that the engine chose: no peer can aim at a bucket.
-#[derive(Default)]
-pub(crate) struct Fold(u64);
-
-impl Hasher for Fold {
-    fn finish(&self) -> u64 {
-        // The table looks at the upper bits and at the lower ones.
-        self.0 ^ self.0 >> 32
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        bytes.iter().for_each(|byte| self.write_u64(u64::from(*byte)));
-    }
-
-    fn write_u64(&mut self, number: u64) {
-        self.0 = (self.0.rotate_left(23) ^ number).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    }
-
-    fn write_isize(&mut self, number: isize) {
-        self.write_u64(number as u64);
-    }
 }
 
 #[cfg(test)]

@@ -115,6 +115,9 @@ pub enum HandleError {
     /// Too many requests wait for the engine.
     #[error("too many requests wait for the engine")]
     Busy,
+    /// As many of these are remembered as may be ([`Limits`](strowger_core::config::Limits)).
+    #[error("no more of these can be remembered: a limit is reached")]
+    Full,
     /// The request makes no sense; what is wrong with it.
     #[error("{0}")]
     Refused(&'static str),
@@ -212,7 +215,7 @@ impl Handle {
         let awaited =
             self.ask(Request::SendNotify { aor: aor.into(), notice }).map_err(|error| match error {
                 HandleError::Busy => NotifyError::Busy,
-                HandleError::Stopped | HandleError::Refused(_) => NotifyError::Stopped,
+                HandleError::Stopped | HandleError::Full | HandleError::Refused(_) => NotifyError::Stopped,
             })?;
         match awaited.await {
             Some(ReplyBody::Notified(told)) => Ok(told),
@@ -228,6 +231,8 @@ impl Handle {
     }
 
     /// Tokens of an issuer are good no more; `until` is when they would be dead anyhow, by the wall clock.
+    /// [`Full`](HandleError::Full) if [`revocations`](strowger_core::config::Limits::revocations) of them are remembered:
+    /// these tokens stay good then, and no earlier revocation gives way.
     pub async fn revoke(&self, issuer: &str, tokens: Revoked, until: SystemTime) -> Result<(), HandleError> {
         let since = until.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let until = Time::from_nanos(since.as_nanos() as u64);
@@ -299,6 +304,7 @@ fn bindings(reply: Option<ReplyBody>) -> Result<Vec<BindingView>, HandleError> {
 
 fn unexpected(reply: Option<ReplyBody>) -> HandleError {
     match reply {
+        Some(ReplyBody::Full) => HandleError::Full,
         Some(ReplyBody::Refused(why)) => HandleError::Refused(why),
         Some(_) => HandleError::Refused("the engine gave another kind of reply"),
         None => HandleError::Stopped,

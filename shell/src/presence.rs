@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use strowger_core::door::{
     BuddyList, MessageSummary, OwnPresence, PresenceRefusal, PresenceState, PresenceView, ReplyBody, Request,
+    SubscriptionView,
 };
 use thiserror::Error;
 
@@ -120,6 +121,19 @@ impl PresenceHandle {
         }
     }
 
+    /// Subscriptions of all packages behind this number (0 for the beginning), in the order of their numbers: at most
+    /// `limit`, and at most 1,000. The last one's number is where the next page begins.
+    pub async fn subscriptions(
+        &self,
+        after: u64,
+        limit: usize,
+    ) -> Result<Vec<SubscriptionView>, PresenceError> {
+        match self.ask(Request::Subscriptions { after, limit }).await? {
+            ReplyBody::Subscriptions(found) => Ok(found),
+            other => Err(refusal(&other)),
+        }
+    }
+
     /// News from now on: presentities that changed, watchers that come and go. Changes are told as they happen, not at
     /// the pace of watchers; while nobody listens they cost nothing.
     ///
@@ -149,7 +163,7 @@ impl PresenceHandle {
 fn unreached(error: HandleError) -> PresenceError {
     match error {
         HandleError::Busy => PresenceError::Busy,
-        HandleError::Stopped | HandleError::Refused(_) => PresenceError::Stopped,
+        HandleError::Stopped | HandleError::Full | HandleError::Refused(_) => PresenceError::Stopped,
     }
 }
 

@@ -1,7 +1,8 @@
 //! Where changes of the engine's state are kept over restarts, as a runtime sees it; and a store in memory.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
+use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use strowger_core::door::{Change, Subject};
@@ -46,6 +47,32 @@ pub enum StoreError {
     /// Anything else.
     #[error("{0}")]
     Io(Box<str>),
+}
+
+/// What is known by subject. Fast, since the engine chose the numbers: no peer can aim at a bucket.
+pub type SubjectMap<V> = HashMap<Subject, V, BuildHasherDefault<Fold>>;
+
+/// Hashes the keys of a [`SubjectMap`].
+#[derive(Clone, Default, Debug)]
+pub struct Fold(u64);
+
+impl Hasher for Fold {
+    fn finish(&self) -> u64 {
+        // The table looks at the upper bits and at the lower ones.
+        self.0 ^ self.0 >> 32
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.write_u64(u64::from(*byte)));
+    }
+
+    fn write_u64(&mut self, number: u64) {
+        self.0 = (self.0.rotate_left(23) ^ number).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
+
+    fn write_isize(&mut self, number: isize) {
+        self.write_u64(number as u64);
+    }
 }
 
 /// Names what a change is about. What is restored first is first.

@@ -88,6 +88,11 @@ impl TlsServer {
         Ok(TlsServer { files: Arc::new(files), current: Arc::new(RwLock::new(Arc::new(config))) })
     }
 
+    /// What it reads.
+    pub fn files(&self) -> &TlsFiles {
+        &self.files
+    }
+
     /// Reads them again; new connections get what is there now. After a failure everything stays as it was.
     pub fn reload(&self) -> Result<(), TlsError> {
         let config = Arc::new(server_config(&self.files)?);
@@ -96,8 +101,13 @@ impl TlsServer {
     }
 
     pub(crate) fn accept(&self) -> Option<rustls::Connection> {
+        Some(self.session()?.into())
+    }
+
+    /// The server's side of a new connection, for what is not SIP and shows the same certificate.
+    pub fn session(&self) -> Option<ServerConnection> {
         let config = self.current.read().unwrap_or_else(PoisonError::into_inner).clone();
-        Some(ServerConnection::new(config).ok()?.into())
+        ServerConnection::new(config).ok()
     }
 }
 

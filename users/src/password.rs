@@ -76,6 +76,9 @@ pub struct Hasher {
     dummy: String,
     turns: Mutex<Turns>,
     freed: Condvar,
+    /// The parameters of the hashes that were checked against.
+    #[cfg(test)]
+    checks: Mutex<Vec<String>>,
 }
 
 #[derive(Debug, Default)]
@@ -101,7 +104,16 @@ impl Hasher {
             Params::new(cost.memory_kib, cost.passes, cost.lanes, None).map_err(|_| HashError::Cost)?;
         let prefix = format!("$argon2id$v=19$m={},t={},p={}$", cost.memory_kib, cost.passes, cost.lanes);
         let (turns, freed) = Default::default();
-        let mut hasher = Hasher { params, cost, prefix, dummy: String::new(), turns, freed };
+        let mut hasher = Hasher {
+            params,
+            cost,
+            prefix,
+            dummy: String::new(),
+            turns,
+            freed,
+            #[cfg(test)]
+            checks: Mutex::default(),
+        };
         hasher.dummy = hasher.hash(&crate::random::text::<32>())?;
         Ok(hasher)
     }
@@ -118,12 +130,21 @@ impl Hasher {
         let _turn = self.turn()?;
         // A password that cannot have been set costs the same, too.
         let password = if password.len() > LONGEST { "" } else { password };
-        let right = self.argon2().verify_password(password.as_bytes(), hash.unwrap_or(&self.dummy)).is_ok();
+        let against = hash.unwrap_or(&self.dummy);
+        #[cfg(test)]
+        self.checks.lock().unwrap().push(against.split('$').nth(3).unwrap_or_default().into());
+        let right = self.argon2().verify_password(password.as_bytes(), against).is_ok();
         Ok(match hash {
             Some(hash) if right && hash.starts_with(&self.prefix) => Check::Right,
             Some(_) if right => Check::Outdated,
             _ => Check::Wrong,
         })
+    }
+
+    /// What was worked since the last call, check by check.
+    #[cfg(test)]
+    pub(crate) fn take_checks(&self) -> Vec<String> {
+        std::mem::take(&mut self.checks.lock().unwrap())
     }
 
     fn argon2(&self) -> Argon2<'_> {

@@ -345,8 +345,8 @@ impl Bearer {
         self.arm(ctx);
     }
 
-    /// Takes tokens back until this wall time, when they would be dead anyhow.
-    pub(super) fn revoke(&mut self, ctx: &mut Ctx<'_>, issuer: &str, what: &Revoked, until: Time) {
+    /// Takes tokens back until this wall time, when they would be dead anyhow. False if no more can be remembered.
+    pub(super) fn revoke(&mut self, ctx: &mut Ctx<'_>, issuer: &str, what: &Revoked, until: Time) -> bool {
         let config = self.config.as_ref();
         let ours = |proof: Proof| match proof {
             Proof::Signed(index, _) => config
@@ -366,12 +366,14 @@ impl Bearer {
             };
             !(meant && ours(good.proof))
         });
-        if until > ctx.wall() {
-            self.revoked.add(issuer, what, until, ctx.settings.limits.revocations);
-        }
+        let wall = ctx.wall();
+        self.revoked.expire(wall);
+        let remembered =
+            until <= wall || self.revoked.add(issuer, what, until, ctx.settings.limits.revocations);
         // What dies first may be another one now.
         ctx.timers.disarm(core::mem::take(&mut self.timer));
         self.arm(ctx);
+        remembered
     }
 
     /// How many takings-back are remembered.

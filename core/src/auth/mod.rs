@@ -234,12 +234,16 @@ impl Auth {
         self.users.forget(name);
     }
 
-    /// Takes tokens of an issuer back, until this wall time.
-    pub(crate) fn revoke(&mut self, ctx: &mut Ctx<'_>, issuer: &str, what: &Revoked, until: Time) {
+    /// Takes tokens of an issuer back, until this wall time. False if no more can be remembered.
+    pub(crate) fn revoke(&mut self, ctx: &mut Ctx<'_>, issuer: &str, what: &Revoked, until: Time) -> bool {
         #[cfg(feature = "jwt")]
-        self.bearer.revoke(ctx, issuer, what, until);
+        let remembered = self.bearer.revoke(ctx, issuer, what, until);
         #[cfg(not(feature = "jwt"))]
-        let _ = (ctx, issuer, what, until);
+        let remembered = {
+            let _ = (ctx, issuer, what, until);
+            true
+        };
+        remembered
     }
 
     /// How many users of the store, and revocations of tokens, are remembered.

@@ -17,16 +17,24 @@ impl Revocations {
         Revocations { cache: Cache::new(hash_key) }
     }
 
-    /// Takes back what this names, until this wall time. At most `limit` are remembered.
-    pub(super) fn add(&mut self, issuer: &str, what: &Revoked, until: Time, limit: usize) {
+    /// Takes back what this names, until this wall time. False if `limit` are remembered and this is none of them: one
+    /// that gave way would let a dead token live again, unseen.
+    #[must_use]
+    pub(super) fn add(&mut self, issuer: &str, what: &Revoked, until: Time, limit: usize) -> bool {
         let (name, before) = match what {
             Revoked::Subject { subject, issued_before } => (subject_name(issuer, subject), *issued_before),
             Revoked::Session { sid } => (session_name(issuer, sid), Time::ZERO),
             Revoked::Token { jti } => (token_name(issuer, jti), Time::ZERO),
         };
         // Whatever comes last: what was taken back once stays so.
-        let before = self.cache.hit(&name, Time::ZERO).map_or(before, |old| before.max(*old));
-        self.cache.insert(&name, before, until, limit);
+        let known = self.cache.hit(&name, Time::ZERO).copied();
+        if known.is_none() && self.cache.len() >= limit {
+            return false;
+        }
+        // One that is known takes its own place, and none gives way to it.
+        let room = limit.max(self.cache.len());
+        self.cache.insert(&name, known.map_or(before, |old| before.max(old)), until, room);
+        true
     }
 
     /// Was this token taken back? One of a subject that was, which does not say when it was issued, counts as old.

@@ -147,7 +147,12 @@ impl<T> Slab<T> {
 
     /// All values in the order of their index, which is the same in every run.
     pub fn iter(&self) -> impl Iterator<Item = (Key<T>, &T)> {
-        self.entries.iter().enumerate().filter_map(|(i, entry)| match entry {
+        self.iter_from(0)
+    }
+
+    /// The same, from an index on.
+    pub fn iter_from(&self, first: usize) -> impl Iterator<Item = (Key<T>, &T)> {
+        self.entries.iter().enumerate().skip(first).filter_map(|(i, entry)| match entry {
             Entry::Full { generation, value } => {
                 Some((Key { index: i as u32, generation: *generation, of: PhantomData }, value))
             }

@@ -32,7 +32,8 @@ pub struct Limits {
     pub nonces: usize,
     /// Most accepted tokens remembered.
     pub tokens: usize,
-    /// Most revocations of tokens remembered; past it the least recently looked at is forgotten.
+    /// Most revocations of tokens remembered; past it a further one is refused ([`ReplyBody::Full`](crate::door::ReplyBody::Full)): none
+    /// that was granted may be forgotten while its tokens could live.
     pub revocations: usize,
     /// Most users of the host's store remembered (each for `DigestConfig::foreign_lifetime`).
     pub users: usize,

@@ -119,6 +119,8 @@ pub enum ReplyBody {
     MessageSummary(Option<Box<super::MessageSummary>>),
     /// Why there is nothing to say of a presentity or a mailbox, or nothing was done for it.
     NoPresence(super::PresenceRefusal),
+    /// Subscriptions, in the order of their numbers. Empty is not an error.
+    Subscriptions(Vec<super::SubscriptionView>),
     /// Live calls, in the order of their numbers. Empty is not an error.
     Calls(Vec<super::CallView>),
     /// The number of a call that the host began.
@@ -137,6 +139,8 @@ pub enum ReplyBody {
     NoUa(super::UaRefusal),
     /// It was done.
     Done,
+    /// It was not done: a limit is reached ([`Limits`](crate::config::Limits)).
+    Full,
     /// The request could not be understood: what was wrong.
     Refused(&'static str),
 }

@@ -199,6 +199,13 @@ pub enum Request {
         /// At most this many AoRs; clamped to 1,000.
         limit: usize,
     },
+    /// Subscriptions in the order of their numbers, behind a number and at most so many.
+    Subscriptions {
+        /// Start behind this number; 0 for the beginning.
+        after: u64,
+        /// At most this many; clamped to 1,000.
+        limit: usize,
+    },
     /// Remove one binding, or all of the AoR.
     RemoveBinding {
         /// The address of record.

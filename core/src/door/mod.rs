@@ -27,7 +27,7 @@ pub use input::{BadFrame, FlowDownReason, Input, KeepAlive, Request, Revoked, Se
 pub use presence::{
     Buddy, BuddyList, MessageClass, MessageCounts, MessageSummary, OwnPresence, PresenceCause,
     PresenceChange, PresenceDevice, PresenceOrigin, PresenceRefusal, PresenceSource, PresenceState,
-    PresenceView, SubscriptionEvent, SubscriptionStep,
+    PresenceView, SubscriptionEvent, SubscriptionState, SubscriptionStep, SubscriptionView,
 };
 pub use query::{
     Answer, CredentialsAnswer, CredentialsQuery, IntrospectAnswer, IntrospectQuery, KeysAnswer, KeysQuery,

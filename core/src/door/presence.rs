@@ -131,6 +131,36 @@ pub enum SubscriptionStep {
     Lost,
 }
 
+/// A subscription to something of this server, of any event package.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SubscriptionView {
+    /// Names it while it lives; lists are in the order of these.
+    pub id: u64,
+    /// The event package: `presence`, `presence.winfo`, `reg`, `dialog`, `message-summary`.
+    pub package: &'static str,
+    /// What is watched: a canonical address of record.
+    pub aor: Box<str>,
+    /// Who watches: a canonical address of record; empty if that is not known.
+    pub watcher: Box<str>,
+    /// What the watcher is told.
+    pub state: SubscriptionState,
+    /// When it began.
+    pub since: Time,
+    /// When it ends, unless it is refreshed.
+    pub expires_at: Time,
+}
+
+/// What a watcher is told.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum SubscriptionState {
+    /// The state.
+    Active,
+    /// Nothing, until somebody decides (RFC 6665 s4.1.3).
+    Pending,
+    /// That nothing is known, whatever is.
+    Blocked,
+}
+
 /// How something about a presentity is known.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum PresenceSource {

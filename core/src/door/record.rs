@@ -6,6 +6,7 @@
 
 use core::net::SocketAddr;
 
+use smallvec::SmallVec;
 use thiserror::Error;
 
 use super::stored::{
@@ -116,7 +117,15 @@ impl<'o> Out<'o> {
     }
 
     fn addr(&mut self, addr: SocketAddr) -> &mut Out<'o> {
-        self.text(&addr.to_string())
+        let SocketAddr::V4(v4) = addr else { return self.text(&addr.to_string()) };
+        // Two of them are in each binding, and the machinery of formatting costs more than all the rest.
+        let mut text: SmallVec<[u8; 24]> = SmallVec::new();
+        for (octet, end) in v4.ip().octets().into_iter().zip(*b"...:") {
+            text.extend_from_slice(itoa::Buffer::new().format(octet).as_bytes());
+            text.push(end);
+        }
+        text.extend_from_slice(itoa::Buffer::new().format(v4.port()).as_bytes());
+        self.bytes(&text)
     }
 
     fn transport(&mut self, transport: Transport) -> &mut Out<'o> {

@@ -121,6 +121,10 @@ impl Engine {
                 let body = self.on_ua(ua, request);
                 self.house.out.reply(reply, body);
             }
+            Request::Subscriptions { after, limit } => {
+                let views = self.rooms.events.views(after, limit.min(1000));
+                self.house.out.reply(reply, ReplyBody::Subscriptions(views));
+            }
             Request::Listen { presence } => {
                 self.listen(presence);
                 self.house.out.reply(reply, ReplyBody::Done);
@@ -154,8 +158,8 @@ impl Engine {
                 self.house.out.reply(reply, ReplyBody::Done);
             }
             Request::Revoke { issuer, tokens, until } => {
-                self.rooms.auth.revoke(&mut self.house.ctx(), &issuer, &tokens, until);
-                self.house.out.reply(reply, ReplyBody::Done);
+                let done = self.rooms.auth.revoke(&mut self.house.ctx(), &issuer, &tokens, until);
+                self.house.out.reply(reply, if done { ReplyBody::Done } else { ReplyBody::Full });
             }
             request => self.on_location(reply, request),
         }
@@ -188,6 +192,7 @@ impl Engine {
             | Request::Revoke { .. }
             | Request::Presence { .. }
             | Request::Publish { .. }
+            | Request::Subscriptions { .. }
             | Request::Listen { .. }
             | Request::SubscribeAt(_)
             | Request::PublishAt { .. }

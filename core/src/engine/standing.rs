@@ -18,6 +18,9 @@ use crate::wire::{self, Bounds, Layout, Status};
 /// Responses remembered at most.
 const LIMIT: usize = 16_384;
 
+/// Room for so many is kept when there are none.
+const USUAL: usize = 256;
+
 /// A 200 whose change is not confirmed.
 #[derive(Clone, Debug)]
 struct Stand {
@@ -41,7 +44,7 @@ impl Standing {
         while self.queue.front().is_some_and(|stand| stand.seq <= seq.0) {
             self.queue.pop_front();
         }
-        if self.queue.is_empty() {
+        if self.queue.is_empty() && self.queue.capacity() > USUAL {
             self.queue = VecDeque::new();
         }
     }

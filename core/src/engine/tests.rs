@@ -17,6 +17,7 @@ mod presence;
 mod reliable;
 mod replaces;
 mod session_timers;
+mod subscriptions;
 mod transfers;
 mod trunks;
 mod ua;

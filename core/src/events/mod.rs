@@ -27,7 +27,7 @@ use crate::base::ids::{IdKind, IdText};
 use crate::base::{HashKey, Ids, Key, Time, TimerKey};
 use crate::ctx::{Ctx, Extra, Origin, Refusal, Timer};
 use crate::dialog::Dialog;
-use crate::door::{FlowId, SubscriptionEvent, SubscriptionStep};
+use crate::door::{FlowId, SubscriptionEvent, SubscriptionState, SubscriptionStep, SubscriptionView};
 use crate::stats::Counter;
 use crate::wire::{Essentials, Event, Message, Status};
 
@@ -275,6 +275,31 @@ impl Events {
             let &Subscription { package, expires_at, .. } = sub;
             let (package, aor, watcher) = (package.name(), aor.into(), watcher.into());
             self.news.push(SubscriptionEvent { package, aor, watcher, expires_at, step });
+        }
+    }
+
+    /// Subscriptions behind a number (0 for the beginning), at most so many. What has ended and only has to be told so
+    /// is none.
+    pub(crate) fn views(&self, after: u64, limit: usize) -> Vec<SubscriptionView> {
+        let first = usize::try_from(after >> 32).unwrap_or(usize::MAX);
+        let lives = self.store.from(first).filter(|(_, sub, _)| sub.end.is_none());
+        lives.take(limit).map(|(key, sub, watcher)| self.view(key, sub, watcher)).collect()
+    }
+
+    fn view(&self, key: SubscriptionKey, sub: &Subscription, watcher: &str) -> SubscriptionView {
+        SubscriptionView {
+            // In the order of the places, and never twice.
+            id: u64::from(key.index() + 1) << 32 | key.to_bits() >> 32,
+            package: sub.package.name(),
+            aor: self.store.name(sub.resource).into(),
+            watcher: watcher.into(),
+            state: match sub.standing {
+                Standing::Active => SubscriptionState::Active,
+                Standing::Pending => SubscriptionState::Pending,
+                Standing::Blocked => SubscriptionState::Blocked,
+            },
+            since: sub.since,
+            expires_at: sub.expires_at,
         }
     }
 

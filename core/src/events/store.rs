@@ -223,6 +223,11 @@ impl Store {
         self.subscriptions.iter().map(|(key, _)| key).collect()
     }
 
+    /// Subscriptions from a place on, with their watchers.
+    pub(super) fn from(&self, place: usize) -> impl Iterator<Item = (SubscriptionKey, &Subscription, &str)> {
+        self.subscriptions.iter_from(place).map(|(key, sub)| (key, sub, self.watcher_of(sub.dialog)))
+    }
+
     fn find_resource(&self, hash: u64, package: Package, name: &str) -> Option<ResourceKey> {
         self.by_name.find(hash, |key| {
             self.resources.get(key).is_some_and(|r| r.package == package && *r.name == *name)

@@ -20,6 +20,8 @@ use crate::door::{Change, SaveSeq, StoredPublication, StoredTie};
 
 /// Saves remembered at most.
 const LIMIT: usize = 16_384;
+/// Room for so many is kept when there are none.
+const USUAL: usize = 64;
 
 /// What to take back should a save fail.
 #[derive(Clone, Debug, Default)]
@@ -107,7 +109,7 @@ impl Presence {
         while log.front().is_some_and(|entry| entry.seq <= seq.0) {
             log.pop_front();
         }
-        if log.is_empty() {
+        if log.is_empty() && log.capacity() > USUAL {
             self.undo.log = VecDeque::new();
         }
     }

@@ -45,6 +45,7 @@ pub(crate) use look::with_uri;
 pub(crate) use next_hop::NextHop;
 use next_hop::Sockets;
 pub(crate) use unchanged::Fresh;
+use undo::Before;
 
 /// The registrar and its location store.
 #[derive(Clone, Debug)]
@@ -214,7 +215,7 @@ impl Registrar {
         ctx.timers.disarm(taken.silence);
         let id = taken.binding.id;
         let save = ctx.settings.tell.changes.then(|| {
-            self.undo.note(&taken.aor, id, || Some(Box::new(taken.binding)));
+            self.undo.note(&taken.aor, id, || Before::Whole(Box::new(taken.binding)));
             ctx.out.save(Change::RemoveBinding { aor: taken.aor, id })
         });
         self.undo.saved_as(save);
@@ -237,7 +238,8 @@ impl Registrar {
             return None;
         }
         let binding = self.location.get(key)?;
-        let mut view = binding.view(self.location.name(binding), self.sockets.is_reachable(ctx, binding));
+        // The next life finds out by itself whether it can be reached.
+        let mut view = binding.view(self.location.name(binding), !binding.flags.has(Flags::FLOW_GONE));
         // What is stored is compared with the wall clock of the next life.
         view.expires_at = ctx.to_wall(view.expires_at);
         view.since = ctx.to_wall(view.since);

@@ -9,6 +9,7 @@ use core::net::SocketAddr;
 
 use super::binding::{Binding, BindingKey, Flags};
 use super::location::RecordKey;
+use super::undo::Before;
 use super::update::may_be_foreign;
 use super::{Registered, Registrar, nat};
 use crate::base::{Fold, HashKey, Time};
@@ -156,7 +157,7 @@ impl Registrar {
             self.same.taken += 1;
         }
         self.undo.begin(ctx.settings.tell.may_fail());
-        self.undo.note(self.location.name(binding), binding.id, || Some(Box::new(binding.clone())));
+        self.undo.note(self.location.name(binding), binding.id, || Before::times(binding));
         let outbound = binding.flags.has(Flags::OUTBOUND);
         let save = self.grant(
             ctx,

@@ -7,12 +7,14 @@ use std::collections::VecDeque;
 
 use super::Registrar;
 use super::binding::{Binding, BindingKey};
-use crate::base::TimerKey;
+use crate::base::{Time, TimerKey};
 use crate::ctx::Ctx;
 use crate::door::{BindingCause, Change, SaveSeq};
 
 /// Entries kept at most.
 const LIMIT: usize = 16_384;
+/// Room for so many is kept when there are none.
+const USUAL: usize = 256;
 
 /// The log.
 #[derive(Clone, Default, Debug)]
@@ -33,8 +35,58 @@ struct Entry {
     seq: u64,
     aor: Box<str>,
     id: u64,
-    /// `None` if there was none.
-    before: Option<Box<Binding>>,
+    before: Before,
+}
+
+/// What was before a change.
+#[derive(Clone, Debug)]
+pub(super) enum Before {
+    /// No binding.
+    Nothing,
+    /// This one.
+    Whole(Box<Binding>),
+    /// The one that is there, with these times.
+    Times(Times),
+}
+
+/// All that a refresh that says nothing new changes of a binding.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Times {
+    cseq: u32,
+    gruu: u32,
+    refreshed: Time,
+    expires_at: Time,
+}
+
+impl Times {
+    fn of(binding: &Binding) -> Times {
+        let &Binding { cseq, gruu, refreshed, expires_at, .. } = binding;
+        Times { cseq, gruu, refreshed, expires_at }
+    }
+
+    fn put_into(self, binding: &mut Binding) {
+        let Times { cseq, gruu, refreshed, expires_at } = self;
+        (binding.cseq, binding.gruu) = (cseq, gruu);
+        (binding.refreshed, binding.expires_at) = (refreshed, expires_at);
+    }
+}
+
+impl Before {
+    pub(super) fn whole(binding: &Binding) -> Before {
+        Before::Whole(Box::new(binding.clone()))
+    }
+
+    pub(super) fn times(binding: &Binding) -> Before {
+        Before::Times(Times::of(binding))
+    }
+
+    /// An earlier change of the same binding is forgotten: what was before both.
+    fn reach_back(&mut self, earlier: Before) {
+        match (&mut *self, earlier) {
+            (Before::Whole(binding), Before::Times(times)) => times.put_into(binding),
+            (_, earlier) => *self = earlier,
+        }
+    }
 }
 
 impl Undo {
@@ -55,7 +107,7 @@ impl Undo {
     }
 
     /// Remembers a binding before its change; forgotten again unless a save follows.
-    pub(super) fn note(&mut self, aor: &str, id: u64, before: impl FnOnce() -> Option<Box<Binding>>) {
+    pub(super) fn note(&mut self, aor: &str, id: u64, before: impl FnOnce() -> Before) {
         if !self.paused && !self.off {
             self.open = Some(Entry { group: self.group, seq: 0, aor: aor.into(), id, before: before() });
         }
@@ -98,7 +150,7 @@ impl Registrar {
         while log.front().is_some_and(|entry| entry.seq <= seq.0) {
             log.pop_front();
         }
-        if log.is_empty() {
+        if log.is_empty() && log.capacity() > USUAL {
             self.undo.log = VecDeque::new();
         }
     }
@@ -117,7 +169,7 @@ impl Registrar {
             let later = self.undo.log.iter_mut().skip(at).find(|e| e.id == entry.id && e.aor == entry.aor);
             match later {
                 // A later change of the same binding stands; should it fail too, this is what comes back.
-                Some(later) => later.before = entry.before,
+                Some(later) => later.before.reach_back(entry.before),
                 None => self.take_back(ctx, entry, seq),
             }
         }
@@ -129,7 +181,12 @@ impl Registrar {
         let Entry { aor, id, before, seq, .. } = entry;
         let present = self.binding_of(&aor, id);
         let also_in_store = seq != failed.0;
-        let Some(before) = before.filter(|before| before.is_live(ctx.now)) else {
+        let until = match &before {
+            Before::Nothing => None,
+            Before::Whole(before) => Some(before.expires_at),
+            Before::Times(times) => Some(times.expires_at),
+        };
+        if until.is_none_or(|until| until <= ctx.now) {
             if let Some(key) = present {
                 self.discard(ctx, key, BindingCause::Removed);
             }
@@ -137,20 +194,24 @@ impl Registrar {
                 ctx.out.save(Change::RemoveBinding { aor, id });
             }
             return;
-        };
-        let cause = match present {
-            Some(key) => {
-                self.discard_silently(ctx, key);
-                BindingCause::Refreshed
-            }
-            None => BindingCause::Registered,
-        };
-        let mut before = *before;
-        (before.expiry, before.ping) = (TimerKey::NONE, TimerKey::NONE);
-        if before.transport.is_reliable() && ctx.flows.get(before.flow).is_none() {
-            before.flags.set(super::Flags::FLOW_GONE, true);
         }
-        let key = self.location.put_back(&aor, before);
+        let (key, cause) = match (before, present) {
+            (Before::Times(times), Some(key)) => {
+                if let Some(binding) = self.location.get_mut(key) {
+                    times.put_into(binding);
+                }
+                (key, BindingCause::Refreshed)
+            }
+            (Before::Whole(before), present) => {
+                if let Some(key) = present {
+                    self.discard_silently(ctx, key);
+                }
+                let cause = present.map_or(BindingCause::Registered, |_| BindingCause::Refreshed);
+                (self.put_back(ctx, &aor, *before), cause)
+            }
+            // What was refreshed went since, for reasons of its own.
+            (Before::Nothing, _) | (Before::Times(_), None) => return,
+        };
         if let Some(config) = ctx.settings.registrar.as_ref() {
             self.arm_timers(ctx, config, key);
         }
@@ -158,6 +219,14 @@ impl Registrar {
             self.save_put(ctx, key);
         }
         self.note(ctx, key, cause);
+    }
+
+    fn put_back(&mut self, ctx: &Ctx<'_>, aor: &str, mut before: Binding) -> BindingKey {
+        (before.expiry, before.ping) = (TimerKey::NONE, TimerKey::NONE);
+        if before.transport.is_reliable() && ctx.flows.get(before.flow).is_none() {
+            before.flags.set(super::Flags::FLOW_GONE, true);
+        }
+        self.location.put_back(aor, before)
     }
 
     /// The binding of that number.

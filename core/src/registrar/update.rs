@@ -14,6 +14,7 @@ use super::binding::{Binding, BindingKey, Draft, Flags};
 use super::location::RecordKey;
 use super::read::{Asked, Plan, Request, Wanted, canonical_aor, read_contacts, read_request};
 use super::unchanged::Fresh;
+use super::undo::Before;
 use super::{Registered, Registrar, nat, outbound};
 use crate::base::Time;
 use crate::base::ids::IdKind;
@@ -311,7 +312,7 @@ impl Registrar {
                 let contact = wanted.contact().expect("invariant: a contact that is kept was checked");
                 let key = self.location.add((aor, *record), (draft(), &contact), None, now);
                 *record = self.location.get(key).map(|binding| binding.record);
-                self.undo.note(aor, self.location.get(key).map_or(0, |b| b.id), || None);
+                self.undo.note(aor, self.location.get(key).map_or(0, |b| b.id), || Before::Nothing);
                 self.begin_epoch(key, wanted.instance, None);
                 (key, BindingCause::Registered)
             }
@@ -322,7 +323,7 @@ impl Registrar {
                     || old.received() != origin.remote
                     || (old.transport.is_reliable() && old.own_flow() != Some(origin.flow));
                 retired = (moved && wanted.same_instance(old)).then(|| old.own_flow()).flatten();
-                self.undo.note(aor, old.id, || Some(Box::new(old.clone())));
+                self.undo.note(aor, old.id, || Before::whole(old));
                 let unchanged = !request.has_path && same_contact && old.says(&text);
                 same = unchanged
                     && (old.q, old.reg_id) == (wanted.q, wanted.reg_id)

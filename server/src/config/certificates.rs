@@ -49,6 +49,45 @@ pub(super) fn map(
     Some(Certificates { files, authorities: from.authorities })
 }
 
+/// What is shown over HTTP: a certificate of its own, or that of `[tls]`.
+pub(super) fn of_http(
+    from: &file::Http,
+    shared: Option<&Certificates>,
+    errors: &mut Vec<ConfigError>,
+) -> Option<TlsFiles> {
+    let mut refuse = |key: &str, message: &str| {
+        errors.push(ConfigError { path: format!("http.{key}"), message: message.into() });
+        None
+    };
+    match (from.tls, &from.certificate, &from.key) {
+        (false, None, None) => None,
+        (false, ..) => refuse("tls", "a certificate is of use with tls = true only"),
+        (true, Some(certificate), Some(key)) => {
+            Some(TlsFiles { certificate: certificate.clone(), key: key.clone(), ..TlsFiles::default() })
+        }
+        (true, None, None) => match shared {
+            Some(shared) => Some(shared.files.clone()),
+            None => refuse("tls", "needs certificate and key, here or in [tls]"),
+        },
+        (true, Some(_), None) => refuse("certificate", "needs its key"),
+        (true, None, Some(_)) => refuse("key", "needs its certificate"),
+    }
+}
+
+/// Opens the certificate for HTTP; where it is that of `[tls]`, the one that is open.
+pub fn open_http(
+    files: Option<&TlsFiles>,
+    shared: Option<&TlsServer>,
+) -> Result<Option<TlsServer>, Complaint> {
+    let Some(files) = files else { return Ok(None) };
+    match shared.filter(|shared| shared.files() == files) {
+        Some(shared) => Ok(Some(shared.clone())),
+        None => {
+            TlsServer::open(files.clone()).map(Some).map_err(|error| Complaint(format!("[http] {error}")))
+        }
+    }
+}
+
 /// Opens the files. Without the section, and without authorities of the machine, no TLS connection is opened.
 pub fn open(certificates: Option<&Certificates>, options: &mut StreamOptions) -> Result<(), Complaint> {
     let complain = |error| Complaint(format!("[tls] {error}"));

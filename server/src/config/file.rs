@@ -433,6 +433,11 @@ pub(super) struct Timers {
 pub(super) struct Http {
     pub(super) listen: Option<HttpListen>,
     pub(super) phone: Option<PathBuf>,
+    pub(super) source_rate: Option<u32>,
+    pub(super) account_rate: Option<u32>,
+    pub(super) tls: bool,
+    pub(super) certificate: Option<PathBuf>,
+    pub(super) key: Option<PathBuf>,
 }
 
 #[derive(Deserialize, Default)]

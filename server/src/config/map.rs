@@ -14,6 +14,7 @@ use strowger_shell::jwks;
 use strowger_shell::options::{Durability, Options, StorageOptions, WebOptions};
 use strowger_tokio::{everywhere, machine_domain};
 use strowger_users::keys::Algorithm;
+use strowger_users::rest::{ApiConfig, Rate};
 
 use super::units::Span;
 use super::{DRAIN_TIMEOUT, Loaded, STATE_FILE, certificates, file};
@@ -27,6 +28,9 @@ const MAX_QUEUE: usize = 16_000;
 
 /// How long changes of state may be collected at most.
 const MAX_INTERVAL: Duration = Duration::from_secs(60);
+
+/// More requests of the REST API a second than anybody has.
+const MAX_API_RATE: u32 = 100_000;
 
 macro_rules! set {
     ($to:expr, $from:expr; $($field:ident),* $(,)?) => {
@@ -88,6 +92,8 @@ pub(super) fn map(file: file::File) -> (Loaded, Vec<ConfigError>) {
     let certificates = certificates::map(file.tls, &config.listeners, &mut errors);
     let state_file = storage(file.storage, &mut options, &mut errors);
     let office = file.accounts.and_then(|accounts| office(accounts, &mut errors));
+    let http_certificates = certificates::of_http(&file.http, certificates.as_ref(), &mut errors);
+    let api = api(&file.http, &mut errors);
     let http = file.http.listen.map(|listen| listen.0);
     let file::Log { format: log_format, level: log_level } = file.log;
     let log_level = log_level.map(|level| level.0);
@@ -95,6 +101,8 @@ pub(super) fn map(file: file::File) -> (Loaded, Vec<ConfigError>) {
         config,
         options,
         certificates,
+        http_certificates,
+        api,
         state_dir,
         state_file,
         office,
@@ -135,6 +143,27 @@ fn storage(from: file::Storage, options: &mut Options, errors: &mut Vec<ConfigEr
 }
 
 /// How accounts are kept, if they are.
+/// How the REST API is bounded.
+fn api(from: &file::Http, errors: &mut Vec<ConfigError>) -> ApiConfig {
+    let mut to = ApiConfig::default();
+    for (key, wanted, rate) in [
+        ("source_rate", from.source_rate, &mut to.source),
+        ("account_rate", from.account_rate, &mut to.account),
+    ] {
+        match wanted {
+            Some(wanted @ 1..=MAX_API_RATE) => {
+                *rate = Rate { per_second: wanted, burst: wanted * 5, ..*rate };
+            }
+            Some(_) => errors.push(ConfigError {
+                path: format!("http.{key}"),
+                message: format!("requests a second, 1 to {MAX_API_RATE}"),
+            }),
+            None => {}
+        }
+    }
+    to
+}
+
 fn office(from: file::Accounts, errors: &mut Vec<ConfigError>) -> Option<OfficeConfig> {
     let mut to = OfficeConfig::default();
     let mut refuse = |key: &str, message: &str| {

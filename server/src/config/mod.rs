@@ -17,6 +17,9 @@ use strowger_core::config::{AccountConfig, AuthPolicy, Config, WatchPolicy};
 use strowger_shell::options::Options;
 
 use crate::cli::{Complaint, HttpAddr, LogFormat};
+use strowger_shell::tls::TlsFiles;
+use strowger_users::rest::ApiConfig;
+
 use crate::office::OfficeConfig;
 pub use certificates::Certificates;
 pub use faults::{Fault, Faults, Place};
@@ -31,6 +34,10 @@ pub struct Loaded {
     pub options: Options,
     /// Which certificates are shown and believed.
     pub certificates: Option<Certificates>,
+    /// How the REST API is bounded.
+    pub api: ApiConfig,
+    /// Which certificates are shown over HTTP; `None`: it is in clear text.
+    pub http_certificates: Option<TlsFiles>,
     /// Where to keep state; `None` for the default place.
     pub state_dir: Option<PathBuf>,
     /// In which file of it the engine's state is kept; `None`: it ends with the server.

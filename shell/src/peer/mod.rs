@@ -270,7 +270,7 @@ impl Inner {
     async fn ask(&self, request: UaRequest) -> Result<ReplyBody, PeerError> {
         let asked = self.handle.ask(Request::Ua { ua: UA, request }).map_err(|error| match error {
             HandleError::Busy => PeerError::Busy,
-            HandleError::Stopped | HandleError::Refused(_) => PeerError::Closed,
+            HandleError::Stopped | HandleError::Full | HandleError::Refused(_) => PeerError::Closed,
         })?;
         match asked.await {
             Some(ReplyBody::NoUa(UaRefusal::Unknown)) | None => Err(PeerError::Closed),

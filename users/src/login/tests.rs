@@ -166,6 +166,33 @@ fn guessing_is_slowed_down_alike_for_names_that_exist_and_names_that_do_not() {
 }
 
 #[test]
+fn whatever_is_wrong_with_a_login_costs_one_check_of_todays_cost() {
+    let world = World::new();
+    let store = world.login.store();
+    store.create(&NewAccount::named("locked").with_password(PASSWORD), NOW).unwrap();
+    store.change("locked", &Patch { enabled: Some(false), ..Patch::default() }, NOW).unwrap();
+    store.create(&NewAccount::named("keys-only"), NOW).unwrap();
+    store.hasher().take_checks();
+    let long = "x".repeat(crate::password::LONGEST + 1);
+    for (name, password) in [
+        ("bob", "wrong wrong"),
+        ("nobody", "wrong wrong"),
+        ("nobody", PASSWORD),
+        ("locked", PASSWORD),
+        ("keys-only", ""),
+        ("' OR 1=1 --", PASSWORD),
+        ("bob", &long),
+        ("nobody", &long),
+    ] {
+        let refused = world.login.password(name, password, None, HERE, NOW);
+        assert!(matches!(refused, Err(LoginError::Refused)), "{name}");
+        assert_eq!(store.hasher().take_checks(), ["m=8,t=1,p=1"], "{name}");
+    }
+    world.login(NOW);
+    assert_eq!(store.hasher().take_checks(), ["m=8,t=1,p=1"], "it is the same for who is let in");
+}
+
+#[test]
 fn one_source_that_tries_many_names_is_slowed_down() {
     let world = World::new();
     let from = |n: u16| IpAddr::from([0x2001, 0xdb8, 0, 0, 0, 0, 0, n]);

@@ -1,6 +1,7 @@
 //! One request as the routes see it, and their answer.
 
 use std::net::IpAddr;
+use std::num::ParseIntError;
 
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
@@ -15,7 +16,7 @@ use crate::scope::Scope;
 use crate::store::Account;
 
 /// The most items of one page.
-const PAGE: usize = 1000;
+const PAGE: u64 = 1000;
 
 /// Who asks.
 #[derive(Clone, Debug)]
@@ -52,15 +53,24 @@ impl Call {
 
     /// A parameter; an empty one is none.
     pub(super) fn query(&self, name: &str) -> Option<&str> {
+        self.given(name).filter(|value| !value.is_empty())
+    }
+
+    /// A parameter that is a number; an empty one is no number.
+    pub(super) fn number(&self, name: &str) -> Option<Result<u64, ParseIntError>> {
+        self.given(name).map(str::parse)
+    }
+
+    fn given(&self, name: &str) -> Option<&str> {
         let found = self.query.iter().find(|(known, _)| known == name);
-        found.map(|(_, value)| &**value).filter(|value| !value.is_empty())
+        found.map(|(_, value)| &**value)
     }
 
     /// `limit`: 100 if it is not said.
     pub(super) fn limit(&self) -> Result<usize, Problem> {
-        match self.query("limit").map(str::parse::<usize>) {
+        match self.number("limit") {
             None => Ok(100),
-            Some(Ok(limit @ 1..=PAGE)) => Ok(limit),
+            Some(Ok(limit @ 1..=PAGE)) => Ok(limit as usize),
             Some(_) => Err(Problem::bad_request("limit: 1 to 1000")),
         }
     }

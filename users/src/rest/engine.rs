@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::Api;
 use super::call::{Answer, Call, Page};
-use super::exchange::{Registration, Subscription};
+use super::exchange::Registration;
 use super::own::Items;
 use super::problem::Problem;
 use crate::store::canonical_aor;
@@ -17,6 +17,12 @@ fn aor(call: &Call) -> Result<String, Problem> {
 
 fn number(text: &str) -> Result<u64, Problem> {
     text.parse().map_err(|_| Problem::not_found())
+}
+
+/// `after` where things have numbers; 0 if it is not said.
+fn after(call: &Call) -> Result<u64, Problem> {
+    let after = call.number("after").unwrap_or(Ok(0));
+    after.map_err(|_| Problem::bad_request("after: a number"))
 }
 
 pub(super) fn health(api: &Api, _: &Call) -> Result<Answer, Problem> {
@@ -49,15 +55,12 @@ pub(super) fn presence(api: &Api, call: &Call) -> Result<Answer, Problem> {
 }
 
 pub(super) fn subscriptions(api: &Api, call: &Call) -> Result<Answer, Problem> {
-    let limit = call.limit()?;
-    let items = api.exchange.subscriptions(call.query("after"), limit)?;
-    Page::of(items, limit, |item: &Subscription| item.id.clone())
+    let (after, limit) = (after(call)?, call.limit()?);
+    Page::of(api.exchange.subscriptions(after, limit)?, limit, |item| item.id.to_string())
 }
 
 pub(super) fn calls(api: &Api, call: &Call) -> Result<Answer, Problem> {
-    let after = call.query("after").map_or(Ok(0), str::parse);
-    let after = after.map_err(|_| Problem::bad_request("after: the number of a call"))?;
-    let limit = call.limit()?;
+    let (after, limit) = (after(call)?, call.limit()?);
     Page::of(api.exchange.calls(after, limit)?, limit, |call| call.id.to_string())
 }
 

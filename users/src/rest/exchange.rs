@@ -1,6 +1,8 @@
 //! What the routes ask of a running engine, in plain types: implemented by a server over its handles, by a fake in
 //! tests.
 
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
 use crate::Seconds;
@@ -64,16 +66,18 @@ pub struct Presence {
 /// Somebody who watches something.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
 pub struct Subscription {
-    /// By what it goes on in a list.
-    pub id: String,
+    /// Names it while it lives.
+    pub id: u64,
     /// The event package.
     pub event: String,
     /// Who watches.
     pub watcher: String,
     /// What is watched.
     pub target: String,
-    /// `active`, `pending`.
+    /// `active`, `pending` until somebody decides, `blocked` if the watcher is told that nothing is known.
     pub state: String,
+    /// When it began.
+    pub since: Seconds,
     /// When it ends.
     pub expires: Seconds,
 }
@@ -104,6 +108,16 @@ pub struct Health {
     pub status: String,
 }
 
+impl IntoResponse for Health {
+    /// 200, or 503 for whoever only looks at the status.
+    fn into_response(self) -> Response {
+        let status = if self.ok { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+        let body = serde_json::to_string(&self).unwrap_or_default();
+        (status, [(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-store")], body)
+            .into_response()
+    }
+}
+
 /// A running engine, seen from the routes. Calls may block for as long as the routes shall wait; they come from threads
 /// that may.
 pub trait Exchange: Send + Sync + 'static {
@@ -115,8 +129,8 @@ pub trait Exchange: Send + Sync + 'static {
     fn remove_registration(&self, aor: &str, contact: Option<&str>) -> Result<usize, ExchangeError>;
     /// What somebody is.
     fn presence(&self, aor: &str) -> Result<Presence, ExchangeError>;
-    /// Subscriptions in the order of their ids, behind an id, at most so many.
-    fn subscriptions(&self, after: Option<&str>, limit: usize) -> Result<Vec<Subscription>, ExchangeError>;
+    /// Subscriptions in the order of their numbers, behind a number, at most so many.
+    fn subscriptions(&self, after: u64, limit: usize) -> Result<Vec<Subscription>, ExchangeError>;
     /// Live calls in the order of their numbers, behind a number, at most so many.
     fn calls(&self, after: u64, limit: usize) -> Result<Vec<Call>, ExchangeError>;
     /// One live call.

@@ -11,7 +11,7 @@ const NO_CONTROLS: &str = "^[^\\x00-\\x1f\\x7f-\\x9f]*$";
 /// Empty, or an address.
 const MAIL: &str = "^([A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+@[A-Za-z0-9.-]+)?$";
 /// Those that every server takes; a SIP URI of an address of record is taken, too.
-const AOR: &str = "^(sips?:)?[A-Za-z0-9+._-]+@[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$";
+const AOR: &str = "^(sips?:)?[A-Za-z0-9+._-]+@([A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?\\.)*[A-Za-z]([A-Za-z0-9-]*[A-Za-z0-9])?$";
 
 /// The document (OpenAPI 3.1).
 pub fn document() -> Value {
@@ -68,9 +68,7 @@ fn operation(route: &Route) -> Value {
         ("POST", "/users") | ("PATCH" | "DELETE", "/users/{username}") => {
             refusals.push(("409", "Taken by another account, or the last administrator"));
         }
-        ("GET", "/subscriptions" | "/presence/{aor}") => {
-            refusals.push(("501", "This server does not do that"))
-        }
+        ("GET", "/presence/{aor}") => refusals.push(("501", "This server does not do that")),
         ("GET", "/auth/jwks.json") => {
             responses.insert("304".into(), json!({ "description": "Not changed since that ETag" }));
         }
@@ -130,7 +128,7 @@ fn query_parameter(route: &Route, name: &str) -> Value {
         "limit" => {
             (json!({ "type": "integer", "minimum": 1, "maximum": 1000, "default": 100 }), "The most items")
         }
-        "after" if route.path == "/calls" => {
+        "after" if matches!(route.path, "/calls" | "/subscriptions") => {
             (json!({ "type": "integer", "minimum": 0 }), "`next` of the page before")
         }
         "after" => (json!({ "type": "string" }), "`next` of the page before"),
@@ -242,9 +240,10 @@ fn schemas() -> Value {
         "Presence": object(5, &[
             ("aor", text()), ("open", flag()), ("activities", texts()), ("note", text()), ("sources", count())
         ]),
-        "Subscription": object(6, &[
-            ("id", text()), ("event", text()), ("watcher", text()), ("target", text()), ("state", text()),
-            ("expires", time())
+        "Subscription": object(7, &[
+            ("id", count()), ("event", text()), ("watcher", text()), ("target", text()),
+            ("state", json!({ "type": "string", "enum": ["active", "pending", "blocked"] })),
+            ("since", time()), ("expires", time())
         ]),
         "SubscriptionPage": page("Subscription"),
         "Call": object(6, &[

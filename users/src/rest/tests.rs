@@ -53,8 +53,9 @@ impl Exchange for Fake {
         }
     }
 
-    fn subscriptions(&self, _: Option<&str>, _: usize) -> Result<Vec<Subscription>, ExchangeError> {
-        Err(ExchangeError::Unsupported)
+    fn subscriptions(&self, after: u64, limit: usize) -> Result<Vec<Subscription>, ExchangeError> {
+        let all = [4, 9].map(|id| Subscription { id, event: "presence".into(), ..Subscription::default() });
+        Ok(all.into_iter().filter(|one| one.id > after).take(limit).collect())
     }
 
     fn calls(&self, after: u64, _: usize) -> Result<Vec<Call>, ExchangeError> {

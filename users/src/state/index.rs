@@ -7,8 +7,8 @@ use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
 
 use strowger_core::base::Time;
-use strowger_core::door::{Change, Subject};
-use strowger_shell::store::is_removal;
+use strowger_core::door::Change;
+use strowger_shell::store::{SubjectMap, is_removal};
 
 /// The number of a part. They rise.
 pub(super) type PartId = i64;
@@ -47,7 +47,7 @@ struct Part {
 /// See the module.
 #[derive(Default, Debug)]
 pub(super) struct Index {
-    subjects: HashMap<Subject, Place>,
+    subjects: SubjectMap<Place>,
     decisions: HashMap<(Box<str>, Box<str>), Place>,
     /// From `first` on.
     parts: VecDeque<Part>,
@@ -171,6 +171,11 @@ impl Index {
         if self.parts.front().is_some_and(|part| part.live == 0) {
             self.idle.push(self.first);
         }
+    }
+
+    /// Of how many parts nothing may count any more.
+    pub(super) fn may_be_idle(&self) -> usize {
+        self.idle.len()
     }
 
     /// Parts of which nothing counts any more: to be deleted.

@@ -6,8 +6,8 @@
 //! searched: a row per binding would cost several times what the server spends on a whole REGISTER. SQLite gives what a log
 //! needs and is hard to make: commits that are whole or not there, and the repair of what a crash left behind.
 //!
-//! What takes the place of what, an index in memory knows; a part in which nothing counts any more is deleted with the
-//! next commit, and when more than half of the log is of no use, its oldest parts are written anew, a few with each
+//! What takes the place of what, an index in memory knows; parts in which nothing counts any more are deleted some dozens
+//! at a time, and when more than half of the log is of no use, its oldest parts are written anew, a few with each
 //! commit. A start reads the log once.
 //!
 //! The file is locked while it is open, so that two servers cannot write one state.
@@ -35,6 +35,8 @@ pub const KIND: Kind = Kind {
 
 /// Of a small log nothing is written anew.
 const SLACK: u64 = 8 << 20;
+/// So many parts are deleted together: a commit that only adds one costs half as much.
+const IDLE: usize = 64;
 /// Parts written anew with one commit, and bytes of them: as long as something waits, a commit is to be quick.
 const ANEW: usize = 64;
 const ANEW_BYTES: usize = 1 << 20;
@@ -46,6 +48,7 @@ pub struct StateStore {
     index: Index,
     next: PartId,
     slack: u64,
+    idle: usize,
     /// Used again for each commit: no memory is asked for.
     records: Vec<u8>,
     lengths: Vec<u32>,
@@ -92,6 +95,7 @@ impl StateStore {
             index: Index::default(),
             next: 1,
             slack: SLACK,
+            idle: IDLE,
             records: Vec::new(),
             lengths: Vec::new(),
         })
@@ -115,7 +119,7 @@ impl StateStore {
     /// Less of no use is kept; for tests.
     #[cfg(test)]
     fn with_slack(mut self, slack: u64) -> StateStore {
-        self.slack = slack;
+        (self.slack, self.idle) = (slack, 4);
         self
     }
 
@@ -207,9 +211,24 @@ impl StateStore {
 
     /// Deletes parts and writes new ones, or does nothing of it; how large the new ones are.
     fn transaction(&mut self, gone: &[PartId], new: [&[Change]; 2]) -> rusqlite::Result<[usize; 2]> {
+        // A statement alone is a transaction.
+        if gone.is_empty()
+            && let [&[], only] = new
+        {
+            if only.is_empty() {
+                return Ok([0, 0]);
+            }
+            self.write(self.next, only)?;
+            return Ok([0, self.records.len()]);
+        }
         self.connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
-        for id in gone {
-            self.connection.prepare_cached("DELETE FROM part WHERE id = ?1")?.execute([id])?;
+        // The parts of a time become idle one after the other.
+        for run in gone.chunk_by(|one, next| one + 1 == *next) {
+            if let (Some(first), Some(last)) = (run.first(), run.last()) {
+                let mut delete =
+                    self.connection.prepare_cached("DELETE FROM part WHERE id BETWEEN ?1 AND ?2")?;
+                delete.execute([first, last])?;
+            }
         }
         let mut sizes = [0; 2];
         let written = new.into_iter().zip(&mut sizes).filter(|(part, _)| !part.is_empty());
@@ -232,7 +251,9 @@ impl Store for StateStore {
 
     fn commit(&mut self, changes: &[Change]) -> Result<(), StoreError> {
         let (anew, mut gone) = self.stale()?;
-        gone.extend(self.index.idle());
+        if self.index.may_be_idle() >= self.idle || self.index.is_wasteful(self.slack) {
+            gone.extend(self.index.idle());
+        }
         gone.sort_unstable();
         gone.dedup();
         self.lengths.clear();

@@ -125,7 +125,18 @@ async fn an_operator_sees_what_goes_on_and_may_end_it() {
     );
     assert_eq!(get("/presence/bob@example.com").await.json()["open"], true);
     assert_eq!(get("/presence/eve@example.com").await.status, StatusCode::NOT_FOUND);
-    assert_eq!(get("/subscriptions").await.status, StatusCode::NOT_IMPLEMENTED);
+    for (page, ids, next) in [
+        ("", vec![4, 9], Value::Null),
+        ("?limit=1", vec![4], json!("4")),
+        ("?limit=1&after=4", vec![9], json!("9")),
+        ("?after=9", vec![], Value::Null),
+    ] {
+        let found = get(&format!("/subscriptions{page}")).await.json();
+        let items = found["items"].as_array().unwrap().iter();
+        assert_eq!(items.map(|one| one["id"].as_u64().unwrap()).collect::<Vec<_>>(), ids, "{page}");
+        assert_eq!(found["next"], next, "{page}");
+    }
+    assert_eq!(get("/subscriptions?after=x").await.problem(), "bad-request");
     assert_eq!(get("/calls?after=7").await.json()["items"], json!([]));
     assert_eq!(get("/calls/7").await.json()["id"], 7);
     assert_eq!(get("/calls/8").await.status, StatusCode::NOT_FOUND);

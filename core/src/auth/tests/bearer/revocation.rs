@@ -5,9 +5,9 @@ use crate::door::Revoked;
 
 const ISSUER: &str = "https://as.example.com";
 
-fn revoke(world: &mut World, issuer: &str, what: Revoked, until: u64) {
+fn revoke(world: &mut World, issuer: &str, what: Revoked, until: u64) -> bool {
     let until = Time::from_secs(START.as_secs() + until);
-    world.with(|auth, ctx| auth.revoke(ctx, issuer, &what, until));
+    world.with(|auth, ctx| auth.revoke(ctx, issuer, &what, until))
 }
 
 fn issued(seconds: i64, id: &str) -> String {
@@ -68,18 +68,24 @@ fn a_subject_that_was_taken_back_later_stays_so() {
 }
 
 #[test]
-fn a_revocation_outlives_a_change_of_the_configuration_and_the_oldest_gives_way_at_the_limit() {
+fn a_revocation_outlives_a_change_of_the_configuration_and_the_newest_is_refused_at_the_limit() {
     let mut world = ready(|_| {});
     world.reload(|config| {
         config.jwt = Some(jwt());
         config.limits.revocations = 2;
     });
-    for id in ["a", "b", "c"] {
-        revoke(&mut world, ISSUER, Revoked::Token { jti: id.into() }, 900);
+    for (id, lasts, done) in [
+        ("a", 900, true),
+        ("b", 900, true),
+        ("c", 900, false),
+        ("a", 950, true), // is one of them
+        ("d", 0, true),   // is dead already, and not remembered
+    ] {
+        let token = Revoked::Token { jti: id.into() };
+        assert_eq!((id, revoke(&mut world, ISSUER, token, lasts)), (id, done));
+        assert!(world.auth.remembered().1 <= 2);
     }
-    assert_eq!(world.auth.remembered().1, 2);
-    revoke(&mut world, ISSUER, Revoked::Token { jti: "d".into() }, 0);
-    assert_eq!(world.auth.remembered().1, 2, "what is dead already is not remembered");
-    assert_eq!(verdict(&mut world, &issued(-60, "c")), AuthVerdict::Refused);
-    assert_eq!(verdict(&mut world, &issued(-60, "a")), OK);
+    for (id, expected) in [("a", AuthVerdict::Refused), ("b", AuthVerdict::Refused), ("c", OK)] {
+        assert_eq!(verdict(&mut world, &issued(-60, id)), expected);
+    }
 }
