@@ -20,11 +20,6 @@ mod phones;
 #[path = "calls/sipp.rs"]
 mod sipp;
 
-/// Phones that know MD5 only.
-const CONFIG: &str = "[auth.digest]\nalgorithms = [\"MD5\"]\n";
-
-/// An account each, with the same password.
 fn accounts(users: &[&str]) -> String {
-    let account = |user: &&str| format!("[[account]]\nusername = \"{user}\"\npassword = \"wonderland\"\n");
-    users.iter().map(account).collect::<String>() + CONFIG
+    launch::accounts(users, "")
 }

@@ -20,11 +20,7 @@ mod phones;
 #[path = "presence/sipp.rs"]
 mod sipp;
 
-/// Phones that know MD5 only, and every change told by itself.
-const CONFIG: &str = "[auth.digest]\nalgorithms = [\"MD5\"]\n[presence]\npacing = \"0s\"\n";
-
-/// An account each, with the same password.
+/// Every change is told by itself.
 fn accounts(users: &[&str]) -> String {
-    let account = |user: &&str| format!("[[account]]\nusername = \"{user}\"\npassword = \"wonderland\"\n");
-    users.iter().map(account).collect::<String>() + CONFIG
+    launch::accounts(users, "[presence]\npacing = \"0s\"\n")
 }

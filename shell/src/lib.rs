@@ -54,6 +54,8 @@ pub mod jwks;
 pub mod latency;
 pub mod names;
 pub mod news;
+#[cfg(test)]
+mod once;
 pub mod options;
 pub mod peer;
 pub mod prelude;

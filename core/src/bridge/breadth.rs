@@ -1,5 +1,8 @@
 //! How many branches a call may have at once, here and further on: RFC 5393 s5.3, RFC 7332 s6.
 //!
+//! It is copied and divided, and never counted down from hop to hop: that is what Max-Forwards is for, and RFC 5393 s5.3.3
+//! forbids it of this one. Of DECISIONS 22 only the copying is for both.
+//!
 //! What a caller allows, at most [`MOST`], is divided among those who ring together. Who would be left with none rings
 //! when the others have ended: the search goes on serially. What one group was given is there for the next one again. Of a
 //! branch that was cancelled nothing more is counted, although its final response may be out: a phone that is gone gives

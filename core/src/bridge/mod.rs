@@ -7,6 +7,7 @@
 //! back.
 //!
 //! - `call`: what a call is made of
+//! - `desk`: how calls are found, and counted
 //! - `table`: an INVITE of ours, as one table
 //! - `setup`: INVITEs to everybody who is tried, and what becomes of them; `close`: when nothing does
 //! - `talk`: requests within a pair, what is repeated; `acks`: ACK and BYE of one side
@@ -29,6 +30,7 @@ mod acks;
 mod breadth;
 mod call;
 mod close;
+mod desk;
 mod dial;
 mod info;
 mod offers;
@@ -53,21 +55,19 @@ use core::time::Duration;
 use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
-use smallvec::SmallVec;
 
 pub(crate) use call::{Asker, Call, Hop, Lines};
 pub(crate) use dial::Party;
 
 use crate::base::ids;
-use crate::base::{HashKey, Ids, Index, Key, Slab};
+use crate::base::{Ids, Index, Key, Slab};
 use crate::ctx::{CallPhase, CallState, CallTimer, Ctx, Extra, Locate, Origin, Refusal, Timer};
 use crate::dialog::{Addressed, Dialog};
 use crate::door::{CallEnd, CallEvent, CallRecord, Event};
-use crate::stats::Counter;
 use crate::txn::{ClientEvent, ClientFailure, ClientKey, ServerKey, Transactions, TxnId, Usage};
 use crate::wire::{Essentials, Message, Method, Status, StatusLine};
 use call::{Best, Incoming, Phase, Timers};
-use refer::Inner;
+use desk::{Desk, less};
 use streams::Streams;
 
 /// Names a call.
@@ -142,108 +142,6 @@ pub(crate) struct Bridge {
 pub(crate) use replaces::Replaces;
 /// The URI and the display name of who calls, as others are shown them.
 pub(crate) use told::shown;
-
-/// How calls are found, and counted.
-#[derive(Clone, Debug)]
-struct Desk {
-    hash: HashKey,
-    /// By Call-ID and tags of each dialog.
-    dialogs: Index<CallKey>,
-    /// By their numbers, in the order of their begin.
-    by_id: BTreeMap<u64, CallKey>,
-    /// By an INVITE without a final response.
-    servers: BTreeMap<ServerKey, CallKey>,
-    /// How many calls an account has.
-    by_account: BTreeMap<Box<str>, usize>,
-    /// How many are on a trunk.
-    by_trunk: BTreeMap<u16, usize>,
-    /// How many come from one address.
-    by_source: BTreeMap<core::net::IpAddr, usize>,
-    news: Vec<News>,
-    /// What calls have to say to each other, in the order they said it.
-    inner: VecDeque<Inner>,
-    /// Connections that they hold open.
-    streams: Streams,
-    /// Where parties of ours stand, for who watches them.
-    told: VecDeque<CallState>,
-    began: u64,
-}
-
-impl Desk {
-    fn enlist(&mut self, key: CallKey, dialog: &Dialog) {
-        self.dialogs.insert(dialog.hash(&self.hash), key);
-    }
-
-    /// A new call.
-    fn enter(
-        &mut self,
-        calls: &mut Slab<Call>,
-        ctx: &mut Ctx<'_>,
-        asker: Asker,
-        account: Box<str>,
-        record: Box<CallRecord>,
-    ) -> CallKey {
-        // One that goes on as another keeps its number.
-        let id = record.id;
-        if ctx.settings.tell.calls && !self.by_id.contains_key(&id) {
-            let (caller, callee) = (record.caller.clone(), record.callee.clone());
-            ctx.out.tell(Event::Call(Box::new(CallEvent::Began { id, caller, callee })));
-        }
-        ctx.stats.count(Counter::Calls);
-        match self.by_account.get_mut(&account) {
-            Some(count) => *count += 1,
-            None => _ = self.by_account.insert(account.clone(), 1),
-        }
-        *self.by_source.entry(record.source.ip().to_canonical()).or_default() += 1;
-        let key = calls.insert(Call {
-            phase: Phase::Ringing,
-            asker,
-            account,
-            incoming: None,
-            invitation: None,
-            transfer: None,
-            serves: None,
-            queue: Default::default(),
-            attempts: Vec::new(),
-            links: Vec::new(),
-            accepted: None,
-            best: None,
-            ring: Duration::ZERO,
-            unanswered: false,
-            timers: Timers::default(),
-            record,
-            names: None,
-            taken: None,
-            picked: None,
-            succession: None,
-            follows: None,
-            streams: Default::default(),
-            on_trunks: SmallVec::new(),
-        });
-        self.by_id.insert(id, key);
-        key
-    }
-
-    /// On which trunks a call is may have changed.
-    fn count_trunks(&mut self, call: &mut Call, ctx: &Ctx<'_>) {
-        let any = ctx.settings.calls.as_ref().is_some_and(|calls| !calls.trunks.is_empty());
-        if !any && call.on_trunks.is_empty() {
-            return;
-        }
-        let now = call.trunks();
-        let before = core::mem::replace(&mut call.on_trunks, now);
-        for trunk in &call.on_trunks {
-            *self.by_trunk.entry(*trunk).or_default() += 1;
-        }
-        for trunk in &before {
-            less(&mut self.by_trunk, trunk);
-        }
-    }
-
-    fn strike(&mut self, key: CallKey, dialog: &Dialog) {
-        self.dialogs.remove(dialog.hash(&self.hash), |other| other == key);
-    }
-}
 
 impl Bridge {
     pub(crate) fn new(ids: &Ids) -> Bridge {
@@ -587,15 +485,5 @@ impl Bridge {
             }
         }
         self.desk.news.push(News::Gone(key));
-    }
-}
-
-/// One less of them.
-fn less<K: Ord + ?Sized, Q: Ord + core::borrow::Borrow<K>>(counts: &mut BTreeMap<Q, usize>, key: &K) {
-    if let Some(count) = counts.get_mut(key) {
-        *count -= 1;
-        if *count == 0 {
-            counts.remove(key);
-        }
     }
 }

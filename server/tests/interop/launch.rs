@@ -104,6 +104,14 @@ impl Drop for Server {
     }
 }
 
+/// An account each, with the same password, for phones that know MD5 only; and more of the file.
+#[allow(dead_code)] // Every test binary uses its own part.
+pub(crate) fn accounts(users: &[&str], more: &str) -> String {
+    let account = |user: &&str| format!("[[account]]\nusername = \"{user}\"\npassword = \"wonderland\"\n");
+    let digest = "[auth.digest]\nalgorithms = [\"MD5\"]\n";
+    users.iter().map(account).collect::<String>() + digest + more
+}
+
 /// A port that is free for UDP and for TCP.
 pub(crate) fn free() -> SocketAddr {
     let found = (0..100).find_map(|_| {

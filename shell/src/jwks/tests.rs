@@ -1,27 +1,9 @@
-use std::io::{BufRead, BufReader, Write};
-use std::net::{SocketAddr, TcpListener};
 use std::sync::mpsc;
 
 use strowger_core::door::Ticket;
 
 use super::*;
-
-/// A web server on loopback that gives one answer and tells the request line.
-fn serve_once(response: String) -> (SocketAddr, thread::JoinHandle<String>) {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("bind loopback");
-    let addr = listener.local_addr().expect("bound");
-    let server = thread::Builder::new().spawn(move || {
-        let (stream, _) = listener.accept().expect("accept");
-        let mut reader = BufReader::new(stream);
-        let mut head = String::new();
-        while !head.ends_with("\r\n\r\n") {
-            reader.read_line(&mut head).expect("request head");
-        }
-        let _ = reader.get_mut().write_all(response.as_bytes());
-        head
-    });
-    (addr, server.expect("thread"))
-}
+use crate::once::serve_once;
 
 fn ok(headers: &str, body: &str) -> String {
     format!("HTTP/1.1 200 OK\r\n{headers}Content-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len())
@@ -42,7 +24,7 @@ fn a_key_set_is_fetched_with_its_lifetime() {
         fetched,
         Fetched { json: br#"{"keys":[]}"#.to_vec(), max_age: Some(Duration::from_secs(500)) }
     );
-    assert!(server.join().expect("served").starts_with("GET /keys "));
+    assert!(server.join().expect("served").0.starts_with("GET /keys "));
 }
 
 #[test]
