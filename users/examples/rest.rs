@@ -33,7 +33,7 @@ impl Exchange for Nothing {
     fn presence(&self, _: &str) -> Result<Presence, ExchangeError> {
         Err(ExchangeError::NotFound)
     }
-    fn subscriptions(&self, _: Option<&str>, _: usize) -> Result<Vec<Subscription>, ExchangeError> {
+    fn subscriptions(&self, _: u64, _: usize) -> Result<Vec<Subscription>, ExchangeError> {
         Ok(Vec::new())
     }
     fn calls(&self, _: u64, _: usize) -> Result<Vec<Call>, ExchangeError> {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use proptest::prelude::*;
-use strowger_core::door::{BindingView, FlowId, StoredBinding, Transport};
+use strowger_core::door::{BindingView, FlowId, StoredBinding, Subject, Transport};
 
 use super::*;
 use crate::store::Folded;
