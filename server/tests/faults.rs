@@ -68,7 +68,7 @@ fn a_misspelt_key_is_named_by_line() {
 #[test]
 fn a_bad_value_on_the_command_line() {
     let said = refused(&["serve", "--listen", "sctp:0.0.0.0:5060"]);
-    assert!(said.contains("sctp") && said.contains("udp or tcp"), "{said}");
+    assert!(said.contains("sctp") && said.contains("use udp, tcp, tls, ws or wss"), "{said}");
     let said = refused(&["serve", "--http", "here"]);
     assert!(said.contains("127.0.0.1:9060"), "{said}");
     let folder = Folder::new();

@@ -233,7 +233,7 @@ fn start_on_small_disk(folder: &Folder, config: &str, blocks: u32) -> Running {
     let program = strowger(&[]).get_program().to_str().expect("utf-8").to_owned();
     let command = format!(
         "trap '' XFSZ; ulimit -S -f {blocks}; exec {program} serve -c {config} --state-dir {} --listen udp:127.0.0.1:0 \
-         --listen tcp:127.0.0.1:0 --http 127.0.0.1:0 --log-level info",
+         --listen tcp:127.0.0.1:0 --http 127.0.0.1:0 --log-level warn,strowger::storage=info",
         state.display()
     );
     Running::spawn(std::process::Command::new("sh").args(["-c", &command]))
