@@ -136,10 +136,16 @@ impl Exchange for Switchboard {
     }
 
     fn registration(&self, aor: &str) -> Result<Vec<Registration>, ExchangeError> {
-        Ok(self.ask(self.handle.lookup(aor))?.into_iter().map(registration).collect())
+        let found = self.ask(self.handle.lookup(aor)).map_err(|error| match error {
+            // What is no address here has no registrations.
+            ExchangeError::Invalid(_) => ExchangeError::NotFound,
+            error => error,
+        })?;
+        Ok(found.into_iter().map(registration).collect())
     }
 
     fn remove_registration(&self, aor: &str, contact: Option<&str>) -> Result<usize, ExchangeError> {
+        self.registration(aor)?;
         self.ask(self.handle.remove(aor, contact))
     }
 

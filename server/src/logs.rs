@@ -14,7 +14,7 @@ use strowger_core::door::{
 };
 use strowger_core::stats::{AUTH_LABELS, auth_label};
 use strowger_tokio::shell::promise::{Awaited, promise};
-use strowger_tokio::{Notice, OnEvent};
+use strowger_tokio::{Notice, OnEvent, OnNotice};
 use tracing::Level;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
@@ -73,27 +73,54 @@ impl Lost {
     }
 }
 
-/// Starts the writer, also of call records. The closure hands it events and never blocks; the promise is kept when the closure is gone and
-/// the last event is written.
-pub fn event_writer(lost: Lost, records: Option<Records>) -> Result<(OnEvent, Awaited<()>), Complaint> {
-    let (sender, events) = sync_channel(QUEUE);
+/// What waits for the writer.
+enum Entry {
+    Event(Event),
+    Notice(Notice),
+}
+
+/// Where to put what shall be written. None of these blocks: a standard error that nobody reads must not stop the engine.
+pub struct Writer {
+    /// What happens in the engine.
+    pub on_event: OnEvent,
+    /// How the operation goes.
+    pub on_notice: OnNotice,
+    /// Kept when both closures are gone and the last line is written.
+    pub written: Awaited<()>,
+}
+
+/// Starts the writer, also of call records.
+pub fn writer(lost: Lost, records: Option<Records>) -> Result<Writer, Complaint> {
+    let (sender, entries) = sync_channel(QUEUE);
     let (promise, written) = promise();
     let writer = thread::Builder::new().name("strowger-log".into());
     let run = move || {
-        write(events, records);
+        write(entries, records);
         promise.keep(());
     };
     writer.spawn(run).map_err(|error| Complaint(format!("cannot start a thread: {error}")))?;
-    let tell = move |event| {
-        if sender.try_send(event).is_err() {
+    let put = move |entry| {
+        if sender.try_send(entry).is_err() {
             lost.0.fetch_add(1, Ordering::Relaxed);
         }
     };
-    Ok((Box::new(tell), written))
+    let note = put.clone();
+    Ok(Writer {
+        on_event: Box::new(move |event| put(Entry::Event(event))),
+        on_notice: Arc::new(move |notice| note(Entry::Notice(notice))),
+        written,
+    })
 }
 
-fn write(events: Receiver<Event>, mut records: Option<Records>) {
-    for event in events {
+fn write(entries: Receiver<Entry>, mut records: Option<Records>) {
+    for entry in entries {
+        let event = match entry {
+            Entry::Event(event) => event,
+            Entry::Notice(of) => {
+                notice(of);
+                continue;
+            }
+        };
         match event {
             Event::Outcome(outcome) => request(&outcome),
             Event::Binding(change) => binding(&change),
@@ -205,8 +232,8 @@ fn verdict(verdict: AuthVerdict) -> &'static str {
     AUTH_LABELS.get(auth_label(verdict)).copied().unwrap_or("unknown")
 }
 
-/// Logs how the operation goes.
-pub fn notice(notice: Notice) {
+/// How the operation goes.
+fn notice(notice: Notice) {
     match notice {
         Notice::KeysFetched { source } => {
             tracing::info!(target: "strowger::keys", source = &*source, "keys fetched")
@@ -240,20 +267,5 @@ mod tests {
         {
             filter(level).expect(level);
         }
-    }
-
-    #[test]
-    fn a_writer_that_is_gone_loses_lines_and_counts_them() {
-        let lost = Lost::default();
-        let (sender, events) = sync_channel(1);
-        drop(events);
-        let counted = lost.clone();
-        let tell = move |event: Event| {
-            if sender.try_send(event).is_err() {
-                counted.0.fetch_add(1, Ordering::Relaxed);
-            }
-        };
-        tell(Event::Drained);
-        assert_eq!(lost.count(), 1);
     }
 }

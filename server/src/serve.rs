@@ -42,7 +42,7 @@ async fn serve(args: ServeArgs, mut plan: Plan) -> Result<ExitCode, Complaint> {
         Signals::new().map_err(|error| Complaint(format!("cannot receive signals: {error}")))?;
     let lost = Lost::default();
     let records = plan.call_records.as_deref().map(Records::open).transpose()?;
-    let (on_event, mut written) = logs::event_writer(lost.clone(), records)?;
+    let logs::Writer { on_event, on_notice, mut written } = logs::writer(lost.clone(), records)?;
     let office = office(&plan)?;
     let mut config = plan.config.clone();
     if let Some(office) = &office {
@@ -52,7 +52,7 @@ async fn serve(args: ServeArgs, mut plan: Plan) -> Result<ExitCode, Complaint> {
     let aors = office::owned(&config);
     let hooks = Hooks {
         on_event: Some(on_event),
-        on_notice: Some(Arc::new(logs::notice)),
+        on_notice: Some(on_notice),
         store: store(&plan)?,
         ..Hooks::default()
     };

@@ -229,11 +229,15 @@ fn write_behind_has_everything_back_but_what_came_in_the_last_interval() {
 
 /// A server that can write files up to a size only: to it, the disk is full then.
 fn start_on_small_disk(folder: &Folder, config: &str, blocks: u32) -> Running {
+    start_on_small_disk_with_log(folder, config, blocks, "warn,strowger::storage=info")
+}
+
+fn start_on_small_disk_with_log(folder: &Folder, config: &str, blocks: u32, log: &str) -> Running {
     let state = folder.path("state");
     let program = strowger(&[]).get_program().to_str().expect("utf-8").to_owned();
     let command = format!(
         "trap '' XFSZ; ulimit -S -f {blocks}; exec {program} serve -c {config} --state-dir {} --listen udp:127.0.0.1:0 \
-         --listen tcp:127.0.0.1:0 --http 127.0.0.1:0 --log-level warn,strowger::storage=info",
+         --listen tcp:127.0.0.1:0 --http 127.0.0.1:0 --log-level {log}",
         state.display()
     );
     Running::spawn(std::process::Command::new("sh").args(["-c", &command]))
@@ -287,6 +291,24 @@ fn strict_answers_500_and_504_while_the_disk_is_full_and_200_when_there_is_room_
     drop(server);
     // All that was acknowledged is there, and nothing that was refused.
     assert_eq!(metric(&start(&folder, &config, 0), "strowger_registered_contacts"), registered + 1);
+}
+
+#[test]
+fn a_log_that_nobody_reads_loses_lines_and_stops_nothing() {
+    let folder = Folder::new();
+    let config = config(&folder, "mode = \"strict\"");
+    let mut server = start_on_small_disk_with_log(&folder, &config, 300, "info");
+    let mut phone = Phone::udp(server.addr("udp"), "u", "example.com");
+    // Two lines for each until the disk is full, one for each that is refused; far more than a pipe and the queue hold.
+    for n in 0..12_000 {
+        phone.user = format!("u{n}");
+        let answer = phone.ask("REGISTER", "Expires: 600\r\n");
+        assert!(answer.starts_with(if n == 0 { "SIP/2.0 200 " } else { "SIP/2.0 " }), "{answer}");
+    }
+    assert!(metric(&server, "strowger_store_failures_total") > 0, "the disk is larger than it should be");
+    assert!(metric(&server, "strowger_log_lines_lost_total") > 0);
+    // Whoever begins to read finds a log that goes on.
+    server.wait_for_log("state cannot be stored");
 }
 
 #[test]

@@ -270,22 +270,25 @@ impl Connection {
     }
 
     fn poll_web(&mut self) -> Option<Arrival<'_>> {
-        let came = self.layers.web.as_mut()?.next()?;
-        let ending = match came {
-            Came::Closed => Some(FlowDownReason::Closed),
-            Came::Broken => Some(FlowDownReason::Protocol),
-            Came::Message | Came::Ping | Came::Pong => None,
+        let arrival = loop {
+            match self.layers.web.as_mut()?.next()? {
+                // A message that began in an earlier read stays due (RFC 6455 s5.4: pings may come amid its fragments).
+                Came::Quiet => self.begun = false,
+                Came::Closed => {
+                    self.stop(FlowDownReason::Closed);
+                    return None;
+                }
+                Came::Broken => {
+                    self.stop(FlowDownReason::Protocol);
+                    return None;
+                }
+                Came::Ping => break Arrival::KeepAlive(KeepAlive::Ping),
+                Came::Pong => break Arrival::KeepAlive(KeepAlive::Pong),
+                Came::Message => break Arrival::Message(self.layers.web.as_ref()?.message()),
+            }
         };
-        if let Some(reason) = ending {
-            self.stop(reason);
-            return None;
-        }
         (self.begun, self.message_due) = (false, None);
-        Some(match came {
-            Came::Ping => Arrival::KeepAlive(KeepAlive::Ping),
-            Came::Pong => Arrival::KeepAlive(KeepAlive::Pong),
-            _ => Arrival::Message(self.layers.web.as_ref()?.message()),
-        })
+        Some(arrival)
     }
 
     /// Everything that came was polled: a message that began and is not complete gets its deadline.

@@ -113,6 +113,8 @@ pub(super) enum Came {
     Message,
     Ping,
     Pong,
+    /// A ping of WebSocket, answered by the library and no business of SIP, or a keep-alive of nothing.
+    Quiet,
     /// The peer is done.
     Closed,
     /// The rules were broken; why waits to be written.
@@ -166,42 +168,40 @@ impl Web {
 
     /// The next thing that came.
     pub(super) fn next(&mut self) -> Option<Came> {
-        loop {
-            let State::Open(socket) = &mut self.state else { return None };
-            let message = match socket.read() {
-                Ok(Message::Text(text)) => Bytes::from(text),
-                Ok(Message::Binary(bytes)) => bytes,
-                // Answered by the library, and no business of SIP.
-                Ok(Message::Ping(_) | Message::Frame(_)) => continue,
-                Ok(Message::Pong(_)) => return Some(Came::Pong),
-                Ok(Message::Close(_)) => {
-                    // The answer to it is written with the next flush.
-                    let _ = socket.flush();
-                    return Some(Came::Closed);
-                }
-                Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => return None,
-                Err(Error::ConnectionClosed | Error::AlreadyClosed) => return Some(Came::Closed),
-                Err(error) => {
-                    let code = match error {
-                        Error::Capacity(CapacityError::MessageTooLong { .. }) => CloseCode::Size,
-                        Error::Utf8(_) => CloseCode::Invalid,
-                        _ => CloseCode::Protocol,
-                    };
-                    let _ = socket.close(Some(CloseFrame { code, reason: Utf8Bytes::default() }));
-                    let _ = socket.flush();
-                    return Some(Came::Broken);
-                }
-            };
-            // RFC 5626 s4.4.1 over RFC 7118 s6.
-            match &message[..] {
-                [] => continue,
-                bytes if bytes == Framer::PING => return Some(Came::Ping),
-                bytes if bytes == Framer::PONG => return Some(Came::Pong),
-                _ => {}
+        let State::Open(socket) = &mut self.state else { return None };
+        let message = match socket.read() {
+            Ok(Message::Text(text)) => Bytes::from(text),
+            Ok(Message::Binary(bytes)) => bytes,
+            Ok(Message::Ping(_) | Message::Frame(_)) => return Some(Came::Quiet),
+            Ok(Message::Pong(_)) => return Some(Came::Pong),
+            Ok(Message::Close(_)) => {
+                // The answer to it is written with the next flush.
+                let _ = socket.flush();
+                return Some(Came::Closed);
             }
-            self.current = message;
-            return Some(Came::Message);
-        }
+            Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => return None,
+            Err(Error::ConnectionClosed | Error::AlreadyClosed) => return Some(Came::Closed),
+            Err(error) => {
+                let code = match error {
+                    Error::Capacity(CapacityError::MessageTooLong { .. }) => CloseCode::Size,
+                    Error::Utf8(_) => CloseCode::Invalid,
+                    _ => CloseCode::Protocol,
+                };
+                let _ = socket.close(Some(CloseFrame { code, reason: Utf8Bytes::default() }));
+                let _ = socket.flush();
+                return Some(Came::Broken);
+            }
+        };
+        // RFC 5626 s4.4.1 over RFC 7118 s6.
+        Some(match &message[..] {
+            [] => Came::Quiet,
+            bytes if bytes == Framer::PING => Came::Ping,
+            bytes if bytes == Framer::PONG => Came::Pong,
+            _ => {
+                self.current = message;
+                Came::Message
+            }
+        })
     }
 
     /// The message that came last.

@@ -123,7 +123,7 @@ impl IntoResponse for Health {
 pub trait Exchange: Send + Sync + 'static {
     /// Bindings of AoRs in the order of their names, behind a name, of at most so many AoRs.
     fn registrations(&self, after: Option<&str>, aors: usize) -> Result<Vec<Registration>, ExchangeError>;
-    /// Bindings of one AoR; empty if it has none.
+    /// Bindings of one AoR; empty if it has none, [`ExchangeError::NotFound`] if its domain is not served here.
     fn registration(&self, aor: &str) -> Result<Vec<Registration>, ExchangeError>;
     /// Removes a binding, or all of an AoR; how many there were.
     fn remove_registration(&self, aor: &str, contact: Option<&str>) -> Result<usize, ExchangeError>;

@@ -435,6 +435,22 @@ fn a_message_that_never_ends_has_its_deadline_on_a_websocket_too() {
 }
 
 #[test]
+fn a_ping_of_websocket_keeps_the_connection_and_begins_no_message() {
+    let (mut conn, _) = upgraded();
+    let idle = options().idle;
+    for (second, bytes) in [(2, text(OPTIONS)), (10, frame(PING, true, b"p")), (20, text(b""))] {
+        conn.received(at(second), &bytes);
+        arrivals(&mut conn, at(second));
+        assert_eq!(conn.poll_deadline(), at(second) + idle, "at {second}");
+        drain(&mut conn);
+    }
+    // Half of a ping is a frame that began.
+    conn.received(at(30), &frame(PING, true, b"p")[..3]);
+    arrivals(&mut conn, at(30));
+    assert_eq!(conn.poll_deadline(), at(60));
+}
+
+#[test]
 fn sip_crosses_websocket_over_tls() {
     let pki = Pki::new();
     let options = tls_pair(&pki);
