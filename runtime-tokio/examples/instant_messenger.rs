@@ -7,11 +7,10 @@
 //! `bob@example.com hello` writes to bob. `/available`, `/busy`, `/away` and `/dnd` say what you are, with a note behind
 //! them; `/quit` ends.
 
-use std::io::BufRead as _;
+mod terminal;
 
 use strowger_tokio::core::door::{PresenceState, UaStep};
 use strowger_tokio::{Peer, PeerError, PeerEvent, SimplePeer};
-use tokio::sync::mpsc;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -26,7 +25,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     for buddy in args {
         peer.subscribe_presence(buddy).await?;
     }
-    let mut lines = lines();
+    let mut lines = terminal::lines();
     loop {
         tokio::select! {
             line = lines.recv() => match line.as_deref() {
@@ -82,19 +81,4 @@ fn show(step: &UaStep) {
         UaStep::Registration { state, .. } => println!("* {state:?}"),
         _ => {}
     }
-}
-
-/// What is typed.
-fn lines() -> mpsc::Receiver<String> {
-    let (sender, lines) = mpsc::channel(16);
-    let read = move || {
-        for line in std::io::stdin().lock().lines().map_while(Result::ok) {
-            if sender.blocking_send(line.trim().to_owned()).is_err() {
-                return;
-            }
-        }
-    };
-    // Without the thread nothing is typed, and the program ends.
-    let _ = std::thread::Builder::new().spawn(read);
-    lines
 }

@@ -7,12 +7,12 @@
 //! Lines that it understands: `call bob@example.com`, `hang up`, `hold`, `resume`, `digit 5`, `transfer carol@example.com`,
 //! `quit`. A call that comes in rings for a second and is taken.
 
-use std::io::BufRead as _;
+mod terminal;
+
 use std::time::Duration;
 
 use strowger_tokio::core::door::UaCallStep;
 use strowger_tokio::{Peer, PeerCall, PeerError, PeerEvent, SimplePeer};
-use tokio::sync::mpsc;
 
 /// A session that has no media: nothing is sent, and nothing is heard.
 fn session(version: u32, direction: &str) -> String {
@@ -38,7 +38,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         Ok(()) => println!("registered"),
         Err(error) => println!("not registered: {error}"),
     }
-    let mut lines = lines();
+    let mut lines = terminal::lines();
     let mut call: Option<PeerCall> = None;
     let mut version = 1;
     loop {
@@ -117,19 +117,4 @@ async fn obey(peer: &Peer, call: &mut Option<PeerCall>, line: &str, version: u32
         _ => println!("call, hang up, hold, resume, digit, transfer or quit"),
     }
     Ok(())
-}
-
-/// What is typed.
-fn lines() -> mpsc::Receiver<String> {
-    let (sender, lines) = mpsc::channel(16);
-    let read = move || {
-        for line in std::io::stdin().lock().lines().map_while(Result::ok) {
-            if sender.blocking_send(line.trim().to_owned()).is_err() {
-                return;
-            }
-        }
-    };
-    // Without the thread nothing is typed, and the program ends.
-    let _ = std::thread::Builder::new().spawn(read);
-    lines
 }

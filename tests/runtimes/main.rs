@@ -21,6 +21,7 @@
 mod connections;
 mod five_lines;
 mod normal;
+mod peers;
 mod phone;
 mod play;
 mod servers;

@@ -24,6 +24,8 @@ pub struct Kind {
     pub application_id: i32,
     /// SQL per version: the first makes version 1 of an empty file. Never changed once released, only added to.
     pub migrations: &'static [&'static str],
+    /// Bytes of a page of a new file: a power of two. Each commit writes whole pages.
+    pub page_size: u32,
 }
 
 /// Why a file was not opened. In every case it is as it was.
@@ -123,6 +125,9 @@ pub fn open(path: &Path, kind: &Kind) -> Result<Connection, OpenError> {
         return Err(OpenError::Corrupt { path: path.into(), detail: check });
     }
 
+    if empty {
+        connection.pragma_update(None, "page_size", kind.page_size).map_err(fault)?;
+    }
     connection.pragma_update(None, "journal_mode", "WAL").map_err(fault)?;
     connection.pragma_update(None, "synchronous", "NORMAL").map_err(fault)?;
     connection.pragma_update(None, "foreign_keys", true).map_err(fault)?;
@@ -165,8 +170,12 @@ mod tests {
     use super::*;
     use crate::scratch::Scratch;
 
-    const FIRST: Kind =
-        Kind { name: "box of things", application_id: 77, migrations: &["CREATE TABLE a (x INTEGER)"] };
+    const FIRST: Kind = Kind {
+        name: "box of things",
+        application_id: 77,
+        migrations: &["CREATE TABLE a (x INTEGER)"],
+        page_size: 4096,
+    };
     const SECOND: Kind = Kind {
         migrations: &["CREATE TABLE a (x INTEGER)", "ALTER TABLE a ADD y INTEGER NOT NULL DEFAULT 5"],
         ..FIRST

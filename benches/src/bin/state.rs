@@ -1,5 +1,6 @@
 //! What the store of state costs: the start with 100,000 bindings in it, and commits of refreshes.
-//! `state` prints times; `state refresh COUNT` commits so many refreshes in batches of 500 and nothing else, for valgrind.
+//! `state` prints times; `state refresh COUNT BATCH` commits so many refreshes, and `state new COUNT BATCH` so many new
+//! bindings, in batches of that size, for valgrind.
 
 use std::time::Instant;
 
@@ -43,18 +44,30 @@ fn refresh(id: u64) -> Change {
     Change::RefreshBinding { id, expires_at: Time::from_secs(2_000_000_100), cseq: 2 }
 }
 
-/// Commits the refreshes of some rounds over all bindings.
-struct Refreshes(StateStore, u64);
+/// Commits the refreshes of some rounds over all bindings, or new bindings.
+struct Commits {
+    store: StateStore,
+    next: u64,
+    new: bool,
+    batch: u64,
+}
 
-impl micro::Case for Refreshes {
+impl Commits {
+    fn changes(&mut self) -> Vec<Change> {
+        let each = |_| {
+            self.next += 7;
+            if self.new { binding(BINDINGS + self.next) } else { refresh(self.next % BINDINGS) }
+        };
+        (0..self.batch).map(each).collect()
+    }
+}
+
+/// A commit alone, without the making of its changes.
+struct Commit<'c>(&'c mut StateStore, &'c [Change]);
+
+impl micro::Case for Commit<'_> {
     fn run(&mut self) {
-        let changes: Vec<Change> = (0..BATCH)
-            .map(|_| {
-                self.1 += 7;
-                refresh(self.1 % BINDINGS)
-            })
-            .collect();
-        self.0.commit(&changes).expect("committed");
+        self.0.commit(self.1).expect("committed");
     }
 }
 
@@ -71,20 +84,25 @@ fn main() {
     }
     println!("write_us_per_binding={:.2}", began.elapsed().as_secs_f64() * 1e6 / BINDINGS as f64);
     let args: Vec<String> = std::env::args().skip(1).collect();
-    if let [_, count] = &args[..] {
-        let mut case = Refreshes(store, 0);
-        for _ in 0..count.parse::<u64>().expect("a number") / BATCH {
-            micro::measured(&mut case);
+    let mut commits = Commits { store, next: 0, new: false, batch: BATCH };
+    let commit = |commits: &mut Commits| {
+        let changes = commits.changes();
+        micro::measured(&mut Commit(&mut commits.store, &changes));
+    };
+    if let [kind, count, batch] = &args[..] {
+        let number = |text: &String| text.parse::<u64>().expect("a number");
+        (commits.new, commits.batch) = (kind == "new", number(batch));
+        for _ in 0..number(count) / commits.batch {
+            commit(&mut commits);
         }
     } else {
         let began = Instant::now();
-        let mut case = Refreshes(store, 0);
         for _ in 0..2_000 {
-            micro::measured(&mut case);
+            commit(&mut commits);
         }
         let each = began.elapsed().as_secs_f64() * 1e6 / (2_000 * BATCH) as f64;
-        println!("refresh_us={each:.3} log_bytes={}", case.0.bytes());
-        drop(case);
+        println!("refresh_us={each:.3} log_bytes={}", commits.store.bytes());
+        drop(commits);
 
         let began = Instant::now();
         let mut store = StateStore::open(&path, Durability::WriteBehind).expect("a store");

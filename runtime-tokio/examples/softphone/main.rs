@@ -11,8 +11,9 @@
 #![allow(dead_code)]
 
 pub(crate) mod sound;
+#[path = "../terminal/mod.rs"]
+mod terminal;
 
-use std::io::BufRead as _;
 use std::net::{SocketAddr, ToSocketAddrs, UdpSocket};
 use std::path::PathBuf;
 
@@ -47,7 +48,7 @@ async fn main() -> Result<()> {
         play: args.next().map(Into::into),
         record: args.next().map(Into::into),
     };
-    run(options, lines(), |line| println!("{line}")).await
+    run(options, terminal::lines(), |line| println!("{line}")).await
 }
 
 /// Runs until the lines end, or say so. What happens is told in words.
@@ -138,19 +139,4 @@ fn open(options: &Options) -> Result<Sound> {
     // Nothing is sent: the system says from where it would be.
     probe.connect(server)?;
     Sound::open(probe.local_addr()?.ip(), options.play.as_deref())
-}
-
-/// What is typed.
-fn lines() -> mpsc::Receiver<String> {
-    let (sender, lines) = mpsc::channel(16);
-    let read = move || {
-        for line in std::io::stdin().lock().lines().map_while(std::result::Result::ok) {
-            if sender.blocking_send(line.trim().to_owned()).is_err() {
-                return;
-            }
-        }
-    };
-    // Without the thread nothing is typed, and the program ends.
-    let _ = std::thread::Builder::new().spawn(read);
-    lines
 }

@@ -180,6 +180,16 @@ pub fn warnings(loaded: &Loaded) -> Vec<String> {
     if config.digest.allow_no_qop {
         warnings.push("auth.digest.allow_no_qop accepts answers that can be replayed".into());
     }
+    if let Some(HttpAddr::At(addr)) = loaded.http
+        && loaded.http_certificates.is_none()
+        && !addr.ip().to_canonical().is_loopback()
+    {
+        let spoken =
+            if loaded.office.is_some() { "passwords and tokens travel" } else { "metrics are served" };
+        warnings.push(format!(
+            "http.listen {addr} in clear text: {spoken} unencrypted beyond this machine; set http.tls"
+        ));
+    }
     warnings
 }
 

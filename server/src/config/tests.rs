@@ -51,6 +51,24 @@ fn an_empty_file_is_a_server_without_accounts() {
 }
 
 #[test]
+fn http_in_clear_text_beyond_this_machine_is_warned_of() {
+    for (http, warned) in [
+        ("listen = \"192.0.2.1:8060\"", true),
+        ("listen = \"[::]:8060\"", true),
+        ("listen = \"[::ffff:127.0.0.1]:8060\"", false),
+        ("listen = \"127.0.0.1:8060\"", false),
+        ("listen = \"off\"", false),
+        ("listen = \"192.0.2.1:8060\"\ntls = true\ncertificate = \"c.pem\"\nkey = \"k.pem\"", false),
+    ] {
+        let loaded = load("strowger.toml", &format!("[accounts]\n[http]\n{http}\n")).expect(http);
+        let found = warnings(&loaded)
+            .iter()
+            .any(|warning| warning.contains("passwords and tokens travel unencrypted"));
+        assert_eq!(found, warned, "{http}");
+    }
+}
+
+#[test]
 fn everything_reaches_the_engines_configuration() {
     let loaded = load(
         "strowger.toml",

@@ -146,6 +146,24 @@ fn a_full_disk_fails_the_commit_and_the_next_one_may_succeed() {
 }
 
 #[test]
+fn a_disk_that_becomes_read_only_fails_the_commit_and_the_next_one_may_succeed() {
+    let scratch = Scratch::new();
+    let mut store = open(&scratch);
+    load(&mut store);
+    store.commit(&[put(1, 5)]).expect("committed");
+    let writable = |store: &StateStore, yes: bool| {
+        store.connection.pragma_update(None, "query_only", !yes).expect("set");
+    };
+    writable(&store, false);
+    assert!(matches!(store.commit(&[put(2, 5)]), Err(StoreError::ReadOnly(_))));
+    assert_eq!(store.len(), 1);
+    writable(&store, true);
+    store.commit(&[put(3, 5)]).expect("committed");
+    drop(store);
+    assert_eq!(load(&mut open(&scratch)), [put(1, 5), put(3, 5)]);
+}
+
+#[test]
 fn a_damaged_or_later_log_is_reported_and_left_alone() {
     let scratch = Scratch::new();
     let mut store = open(&scratch);

@@ -36,8 +36,12 @@ use crate::password::{Cost, Hasher};
 use crate::sqlite::{self, Kind, OpenError};
 
 /// The file of accounts.
-pub const ACCOUNTS: Kind =
-    Kind { name: "account store", application_id: 0x5374_7755, migrations: &[include_str!("schema.sql")] };
+pub const ACCOUNTS: Kind = Kind {
+    name: "account store",
+    application_id: 0x5374_7755,
+    migrations: &[include_str!("schema.sql")],
+    page_size: 4096,
+};
 
 /// How a store works.
 #[derive(Clone, Debug)]

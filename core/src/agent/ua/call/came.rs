@@ -1,16 +1,12 @@
 //! What comes to the calls of a user agent, and how it is answered: RFC 3261 s13.3, s14.2, s15.1.2, RFC 3311, RFC 6086.
 
-use std::collections::VecDeque;
-
 use super::super::{Kit, UaKey, Uas, lossy, sdp};
 use super::write::{Answered, SDP};
 use super::{Asked, Call, CallKey, RINGS, State, Step, Unacked, timer};
-use crate::base::TimerKey;
 use crate::base::ids::IdKind;
 use crate::ctx::{Extra, Origin, Refusal, UaCallTimer};
 use crate::dialog::Dialog;
 use crate::door::{Changes, UaRefusal};
-use crate::proof::Proofs;
 use crate::txn::ServerKey;
 use crate::wire::{Essentials, Event, Header, Message, Method, Status};
 
@@ -50,27 +46,8 @@ impl Uas {
         let dialog = Dialog::new(kit.ctx, origin, msg, ess, &tag)?;
         let number = self.next();
         let asked = Asked { server, origin: *origin, held: msg.to_held(), first: true, tag: (*tag).into() };
-        let key = self.calls.insert(Call {
-            ua,
-            number,
-            outgoing: false,
-            state: State::Incoming,
-            over: false,
-            dialog,
-            proofs: Proofs::default(),
-            tries: 0,
-            sdp: Box::default(),
-            sent: Box::default(),
-            invite: None,
-            asked: Some(asked),
-            unacked: None,
-            ack: None,
-            change: None,
-            busy: None,
-            waiting: VecDeque::new(),
-            life: TimerKey::NONE,
-            glare: TimerKey::NONE,
-        });
+        let call = Call { asked: Some(asked), ..Call::new(ua, number, dialog, State::Incoming) };
+        let key = self.calls.insert(call);
         let life = kit.ctx.timers.arm(kit.ctx.now + RINGS, timer(key, UaCallTimer::Life));
         if let Some(call) = self.calls.list.get_mut(key) {
             call.life = life;

@@ -80,6 +80,33 @@ pub(crate) struct Call {
     glare: TimerKey,
 }
 
+impl Call {
+    /// One that came, of which nothing was said yet.
+    fn new(ua: UaKey, number: u64, dialog: Dialog, state: State) -> Call {
+        Call {
+            ua,
+            number,
+            outgoing: false,
+            state,
+            over: false,
+            dialog,
+            proofs: Proofs::default(),
+            tries: 0,
+            sdp: Box::default(),
+            sent: Box::default(),
+            invite: None,
+            asked: None,
+            unacked: None,
+            ack: None,
+            change: None,
+            busy: None,
+            waiting: VecDeque::new(),
+            life: TimerKey::NONE,
+            glare: TimerKey::NONE,
+        }
+    }
+}
+
 /// An INVITE of ours.
 #[derive(Clone, Debug)]
 struct Invite {
@@ -327,27 +354,8 @@ impl Uas {
         let (own, whom) = (known.account.aor.as_bytes(), to.as_bytes());
         let dialog = Dialog::inviting(kit.ctx, hop, own, whom, whom).map(|dialog| dialog.routed(routes));
         let Some(dialog) = dialog else { return self.tell_call(ua, number, no_way()) };
-        let key = self.calls.insert(Call {
-            ua,
-            number,
-            outgoing: true,
-            state: State::Calling,
-            over: false,
-            dialog,
-            proofs: Proofs::default(),
-            tries: 0,
-            sdp: sdp.clone(),
-            sent: Box::default(),
-            invite: None,
-            asked: None,
-            unacked: None,
-            ack: None,
-            change: None,
-            busy: None,
-            waiting: VecDeque::new(),
-            life: TimerKey::NONE,
-            glare: TimerKey::NONE,
-        });
+        let call = Call { outgoing: true, sdp: sdp.clone(), ..Call::new(ua, number, dialog, State::Calling) };
+        let key = self.calls.insert(call);
         self.invite(kit, key, sdp, true);
     }
 
