@@ -1,6 +1,6 @@
 //! One truth for all runtimes: each scenario is played over real sockets against a server on tokio, on smol and on mio, by
-//! phones that are scripted in a file, over UDP and over TCP. What the phones hear, with minted names and ports replaced by
-//! the order in which they appear, is one snapshot for the three.
+//! phones that are scripted in a file, over UDP, TCP, TLS, WS and WSS. What the phones hear, with minted names and ports
+//! replaced by the order in which they appear, is one snapshot for the three.
 //!
 //! A scenario file has a line for the server, then what happens, in order:
 //!
@@ -20,24 +20,27 @@
 
 mod connections;
 mod five_lines;
+mod handshakes;
 mod normal;
 mod peers;
 mod phone;
 mod play;
+mod secure;
 mod servers;
 mod trees;
+mod wire;
 
 use servers::Runtime;
 use strowger_core::door::Transport;
 
 /// Plays a scenario everywhere.
 fn everywhere(name: &str, scenario: &str) {
-    for transport in [Transport::Udp, Transport::Tcp] {
+    for transport in Transport::ALL {
         let heard = Runtime::ALL.map(|runtime| play::play(runtime, transport, scenario));
         let [tokio, smol, mio] = &heard;
         assert_alike(tokio, smol);
         assert_alike(tokio, mio);
-        insta::assert_snapshot!(format!("{name}_{}", transport.uri_param()), tokio);
+        insta::assert_snapshot!(format!("{name}_{}", transport.name()), tokio);
     }
 }
 

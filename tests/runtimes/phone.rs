@@ -1,19 +1,11 @@
 //! A phone without a mind of its own: it sends what it is told, and reads what comes.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream, UdpSocket};
-use std::time::Duration;
+use std::net::SocketAddr;
 
 use strowger_core::door::Transport;
 
-/// Long enough for a machine that has other things to do.
-const PATIENCE: Duration = Duration::from_secs(30);
-
-enum Socket {
-    Udp(UdpSocket),
-    Tcp(TcpStream),
-}
+use crate::wire::Wire;
 
 /// What a dialog is made of (RFC 3261 s12).
 #[derive(Clone)]
@@ -41,9 +33,7 @@ pub(crate) struct Phone {
     pub(crate) name: String,
     pub(crate) local: SocketAddr,
     transport: Transport,
-    socket: Socket,
-    server: SocketAddr,
-    buffer: Vec<u8>,
+    wire: Wire,
     /// On UDP what is not answered in time comes again.
     heard: BTreeSet<String>,
     requests: BTreeMap<String, String>,
@@ -68,29 +58,12 @@ fn uri_of(value: &str) -> String {
 }
 
 impl Phone {
-    pub(crate) fn new(name: &str, transport: Transport, server: SocketAddr) -> Phone {
-        let (socket, local) = match transport {
-            Transport::Udp => {
-                let socket = UdpSocket::bind("127.0.0.1:0").expect("a socket");
-                socket.set_read_timeout(Some(PATIENCE)).expect("a timeout");
-                let local = socket.local_addr().expect("bound");
-                (Socket::Udp(socket), local)
-            }
-            _ => {
-                let stream = TcpStream::connect(server).expect("a connection");
-                stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
-                stream.set_nodelay(true).expect("no delay");
-                let local = stream.local_addr().expect("bound");
-                (Socket::Tcp(stream), local)
-            }
-        };
+    pub(crate) fn new(name: &str, transport: Transport, wire: Wire) -> Phone {
         Phone {
             name: name.into(),
-            local,
+            local: wire.local,
             transport,
-            socket,
-            server,
-            buffer: Vec::new(),
+            wire,
             heard: BTreeSet::new(),
             requests: BTreeMap::new(),
             responses: BTreeMap::new(),
@@ -102,7 +75,15 @@ impl Phone {
 
     /// Its Contact.
     pub(crate) fn me(&self) -> String {
-        format!("sip:{}@{};transport={}", self.name, self.local, self.transport.uri_param())
+        format!("sip:{}@{};transport={}", self.name, self.host(), self.transport.uri_param())
+    }
+
+    /// Where it is; RFC 7118 appendix B.1: a browser does not know.
+    fn host(&self) -> String {
+        match self.transport {
+            Transport::Ws | Transport::Wss => format!("{}.invalid", self.name),
+            _ => self.local.to_string(),
+        }
     }
 
     fn dialog_of(method: &str) -> &'static str {
@@ -172,9 +153,9 @@ impl Phone {
 
     fn put(&mut self, method: &str, sent: &Sent) {
         let Sent { uri, from, to, call_id, cseq, branch, fields, body } = sent;
-        let (local, via) = (self.local, self.transport.via_token());
+        let (host, via) = (self.host(), self.transport.via_token());
         let mut text = format!(
-            "{method} {uri} SIP/2.0\r\nVia: SIP/2.0/{via} {local};branch={branch};rport\r\nMax-Forwards: 70\r\n\
+            "{method} {uri} SIP/2.0\r\nVia: SIP/2.0/{via} {host};branch={branch};rport\r\nMax-Forwards: 70\r\n\
              From: {from}\r\nTo: {to}\r\nCall-ID: {call_id}\r\nCSeq: {cseq} {method}\r\n"
         );
         let is_given = fields.iter().any(|line| line.starts_with("Contact:"));
@@ -190,10 +171,7 @@ impl Phone {
             text += "\r\n";
         }
         text += &format!("Content-Length: {}\r\n\r\n{body}", body.len());
-        match &mut self.socket {
-            Socket::Udp(socket) => drop(socket.send_to(text.as_bytes(), self.server).expect("sent")),
-            Socket::Tcp(stream) => stream.write_all(text.as_bytes()).expect("sent"),
-        }
+        self.wire.write(&text).expect("sent");
     }
 
     /// Answers the last request of this method.
@@ -226,7 +204,8 @@ impl Phone {
     /// The next message that is none of those that came before.
     pub(crate) fn hear(&mut self) -> String {
         let text = loop {
-            let text = self.read();
+            let text =
+                self.wire.read().unwrap_or_else(|error| panic!("{} hears nothing: {error}", self.name));
             if self.heard.insert(text.clone()) {
                 break text;
             }
@@ -258,38 +237,4 @@ impl Phone {
     pub(crate) fn response(&self, method: &str) -> Option<&str> {
         self.responses.get(method).map(String::as_str)
     }
-
-    fn read(&mut self) -> String {
-        let name = &self.name;
-        match &mut self.socket {
-            Socket::Udp(socket) => loop {
-                let mut buffer = vec![0; 65_536];
-                let length =
-                    socket.recv(&mut buffer).unwrap_or_else(|error| panic!("{name} hears nothing: {error}"));
-                // Four zero bytes keep a NAT open.
-                if length > 4 {
-                    return String::from_utf8_lossy(&buffer[..length]).into_owned();
-                }
-            },
-            Socket::Tcp(stream) => loop {
-                if let Some(length) = whole(&self.buffer) {
-                    let message: Vec<u8> = self.buffer.drain(..length).collect();
-                    return String::from_utf8_lossy(&message).into_owned();
-                }
-                let mut chunk = [0; 4096];
-                let read =
-                    stream.read(&mut chunk).unwrap_or_else(|error| panic!("{name} hears nothing: {error}"));
-                assert!(read > 0, "{name} was hung up on");
-                self.buffer.extend_from_slice(&chunk[..read]);
-            },
-        }
-    }
-}
-
-/// The length of the first message, if all of it is there.
-fn whole(bytes: &[u8]) -> Option<usize> {
-    let text = String::from_utf8_lossy(bytes);
-    let head = text.find("\r\n\r\n")? + 4;
-    let length: usize = field(&text, "Content-Length")?.parse().ok()?;
-    (bytes.len() >= head + length).then_some(head + length)
 }

@@ -9,7 +9,9 @@ use strowger_sim::digest::{Answer, Challenge, authorization};
 
 use crate::normal::Normal;
 use crate::phone::{Phone, field};
+use crate::secure::Certificate;
 use crate::servers::{PASSWORD, Running, Runtime, start};
+use crate::wire::Wire;
 
 /// One line of a scenario, with the lines below it.
 struct Step<'s> {
@@ -77,7 +79,9 @@ impl Stage {
         }
         let name = line.split([':', ' ']).next().unwrap_or_default().to_owned();
         if !self.phones.contains_key(&name) {
-            let phone = Phone::new(&name, self.transport, self.server.addr);
+            let trust = self.server.certificate.as_ref().map(Certificate::believer);
+            let wire = Wire::open(self.transport, self.server.addr, trust.as_ref()).expect("a way there");
+            let phone = Phone::new(&name, self.transport, wire);
             self.normal.port(phone.local.port(), &name);
             self.phones.insert(name.clone(), phone);
         }

@@ -17,6 +17,8 @@ use strowger_shell::route::{Route, RouteCall};
 use strowger_shell::server::{Runtime as Runs, Server};
 use strowger_sim::issuer::Issuer;
 
+use crate::secure::Certificate;
+
 /// What every account knows.
 pub(crate) const PASSWORD: &str = "a long secret";
 
@@ -41,6 +43,8 @@ pub(crate) struct Running {
     /// Waits until it has ended.
     pub(crate) ended: Ended,
     pub(crate) token: String,
+    /// What it shows, where TLS is spoken.
+    pub(crate) certificate: Option<Certificate>,
     keys: Option<PathBuf>,
 }
 
@@ -89,9 +93,12 @@ pub(crate) fn start(runtime: Runtime, transport: Transport, words: &[&str]) -> R
         }),
         ..Hooks::default()
     };
-    let (server, ended) = launch(runtime, config, Options::default(), hooks);
+    let certificate = transport.is_secure().then(Certificate::new);
+    let mut options = Options::default();
+    options.stream.tls = certificate.as_ref().map(|certificate| certificate.server.clone());
+    let (server, ended) = launch(runtime, config, options, hooks);
     let addr = server.1[0].addr;
-    Running { handle: server.0, addr, ended, token, keys }
+    Running { handle: server.0, addr, ended, token, certificate, keys }
 }
 
 /// Talks to a server, and where it listens.
