@@ -385,8 +385,9 @@ impl<E: Errands> Driver<E> {
         local: Option<SocketAddr>,
         server_name: Option<&str>,
     ) {
-        let Some(layers) = Layers::connect(transport, server_name, self.options.stream.tls_client.as_ref())
-        else {
+        let longest = self.engine.settings().limits.message_bytes;
+        let asked = (server_name, remote.port());
+        let Some(layers) = Layers::connect(transport, asked, longest, &self.options.stream) else {
             let down = Input::FlowDown { flow, reason: FlowDownReason::Unreachable };
             return self.engine.handle(self.clock.now(), down);
         };

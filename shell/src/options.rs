@@ -6,11 +6,13 @@ use std::time::Duration;
 
 use crate::tls::{TlsClient, TlsServer};
 
-/// Who may open WebSockets.
+/// Who may open WebSockets, and how we do.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct WebOptions {
     /// Origins of the pages that may connect, such as `https://phone.example.com`; empty lets all. RFC 6455 s10.2.
     pub origins: Vec<String>,
+    /// What we ask servers for: `/` mostly, which it is where this is empty; some serve SIP on `/ws`.
+    pub path: String,
 }
 
 /// What a stream connection may take, and how long.

@@ -110,12 +110,13 @@ impl Resolver {
         if !self.servers.is_empty() {
             config.servers.clone_from(&self.servers);
         }
-        let speaks = |transport| {
-            transport == Transport::Tls && self.dials_tls
-                || self.listeners.iter().any(|listener| listener.transport == transport)
+        let speaks = |transport: &Transport| match transport {
+            // What comes back comes over the connection that we opened.
+            Transport::Ws => true,
+            Transport::Tls | Transport::Wss if self.dials_tls => true,
+            transport => self.listeners.iter().any(|listener| listener.transport == *transport),
         };
-        let all = [Transport::Udp, Transport::Tcp, Transport::Tls];
-        config.transports = all.into_iter().filter(|transport| speaks(*transport)).collect();
+        config.transports = Transport::ALL.into_iter().filter(speaks).collect();
         let has = |v4| self.listeners.iter().any(|listener| listener.addr.is_ipv4() == v4);
         config.families = (has(true), has(false));
         config
@@ -126,13 +127,14 @@ impl Resolver {
         let Way { transport, remote } = way;
         let source = source_towards(remote)?;
         let listens = |transport| self.listeners.iter().any(|listener| listener.transport == transport);
-        // What comes back comes over the connection that was opened.
+        // Without a listener for it another one stands for our side, whom nobody calls back there.
+        let any = transport.is_web() && !listens(transport);
         let spoken = match transport {
             Transport::Tls if self.dials_tls && !listens(Transport::Tls) => Transport::Tcp,
             transport => transport,
         };
         let fits = |listener: &ListenerConfig| {
-            listener.transport == spoken && listener.addr.is_ipv4() == remote.is_ipv4()
+            (any || listener.transport == spoken) && listener.addr.is_ipv4() == remote.is_ipv4()
         };
         let rank = |listener: &ListenerConfig| match listener.addr.ip() {
             ip if ip == source => 0,
@@ -142,7 +144,8 @@ impl Resolver {
         let fitting = self.listeners.iter().enumerate().filter(|(_, listener)| fits(listener));
         let (at, listener) = fitting.min_by_key(|(_, listener)| rank(listener))?;
         let ip = if listener.addr.ip().is_unspecified() { source } else { listener.addr.ip() };
-        let is_own_port = |listener: &ListenerConfig| fits(listener) && listener.addr.port() == remote.port();
+        let is_own_port =
+            |listener: &ListenerConfig| !any && fits(listener) && listener.addr.port() == remote.port();
         if source == remote.ip() && self.listeners.iter().any(is_own_port) {
             return None;
         }
@@ -151,7 +154,7 @@ impl Resolver {
             remote,
             listener: u16::try_from(at).ok()?,
             local: SocketAddr::new(ip, listener.addr.port()),
-            server_name: transport.is_secure().then(|| query.host.clone()),
+            server_name: (transport.is_secure() || transport.is_web()).then(|| query.host.clone()),
         })
     }
 }

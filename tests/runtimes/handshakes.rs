@@ -1,8 +1,9 @@
 //! TLS and WebSocket on every runtime: what does not come to an agreement is closed and counted, in its time, and others
 //! are served meanwhile; certificates change while a server runs.
 
-use std::io::{Read, Write};
+use std::io::Write;
 use std::net::{SocketAddr, TcpStream};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use strowger_core::config::{AuthPolicy, Config, DomainConfig, ListenerConfig};
@@ -20,15 +21,23 @@ use crate::wire::{Duplex, PATIENCE, Wire, plain};
 const TRANSPORTS: [Transport; 4] = [Transport::Tcp, Transport::Tls, Transport::Ws, Transport::Wss];
 
 /// A server on loopback that speaks all of them, and answers OPTIONS of everybody.
-struct Open {
-    handle: Handle,
+pub(crate) struct Open {
+    pub(crate) handle: Handle,
     addrs: Vec<SocketAddr>,
-    certificate: Certificate,
+    pub(crate) certificate: Certificate,
     ended: Ended,
 }
 
 impl Open {
     fn start(runtime: Runtime, change: impl FnOnce(&mut Options)) -> Open {
+        Open::with(runtime, change, |_| {})
+    }
+
+    pub(crate) fn with(
+        runtime: Runtime,
+        change: impl FnOnce(&mut Options),
+        configure: impl FnOnce(&mut Config),
+    ) -> Open {
         let mut config = Config::new("example.com");
         config.domains = vec![DomainConfig { name: "example.com".into(), ..DomainConfig::default() }];
         let addr = SocketAddr::from(([127, 0, 0, 1], 0));
@@ -36,6 +45,7 @@ impl Open {
         config.listeners = TRANSPORTS.into_iter().map(listener).collect();
         config.policies.register = AuthPolicy::Open;
         config.registrar.get_or_insert_default();
+        configure(&mut config);
         let certificate = Certificate::new();
         let mut options = Options::default();
         options.stream.tls = Some(certificate.server.clone());
@@ -45,7 +55,7 @@ impl Open {
         Open { handle, addrs, certificate, ended }
     }
 
-    fn addr(&self, transport: Transport) -> SocketAddr {
+    pub(crate) fn addr(&self, transport: Transport) -> SocketAddr {
         let at = TRANSPORTS.iter().position(|one| *one == transport).expect("one of them");
         self.addrs[at]
     }
@@ -85,7 +95,7 @@ impl Open {
         }
     }
 
-    fn end(self) {
+    pub(crate) fn end(self) {
         self.handle.shutdown().expect("running");
         assert!((self.ended)(), "it ends in order");
     }
@@ -93,10 +103,12 @@ impl Open {
 
 /// Is answered.
 fn options(wire: &mut Wire, transport: Transport) {
+    static NEXT: AtomicU32 = AtomicU32::new(1);
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
     let (via, local) = (transport.via_token(), wire.local);
     wire.write(&format!(
-        "OPTIONS sip:example.com SIP/2.0\r\nVia: SIP/2.0/{via} {local};branch=z9hG4bK{local}\r\nMax-Forwards: 70\r\n\
-         From: <sip:a@example.com>;tag=f\r\nTo: <sip:example.com>\r\nCall-ID: {local}\r\nCSeq: 1 OPTIONS\r\n\
+        "OPTIONS sip:example.com SIP/2.0\r\nVia: SIP/2.0/{via} {local};branch=z9hG4bK{number}\r\nMax-Forwards: 70\r\n\
+         From: <sip:a@example.com>;tag=f\r\nTo: <sip:example.com>\r\nCall-ID: {number}\r\nCSeq: 1 OPTIONS\r\n\
          Content-Length: 0\r\n\r\n"
     ))
     .expect("sent");
@@ -108,7 +120,9 @@ fn is_closed(stream: &mut dyn Duplex) -> Vec<u8> {
     let mut said = Vec::new();
     // However it ends: an alert may be followed by a reset.
     match stream.read_to_end(&mut said) {
-        Err(error) if matches!(error.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut) => {
+        Err(error)
+            if matches!(error.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut) =>
+        {
             panic!("it is open")
         }
         _ => said,
@@ -123,7 +137,9 @@ fn what_does_not_agree_on_tls_or_websocket_is_closed_and_counted_and_others_are_
     for runtime in Runtime::ALL {
         let server = Open::start(runtime, |_| {});
         for transport in [Transport::Tls, Transport::Wss] {
-            for garbage in [&b"OPTIONS sip:example.com SIP/2.0\r\n\r\n"[..], b"GET / HTTP/1.1\r\n\r\n", &[0x80; 600]] {
+            for garbage in
+                [&b"OPTIONS sip:example.com SIP/2.0\r\n\r\n"[..], b"GET / HTTP/1.1\r\n\r\n", &[0x80; 600]]
+            {
                 let mut stream = server.silent(transport);
                 stream.write_all(garbage).expect("sent");
                 let said = is_closed(&mut stream);
@@ -191,7 +207,6 @@ fn certificates_change_under_a_server_that_runs_and_a_broken_one_changes_nothing
         server.serves(Transport::Tls);
         server.serves(Transport::Wss);
         // What was agreed on stays.
-        before.write("\r\n\r\n").expect("sent");
         options(&mut before, Transport::Tls);
         server.end();
     }

@@ -20,6 +20,7 @@
 
 mod connections;
 mod five_lines;
+mod flows;
 mod handshakes;
 mod normal;
 mod peers;

@@ -173,16 +173,19 @@ fn config(transport: Transport, words: &[&str], keys: Option<String>) -> Config 
             "digest" | "bearer" => {}
             other => {
                 let names = other.strip_prefix("accounts=").unwrap_or_else(|| panic!("{other}: not known"));
-                config.accounts = names
-                    .split(',')
-                    .map(|name| AccountConfig {
-                        username: name.into(),
-                        password: Some(Secret(PASSWORD.into())),
-                        ..AccountConfig::default()
-                    })
-                    .collect();
+                accounts(&mut config, &names.split(',').collect::<Vec<_>>());
             }
         }
     }
     config
+}
+
+/// Has accounts of these names, which all have the same password.
+pub(crate) fn accounts(config: &mut Config, names: &[&str]) {
+    let account = |name: &&str| AccountConfig {
+        username: (*name).into(),
+        password: Some(Secret(PASSWORD.into())),
+        ..AccountConfig::default()
+    };
+    config.accounts = names.iter().map(account).collect();
 }

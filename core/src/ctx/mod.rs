@@ -55,8 +55,8 @@ impl Ctx<'_> {
         self.connect_by(Transport::Tcp, near, remote, None)
     }
 
-    /// The same over TLS, to whom this name is proved. Without a listener for TLS it names one for TCP: who is called back
-    /// over what he opened himself needs none.
+    /// The same over TLS, to whom this name is proved, or over WebSocket, where it is asked for by this name. Without a
+    /// listener for that it names one for TCP: who is called back over what he opened himself needs none.
     pub(crate) fn connect_by(
         &mut self,
         transport: Transport,
@@ -72,7 +72,9 @@ impl Ctx<'_> {
         };
         let listeners = &self.settings.listeners;
         let speaks = |transport| listeners.iter().position(|l| fits(l, transport));
-        let listener = speaks(transport).or_else(|| speaks(Transport::Tcp))?;
+        // RFC 7118 s5: who opens a WebSocket is named by no address at all.
+        let any = transport.is_web().then_some(0);
+        let listener = speaks(transport).or_else(|| speaks(Transport::Tcp)).or(any)?;
         let port = self.settings.listeners.get(listener).map_or(0, |l| l.addr.port());
         let port = if port == 0 { near.local.port() } else { port };
         let local = SocketAddr::new(near.local.ip(), port);

@@ -578,8 +578,9 @@ impl Dialog {
         }
         let instead = way.instead.map(|to| {
             let own = OwnAddress::towards(ctx.settings, &to);
-            let (transport, host, port) = (to.transport.via_token(), own.host(), own.port);
-            let via = format!("SIP/2.0/{transport} {host}:{port};branch={text};rport");
+            let (transport, host) = (to.transport.via_token(), own.host());
+            let port = own.port.map(|port| format!(":{port}")).unwrap_or_default();
+            let via = format!("SIP/2.0/{transport} {host}{port};branch={text};rport");
             Box::new(Instead { to, via: via.into_bytes().into() })
         });
         (writer, Addressed { to, branch, instead })

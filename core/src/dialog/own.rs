@@ -9,18 +9,24 @@ use crate::ctx::Origin;
 use crate::door::Transport;
 use crate::wire::{Header, Host, Value, Writer};
 
+/// RFC 7118 appendix B.1: who opens a WebSocket cannot be reached but over it, and says so.
+const NOWHERE: &[u8] = b"ws.invalid";
+
 /// What we call ourselves towards a peer: never a wildcard.
 #[derive(Clone, Debug)]
 pub(crate) struct OwnAddress {
     /// A host as it stands in a Via: an IPv6 address has its brackets.
     host: SmallVec<[u8; 48]>,
-    /// The port.
-    pub(crate) port: u16,
+    /// The port, if there is one.
+    pub(crate) port: Option<u16>,
 }
 
 impl OwnAddress {
     /// The advertised address of the listener for peers outside our networks, else the address the peer sent to.
     pub(crate) fn towards(settings: &Settings, peer: &Origin) -> OwnAddress {
+        if peer.transport.is_web() && peer.flow.is_dialled() {
+            return OwnAddress { host: NOWHERE.into(), port: None };
+        }
         let listener = settings.listeners.get(usize::from(peer.listener));
         let near = settings.local_nets.iter().any(|net| net.contains(peer.remote.ip()));
         let advertised = listener.and_then(|listener| listener.advertised.as_ref()).filter(|_| !near);
@@ -30,9 +36,9 @@ impl OwnAddress {
                     Some(ip) => bracketed(ip),
                     None => name.as_bytes().into(),
                 },
-                port: port.unwrap_or(peer.local.port()),
+                port: Some(port.unwrap_or(peer.local.port())),
             },
-            None => OwnAddress { host: bracketed(peer.local.ip()), port: peer.local.port() },
+            None => OwnAddress { host: bracketed(peer.local.ip()), port: Some(peer.local.port()) },
         }
     }
 
@@ -68,8 +74,10 @@ impl OwnAddress {
                 value.literal("@");
             }
             value.text(&self.host);
-            value.literal(":");
-            value.number(u64::from(self.port));
+            if let Some(port) = self.port {
+                value.literal(":");
+                value.number(port.into());
+            }
             if peer.transport != Transport::Udp && !sips {
                 value.literal(";transport=");
                 value.text(peer.transport.uri_param().as_bytes());

@@ -117,7 +117,7 @@ fn strangers_see_the_advertised_address_and_neighbours_the_real_one() {
     let fixture = Fixture::with(config);
     let seen = |from: &str| {
         let own = OwnAddress::towards(&fixture.settings, &fixture.udp(from));
-        format!("{}:{}", own.host(), own.port)
+        format!("{}:{}", own.host(), own.port.unwrap_or_default())
     };
     assert_eq!(seen("198.51.100.7:5060"), "[2001:db8::5]:5090");
     assert_eq!(seen("10.0.0.7:5060"), "192.0.2.1:5060");

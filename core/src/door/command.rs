@@ -23,7 +23,7 @@ pub enum Command {
         remote: SocketAddr,
         /// From which address; `None` lets the system choose.
         local: Option<SocketAddr>,
-        /// The name the certificate must show, for TLS and WSS.
+        /// The name the certificate must show, for TLS and WSS, and the host that is asked for, for WS and WSS.
         server_name: Option<Box<str>>,
     },
     /// Close a connection once what was queued before is written.

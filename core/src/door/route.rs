@@ -100,6 +100,6 @@ pub struct Resolved {
     pub listener: u16,
     /// Our own address on that way, and the port we listen on: what Via and Contact name.
     pub local: SocketAddr,
-    /// The name its certificate must have.
+    /// The name its certificate must have, and by which a server of WebSocket is asked for.
     pub server_name: Option<Box<str>>,
 }

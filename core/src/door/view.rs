@@ -12,6 +12,13 @@ use crate::base::Time;
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
 pub struct FlowId(pub u64);
 
+impl FlowId {
+    /// True if the engine asked for it: we are the client on it.
+    pub const fn is_dialled(self) -> bool {
+        self.0 % 2 == 1
+    }
+}
+
 /// Number of a [`Change`] the engine asked to be saved; rises by one with each.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct SaveSeq(pub u64);
@@ -42,6 +49,31 @@ impl Transport {
         matches!(self, Transport::Tls | Transport::Wss)
     }
 
+    /// True for WS and WSS.
+    pub const fn is_web(self) -> bool {
+        matches!(self, Transport::Ws | Transport::Wss)
+    }
+
+    /// What a `sips:` URI with this transport means (RFC 3261 s26.2.2, RFC 7118 s5.2): TLS for TCP, WSS for WS, and nothing
+    /// for UDP.
+    pub const fn of_sips(self) -> Option<Transport> {
+        match self {
+            Transport::Udp => None,
+            Transport::Tcp | Transport::Tls => Some(Transport::Tls),
+            Transport::Ws | Transport::Wss => Some(Transport::Wss),
+        }
+    }
+
+    /// Where a server is that names no port: RFC 3261 s19.1.2, RFC 7118 s5.5.
+    pub const fn default_port(self) -> u16 {
+        match self {
+            Transport::Udp | Transport::Tcp => 5060,
+            Transport::Tls => 5061,
+            Transport::Ws => 80,
+            Transport::Wss => 443,
+        }
+    }
+
     /// The token of a Via header (RFC 3261 s20.42, RFC 7118 s5.1): `UDP`, `TCP`, `TLS`, `WS`, `WSS`.
     pub const fn via_token(self) -> &'static str {
         match self {
@@ -68,10 +100,10 @@ impl Transport {
         }
     }
 
-    /// The transport that a `transport` URI parameter asks for; `None` for one that is not spoken here.
+    /// The transport that a `transport` URI parameter asks for; `None` for one that is not spoken here. No standard has
+    /// `wss`, and many write it.
     pub fn of_uri_param(text: &str) -> Option<Transport> {
-        let all = [Transport::Udp, Transport::Tcp, Transport::Tls, Transport::Ws];
-        all.into_iter().find(|transport| transport.uri_param().eq_ignore_ascii_case(text))
+        Transport::ALL.into_iter().find(|transport| transport.name().eq_ignore_ascii_case(text))
     }
 
     /// The value of a `transport` URI parameter: `udp`, `tcp`, `tls`, `ws`, `ws` (RFC 7118 s5.2.3 has no `wss`).

@@ -520,9 +520,12 @@ pub(super) fn straight(ctx: &mut Ctx<'_>, uri: &Uri<'_>, near: &Origin) -> Optio
     let transport = match uri.transport() {
         None if uri.is_secure() => Transport::Tls,
         None => Transport::Udp,
-        Some(transport) => core::str::from_utf8(transport).ok().and_then(Transport::of_uri_param)?,
+        Some(transport) => {
+            let asked = core::str::from_utf8(transport).ok().and_then(Transport::of_uri_param)?;
+            if uri.is_secure() { asked.of_sips()? } else { asked }
+        }
     };
-    let port = uri.port().unwrap_or(if transport.is_secure() { 5061 } else { 5060 });
+    let port = uri.port().unwrap_or(transport.default_port());
     way(ctx, transport, SocketAddr::new(ip, port), near, Some(&ip.to_string()))
 }
 
@@ -545,8 +548,8 @@ fn way(
             to
         }),
         Transport::Tcp => ctx.connect(near, remote),
-        Transport::Tls => ctx.connect_by(transport, near, remote, Some(name?)),
-        // Browsers open these themselves.
-        Transport::Ws | Transport::Wss => None,
+        Transport::Tls | Transport::Ws | Transport::Wss => {
+            ctx.connect_by(transport, near, remote, Some(name?))
+        }
     }
 }

@@ -121,7 +121,7 @@ impl Sockets {
             }
         }
         // RFC 7118 s5: nobody can connect to a browser.
-        let web = matches!(binding.transport, Transport::Ws | Transport::Wss);
+        let web = binding.transport.is_web();
         match connectable && !web {
             true if !flags.has(Flags::DIRECT) || !udp => NextHop::Contact,
             _ => NextHop::Gone,

@@ -57,7 +57,7 @@ pub(super) fn apply(
 /// True if the client keeps such a flow alive when told to by Flow-Timer. A browser has no means to (RFC 7118 s6 leaves
 /// it to WebSocket pings).
 pub(super) fn keeps_alive(transport: Transport) -> bool {
-    !matches!(transport, Transport::Ws | Transport::Wss)
+    !transport.is_web()
 }
 
 impl Registrar {

@@ -88,7 +88,7 @@ pub(super) fn map(file: file::File) -> (Loaded, Vec<ConfigError>) {
     config.limits = limits(file.limits);
     config.timers = timers(file.timers);
     let mut options = options(file.connections);
-    options.stream.web = Arc::new(WebOptions { origins: file.websocket.origins });
+    options.stream.web = Arc::new(WebOptions { origins: file.websocket.origins, ..WebOptions::default() });
     let certificates = certificates::map(file.tls, &config.listeners, &mut errors);
     let state_file = storage(file.storage, &mut options, &mut errors);
     let office = file.accounts.and_then(|accounts| office(accounts, &mut errors));

@@ -26,7 +26,7 @@ use strowger_core::wire::framer::{Frame, Framer};
 
 use crate::backlog::Backlog;
 use crate::options::StreamOptions;
-use crate::tls::{TlsClient, TlsServer};
+use crate::tls::TlsServer;
 use crate::write_queue::WriteQueue;
 
 use secure::Tls;
@@ -91,18 +91,32 @@ impl Layers {
             true => Some(Tls::new(tls?.accept()?)),
             false => None,
         };
-        let web = matches!(transport, Transport::Ws | Transport::Wss)
-            .then(|| Web::accept(options.web.clone(), message_bytes));
+        let web = transport.is_web().then(|| Web::accept(options.web.clone(), message_bytes));
         Some(Layers { tls, web })
     }
 
-    /// Those of a connection that we open over this transport to a server of this name. `None` if we cannot.
-    pub fn connect(transport: Transport, name: Option<&str>, tls: Option<&TlsClient>) -> Option<Layers> {
-        match transport {
-            Transport::Tcp => Some(Layers::default()),
-            Transport::Tls => Some(Layers { tls: Some(Tls::new(tls?.connect(name?)?)), web: None }),
-            Transport::Udp | Transport::Ws | Transport::Wss => None,
+    /// Those of a connection that we open over this transport to a server of this name, on this port. `None` if we cannot.
+    pub fn connect(
+        transport: Transport,
+        (name, port): (Option<&str>, u16),
+        message_bytes: usize,
+        options: &StreamOptions,
+    ) -> Option<Layers> {
+        if transport == Transport::Udp {
+            return None;
         }
+        let tls = match transport.is_secure() {
+            true => Some(Tls::new(options.tls_client.as_ref()?.connect(name?)?)),
+            false => None,
+        };
+        let web = match transport.is_web() {
+            true => {
+                let port = (port != transport.default_port()).then_some(port);
+                Some(Web::connect((name?, port), &options.web.path, message_bytes)?)
+            }
+            false => None,
+        };
+        Some(Layers { tls, web })
     }
 }
 
@@ -186,7 +200,7 @@ impl Connection {
             parted: false,
             layers,
         };
-        // Who opens a TLS connection speaks first.
+        // Who opens a connection of TLS or WebSocket speaks first.
         connection.write_layers(now);
         connection
     }

@@ -3,6 +3,7 @@ use proptest::prelude::*;
 use super::*;
 
 mod layers;
+mod web_client;
 
 const OPTIONS: &[u8] =
     b"OPTIONS sip:a@b SIP/2.0\r\nVia: SIP/2.0/TCP c;branch=z9hG4bKx\r\nContent-Length: 0\r\n\r\n";

@@ -7,7 +7,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use strowger_core::wire::framer::Framer;
+use tungstenite::client::IntoClientRequest;
 use tungstenite::error::{CapacityError, ProtocolError};
+use tungstenite::handshake::MidHandshake;
+use tungstenite::handshake::client::ClientHandshake;
 use tungstenite::handshake::server::{Callback, ErrorResponse, Request, Response, ServerHandshake};
 use tungstenite::http::{HeaderValue, StatusCode, header};
 use tungstenite::protocol::frame::coding::CloseCode;
@@ -88,7 +91,43 @@ fn refusal(status: StatusCode, text: &str) -> ErrorResponse {
     response
 }
 
-type Handshake = tungstenite::handshake::MidHandshake<ServerHandshake<Pipe, Check>>;
+/// How a connection begins, on either side.
+#[derive(Debug)]
+enum Handshake {
+    Server(MidHandshake<ServerHandshake<Pipe, Check>>),
+    Client(MidHandshake<ClientHandshake<Pipe>>),
+}
+
+impl Handshake {
+    fn pipe(&mut self) -> &mut Pipe {
+        match self {
+            Handshake::Server(handshake) => handshake.get_mut().get_mut(),
+            Handshake::Client(handshake) => handshake.get_mut().get_mut(),
+        }
+    }
+
+    /// Goes on with what came.
+    fn shake(self) -> State {
+        let later = |handshake| State::Shaking(Box::new(handshake));
+        match self {
+            Handshake::Server(handshake) => match handshake.handshake() {
+                Ok(socket) => State::Open(Box::new(socket)),
+                Err(HandshakeError::Interrupted(handshake)) => later(Handshake::Server(handshake)),
+                Err(HandshakeError::Failure(fault)) => State::Over(answer_to(&fault)),
+            },
+            Handshake::Client(handshake) => match handshake.handshake() {
+                // RFC 6455 s4.1: no extension was asked for.
+                Ok((_, answer)) if answer.headers().contains_key(header::SEC_WEBSOCKET_EXTENSIONS) => {
+                    State::Over(Vec::new())
+                }
+                Ok((socket, _)) => State::Open(Box::new(socket)),
+                Err(HandshakeError::Interrupted(handshake)) => later(Handshake::Client(handshake)),
+                // Who answers so is told nothing.
+                Err(HandshakeError::Failure(_)) => State::Over(Vec::new()),
+            },
+        }
+    }
+}
 
 /// One side of a WebSocket connection.
 #[derive(Debug)]
@@ -124,18 +163,34 @@ pub(super) enum Came {
 impl Web {
     /// The server's side.
     pub(super) fn accept(options: Arc<WebOptions>, message_bytes: usize) -> Web {
-        let config = WebSocketConfig::default()
-            .read_buffer_size(READ)
-            .write_buffer_size(0)
-            .max_message_size(Some(message_bytes))
-            .max_frame_size(Some(message_bytes));
-        let handshake = ServerHandshake::start(Pipe::default(), Check(options), Some(config));
-        Web { state: State::Shaking(Box::new(handshake)), current: Bytes::new() }
+        let config = Some(config(message_bytes));
+        let handshake = ServerHandshake::start(Pipe::default(), Check(options), config);
+        Web { state: State::Shaking(Box::new(Handshake::Server(handshake))), current: Bytes::new() }
+    }
+
+    /// The client's side: asks this host, on a port that is not the usual one, for this path. `None` if nobody can be asked
+    /// for so.
+    pub(super) fn connect(
+        (host, port): (&str, Option<u16>),
+        path: &str,
+        message_bytes: usize,
+    ) -> Option<Web> {
+        let host = host.trim_matches(['[', ']']);
+        let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
+        let port = port.map(|port| format!(":{port}")).unwrap_or_default();
+        let uri = format!("ws://{host}{port}/{}", path.trim_start_matches('/'));
+        let mut request = uri.into_client_request().ok()?;
+        let protocol = HeaderValue::from_static(SUBPROTOCOL);
+        request.headers_mut().insert(header::SEC_WEBSOCKET_PROTOCOL, protocol);
+        let config = Some(config(message_bytes));
+        let handshake = ClientHandshake::start(Pipe::default(), request, config).ok()?;
+        // It speaks first.
+        Some(Web { state: Handshake::Client(handshake).shake(), current: Bytes::new() })
     }
 
     fn pipe(&mut self) -> Option<&mut Pipe> {
         match &mut self.state {
-            State::Shaking(handshake) => Some(handshake.get_mut().get_mut()),
+            State::Shaking(handshake) => Some(handshake.pipe()),
             State::Open(socket) => Some(socket.get_mut()),
             State::Over(_) => None,
         }
@@ -150,19 +205,11 @@ impl Web {
         let State::Shaking(handshake) = std::mem::replace(&mut self.state, State::Over(Vec::new())) else {
             return Ok(false);
         };
-        match handshake.handshake() {
-            Ok(socket) => {
-                self.state = State::Open(Box::new(socket));
-                Ok(true)
-            }
-            Err(HandshakeError::Interrupted(handshake)) => {
-                self.state = State::Shaking(Box::new(handshake));
-                Ok(false)
-            }
-            Err(HandshakeError::Failure(error)) => {
-                self.state = State::Over(answer_to(&error));
-                Err(())
-            }
+        self.state = handshake.shake();
+        match &self.state {
+            State::Shaking(_) => Ok(false),
+            State::Open(_) => Ok(true),
+            State::Over(_) => Err(()),
         }
     }
 
@@ -244,6 +291,14 @@ impl Web {
             }
         }
     }
+}
+
+fn config(message_bytes: usize) -> WebSocketConfig {
+    WebSocketConfig::default()
+        .read_buffer_size(READ)
+        .write_buffer_size(0)
+        .max_message_size(Some(message_bytes))
+        .max_frame_size(Some(message_bytes))
 }
 
 /// What a client is told whose request is no upgrade to WebSocket.

@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | an address | as it says; sips TLS, else UDP | none |
 //! | a name and a port | likewise | addresses |
-//! | a name and a transport | as it says | SRV of that; without any, addresses |
+//! | a name and a transport | as it says | SRV of that, where there is such a thing; without any, addresses |
 //! | a name | as NAPTR, or else SRV, say | NAPTR, SRV; without any, addresses by UDP, sips by TLS |
 
 use std::net::{IpAddr, SocketAddr};
@@ -86,7 +86,7 @@ impl<'k> Search<'_, 'k> {
         let by_default = asked.unwrap_or(if want.secure { Transport::Tls } else { Transport::Udp });
         let host = want.host.trim_matches(['[', ']']);
         if let Ok(ip) = host.parse::<IpAddr>() {
-            return self.way(by_default, ip.to_canonical(), want.port.unwrap_or(default_port(by_default)));
+            return self.way(by_default, ip.to_canonical(), want.port.unwrap_or(by_default.default_port()));
         }
         // RFC 3263 s4.2: with a port only the address is looked up.
         if let Some(port) = want.port {
@@ -95,7 +95,7 @@ impl<'k> Search<'_, 'k> {
         match asked {
             Some(transport) => {
                 if !self.servers_of(host, transport) {
-                    self.addresses(host, transport, default_port(transport));
+                    self.addresses(host, transport, transport.default_port());
                 }
             }
             None => self.any_transport(host, by_default),
@@ -108,7 +108,7 @@ impl<'k> Search<'_, 'k> {
             for (transport, flags, replacement) in services {
                 match flags.as_str() {
                     "s" => _ = self.servers(&replacement, transport),
-                    _ => self.addresses(&replacement, transport, default_port(transport)),
+                    _ => self.addresses(&replacement, transport, transport.default_port()),
                 }
             }
             return;
@@ -123,7 +123,7 @@ impl<'k> Search<'_, 'k> {
             }
         }
         if !any && self.missing.is_empty() {
-            self.addresses(host, by_default, default_port(by_default));
+            self.addresses(host, by_default, by_default.default_port());
         }
     }
 
@@ -133,8 +133,10 @@ impl<'k> Search<'_, 'k> {
         for data in self.look(Question::new(host, Kind::Naptr))? {
             let Data::Naptr { order, preference, flags, service, replacement } = data else { continue };
             let Some(transport) = transport_of_service(service) else { continue };
-            let usable =
-                self.want.usable.contains(&transport) && (transport.is_secure() || !self.want.secure);
+            // A WebSocket is opened where the URI asks for one, and not else.
+            let usable = self.want.usable.contains(&transport)
+                && !transport.is_web()
+                && (transport.is_secure() || !self.want.secure);
             if usable && matches!(flags.as_str(), "s" | "a") && !replacement.is_empty() {
                 services.push(((*order, *preference), (transport, flags.clone(), replacement.clone())));
             }
@@ -228,10 +230,7 @@ fn transport_of(want: &Want<'_>) -> Option<Option<Transport>> {
     Some(match (want.transport, want.secure) {
         (None, _) => None,
         (Some(transport), false) => Some(transport),
-        // RFC 3261 s26.2.2: sips with `transport=tcp` is TLS over TCP; and there is none over UDP.
-        (Some(Transport::Tcp | Transport::Tls), true) => Some(Transport::Tls),
-        (Some(Transport::Ws | Transport::Wss), true) => Some(Transport::Wss),
-        (Some(Transport::Udp), true) => return None,
+        (Some(transport), true) => Some(transport.of_sips()?),
     })
 }
 
@@ -254,15 +253,6 @@ const fn prefix(transport: Transport) -> Option<&'static str> {
         Transport::Tcp => Some("_sip._tcp"),
         Transport::Tls => Some("_sips._tcp"),
         Transport::Ws | Transport::Wss => None,
-    }
-}
-
-const fn default_port(transport: Transport) -> u16 {
-    match transport {
-        Transport::Udp | Transport::Tcp => 5060,
-        Transport::Tls => 5061,
-        Transport::Ws => 80,
-        Transport::Wss => 443,
     }
 }
 

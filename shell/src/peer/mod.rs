@@ -13,9 +13,10 @@ use std::time::Duration;
 use strowger_core::config::{Config, ListenerConfig};
 use strowger_core::documents::pidf::{CONTENT_TYPE, Pidf};
 use strowger_core::door::{
-    AgentToken, Changes, Event, PresenceState, ReplyBody, Request, Secret, UaAccount, UaRefusal, UaRequest,
-    UaStep, UaView,
+    AgentToken, Changes, Event, PresenceState, ReplyBody, Request, Secret, Transport, UaAccount, UaRefusal,
+    UaRequest, UaStep, UaView,
 };
+use strowger_core::wire::Uri;
 use thiserror::Error;
 
 use crate::error::StartError;
@@ -122,7 +123,8 @@ impl<R: Runtime> SimplePeer<R> {
         self
     }
 
-    /// Where requests go: a SIP URI, or `host:port`. Said again it is one more, for flows of RFC 5626.
+    /// Where requests go: a SIP URI, or `host:port`. Said again it is one more, for flows of RFC 5626. With `;transport=ws`
+    /// it speaks WebSocket (RFC 7118), with `wss` over TLS; who calls it comes back over that connection.
     pub fn server(mut self, server: impl AsRef<str>) -> SimplePeer<R> {
         self.account.servers.push(sip(server.as_ref()).into());
         self
@@ -134,7 +136,8 @@ impl<R: Runtime> SimplePeer<R> {
         self
     }
 
-    /// The URN of the device, the same over restarts: asks for flows (RFC 5626) and a GRUU (RFC 5627).
+    /// The URN of the device, the same over restarts: asks for flows (RFC 5626) and a GRUU (RFC 5627). Over WebSocket, where
+    /// a flow is the only way back, it has one for as long as it lives without being told.
     pub fn instance(mut self, urn: impl Into<String>) -> SimplePeer<R> {
         self.account.instance = urn.into().into();
         self
@@ -146,8 +149,8 @@ impl<R: Runtime> SimplePeer<R> {
         self
     }
 
-    /// The authorities, in a PEM file, that vouch for its servers where it speaks TLS (`sips:`, `;transport=tls`). Without it
-    /// those of the machine do. A file that cannot be read is told at the start.
+    /// The authorities, in a PEM file, that vouch for its servers where it speaks TLS (`sips:`, `;transport=tls`, `wss`).
+    /// Without it those of the machine do. A file that cannot be read is told at the start.
     pub fn authorities(mut self, file: impl Into<PathBuf>) -> SimplePeer<R> {
         self.authorities = Some(file.into());
         self
@@ -187,11 +190,13 @@ impl<R: Runtime> SimplePeer<R> {
     /// Binds and starts. The peer is cheap to clone; when all clones, its events and its calls are dropped, it goes as by
     /// [`close`](Peer::close). Without its events it takes no calls.
     pub async fn start(self) -> Result<(Peer, PeerEvents), PeerError> {
-        let SimplePeer { account, config, mut options, authorities, .. } = self;
+        let SimplePeer { mut account, config, mut options, authorities, .. } = self;
         let servers = || account.servers.iter().chain([&account.aor]);
-        if options.stream.tls_client.is_none()
-            && (authorities.is_some() || servers().any(|uri| is_secure(uri)))
-        {
+        let (secure, web) = (servers().any(|uri| is_secure(uri)), servers().any(|uri| is_web(uri)));
+        if account.instance.is_empty() && web {
+            account.instance = fresh_instance();
+        }
+        if options.stream.tls_client.is_none() && (authorities.is_some() || secure) {
             let client = TlsClient::open(authorities.as_deref(), None).map_err(PeerError::Tls)?;
             options.stream.tls_client = Some(client);
         }
@@ -231,8 +236,29 @@ fn sip(text: &str) -> String {
 
 /// TLS is spoken on the way to it.
 fn is_secure(uri: &str) -> bool {
-    let uri = uri.to_ascii_lowercase();
-    uri.starts_with("sips:") || uri.split(';').any(|param| param == "transport=tls")
+    uri.get(..5).is_some_and(|scheme| scheme.eq_ignore_ascii_case("sips:"))
+        || transport_of(uri).is_some_and(Transport::is_secure)
+}
+
+/// WebSocket is.
+fn is_web(uri: &str) -> bool {
+    transport_of(uri).is_some_and(Transport::is_web)
+}
+
+fn transport_of(uri: &str) -> Option<Transport> {
+    let uri = Uri::parse(uri.as_bytes()).ok()?;
+    Transport::of_uri_param(std::str::from_utf8(uri.transport()?).ok()?)
+}
+
+/// RFC 5626 s4.1, RFC 9562 s5.4: a random UUID.
+fn fresh_instance() -> Box<str> {
+    let random = crate::seed().iter().fold(0u128, |sum, byte| sum << 8 | u128::from(*byte));
+    // Version 4, and the variant.
+    let uuid = random & !(0xf << 76 | 3 << 62) | 4 << 76 | 2 << 62;
+    let part = |shift: u32, digits: u32| uuid >> shift & ((1 << (4 * digits)) - 1);
+    let (first, second, third) = (part(96, 8), part(80, 4), part(64, 4));
+    let (fourth, last) = (part(48, 4), part(0, 12));
+    format!("urn:uuid:{first:08x}-{second:04x}-{third:04x}-{fourth:04x}-{last:012x}").into()
 }
 
 /// Why something was not done, or did not work.

@@ -5,3 +5,4 @@ mod hostile;
 mod net;
 mod registered;
 mod standing;
+mod web;

@@ -1,12 +1,12 @@
 //! A server, user agents in engines of their own, and a network between them that loses, doubles and delays.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use strowger_core::Engine;
 use strowger_core::config::{CallsConfig, Config, ListenerConfig, MessagesConfig, PresenceConfig};
 use strowger_core::door::{
-    Answer, Command, Event, FlowDownReason, FlowId, Input, Query, ReplyBody, Request, Resolved, Secret,
-    Transport, UaAccount, UaRequest, UaStep, UaView,
+    Answer, Command, Event, FlowDownReason, FlowId, Input, KeepAlive, Query, ReplyBody, Request, Resolved,
+    Secret, Transport, UaAccount, UaRequest, UaStep, UaView,
 };
 use strowger_sim::Time;
 use strowger_sim::message::Sip;
@@ -27,6 +27,7 @@ enum Due {
     Message { flow: FlowId, remote: std::net::SocketAddr, data: Vec<u8> },
     Up { flow: FlowId, remote: std::net::SocketAddr, transport: Transport },
     Down { flow: FlowId, reason: FlowDownReason },
+    Pong { flow: FlowId },
 }
 
 /// Everything.
@@ -49,6 +50,8 @@ pub(super) struct Net {
     sequence: u64,
     /// Both ends of each connection.
     links: BTreeMap<(usize, FlowId), (usize, FlowId)>,
+    /// The ends that are those of a WebSocket.
+    webs: BTreeSet<(usize, FlowId)>,
     flows: u64,
     /// What each user agent has told.
     pub(super) told: Vec<Vec<UaStep>>,
@@ -111,6 +114,7 @@ impl Net {
             queue: BTreeMap::new(),
             sequence: 0,
             links: BTreeMap::new(),
+            webs: BTreeSet::new(),
             flows: 2,
             told: vec![Vec::new(); 4],
             wire: Vec::new(),
@@ -151,7 +155,11 @@ impl Net {
             match command {
                 Command::Transmit(t) => self.transmit(at, t.flow, t.remote, &t.payload),
                 Command::Ping { flow, remote, .. } => {
-                    self.wire.push((at, format!("PING {} {remote}", flow.0)))
+                    self.wire.push((at, format!("PING {} {remote}", flow.0)));
+                    // The WebSocket of the other end answers by itself.
+                    if self.webs.contains(&(at, flow)) && self.links.contains_key(&(at, flow)) && !self.dark {
+                        self.later(20, at, Due::Pong { flow });
+                    }
                 }
                 Command::Open { flow, transport, remote, .. } => self.open(at, flow, transport, remote),
                 Command::Close { flow, .. } => {
@@ -181,7 +189,8 @@ impl Net {
 
     fn open(&mut self, at: usize, flow: FlowId, transport: Transport, remote: std::net::SocketAddr) {
         let to = (0..4).find(|to| addr(*to) == remote);
-        let Some(to) = to.filter(|_| transport == Transport::Tcp && !self.dark && !self.refuse) else {
+        let spoken = transport.is_web() || transport == Transport::Tcp;
+        let Some(to) = to.filter(|_| spoken && !self.dark && !self.refuse) else {
             return self.later(10, at, Due::Down { flow, reason: FlowDownReason::Unreachable });
         };
         self.flows += 2;
@@ -189,6 +198,9 @@ impl Net {
             (FlowId(self.flows), std::net::SocketAddr::new(addr(at).ip(), 40_000 + self.flows as u16));
         self.links.insert((at, flow), (to, theirs));
         self.links.insert((to, theirs), (at, flow));
+        if transport.is_web() {
+            self.webs.extend([(at, flow), (to, theirs)]);
+        }
         self.later(5, to, Due::Up { flow: theirs, remote: from, transport });
         self.later(5, at, Due::Up { flow, remote, transport });
     }
@@ -241,6 +253,10 @@ impl Net {
                     self.feed(to, Input::FlowUp { flow, listener: 1, transport, local, remote, peer: None });
                 }
                 Due::Down { flow, reason } => self.feed(to, Input::FlowDown { flow, reason }),
+                Due::Pong { flow } => {
+                    let remote = self.seen[SERVER];
+                    self.feed(to, Input::KeepAlive { flow, remote, kind: KeepAlive::Pong });
+                }
             }
         }
         self.now = end;

@@ -3,6 +3,7 @@
 //! | way | what is sent | how often | what is awaited |
 //! |---|---|---|---|
 //! | a connection | CRLF CRLF | four fifths to the whole of Flow-Timer, or of 120 s | CRLF within 10 s, if flows were granted |
+//! | a WebSocket | a ping of it (RFC 7118 s6) | likewise | its pong within 10 s (RFC 6455 s5.5.2) |
 //! | datagrams, flows granted | a STUN Binding request, again after 0.5, 1, 2, 4, 8 s | of Flow-Timer, or of 29 s | the same address as before |
 //! | datagrams through a NAT, without flows | four zero bytes | of 29 s | nothing |
 //! | datagrams else | nothing | | |
@@ -101,8 +102,8 @@ impl Uas {
             (false, true) => {}
             (reliable, outbound) => {
                 ctx.out.ping(to.flow, to.remote, to.local);
-                // RFC 5626 s4.4.1: only who knows of flows must answer.
-                if reliable && outbound && alive.pong.is_none() {
+                // RFC 5626 s4.4.1: only who knows of flows must answer; pings of WebSocket are answered by all.
+                if reliable && (outbound || to.transport.is_web()) && alive.pong.is_none() {
                     alive.pong = ctx.timers.arm(ctx.now + PONG, Timer::Ua(key.to_bits(), UaTimer::Pong(i)));
                 }
             }

@@ -45,14 +45,16 @@ impl<'a> RequestWriter<'a> {
 
     /// A Via of ours: the transport token (`UDP`), sent-by (`host` with brackets if it is IPv6) and the branch. Over UDP
     /// `rport` is asked for (RFC 3581 s3).
-    pub fn via(&mut self, transport: &str, host: &str, port: u16, branch: &str) -> &mut Self {
+    pub fn via(&mut self, transport: &str, host: &str, port: Option<u16>, branch: &str) -> &mut Self {
         self.lines.value(Header::Via, |v| {
             v.raw(b"SIP/2.0/");
             v.text(transport.as_bytes());
             v.raw(b" ");
             v.text(host.as_bytes());
-            v.raw(b":");
-            v.number(u64::from(port));
+            if let Some(port) = port {
+                v.raw(b":");
+                v.number(port.into());
+            }
             v.raw(b";branch=");
             v.text(branch.as_bytes());
             if transport == "UDP" {

@@ -41,7 +41,7 @@ fn naptr(order: u16, service: &str, flags: &str, replacement: &str) -> Data {
     }
 }
 
-const ALL: [Transport; 3] = [Transport::Udp, Transport::Tcp, Transport::Tls];
+const ALL: [Transport; 5] = [Transport::Udp, Transport::Tcp, Transport::Tls, Transport::Ws, Transport::Wss];
 
 fn want(host: &str) -> Want<'_> {
     Want {
@@ -86,7 +86,9 @@ fn an_address_needs_no_records() {
         ("192.0.2.1", None, None, true, &["TLS 192.0.2.1:5061"]),
         ("192.0.2.1", None, Some(Transport::Tcp), true, &["TLS 192.0.2.1:5061"]),
         ("192.0.2.1", None, Some(Transport::Udp), true, &[]),
-        ("192.0.2.1", None, Some(Transport::Ws), false, &[]),
+        ("192.0.2.1", None, Some(Transport::Ws), false, &["WS 192.0.2.1:80"]),
+        ("192.0.2.1", None, Some(Transport::Ws), true, &["WSS 192.0.2.1:443"]),
+        ("192.0.2.1", Some(8443), Some(Transport::Wss), false, &["WSS 192.0.2.1:8443"]),
         ("[2001:db8::1]", None, None, false, &["UDP [2001:db8::1]:5060"]),
         ("2001:db8::1", None, None, false, &["UDP [2001:db8::1]:5060"]),
         ("::ffff:192.0.2.1", None, None, false, &["UDP 192.0.2.1:5060"]),
@@ -121,6 +123,8 @@ fn a_domain_says_by_naptr_which_transports_it_likes() {
         ("example.com", naptr(10, "SIPS+D2T", "s", "_sips._tcp.example.com")),
         ("example.com", naptr(30, "SIP+D2T", "a", "direct.example.com")),
         ("example.com", naptr(5, "E2U+SIP", "u", "x.example.com")),
+        // Where a WebSocket is wanted the URI says so.
+        ("example.com", naptr(1, "SIP+D2W", "a", "direct.example.com")),
         ("_sip._udp.example.com", srv(1, 0, 5060, "one.example.com")),
         ("_sips._tcp.example.com", srv(1, 0, 5061, "two.example.com")),
         ("one.example.com", a("192.0.2.1")),
