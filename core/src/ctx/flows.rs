@@ -5,7 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use hashbrown::HashTable;
 
-use crate::door::{FlowId, Transport};
+use crate::door::{FlowId, PeerIdentity, Transport};
+
+/// Names by which one peer can be reached over a connection of its own; it needs no more.
+const ALIASES: usize = 16;
 
 /// A socket that is up.
 #[derive(Clone, Copy, Debug)]
@@ -58,6 +61,10 @@ pub(crate) struct Flows {
     /// The connections we asked for, by what was dialled, and the other way round.
     ours: BTreeMap<Dialled, FlowId>,
     dialled: BTreeMap<FlowId, Dialled>,
+    /// Who the other ends proved to be, where they did.
+    peers: BTreeMap<FlowId, PeerIdentity>,
+    /// RFC 5923: the connections of peers that are as good as ours to where they listen.
+    aliases: BTreeMap<Dialled, FlowId>,
     /// How many of them we have not heard of yet.
     opening: usize,
     /// The UDP sockets, in the order of their names.
@@ -103,9 +110,46 @@ impl Flows {
         id
     }
 
-    /// The connection we opened there, or are opening.
-    pub(super) fn ours(&self, dialled: &Dialled) -> Option<FlowId> {
-        self.ours.get(dialled).copied()
+    /// The connection there that needs not be opened: ours, or one of the peer, who said so and proved to be who is meant.
+    pub(super) fn there(&self, dialled: &Dialled) -> Option<FlowId> {
+        self.ours.get(dialled).or_else(|| self.aliases.get(dialled)).copied()
+    }
+
+    /// The other end of this flow has a certificate that we believe.
+    pub(crate) fn proved(&mut self, id: FlowId, peer: PeerIdentity) {
+        self.peers.insert(id, peer);
+    }
+
+    /// Who the other end proved to be.
+    pub(crate) fn peer(&self, id: FlowId) -> Option<&PeerIdentity> {
+        self.peers.get(&id)
+    }
+
+    /// RFC 5923 s8.2: the peer lets us use its connection for what goes to where it listens. Its certificate says for whom:
+    /// without one, nothing is changed (s9.2). What is spoken must be TLS: a name proves nothing of a bare address (s9.3).
+    pub(crate) fn alias(&mut self, id: FlowId, port: Option<u16>) {
+        let Some(peer) = self.peers.get(&id) else { return };
+        let Some(flow) = self.get(id).filter(|flow| flow.transport == Transport::Tls) else { return };
+        let Some(remote) = flow.remote.filter(|_| !id.is_dialled()) else { return };
+        let ip = remote.ip().to_canonical();
+        let port = port.unwrap_or(Transport::Tls.default_port());
+        let of = |name: &str| Dialled {
+            remote: SocketAddr::new(ip, port),
+            transport: Transport::Tls,
+            name: Some(name.to_ascii_lowercase().into()),
+        };
+        let all: Vec<Dialled> = peer.domains().take(ALIASES).map(of).collect();
+        if all.iter().all(|one| self.aliases.get(one) == Some(&id)) {
+            return;
+        }
+        // It says one port: what it said before holds no more.
+        self.aliases.retain(|_, other| *other != id);
+        self.aliases.extend(all.into_iter().map(|one| (one, id)));
+    }
+
+    /// Is it a connection of a peer that we may send over?
+    pub(crate) fn is_alias(&self, id: FlowId) -> bool {
+        self.peers.contains_key(&id) && self.aliases.values().any(|other| *other == id)
     }
 
     /// How many are being opened.
@@ -127,6 +171,9 @@ impl Flows {
         self.udp.remove(&id);
         self.opening -= usize::from(flow.opening);
         self.give_up(id);
+        if self.peers.remove(&id).is_some() {
+            self.aliases.retain(|_, other| *other != id);
+        }
         if self.table.is_empty() {
             self.table = HashTable::new();
         }

@@ -79,8 +79,8 @@ impl Ctx<'_> {
         let port = if port == 0 { near.local.port() } else { port };
         let local = SocketAddr::new(near.local.ip(), port);
         let listener = listener as u16;
-        let dialled = Dialled { remote, transport, name: name.map(Into::into) };
-        if let Some(flow) = self.flows.ours(&dialled) {
+        let dialled = Dialled { remote, transport, name: name.map(|name| name.to_ascii_lowercase().into()) };
+        if let Some(flow) = self.flows.there(&dialled) {
             return Some(Origin { flow, listener, transport, remote, local });
         }
         let limits = &self.settings.limits;

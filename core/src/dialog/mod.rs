@@ -540,7 +540,7 @@ impl Dialog {
         let (target, routes) = way.phone.unwrap_or((self.part(Dialog::TARGET), self.part(Dialog::ROUTES)));
         let mut writer = RequestWriter::new(arena, method, target);
         let text = core::str::from_utf8(&branch).unwrap_or_default();
-        writer.via(to.transport.via_token(), own.host(), own.port, text);
+        own.write_via(&mut writer, &to, text);
         writer.number(Header::MaxForwards, manner.max_forwards);
         for (header, uri, tag) in [(Header::From, 3, 1), (Header::To, 4, 2)] {
             writer.value(header, |value| {

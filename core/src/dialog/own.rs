@@ -7,7 +7,7 @@ use smallvec::SmallVec;
 use crate::config::Settings;
 use crate::ctx::Origin;
 use crate::door::Transport;
-use crate::wire::{Header, Host, Value, Writer};
+use crate::wire::{Header, Host, RequestWriter, Value, Writer};
 
 /// RFC 7118 appendix B.1: who opens a WebSocket cannot be reached but over it, and says so.
 const NOWHERE: &[u8] = b"ws.invalid";
@@ -19,15 +19,21 @@ pub(crate) struct OwnAddress {
     host: SmallVec<[u8; 48]>,
     /// The port, if there is one.
     pub(crate) port: Option<u16>,
+    /// RFC 5923 s8.1: what is for that address may come back over the connection.
+    alias: bool,
 }
 
 impl OwnAddress {
     /// The advertised address of the listener for peers outside our networks, else the address the peer sent to.
     pub(crate) fn towards(settings: &Settings, peer: &Origin) -> OwnAddress {
         if peer.transport.is_web() && peer.flow.is_dialled() {
-            return OwnAddress { host: NOWHERE.into(), port: None };
+            return OwnAddress { host: NOWHERE.into(), port: None, alias: false };
         }
         let listener = settings.listeners.get(usize::from(peer.listener));
+        // The address must be one where the same is spoken.
+        let alias = peer.transport == Transport::Tls
+            && peer.flow.is_dialled()
+            && listener.is_some_and(|listener| listener.transport == Transport::Tls);
         let near = settings.local_nets.iter().any(|net| net.contains(peer.remote.ip()));
         let advertised = listener.and_then(|listener| listener.advertised.as_ref()).filter(|_| !near);
         match advertised {
@@ -37,14 +43,20 @@ impl OwnAddress {
                     None => name.as_bytes().into(),
                 },
                 port: Some(port.unwrap_or(peer.local.port())),
+                alias,
             },
-            None => OwnAddress { host: bracketed(peer.local.ip()), port: Some(peer.local.port()) },
+            None => OwnAddress { host: bracketed(peer.local.ip()), port: Some(peer.local.port()), alias },
         }
     }
 
     /// The host, with brackets if it is an IPv6 address.
     pub(crate) fn host(&self) -> &str {
         core::str::from_utf8(&self.host).unwrap_or_default()
+    }
+
+    /// Our Via, with this branch.
+    pub(crate) fn write_via(&self, writer: &mut RequestWriter<'_>, peer: &Origin, branch: &str) {
+        writer.via(peer.transport.via_token(), (self.host(), self.port), branch, self.alias);
     }
 
     /// Our Contact.

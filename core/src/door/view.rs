@@ -124,6 +124,20 @@ pub struct PeerIdentity {
     pub names: Vec<Box<str>>,
 }
 
+impl PeerIdentity {
+    /// The domains it speaks for: RFC 5922 s7.1, those of its SIP URIs, and only without any its host names. A wildcard is
+    /// none (s7.2).
+    pub fn domains(&self) -> impl Iterator<Item = &str> {
+        let of_uri = |name: &str| name.strip_prefix("sip:").is_some_and(|host| !host.contains('@'));
+        let has_uris = self.names.iter().any(|name| of_uri(name));
+        self.names.iter().filter_map(move |name| match has_uris {
+            true if of_uri(name) => name.strip_prefix("sip:"),
+            true => None,
+            false => Some(&**name).filter(|name| !name.contains([':', '*'])),
+        })
+    }
+}
+
 /// A value that must never be printed: `Debug` shows `<secret>`.
 #[derive(Clone, PartialEq, Eq, Default)]
 pub struct Secret<T>(pub T);

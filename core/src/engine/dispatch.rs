@@ -254,6 +254,9 @@ impl Engine {
             }
             Err(error) => return self.on_reject(&origin, &Reject { error, partial: Some(msg) }),
         };
+        if origin.transport == Transport::Tls && ess.via.is_alias() {
+            self.house.flows.alias(origin.flow, ess.via.port);
+        }
         let now = self.house.now;
         let pass = |id| Pass { asked, ..Pass::new(origin, msg, ess, id, now) };
         let mut ctx = self.house.ctx();

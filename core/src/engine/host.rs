@@ -18,7 +18,7 @@ pub(super) const DRAIN_RETRY_AFTER: u32 = 30;
 impl Engine {
     pub(super) fn on_flow(&mut self, input: Input<'_>) {
         match input {
-            Input::FlowUp { flow, listener, transport, local, remote, peer: _ } => {
+            Input::FlowUp { flow, listener, transport, local, remote, peer } => {
                 let known = self.house.flows.get(flow).is_some();
                 if !known && self.house.flows.len() >= self.house.settings.limits.flows {
                     self.house.stats.dropped(DropReason::FlowLimit);
@@ -29,6 +29,9 @@ impl Engine {
                 self.rooms.registrar.flow_up(&up);
                 self.rooms.events.flow_up(&up);
                 self.house.flows.insert(up);
+                if let Some(peer) = peer {
+                    self.house.flows.proved(flow, peer);
+                }
             }
             Input::FlowDown { flow, reason } => {
                 let Some(gone) = self.house.flows.remove(flow) else { return };

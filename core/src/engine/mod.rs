@@ -303,6 +303,7 @@ impl Engine {
             || self.rooms.events.uses_flow(flow)
             || self.rooms.bridge.uses_flow(flow)
             || self.rooms.uas.uses_flow(flow)
+            || self.house.flows.is_alias(flow)
     }
 
     /// A hash of the whole state but for counters and waiting commands: equal after equal histories. For explorers of

@@ -16,6 +16,7 @@ mod notices;
 mod presence;
 mod reliable;
 mod replaces;
+mod reuse;
 mod session_timers;
 mod subscriptions;
 mod transfers;

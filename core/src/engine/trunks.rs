@@ -100,13 +100,15 @@ impl Engine {
         None
     }
 
-    /// The trunk a request comes over: by where it comes from, or by the Contact it was sent to, which we registered there.
+    /// The trunk a request comes over: by where it comes from, by the certificate that was shown there, or by the Contact it
+    /// was sent to, which we registered there.
     pub(super) fn trunk_of(&self, pass: &Pass<'_>) -> Option<u16> {
         if !matches!(pass.method, Method::Invite | Method::Message) {
             return None;
         }
         let (source, listener) = (pass.origin.remote.ip().to_canonical(), pass.origin.listener);
-        let by_source = router::trunk_of(&self.house.settings, source, listener, None);
+        let peer = self.house.flows.peer(pass.origin.flow);
+        let by_source = router::trunk_of(&self.house.settings, source, listener, peer);
         by_source.or_else(|| self.rooms.trunks.of_contact(pass.ess.uri.as_ref()?))
     }
 

@@ -123,7 +123,7 @@ impl Letter {
         let mut arena = ctx.out.lend();
         let mut writer = RequestWriter::new(&mut arena, Method::Message, phone.contact);
         let token = core::str::from_utf8(&branch).unwrap_or_default();
-        writer.via(to.transport.via_token(), own.host(), own.port, token);
+        own.write_via(&mut writer, to, token);
         writer.number(Header::MaxForwards, self.max_forwards.into());
         writer.value(Header::From, |value| {
             value.text(&self.from);

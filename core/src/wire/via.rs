@@ -132,6 +132,11 @@ impl<'m> Via<'m> {
             .and_then(|host| host.ip())
     }
 
+    /// The `alias` of RFC 5923: requests to sent-by may come back over this connection.
+    pub fn is_alias(&self) -> bool {
+        self.params.contains(b"alias")
+    }
+
     /// The `maddr` host; `None` also if it is none.
     pub fn maddr(&self) -> Option<Host<'m>> {
         if !self.known.has_maddr {

@@ -32,7 +32,7 @@ fn two(change: impl FnOnce(&mut TrunkConfig)) -> Config {
 }
 
 /// Alice calls a number, for the n-th time.
-fn outward(n: u32) -> String {
+pub(super) fn outward(n: u32) -> String {
     invite("")
         .replace("INVITE sip:bob@example.com", "INVITE sip:+4420@example.com")
         .replace("z9hG4bKinv", &format!("z9hG4bKout{n}"))

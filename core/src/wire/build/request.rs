@@ -45,7 +45,13 @@ impl<'a> RequestWriter<'a> {
 
     /// A Via of ours: the transport token (`UDP`), sent-by (`host` with brackets if it is IPv6) and the branch. Over UDP
     /// `rport` is asked for (RFC 3581 s3).
-    pub fn via(&mut self, transport: &str, host: &str, port: Option<u16>, branch: &str) -> &mut Self {
+    pub fn via(
+        &mut self,
+        transport: &str,
+        (host, port): (&str, Option<u16>),
+        branch: &str,
+        alias: bool,
+    ) -> &mut Self {
         self.lines.value(Header::Via, |v| {
             v.raw(b"SIP/2.0/");
             v.text(transport.as_bytes());
@@ -59,6 +65,9 @@ impl<'a> RequestWriter<'a> {
             v.text(branch.as_bytes());
             if transport == "UDP" {
                 v.raw(b";rport");
+            }
+            if alias {
+                v.raw(b";alias");
             }
         });
         self

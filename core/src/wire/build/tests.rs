@@ -243,7 +243,7 @@ fn a_request_is_written_with_its_body() {
     let mut arena = Arena::new();
     let mut writer =
         RequestWriter::new(&mut arena, Method::Message, b"sip:bob@[2001:db8::1]:5062;transport=tcp");
-    writer.via("UDP", "192.0.2.9", Some(5060), "z9hG4bKabc");
+    writer.via("UDP", ("192.0.2.9", Some(5060)), "z9hG4bKabc", false);
     writer.number(Header::MaxForwards, 70).header(Header::From, b"<sip:a@example.com>;tag=1");
     writer.header(Header::To, b"<sip:bob@example.com>").header(Header::CallId, b"x@y");
     writer.cseq(7, b"MESSAGE");
@@ -316,7 +316,7 @@ proptest! {
         check(&bytes, 13 + named)?;
 
         let mut w = RequestWriter::named(&mut arena, &evil, &evil);
-        w.via(&text, &text, Some(5060), &text).cseq(1, &evil);
+        w.via(&text, (&text, Some(5060)), &text, false).cseq(1, &evil);
         w.body(&evil, &evil);
         let bytes = w.finish();
         let head = bytes.len() - evil.len();
