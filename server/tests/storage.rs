@@ -1,6 +1,8 @@
 //! What survives: the end of the server by a signal and by force, a disk that is full, and files it cannot use.
 #![allow(clippy::disallowed_methods)] // Tests of a process have the process's clock.
 
+#[path = "storage/calls.rs"]
+mod calls;
 mod common;
 
 use std::collections::BTreeSet;
