@@ -25,6 +25,9 @@ const SUBPROTOCOL: &str = "sip";
 /// What is read at once, and kept while a connection is silent.
 const READ: usize = 2 << 10;
 
+/// A request or response of HTTP that is longer is judged before its end is there.
+const HEAD: usize = 8 << 10;
+
 /// The bytes on their way, in memory.
 #[derive(Debug, Default)]
 struct Pipe {
@@ -198,10 +201,14 @@ impl Web {
 
     /// Bytes came. True once, when both sides have agreed; `Err` if they will not.
     pub(super) fn received(&mut self, bytes: &[u8]) -> Result<bool, ()> {
-        if let Some(pipe) = self.pipe() {
-            pipe.came.extend_from_slice(bytes);
-        }
+        let Some(pipe) = self.pipe() else { return Ok(false) };
+        pipe.came.extend_from_slice(bytes);
+        let whole = is_whole(&pipe.came, bytes.len());
         let State::Shaking(_) = &self.state else { return Ok(false) };
+        // The library takes what comes in many small pieces for an attack; here it has a deadline.
+        if !whole {
+            return Ok(false);
+        }
         let State::Shaking(handshake) = std::mem::replace(&mut self.state, State::Over(Vec::new())) else {
             return Ok(false);
         };
@@ -299,6 +306,14 @@ fn config(message_bytes: usize) -> WebSocketConfig {
         .write_buffer_size(0)
         .max_message_size(Some(message_bytes))
         .max_frame_size(Some(message_bytes))
+}
+
+/// Whether the request or response that so many bytes were added to is there as a whole, or will never be one.
+fn is_whole(head: &[u8], added: usize) -> bool {
+    let begins = |with: &[u8; 4]| with.starts_with(head.get(..4).unwrap_or(head));
+    let tail = head.get(head.len().saturating_sub(added + 3)..).unwrap_or_default();
+    let ends = |end: &[u8]| tail.windows(end.len()).any(|there| there == end);
+    !begins(b"GET ") && !begins(b"HTTP") || head.len() > HEAD || ends(b"\n\r\n") || ends(b"\n\n")
 }
 
 /// What a client is told whose request is no upgrade to WebSocket.
