@@ -358,14 +358,16 @@ impl Transactions {
     }
 
     /// Something for `remote` could not be sent over this socket. Client transactions that wait for a response of it
-    /// end; server transactions stay, so that a repetition is not taken for a new request (RFC 6026 s7.1).
+    /// end; server transactions stay, so that a repetition is not taken for a new request (RFC 6026 s7.1). A connection
+    /// that was refused may fail to take what is sent before it is known to be gone.
     pub(crate) fn on_send_failed(
         &mut self,
         ctx: &mut Ctx<'_>,
         flow: FlowId,
         remote: SocketAddr,
     ) -> Vec<ClientEvent> {
-        self.clients.on_unreachable(ctx, flow, Some(remote), false)
+        let refused = ctx.flows.get(flow).is_some_and(|flow| flow.opening);
+        self.clients.on_unreachable(ctx, flow, Some(remote), refused)
     }
 
     /// A change could not be made durable: what stands on it is not sent.

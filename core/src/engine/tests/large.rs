@@ -95,6 +95,23 @@ fn where_a_connection_is_refused_a_large_invite_goes_by_datagram() {
 }
 
 #[test]
+fn where_a_connection_is_refused_before_anything_is_sent_over_it_a_large_invite_goes_by_datagram() {
+    let mut calls = listening_by_tcp();
+    let (flow, _) = opened(&large_invite(&mut calls));
+    let (remote, reason) = (addr(BOB), crate::door::SendError::NoFlow);
+    let commands = calls.host.input(Input::SendFailed { flow, remote, reason });
+    let sent = last(&commands);
+    assert_eq!((sent.flow, sent.remote), (UDP, addr(BOB)), "{}", shown(&commands));
+    let commands = calls.host.input(Input::FlowDown { flow, reason: FlowDownReason::Unreachable });
+    assert!(commands.is_empty(), "{}", shown(&commands));
+    let to_bob = Sent { to: BOB.into(), text: text(&sent) };
+    let sent = calls.from(BOB, &response(&to_bob, "486 Busy Here", "b1", "", ""));
+    assert_eq!(sent[1].first(), "SIP/2.0 486 Busy Here");
+    calls.from(ALICE, &by_caller("ACK", 1, &sent[1], "inv;rport", ""));
+    calls.finish();
+}
+
+#[test]
 fn where_nobody_says_anything_to_a_connection_a_large_invite_goes_by_datagram_after_a_second() {
     let mut calls = listening_by_tcp();
     let (flow, _) = opened(&large_invite(&mut calls));
