@@ -55,13 +55,15 @@ impl Baresip {
         for (file, text) in [("config", &config[..]), ("accounts", &account), ("contacts", contacts)] {
             fs::write(dir.join(file), text).expect("a file for the client");
         }
-        let log = || Stdio::from(File::create(dir.join("log")).expect("a file for the log"));
+        // One file, so that neither channel writes over the other.
+        let log = File::create(dir.join("log")).expect("a file for the log");
         let mut child = Command::new("baresip")
             .arg("-f")
             .arg(&dir)
-            .stdin(Stdio::null())
-            .stdout(log())
-            .stderr(log())
+            // Nothing is ever written to it, but the module of a terminal wants one that can be waited for.
+            .stdin(Stdio::piped())
+            .stdout(log.try_clone().expect("a second handle"))
+            .stderr(log)
             .spawn()
             .expect("baresip starts");
         let end = Instant::now() + LIMIT;
