@@ -9,7 +9,7 @@
 
 use std::time::Duration;
 
-use strowger_core::config::{CallsConfig, RouteConfig, RouteTo};
+use strowger_core::door::{RouteAnswer, RouteQuery, RouteTarget};
 use strowger_sim::network::Link;
 use strowger_sim::phone::call::{Manners, State};
 use strowger_sim::world::account;
@@ -27,21 +27,24 @@ fn main() {
     println!("100 nights, and the one on call was reached in each");
 }
 
+/// The rule.
+fn help_desk(query: &RouteQuery) -> RouteAnswer {
+    if &*query.to != "help@example.com" {
+        return RouteAnswer::Default;
+    }
+    // Those of one value ring together, and the next ones when nobody has answered.
+    let target = |user: &str, q| RouteTarget {
+        q,
+        timeout: Some(Duration::from_secs(20)),
+        ..RouteTarget::new(format!("sip:{user}@example.com"))
+    };
+    RouteAnswer::Targets(vec![target("bob", 1000), target("carol", 1000), target("dave", 500)])
+}
+
 /// A night on which nobody is at the desk.
 fn night(seed: u64) -> World {
-    let desk = |user: &str, q| RouteTo { to: format!("sip:{user}@example.com"), q, ..RouteTo::default() };
-    let mut world = World::with(seed, |config| {
-        config.accounts.push(account("dave"));
-        config.calls = Some(CallsConfig {
-            target_timeout: Duration::from_secs(20),
-            routes: vec![RouteConfig {
-                pattern: "help".into(),
-                targets: vec![desk("bob", 1000), desk("carol", 1000), desk("dave", 500)],
-            }],
-            dial: vec!["help".into()],
-            ..CallsConfig::default()
-        });
-    });
+    let mut world = World::with(seed, |config| config.accounts.push(account("dave")));
+    world.on_route(help_desk);
     let [alice, bob, carol, dave] =
         ["alice", "bob", "carol", "dave"].map(|name| registered(&mut world, name));
     for phone in [alice, bob, carol, dave] {

@@ -2,6 +2,7 @@
 
 mod checks;
 mod feed;
+mod rule;
 mod talk;
 mod wire;
 
@@ -28,6 +29,7 @@ use crate::store::{Directory, Store};
 use crate::tape::{Keep, Tape};
 
 pub use checks::Invariants;
+use rule::Rule;
 use wire::Connection;
 
 /// Where every world begins: a second in the autumn of 2026.
@@ -91,7 +93,7 @@ struct Seat {
 
 /// The world. Build it, act on its phones, let time run, and finish it.
 ///
-/// - *Building*: [`World::new`], [`World::with`], [`World::phone`], [`World::link`], [`World::nat`].
+/// - *Building*: [`World::new`], [`World::with`], [`World::phone`], [`World::link`], [`World::nat`], [`World::on_route`].
 /// - *Acting*: [`World::act`], [`World::host`], [`World::break_flow`], [`World::rebind`], [`World::restart`].
 /// - *Time*: [`World::run_for`], [`World::run_until`].
 /// - *Looking*: indexing by a phone, [`World::ladder`], [`World::engine`], [`World::finish`].
@@ -115,6 +117,8 @@ pub struct World {
     pub replies: Vec<Reply>,
     /// Events told, but outcomes.
     pub events: Vec<Event>,
+    /// How long the rule of [`World::on_route`] thinks about each call and message.
+    pub thinks: Duration,
     /// Inputs and commands, if they are recorded.
     pub recording: Option<Recording>,
     config: Config,
@@ -133,6 +137,7 @@ pub struct World {
     connections: BTreeMap<FlowId, Connection>,
     next_flow: u64,
     invariants: Invariants,
+    rule: Option<Rule>,
 }
 
 impl std::fmt::Debug for World {
@@ -226,6 +231,8 @@ impl World {
             outcomes: BTreeMap::new(),
             replies: Vec::new(),
             events: Vec::new(),
+            thinks: Duration::ZERO,
+            rule: None,
             recording: None,
             invariants: Invariants::default(),
             config,

@@ -12,6 +12,7 @@ mod network;
 mod presence;
 mod pure;
 mod registration;
+mod routing;
 mod server;
 mod torture;
 

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use strowger_core::Engine;
 use strowger_core::door::{
     Answer, BindingEvent, Change, Command, Event, FlowDownReason, FlowId, Input, IntrospectAnswer, KeepAlive,
-    KeysAnswer, Query, Request, RouteAnswer, Secret, Transmit, Transport,
+    KeysAnswer, Query, Request, Secret, Transmit, Transport,
 };
 
 use super::wire::{UDP4, UDP6};
@@ -232,8 +232,8 @@ impl World {
                 }
             }
             Query::Route(q) => {
-                let answer = Answer::Route(q.ticket, RouteAnswer::Default);
-                self.schedule(self.now, Due::Answer { life, answer });
+                let answer = Answer::Route(q.ticket, self.routed(&q));
+                self.schedule(self.now + self.thinks, Due::Answer { life, answer });
             }
             Query::Resolve(q) => {
                 let answer = Answer::Resolved(q.ticket, Vec::new());
