@@ -95,6 +95,10 @@ counted! {
         Timers = "timers",
         /// Requests parked for an answer.
         Parked = "parked",
+        /// Session descriptions that a relay was asked to change.
+        MediaAsked = "media_asked",
+        /// Of those, the ones that it did not.
+        MediaRefused = "media_refused",
         /// Parked requests whose answer came too late.
         ParkTimeouts = "park_timeouts",
         /// STUN Binding requests answered.
@@ -304,6 +308,8 @@ pub struct Sizes {
     pub call_keys: usize,
     /// Calls of which it is still being found out where they go.
     pub routes: usize,
+    /// Sessions whose media are relayed, or may be.
+    pub media_sessions: usize,
     /// Instant messages on their way: those of senders who wait for an answer, and each to a phone.
     pub messages: usize,
     /// Instant messages kept for those who are not there.

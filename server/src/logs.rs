@@ -248,6 +248,12 @@ fn notice(notice: Notice) {
             tracing::error!(target: "strowger::storage", error = &*error, "state cannot be stored");
         }
         Notice::StoreWorks => tracing::info!(target: "strowger::storage", "state is stored again"),
+        Notice::RelayFails { address } => {
+            tracing::error!(target: "strowger::media", %address, "rtpengine does not answer, calls that need it are refused");
+        }
+        Notice::RelayWorks { address } => {
+            tracing::info!(target: "strowger::media", %address, "rtpengine answers")
+        }
         _ => {}
     }
 }

@@ -13,6 +13,7 @@ use strowger_core::wire::Method;
 use strowger_shell::gate::StoreStats;
 use strowger_shell::handle::PerTransport;
 use strowger_shell::latency::{BOUNDS, Latency};
+use strowger_shell::relay::{RelayStats, RtpengineStats};
 use strowger_tokio::Snapshot;
 
 /// What is exported.
@@ -73,7 +74,8 @@ fn write_value(metric: &mut MetricEncoder<'_>, counts: bool, value: u64) -> fmt:
 impl Collector for Export {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let encoder = &mut encoder;
-        let Snapshot { stats, sizes, sockets, latency, notify_latency, store } = &*self.snapshot;
+        let Snapshot { stats, sizes, sockets, latency, notify_latency, store, relay, rtpengine } =
+            &*self.snapshot;
         let methods = || {
             let named = |method: Method| if method == Method::Other { "other" } else { method.as_str() };
             Method::ALL.into_iter().chain([Method::Other]).map(move |method| (method, named(method)))
@@ -178,12 +180,54 @@ impl Collector for Export {
         let help =
             "From a PUBLISH, a SUBSCRIBE or the end of the pacing interval to the sending of the NOTIFY";
         histogram(encoder, "strowger_notify_seconds", help, notify_latency)?;
+        if let Some(relay) = relay {
+            relayed(encoder, relay)?;
+        }
+        if let Some(engine) = rtpengine {
+            outside(encoder, engine)?;
+        }
         if let Some(store) = store {
             stored(encoder, store)?;
         }
         let version = [([("version", env!("CARGO_PKG_VERSION"))], 1)];
         gauges(encoder, "strowger_build_info", "The version that runs").write(version)
     }
+}
+
+/// What the rtpengine says.
+fn outside(encoder: &mut DescriptorEncoder<'_>, engine: &RtpengineStats) -> fmt::Result {
+    gauges(encoder, "strowger_rtpengine_up", "Whether the rtpengine answers")
+        .write([([], engine.up.into())])?;
+    counters(encoder, "strowger_rtpengine_questions", "What the rtpengine was asked").write([
+        ([("result", "described")], engine.described),
+        ([("result", "refused")], engine.refused),
+        ([("result", "unanswered")], engine.unanswered),
+        ([("result", "deleted")], engine.deleted),
+    ])
+}
+
+/// What the relay has done.
+fn relayed(encoder: &mut DescriptorEncoder<'_>, relay: &RelayStats) -> fmt::Result {
+    for (name, help, value) in [
+        ("strowger_relay_sessions", "Sessions whose media are relayed", relay.sessions),
+        ("strowger_relay_ports", "Ports of the relay in use", relay.ports),
+    ] {
+        gauges(encoder, name, help).write([([], value as u64)])?;
+    }
+    for (name, help, value) in [
+        ("strowger_relay_packets", "Packets of media passed on", relay.packets),
+        ("strowger_relay_bytes", "Bytes of them", relay.bytes),
+        ("strowger_relay_silent", "Sessions that were silent for too long", relay.silent),
+        ("strowger_relay_refused", "Descriptions that could not be relayed", relay.refused),
+    ] {
+        counters(encoder, name, help).write([([], value)])?;
+    }
+    counters(encoder, "strowger_relay_dropped", "Packets of media dropped").write([
+        ([("reason", "foreign")], relay.foreign),
+        ([("reason", "early")], relay.early),
+        ([("reason", "odd")], relay.odd),
+        ([("reason", "lost")], relay.lost),
+    ])
 }
 
 /// What became of changes of state.
@@ -335,6 +379,8 @@ mod tests {
             sockets,
             latency,
             notify_latency: Latency::default(),
+            relay: None,
+            rtpengine: None,
             store: Some(StoreStats { commits: 5, latency, ..StoreStats::default() }),
         });
         Export { snapshot, log_lines_lost: 0 }

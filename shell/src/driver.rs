@@ -48,6 +48,7 @@ use crate::news::Listeners;
 use crate::options::Options;
 use crate::promise::Wait;
 use crate::queue::{Receiver, Sender};
+use crate::relay::Relays;
 use crate::resolver::Resolver;
 use crate::socket::{BoundUdp, ReceiveBuffer, UdpPort, Watch};
 use crate::storage::{self, Storage};
@@ -92,6 +93,7 @@ pub(crate) struct Parts {
     pub(crate) asking: Asking,
     pub(crate) resolver: Resolver,
     pub(crate) storage: Option<Storage>,
+    pub(crate) media: Relays,
     pub(crate) listeners: Vec<ListenerConfig>,
     pub(crate) options: Options,
 }
@@ -115,6 +117,7 @@ pub struct Driver<E: Errands> {
     resolver: Resolver,
     /// Where changes go, if anywhere.
     storage: Option<Storage>,
+    media: Relays,
     errands: E,
     options: Options,
     state: State,
@@ -165,6 +168,7 @@ impl<E: Errands> Driver<E> {
             asking: parts.asking,
             resolver: parts.resolver,
             storage: parts.storage,
+            media: parts.media,
             errands,
             options,
             state: State::default(),
@@ -430,6 +434,7 @@ impl<E: Errands> Driver<E> {
             Query::Route(query) => {
                 self.asking.ask(now, *query, &self.sender).map(|work| self.errands.run(work))
             }
+            Query::Media(query) => self.media.ask(query),
             Query::Resolve(query) => {
                 self.resolver.ask(now, query);
                 self.resolve(now);
@@ -466,6 +471,9 @@ impl<E: Errands> Driver<E> {
 
     fn tell(&mut self, event: Event) {
         self.state.stopped |= matches!(event, Event::Drained);
+        if let Event::MediaDone { call } = event {
+            self.media.done(call);
+        }
         if let Some(request) = self.state.listeners.tell(&event) {
             self.engine.handle(self.clock.now(), Input::Host { reply: None, request });
         }
@@ -567,6 +575,8 @@ impl<E: Errands> Driver<E> {
             latency,
             notify_latency,
             store: self.storage.as_ref().map(|storage| storage.gate.stats()),
+            relay: self.media.stats(),
+            rtpengine: self.media.rtpengine(),
         }
     }
 

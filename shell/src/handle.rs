@@ -20,6 +20,7 @@ use crate::latency::Latency;
 use crate::news::{Changes, Feed, news};
 use crate::presence::PresenceHandle;
 use crate::promise::{Awaited, Promise, promise};
+use crate::relay::{RelayStats, RtpengineStats};
 
 /// What a handle sends to the loop that owns the engine.
 #[derive(Debug)]
@@ -51,6 +52,10 @@ pub struct Snapshot {
     pub notify_latency: Latency,
     /// What was stored, where there is a store.
     pub store: Option<StoreStats>,
+    /// What the relay of media has done, where there is one in this process.
+    pub relay: Option<RelayStats>,
+    /// What the rtpengine has done, where there is one.
+    pub rtpengine: Option<RtpengineStats>,
 }
 
 /// A count for each stream transport.

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::future::Future;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -91,4 +92,14 @@ pub enum Notice {
     },
     /// Changes are stored again.
     StoreWorks,
+    /// The rtpengine does not answer: calls that need it are refused until it does.
+    RelayFails {
+        /// Where it was asked.
+        address: SocketAddr,
+    },
+    /// The rtpengine answers.
+    RelayWorks {
+        /// Where it was asked.
+        address: SocketAddr,
+    },
 }

@@ -29,6 +29,7 @@
 //! - [`options`]: every bound and deadline of the sockets.
 //! - [`presence`]: what presentities are, and publishing for them, over a handle.
 //! - [`calls`]: live calls, as a program sees, ends and begins them.
+//! - [`relay`]: media between parties that cannot reach each other, by ports of its own or by an rtpengine.
 //! - [`route`]: where a call goes, as a program says it.
 //! - [`token`]: the token of a client, renewed before it expires.
 //! - [`store`]: where changes of state are kept, as a trait; a store in memory.
@@ -62,6 +63,7 @@ pub mod prelude;
 pub mod presence;
 pub mod promise;
 pub mod queue;
+pub mod relay;
 pub mod resolver;
 pub mod route;
 pub mod saver;

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::relay::{RelayOptions, RtpengineOptions};
 use crate::tls::{TlsClient, TlsServer};
 
 /// Who may open WebSockets, and how we do.
@@ -171,6 +172,20 @@ pub struct Options {
     pub storage: StorageOptions,
     /// Name servers to ask where SIP servers are; without any, those of the machine.
     pub name_servers: Vec<SocketAddr>,
+    /// Who relays media, where the engine wants that ([`CallsConfig::media`](strowger_core::config::CallsConfig::media)).
+    pub media: MediaOptions,
+}
+
+/// Who relays media.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub enum MediaOptions {
+    /// Nobody.
+    #[default]
+    Nobody,
+    /// A relay in this process.
+    Relay(RelayOptions),
+    /// An rtpengine.
+    Rtpengine(RtpengineOptions),
 }
 
 impl Default for Options {
@@ -183,6 +198,7 @@ impl Default for Options {
             routing: RoutingOptions::default(),
             storage: StorageOptions::default(),
             name_servers: Vec::new(),
+            media: MediaOptions::default(),
         }
     }
 }

@@ -24,6 +24,7 @@ use crate::options::Options;
 use crate::presence::PresenceHandle;
 use crate::promise::{Awaited, Promise, Wait, promise};
 use crate::queue::{Receiver, Refused, queue};
+use crate::relay::Relays;
 use crate::resolver::Resolver;
 use crate::socket::{BoundStream, Granted, Sockets};
 use crate::storage::{self, Storage};
@@ -118,7 +119,9 @@ impl Start {
         let start = |store| Storage::start(store, &options.storage, notices.clone());
         let storage = store.map(start).transpose().map_err(StartError::Thread)?;
         let keys = key_fetcher(sender.clone(), notices.clone()).map_err(StartError::Thread)?;
-        let tokens = introspector(sender.clone(), notices).map_err(StartError::Thread)?;
+        let tokens = introspector(sender.clone(), notices.clone()).map_err(StartError::Thread)?;
+        let media = Relays::start(&options.media, &clock, sender.clone(), notices);
+        let media = media.map_err(StartError::Thread)?;
         let (promise, done) = promise();
         let Line { handle, calls } = line;
         let server = Server {
@@ -147,6 +150,7 @@ impl Start {
                 .over(options.name_servers.clone())
                 .dialling_tls(options.stream.tls_client.is_some()),
             storage,
+            media,
             listeners: sockets.listeners,
             options,
         };

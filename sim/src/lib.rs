@@ -25,4 +25,4 @@ pub mod world;
 
 pub use ladder::Ladder;
 pub use strowger_core::base::Time;
-pub use world::{PhoneId, World};
+pub use world::{PhoneId, Relay, World};

@@ -15,7 +15,7 @@ use std::time::Duration;
 use strowger_core::Engine;
 use strowger_core::config::{AccountConfig, Config, ListenerConfig, RegistrarConfig, Settings};
 use strowger_core::door::{
-    Event, FlowDownReason, FlowId, Input, Reply, ReplyBody, Request, Secret, Transport,
+    Event, FlowDownReason, FlowId, Input, MediaStep, Reply, ReplyBody, Request, Secret, Transport,
 };
 
 use crate::Time;
@@ -91,6 +91,17 @@ struct Seat {
     lose_to_phone: u32,
 }
 
+/// A relay of media.
+#[derive(Clone, Copy, Debug)]
+pub struct Relay {
+    /// The address it shows.
+    pub addr: IpAddr,
+    /// How long it takes to answer.
+    pub takes: Duration,
+    /// What it has no room for.
+    pub refuses: Option<MediaStep>,
+}
+
 /// The world. Build it, act on its phones, let time run, and finish it.
 ///
 /// - *Building*: [`World::new`], [`World::with`], [`World::phone`], [`World::link`], [`World::nat`], [`World::on_route`].
@@ -108,6 +119,8 @@ pub struct World {
     pub store: Store,
     /// Accounts the engine does not hold itself.
     pub directory: Directory,
+    /// The relay of media, if there is one.
+    pub relay: Option<Relay>,
     /// Issuers of tokens, in the order of the settings.
     #[cfg(feature = "jwt")]
     pub issuers: Vec<crate::issuer::Issuer>,
@@ -226,6 +239,7 @@ impl World {
             audit: Audit::new(),
             store: Store::new(),
             directory: Directory::default(),
+            relay: None,
             #[cfg(feature = "jwt")]
             issuers: Vec::new(),
             outcomes: BTreeMap::new(),

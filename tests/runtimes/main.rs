@@ -28,6 +28,7 @@ mod phone;
 mod play;
 mod secure;
 mod servers;
+mod sound;
 mod trees;
 mod wire;
 

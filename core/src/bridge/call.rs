@@ -225,6 +225,10 @@ pub(crate) struct Call {
     pub(super) transfer: Option<Box<Transfer>>,
     /// One of its sides is sought by a transfer of this call.
     pub(super) serves: Option<CallKey>,
+    /// The session its media are in, if they may be relayed: calls that go on as one share it. 0 for none.
+    pub(super) media: u64,
+    /// Those they were in before: what is agreed there may still be in use.
+    pub(super) was_in: Vec<u64>,
     /// Who is tried next, one group after the other.
     pub(super) queue: VecDeque<Vec<Hop>>,
     pub(super) attempts: Vec<Attempt>,

@@ -10,6 +10,7 @@ use super::refer::Inner;
 use super::streams::Streams;
 use super::{Asker, Call, CallKey, News};
 use crate::base::{HashKey, Index, Slab};
+use crate::config::MediaMode;
 use crate::ctx::{CallState, Ctx};
 use crate::dialog::Dialog;
 use crate::door::{CallEvent, CallRecord, Event};
@@ -30,6 +31,8 @@ pub(super) struct Desk {
     pub(super) by_account: BTreeMap<Box<str>, usize>,
     /// How many are on a trunk.
     pub(super) by_trunk: BTreeMap<u16, usize>,
+    /// How many are in one session of media.
+    pub(super) by_session: BTreeMap<u64, usize>,
     /// How many come from one address.
     pub(super) by_source: BTreeMap<core::net::IpAddr, usize>,
     pub(super) news: Vec<News>,
@@ -68,6 +71,9 @@ impl Desk {
             None => _ = self.by_account.insert(account.clone(), 1),
         }
         *self.by_source.entry(record.source.ip().to_canonical()).or_default() += 1;
+        let relays = ctx.settings.calls.as_ref().is_some_and(|calls| calls.media.mode != MediaMode::Off);
+        let media = if relays { id } else { 0 };
+        self.enter_session(media);
         let key = calls.insert(Call {
             phase: Phase::Ringing,
             asker,
@@ -76,6 +82,8 @@ impl Desk {
             invitation: None,
             transfer: None,
             serves: None,
+            media,
+            was_in: Vec::new(),
             queue: Default::default(),
             attempts: Vec::new(),
             links: Vec::new(),

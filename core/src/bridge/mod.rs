@@ -13,6 +13,7 @@
 //! - `talk`: requests within a pair, what is repeated; `acks`: ACK and BYE of one side
 //! - `reliable`: provisional responses that are acknowledged; `offers`: one offer at a time
 //! - `prove`: credentials for trunks; `breadth`: how many may ring at once; `info`: packages of INFO
+//! - `media`: what a relay needs to know
 //! - `settle`: what calls say to each other
 //! - `replaces`: who takes the place of another; `pickup`: of a phone that rings
 //! - `refer`: transfers; `dial`: calls that the host begins; `seen`: what the host is shown of calls; `sdp`: what they
@@ -33,6 +34,7 @@ mod close;
 mod desk;
 mod dial;
 mod info;
+mod media;
 mod offers;
 mod pickup;
 mod prove;
@@ -58,6 +60,7 @@ use bytes::Bytes;
 
 pub(crate) use call::{Asker, Call, Hop, Lines};
 pub(crate) use dial::Party;
+pub(crate) use media::{Shown, is_session};
 
 use crate::base::ids;
 use crate::base::{Ids, Index, Key, Slab};
@@ -129,6 +132,8 @@ pub(crate) enum News {
     Refer(CallKey),
     /// It is over, and forgotten.
     Gone(CallKey),
+    /// No call is in this session of media any more.
+    Silent(u64),
 }
 
 /// All calls.
@@ -152,6 +157,7 @@ impl Bridge {
             servers: BTreeMap::new(),
             by_account: BTreeMap::new(),
             by_trunk: BTreeMap::new(),
+            by_session: BTreeMap::new(),
             by_source: BTreeMap::new(),
             news: Vec::new(),
             inner: VecDeque::new(),
@@ -174,9 +180,9 @@ impl Bridge {
 
     /// How many other entries there are by which they are found and counted.
     pub(crate) fn keys(&self) -> usize {
-        let Desk { servers, by_account, by_source, news, inner, told, .. } = &self.desk;
+        let Desk { servers, by_account, by_session, by_source, news, inner, told, .. } = &self.desk;
         let waiting = news.len() + inner.len() + told.len();
-        servers.len() + by_account.len() + by_source.len() + waiting
+        servers.len() + by_account.len() + by_session.len() + by_source.len() + waiting
     }
 
     /// What the engine is to do.
@@ -474,6 +480,7 @@ impl Bridge {
         for trunk in &call.on_trunks {
             less(&mut self.desk.by_trunk, trunk);
         }
+        call.was_in.iter().chain([&call.media]).for_each(|session| self.desk.leave_session(*session));
         less(&mut self.desk.by_account, &call.account);
         less(&mut self.desk.by_source, &call.record.source.ip().to_canonical());
         kit.ctx.stats.call_ended(call.record.end);

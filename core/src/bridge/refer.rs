@@ -287,6 +287,7 @@ impl Bridge {
             }
         };
         let new = self.desk.enter(&mut self.calls, kit.ctx, asker, account, record);
+        self.share_session(new, key);
         if let Some(call) = self.calls.get_mut(key)
             && let Some(transfer) = &mut call.transfer
         {
@@ -336,6 +337,7 @@ impl Bridge {
         {
             transfer.sought = Some(Sought::Side(other, sought));
         }
+        self.share_session(other, key);
         let Some(call) = self.calls.get_mut(other) else { return };
         call.serves = Some(key);
         if !call.invite_side(kit, other, sought, None) {

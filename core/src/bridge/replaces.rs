@@ -250,6 +250,7 @@ impl Bridge {
         }
         let callee = kept.aor.clone();
         let new = self.begin(kit, asked, id, asker, callee)?;
+        self.share_session(new, old);
         let (kind, body) = (asked.msg.content_type().unwrap_or(b"application/sdp"), asked.msg.body());
         let offer = Some((kind, body)).filter(|_| !body.is_empty());
         let Some(call) = self.calls.get_mut(old) else { return Ok(()) };

@@ -11,6 +11,7 @@ pub(crate) mod pattern;
 pub(crate) use check::uri_of;
 pub(super) use check::{check, check_account};
 
+use core::net::IpAddr;
 use core::time::Duration;
 
 use super::IpNet;
@@ -51,6 +52,62 @@ pub struct CallsConfig {
     /// What accounts may call that do not say themselves: patterns of numbers and of `user@host` outside, the first that
     /// fits decides, one that begins with `!` forbids. Nothing by default: calls stay within.
     pub dial: Vec<String>,
+    /// Whether sound goes over a relay.
+    pub media: MediaConfig,
+}
+
+/// When the media of a call go over a relay, which the host has ([`Query::Media`](crate::door::Query::Media)).
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct MediaConfig {
+    /// Which calls.
+    pub mode: MediaMode,
+    /// Networks whose phones reach each other without help. Empty: all private ones.
+    pub local: Vec<IpNet>,
+    /// How long the relay may take to answer.
+    pub patience: Duration,
+}
+
+impl Default for MediaConfig {
+    fn default() -> MediaConfig {
+        MediaConfig { mode: MediaMode::Off, local: Vec::new(), patience: Duration::from_secs(2) }
+    }
+}
+
+impl MediaConfig {
+    /// True for an address in a network whose phones reach each other.
+    pub(crate) fn is_local(&self, addr: IpAddr) -> bool {
+        match self.local.is_empty() {
+            true => is_private(addr),
+            false => self.local.iter().any(|net| net.contains(addr)),
+        }
+    }
+}
+
+/// True for an address that means something within its own network only: RFC 1918, RFC 6598, RFC 3927, RFC 4193,
+/// RFC 4291 s2.5.6, and this machine.
+pub(crate) fn is_private(addr: IpAddr) -> bool {
+    match addr.to_canonical() {
+        IpAddr::V4(addr) => {
+            let [a, b, ..] = addr.octets();
+            addr.is_private() || addr.is_loopback() || addr.is_link_local() || (a == 100 && b & 0xc0 == 64)
+        }
+        IpAddr::V6(addr) => addr.is_loopback() || addr.is_unique_local() || addr.is_unicast_link_local(),
+    }
+}
+
+/// Which calls have their media relayed. One that should be and cannot is refused: 488 if the relay cannot connect browsers
+/// with plain phones, else 503. One offer is for all who ring: of several phones of somebody only those ring that speak as
+/// the caller does (WebRTC or not), if there are any.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum MediaMode {
+    /// None: descriptions pass as they are.
+    #[default]
+    Off,
+    /// Those whose parties could not reach each other: an address is private and the other one is elsewhere, or one has
+    /// IPv4 and the other IPv6.
+    Auto,
+    /// All but those between browsers, which find their own way.
+    Always,
 }
 
 impl Default for CallsConfig {
@@ -72,6 +129,7 @@ impl Default for CallsConfig {
             numbers: NumbersConfig::default(),
             emergency: None,
             dial: Vec::new(),
+            media: MediaConfig::default(),
         }
     }
 }

@@ -17,9 +17,10 @@ mod settings;
 pub use crate::base::hash::DigestAlgorithm;
 pub use crate::base::text::AorBuf;
 pub use accounts::{Account, AccountConfig, Accounts, HashedCredential};
+pub(crate) use calls::is_private;
 pub use calls::{
-    CallsConfig, ForwardConfig, NumberRule, NumberUser, NumbersConfig, RouteConfig, RouteTo, TrunkConfig,
-    Voicemail,
+    CallsConfig, ForwardConfig, MediaConfig, MediaMode, NumberRule, NumberUser, NumbersConfig, RouteConfig,
+    RouteTo, TrunkConfig, Voicemail,
 };
 pub(crate) use calls::{pattern, uri_of};
 pub use domains::{DomainConfig, Domains};

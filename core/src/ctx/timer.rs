@@ -55,6 +55,8 @@ pub(crate) enum Timer {
     AgentFirst(u64),
     /// The host takes too long to say where a call goes (`bridge::CallKey`).
     Route(u64),
+    /// A relay takes too long to say what a description becomes (`engine::media`).
+    Media(u64),
     /// Of a call (`bridge::CallKey`).
     Call(u64, CallTimer),
     /// Of a user agent (`agent::UaKey`).

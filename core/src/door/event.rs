@@ -29,6 +29,11 @@ pub enum Event {
         /// How many bindings it held.
         bindings: usize,
     },
+    /// A session whose media were relayed is over ([`Query::Media`](super::Query::Media)): what it was lent is free.
+    MediaDone {
+        /// Which.
+        call: u64,
+    },
     /// What a presentity is, all in all, changed. Not paced: watchers may be told later, and less often.
     Presence(Box<PresenceChange>),
     /// Somebody watches, or does no more.

@@ -31,7 +31,7 @@ pub use presence::{
 };
 pub use query::{
     Answer, CredentialsAnswer, CredentialsQuery, IntrospectAnswer, IntrospectQuery, KeysAnswer, KeysQuery,
-    Query, Ticket,
+    MediaAnswer, MediaQuery, MediaStep, Query, Ticket,
 };
 pub use record::{RecordError, VERSION as RECORD_VERSION};
 pub use route::{ResolveQuery, Resolved, RouteAnswer, RouteQuery, RouteTarget};

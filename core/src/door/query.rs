@@ -3,6 +3,7 @@
 
 use core::fmt;
 use core::marker::PhantomData;
+use core::net::IpAddr;
 use core::time::Duration;
 
 use super::{ResolveQuery, Resolved, RouteAnswer, RouteQuery, Secret};
@@ -63,6 +64,8 @@ pub enum Query {
     Route(Box<RouteQuery>),
     /// Where a name is.
     Resolve(ResolveQuery),
+    /// What a session description becomes, so that its media go over a relay.
+    Media(Box<MediaQuery>),
 }
 
 /// Asks a foreign store for the HA1 of a user.
@@ -106,6 +109,50 @@ pub struct IntrospectQuery {
     pub token: Secret<Box<[u8]>>,
 }
 
+/// Whether a session description offers or answers (RFC 3264).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum MediaStep {
+    /// It is the offer.
+    Offer,
+    /// It is the answer.
+    Answer,
+}
+
+/// Asks for a session description with the addresses of a relay. The host keeps what it lends to a call until
+/// [`Event::MediaDone`](super::Event::MediaDone).
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct MediaQuery {
+    /// To be handed back.
+    pub ticket: Ticket<MediaQuery>,
+    /// The session, for all that is described in it: one call, or several that go on as one.
+    pub call: u64,
+    /// What this description is.
+    pub step: MediaStep,
+    /// The tag of who describes himself.
+    pub from: Box<str>,
+    /// The tag of who is shown it; empty if that is not known yet, as with an offer to several phones.
+    pub to: Box<str>,
+    /// Where the messages of who describes himself come from, where that is known: his media may, too.
+    pub source: Option<IpAddr>,
+    /// An address of who is shown it, where one is known: for its family.
+    pub near: Option<IpAddr>,
+    /// Who is shown it speaks WebRTC.
+    pub to_webrtc: bool,
+    /// The description, as it came.
+    pub sdp: Box<[u8]>,
+}
+
+/// What a relay makes of a session description.
+#[derive(Clone, Debug)]
+pub enum MediaAnswer {
+    /// The description to show instead.
+    Description(Box<[u8]>),
+    /// It cannot connect these two ways of sending media: 488.
+    Unsupported,
+    /// There is no relay, or no room in it.
+    Unavailable,
+}
+
 /// The answer to a [`Query`].
 #[derive(Clone, Debug)]
 pub enum Answer {
@@ -119,6 +166,8 @@ pub enum Answer {
     Route(Ticket<RouteQuery>, RouteAnswer),
     /// To a [`ResolveQuery`]: the ways in the order to try them; none if there is none.
     Resolved(Ticket<ResolveQuery>, Vec<Resolved>),
+    /// To a [`MediaQuery`].
+    Media(Ticket<MediaQuery>, MediaAnswer),
 }
 
 /// What a credential store knows.

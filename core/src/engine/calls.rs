@@ -26,12 +26,20 @@ impl Engine {
 
     /// An INVITE that asks for a call; its sender was let in.
     pub(super) fn serve_invite(&mut self, pass: &Pass<'_>, allowed: &Allowed) {
+        if self.relay_replacing(pass, &allowed.identity, None) {
+            return;
+        }
         if let Err(refusal) = self.begin_call(pass, &allowed.identity, None) {
             self.refuse_as(pass, &refusal, allowed.verdict);
         }
     }
 
-    fn begin_call(&mut self, pass: &Pass<'_>, who: &Identity, trunk: Option<u16>) -> Result<(), Refusal> {
+    pub(super) fn begin_call(
+        &mut self,
+        pass: &Pass<'_>,
+        who: &Identity,
+        trunk: Option<u16>,
+    ) -> Result<(), Refusal> {
         self.refuse_if_draining()?;
         self.refuse_if_trunk_full(trunk)?;
         let server = pass.server.ok_or(Refusal::plain(Status::SERVER_ERROR))?;
@@ -82,6 +90,7 @@ impl Engine {
         }
         let refusal = match self.unsupported(pass) {
             Some(refusal) => Some(refusal),
+            None if self.relay_replacing(pass, &Identity::nobody(Scheme::Trusted), Some(trunk)) => return,
             None => self.begin_call(pass, &Identity::nobody(Scheme::Trusted), Some(trunk)).err(),
         };
         if let Some(refusal) = refusal {
@@ -117,6 +126,13 @@ impl Engine {
         if let Some(refusal) = self.unsupported(pass) {
             return self.refuse(pass, &refusal);
         }
+        if !self.relay_request(pass, key) {
+            self.take_in_call(pass, key);
+        }
+    }
+
+    /// The same, when its description is what the other side is shown.
+    pub(super) fn take_in_call(&mut self, pass: &Pass<'_>, key: CallKey) {
         let Some(server) = pass.server else { return };
         let asked = Asked { origin: &pass.origin, msg: pass.msg, ess: pass.ess, server };
         if let Err(refusal) = self.bridge(|bridge, kit| bridge.on_request(kit, key, &asked)) {
@@ -126,6 +142,13 @@ impl Engine {
 
     /// An ACK that no transaction consumed.
     pub(super) fn on_ack(&mut self, origin: &Origin, msg: Message<'_>, ess: &Essentials<'_>) {
+        if !self.relay_ack(origin, msg, ess) {
+            self.take_ack(origin, msg, ess);
+        }
+    }
+
+    /// The same, when its description is what the other side is shown.
+    pub(super) fn take_ack(&mut self, origin: &Origin, msg: Message<'_>, ess: &Essentials<'_>) {
         let taken = self.bridge(|bridge, kit| bridge.on_ack(kit, msg, ess))
             || self.uas(|uas, kit| uas.on_ack(kit, msg, ess));
         if !taken {
@@ -155,7 +178,9 @@ impl Engine {
     }
 
     pub(super) fn on_call_response(&mut self, bits: u64, client: ClientKey, status: u16, msg: Message<'_>) {
-        self.bridge(|bridge, kit| bridge.on_response(kit, bits, client, status, msg));
+        if !self.relay_response(bits, client, status, msg) {
+            self.bridge(|bridge, kit| bridge.on_response(kit, bits, client, status, msg));
+        }
     }
 
     pub(super) fn on_call_failure(&mut self, bits: u64, event: ClientEvent) {
@@ -189,6 +214,7 @@ impl Engine {
                 match news {
                     News::Exhausted(key, outcome) => self.on_exhausted(key, outcome),
                     News::Refer(key) => self.on_refer(key),
+                    News::Silent(session) => self.forget_media(session),
                     News::Gone(key) => {
                         self.forget_route(key);
                         self.on_call_gone();

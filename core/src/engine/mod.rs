@@ -12,6 +12,7 @@ mod host;
 mod host_calls;
 mod lists;
 mod mailboxes;
+mod media;
 mod messages;
 mod news;
 mod pending;
@@ -47,6 +48,7 @@ use crate::presence::Presence;
 use crate::registrar::Registrar;
 use crate::stats::{Counter, Sizes, Stats};
 use crate::txn::Transactions;
+use media::Media;
 use news::News;
 use pending::Pending;
 use routes::Routings;
@@ -113,6 +115,7 @@ struct Rooms {
     trunks: Trunks,
     uas: Uas,
     bridge: Bridge,
+    media: Media,
     routes: Routings,
     draining: bool,
     /// When it has lasted long enough.
@@ -175,6 +178,7 @@ impl Engine {
             trunks: Trunks::default(),
             uas: Uas::default(),
             bridge: Bridge::new(&ids),
+            media: Media::default(),
             routes: Routings::default(),
             draining: false,
             drain: TimerKey::NONE,
@@ -261,6 +265,7 @@ impl Engine {
             trunks,
             uas,
             bridge,
+            media,
             routes,
             ..
         } = &self.rooms;
@@ -284,6 +289,7 @@ impl Engine {
             calls: bridge.len(),
             call_dialogs: bridge.dialogs(),
             call_keys: bridge.keys(),
+            media_sessions: media.len(),
             routes: routes.len(),
             messages: messages.len(),
             stored_messages: messages.kept(),

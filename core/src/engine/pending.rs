@@ -10,7 +10,7 @@ use super::messages::{Further, Sender};
 use crate::auth::{KEYS_PATIENCE, Verdict};
 use crate::base::{Key, Slab, Time, TimerKey};
 use crate::ctx::Origin;
-use crate::door::Ticket;
+use crate::door::{Identity, Ticket};
 use crate::messages::DeliveryKey;
 use crate::txn::{ServerKey, TxnId};
 use crate::wire::Held;
@@ -47,10 +47,21 @@ pub(super) enum Waits {
     Credentials,
     /// The host, to say where a message goes.
     MessageRoute(Box<Sender>),
+    /// A relay, to say what the description in it becomes.
+    Media(MediaWait),
     /// The answers of phones.
     Message(DeliveryKey, Option<Box<Further>>),
     /// Nothing: it is decided, and goes out later, so that time tells nothing.
     Delay(Verdict),
+}
+
+/// What a request goes on as, when its description is known.
+#[derive(Clone, Debug)]
+pub(super) enum MediaWait {
+    /// One within a call.
+    Within,
+    /// An INVITE that takes somebody's place, of this identity or over this trunk.
+    Replaces(Box<Identity>, Option<u16>),
 }
 
 /// All that waits.

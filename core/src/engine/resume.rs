@@ -85,6 +85,7 @@ impl Engine {
             }
             Answer::Route(ticket, answer) => self.on_route(ticket, answer),
             Answer::Resolved(ticket, ways) => self.on_resolved(ticket, ways),
+            Answer::Media(ticket, answer) => self.on_media(ticket, answer),
         }
     }
 
@@ -129,6 +130,7 @@ impl Engine {
                     self.obey(&mut pass_of(&parked, &ess), verdict);
                 }
             }
+            Some(Waits::Media(_)) => self.on_media_overdue(key),
             Some(Waits::MessageRoute(_)) => {
                 self.house.stats.count(Counter::ParkTimeouts);
                 self.on_message_route_timer(key);

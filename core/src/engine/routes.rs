@@ -361,7 +361,7 @@ impl Engine {
         }
         match groups.iter().all(Vec::is_empty) {
             true => self.next_step(key, Some(Ended::Offline)),
-            false => self.bridge(|bridge, kit| bridge.ring(kit, key, groups, ring)),
+            false => self.ring_call(key, groups, ring),
         }
     }
 

@@ -70,6 +70,7 @@ impl Engine {
                 self.tell_wishes();
             }
             Timer::Route(key) => self.on_route_timer(key),
+            Timer::Media(ticket) => self.on_media_timer(ticket),
             Timer::Call(key, timer) => self.on_call_timer(key, timer),
             Timer::UaCall(key, what) => self.uas(|uas, kit| uas.on_call_timer(kit, key, what)),
             Timer::Ua(key, what) => self.uas(|uas, kit| uas.on_timer(kit, key, what)),

@@ -14,6 +14,7 @@ use super::grammar::nothing;
 use super::layout::Entry;
 use super::scan::Start;
 use super::split::{self, Split};
+use super::{Bounds, parse};
 use super::{Header, Layout, Method};
 
 /// What the start line says.
@@ -148,6 +149,24 @@ impl<'m> Message<'m> {
     /// An owned copy.
     pub fn to_held(&self) -> Held {
         Held { bytes: Bytes::copy_from_slice(self.raw), layout: Box::new(self.layout.clone()) }
+    }
+
+    /// An owned copy with another body of the same type; `None` if that is too long.
+    pub fn with_body(&self, body: &[u8]) -> Option<Held> {
+        let mut bytes = Vec::with_capacity(self.head().len() + body.len() + 24);
+        bytes.extend_from_slice(self.start_line());
+        for line in self.lines().filter(|line| line.header != Header::ContentLength) {
+            bytes.extend_from_slice(line.raw);
+            if !line.raw.ends_with(b"\n") {
+                bytes.extend_from_slice(b"\r\n");
+            }
+        }
+        bytes.extend_from_slice(format!("Content-Length: {}\r\n\r\n", body.len()).as_bytes());
+        bytes.extend_from_slice(body);
+        let mut layout = Layout::new();
+        let bounds = Bounds { message_bytes: usize::from(u16::MAX), headers: usize::from(u16::MAX) };
+        parse(&bytes, &mut layout, &bounds).ok()?;
+        Some(Held { bytes: bytes.into(), layout: Box::new(layout) })
     }
 
     /// The first line of a header, as it came.

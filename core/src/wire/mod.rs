@@ -20,6 +20,7 @@ mod name_addr;
 mod params;
 mod parse;
 mod scan;
+pub mod sdp;
 pub mod split;
 mod status;
 pub mod stun;

@@ -1,12 +1,13 @@
 //! The engine's side: what it is fed, and how its commands are obeyed. The host of the simulated world.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
 use strowger_core::Engine;
 use strowger_core::door::{
     Answer, BindingEvent, Change, Command, Event, FlowDownReason, FlowId, Input, IntrospectAnswer, KeepAlive,
-    KeysAnswer, Query, Request, Secret, Transmit, Transport,
+    KeysAnswer, MediaAnswer, Query, Request, Secret, Transmit, Transport,
 };
 
 use super::wire::{UDP4, UDP6};
@@ -239,6 +240,13 @@ impl World {
                 let answer = Answer::Resolved(q.ticket, Vec::new());
                 self.schedule(self.now, Due::Answer { life, answer });
             }
+            Query::Media(q) => {
+                let relay = self.relay.filter(|relay| relay.refuses != Some(q.step));
+                let described = relay.map_or(MediaAnswer::Unavailable, |relay| relayed(&q.sdp, relay.addr));
+                let answer = Answer::Media(q.ticket, described);
+                let at = self.now + self.relay.map_or(Duration::ZERO, |relay| relay.takes);
+                self.schedule(at, Due::Answer { life, answer });
+            }
             Query::Introspect(q) => {
                 let answer = Answer::Introspected(q.ticket, IntrospectAnswer::Unavailable);
                 self.schedule(self.now, Due::Answer { life, answer });
@@ -336,4 +344,20 @@ fn describe(e: &BindingEvent, now: Time) -> String {
     let left = b.expires_at.since(now).as_secs();
     let reach = if b.reachable { "" } else { ", unreachable" };
     format!("{} {:?}: {} for {left} s{reach}", b.aor, e.cause, b.contact)
+}
+
+/// A relay that shows its own address, and of each stream the port beside the one it was told.
+fn relayed(sdp: &[u8], addr: IpAddr) -> MediaAnswer {
+    let mut shown = String::new();
+    for line in String::from_utf8_lossy(sdp).lines() {
+        let mut words = line.splitn(3, ' ');
+        match (words.next(), words.next().and_then(|port| port.parse::<u32>().ok()), words.next()) {
+            (Some(media), Some(port), Some(rest)) if media.starts_with("m=") && port != 0 => {
+                shown.push_str(&format!("{media} {} {rest}\r\n", port + 1));
+            }
+            _ if line.starts_with("c=") => shown.push_str(&format!("c=IN IP4 {addr}\r\n")),
+            _ => shown.push_str(&format!("{line}\r\n")),
+        }
+    }
+    MediaAnswer::Description(shown.into_bytes().into())
 }

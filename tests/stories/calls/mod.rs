@@ -5,6 +5,7 @@ mod chaos;
 mod explore;
 mod forks;
 mod hostile;
+mod media;
 mod orders;
 mod reliable;
 mod sessions;
@@ -93,6 +94,6 @@ fn over(mut world: World, patience: Duration) {
     // What is remembered for repetitions takes 64*T1.
     world.run_for(s(40));
     let sizes = world.engine().map(|e| e.sizes()).expect("the server is up");
-    assert_eq!([sizes.calls, sizes.call_dialogs], [0; 2], "{}", ladder(&world));
+    assert_eq!([sizes.calls, sizes.call_dialogs, sizes.media_sessions], [0; 3], "{}", ladder(&world));
     world.finish();
 }

@@ -24,6 +24,7 @@ pub(in crate::config) fn check(
     ] {
         faults.unless(!value.is_zero(), || format!("calls.{name}"), "must be above zero");
     }
+    faults.unless(!calls.media.patience.is_zero(), || "calls.media.patience", "must be above zero");
     // RFC 4028 s5: the smallest Min-SE is 90.
     faults.unless(calls.min_se >= 90, || "calls.min_se", "must be at least 90 (RFC 4028 s5)");
     faults.unless(

@@ -16,7 +16,8 @@ use crate::config::{
 };
 use crate::door::{
     Answer, Change, Command, CredentialsAnswer, Event, FlowDownReason, FlowId, Input, IntrospectAnswer,
-    KeysAnswer, Query, Request, Resolved, RouteAnswer, RouteTarget, Secret, StoredBinding, Transport,
+    KeysAnswer, MediaAnswer, Query, Request, Resolved, RouteAnswer, RouteTarget, Secret, StoredBinding,
+    Transport,
 };
 
 const START: Time = Time::from_secs(1_790_000_000);
@@ -308,6 +309,14 @@ impl Host {
                     _ => vec![way(1, Transport::Tcp), way(4, Transport::Udp)],
                 };
                 self.feed(Input::Answer(Answer::Resolved(q.ticket, ways)));
+            }
+            Query::Media(q) => {
+                let answer = match known % 4 {
+                    0 => MediaAnswer::Unavailable,
+                    1 => MediaAnswer::Unsupported,
+                    _ => MediaAnswer::Description(q.sdp),
+                };
+                self.feed(Input::Answer(Answer::Media(q.ticket, answer)));
             }
             Query::Introspect(q) => {
                 self.feed(Input::Answer(Answer::Introspected(q.ticket, IntrospectAnswer::Unavailable)));
