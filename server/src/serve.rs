@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use strowger_core::config::ListenerConfig;
+use strowger_core::config::{ListenerConfig, MediaMode};
 use strowger_core::door::Transport;
 use strowger_shell::store::{Store, StoreError};
 use strowger_tokio::{Handle, Hooks, Server, StartError};
@@ -134,12 +134,19 @@ async fn reload(
         && (plan.http, plan.api, &plan.http_certificates)
             == (running.http, running.api, &running.http_certificates);
     if plan.config.listeners != running.config.listeners || !kept {
-        tracing::warn!(target: "strowger", "changed listeners, [http], connection limits, paths of certificates and storage need a restart; the old ones stay");
+        tracing::warn!(target: "strowger", "changed listeners, [http], connection limits, paths of certificates, addresses of the relay and storage need a restart; the old ones stay");
     }
     if plan.call_records != running.call_records {
         tracing::warn!(target: "strowger", "another place for call records needs a restart; the old one stays");
     }
     plan.config.listeners = listeners.to_vec();
+    // No call is sent to a relay that was not started.
+    if plan.options.media != running.options.media
+        && let (Some(calls), Some(before)) = (&mut plan.config.calls, &running.config.calls)
+        && calls.media.mode != MediaMode::Off
+    {
+        calls.media.mode = before.media.mode;
+    }
     logs::choose(&mut plan.config.tell, running.call_records.is_some());
     let accounts = plan.config.accounts.len();
     let base = plan.config.clone();

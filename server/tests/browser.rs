@@ -1,5 +1,6 @@
 //! Headless Chromium against the built binary: JsSIP over WS and SIP.js over WSS in one page register, write to each other,
-//! publish and watch presence, call each other with sound, and call SIPp. The page is served by the server itself.
+//! publish and watch presence, call each other with sound, and call SIPp; and one of them hears a plain phone by way of a real
+//! rtpengine. The page is served by the server itself.
 //!
 //! Where a browser or npm is missing the test says that it was skipped; `STROWGER_REQUIRE_CLIENTS=1` makes that a failure.
 #![allow(clippy::disallowed_methods)] // Tests of a process have the process's clock.
@@ -8,15 +9,24 @@ mod common;
 
 #[path = "interop/client.rs"]
 mod client;
+#[path = "media/phone.rs"]
+#[allow(dead_code)] // Every test binary uses its own part.
+mod phone;
+#[path = "media/rtpengine.rs"]
+#[allow(dead_code)] // Every test binary uses its own part.
+mod rtpengine;
 
 use std::fs;
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream, UdpSocket};
+use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
 use std::time::Duration;
 
-use common::{Folder, Running};
+use common::{Folder, Running, header, until};
+use phone::{Phone, packet, wanted};
+use rtpengine::Rtpengine;
 
 /// npm fetches what is not in its cache.
 const FETCH: Duration = Duration::from_secs(240);
@@ -25,8 +35,14 @@ fn here(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/browser").join(name)
 }
 
-/// The page with its libraries in one script, built in the target folder.
-fn page() -> PathBuf {
+/// The page with its libraries in one script.
+fn page() -> &'static Path {
+    static PAGE: OnceLock<PathBuf> = OnceLock::new();
+    PAGE.get_or_init(build)
+}
+
+/// Builds it in the target folder.
+fn build() -> PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("browser");
     fs::create_dir_all(&folder).expect("a folder for the page");
     let phone = folder.join("phone");
@@ -70,7 +86,7 @@ fn serve(folder: &Folder, page: &Path) -> Running {
 }
 
 /// carol: SIPp, which answers one call. Her registration is made for her, from her address.
-fn carol(server: &Running, folder: &Folder) -> std::process::Child {
+fn carol(server: &Running, folder: &Folder) -> Child {
     let port = UdpSocket::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a port").port();
     let mut phone = common::Phone::udp(server.addr("udp"), "carol", "localhost");
     let contact = format!("Contact: <sip:carol@127.0.0.1:{port}>;expires=600\r\n");
@@ -98,7 +114,7 @@ fn carol(server: &Running, folder: &Folder) -> std::process::Child {
 
 /// Takes the report of the page: the body of one POST.
 fn reported(listener: &TcpListener) -> String {
-    let (mut stream, _) = common::until(
+    let (mut stream, _) = until(
         || listener.accept(),
         |accepted| match accepted {
             Ok(_) => true,
@@ -133,24 +149,9 @@ fn read_post(stream: &mut TcpStream) -> String {
     }
 }
 
-#[test]
-fn two_phones_in_a_page_do_all_that_phones_do() {
-    if !["node", "npm", "chromium", "sipp"].into_iter().all(client::is_there) {
-        return;
-    }
-    let folder = Folder::new();
-    let server = serve(&folder, &page());
-    let mut carol = carol(&server, &folder);
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a socket");
-    listener.set_nonblocking(true).expect("set");
-    let url = format!(
-        "http://{}/phone/page.html?ws=ws://{}&wss=wss://{}&report=http://{}/",
-        server.http(),
-        server.addr("ws"),
-        server.addr("wss"),
-        listener.local_addr().expect("bound"),
-    );
-    let mut browser = Command::new("chromium")
+/// A browser on this page.
+fn open(folder: &Folder, url: &str) -> Child {
+    Command::new("chromium")
         .args([
             "--headless=new",
             "--no-sandbox",
@@ -167,14 +168,113 @@ fn two_phones_in_a_page_do_all_that_phones_do() {
         .args(["--allow-loopback-in-peer-connection", "--disable-features=WebRtcHideLocalIpsWithMdns"])
         .args(["--disable-background-networking", "--disable-component-update", "--disable-sync"])
         .arg(format!("--user-data-dir={}", folder.path("profile").display()))
-        .arg(&url)
+        .arg(url)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
-        .expect("chromium starts");
+        .expect("chromium starts")
+}
+
+#[test]
+fn two_phones_in_a_page_do_all_that_phones_do() {
+    if !["node", "npm", "chromium", "sipp"].into_iter().all(client::is_there) {
+        return;
+    }
+    let folder = Folder::new();
+    let server = serve(&folder, page());
+    let mut carol = carol(&server, &folder);
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a socket");
+    listener.set_nonblocking(true).expect("set");
+    let url = format!(
+        "http://{}/phone/page.html?ws=ws://{}&wss=wss://{}&report=http://{}/",
+        server.http(),
+        server.addr("ws"),
+        server.addr("wss"),
+        listener.local_addr().expect("bound"),
+    );
+    let mut browser = open(&folder, &url);
     let report = reported(&listener);
     client::stop(&mut browser);
     client::stop(&mut carol);
+    insta::assert_snapshot!(report.replace("\",\"", "\",\n\""));
+}
+
+/// Sends and hears sound until so many packets were heard.
+fn talk(phone: &Phone, at: SocketAddr) {
+    let mut heard = 0usize;
+    let mut number = 0u16;
+    let heard = until(
+        || {
+            number = number.wrapping_add(1);
+            phone.sound.send_to(&packet(number), at).expect("sent");
+            heard += usize::from(phone.hears().is_some_and(|(data, _)| data.first() == Some(&0x80)));
+            heard
+        },
+        |heard| *heard >= 20,
+    );
+    assert!(heard >= 20, "{heard} packets came");
+}
+
+#[test]
+fn a_browser_and_a_plain_phone_hear_each_other_by_way_of_an_rtpengine() {
+    if !["node", "npm", "chromium", "rtpengine"].into_iter().all(client::is_there) {
+        return;
+    }
+    let (folder, engine) = (Folder::new(), Rtpengine::start());
+    let text = format!(
+        "[[domain]]\nname = \"localhost\"\naliases = [\"127.0.0.1\"]\n\
+         [[listen]]\nbind = \"udp:127.0.0.1:0\"\n[[listen]]\nbind = \"ws:127.0.0.1:0\"\n\
+         [http]\nlisten = \"127.0.0.1:0\"\nphone = \"{}\"\n[auth.policy]\nregister = \"open\"\ninvite = \"open\"\n\
+         [[account]]\nusername = \"alice\"\npassword = \"wonderland\"\n[[account]]\nusername = \"carol\"\npassword = \"christmas\"\n\
+         [media]\nmode = \"auto\"\nrtpengine = \"udp:{}\"\n",
+        page().display(),
+        engine.at,
+    );
+    let (file, state) = (folder.write("strowger.toml", &text), folder.path("state"));
+    let server = Running::start(&[
+        "serve",
+        "-c",
+        &file.display().to_string(),
+        "--state-dir",
+        &state.display().to_string(),
+    ]);
+    let carol = Phone::new(server.addr("udp"));
+    let own = "From: <sip:carol@localhost>;tag=r\r\nTo: <sip:carol@localhost>\r\nCall-ID: reg\r\n";
+    carol.send(&carol.request("REGISTER", "sip:localhost", 1, own, ""));
+    carol.receive("SIP/2.0 200 ");
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a socket");
+    listener.set_nonblocking(true).expect("set");
+    let url = format!(
+        "http://{}/phone/page.html?gateway=1&ws=ws://{}&report=http://{}/",
+        server.http(),
+        server.addr("ws"),
+        listener.local_addr().expect("bound"),
+    );
+    let mut browser = open(&folder, &url);
+
+    let invite = carol.receive("INVITE ");
+    assert!(invite.contains(" RTP/AVP "), "{invite}");
+    carol.accept(&invite, &carol.sdp("127.0.0.1"));
+    carol.receive("ACK ");
+    talk(&carol, wanted(&invite));
+    let bye = carol.receive("BYE ");
+    carol.accept(&bye, "");
+
+    let lines = "From: <sip:carol@localhost>;tag=back\r\nTo: <sip:alice@localhost>\r\nCall-ID: back\r\n";
+    carol.send(&carol.request("INVITE", "sip:alice@localhost", 1, lines, &carol.sdp("127.0.0.1")));
+    let ok = carol.receive("SIP/2.0 200 ");
+    let contact = header(&ok, "Contact").and_then(|c| c.split('<').nth(1)?.split('>').next());
+    let within = format!(
+        "From: <sip:carol@localhost>;tag=back\r\nTo: {}\r\nCall-ID: back\r\n",
+        header(&ok, "To").expect("a To")
+    );
+    carol.send(&carol.request("ACK", contact.expect("a Contact"), 1, &within, ""));
+    talk(&carol, wanted(&ok));
+    let bye = carol.receive("BYE ");
+    carol.accept(&bye, "");
+
+    let report = reported(&listener);
+    client::stop(&mut browser);
     insta::assert_snapshot!(report.replace("\",\"", "\",\n\""));
 }

@@ -12,6 +12,7 @@ use strowger_shell::relay::RelayOptions;
 
 use crate::phone::Phone;
 use crate::servers::{Runtime, launch};
+use crate::wire::Wire;
 
 const PACKET: &[u8] = &[0x80, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 7, 0xd5];
 
@@ -57,8 +58,10 @@ fn sound_goes_over_the_relay_of_every_runtime() {
         let options = Options { media: MediaOptions::Relay(relay), ..Options::default() };
         let ((handle, listeners), ended) = launch(runtime, config(), options, Hooks::default());
         let relayed = || handle.snapshot().wait().expect("a server").relay.expect("a relay");
-        let [mut alice, mut bob] =
-            ["alice", "bob"].map(|name| Phone::new(name, Transport::Udp, listeners[0].addr));
+        let [mut alice, mut bob] = ["alice", "bob"].map(|name| {
+            let wire = Wire::open(Transport::Udp, listeners[0].addr, None).expect("a way there");
+            Phone::new(name, Transport::Udp, wire)
+        });
         let (hers, his) = (sound(), sound());
         let session = "Content-Type: application/sdp".to_owned();
 

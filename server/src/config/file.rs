@@ -2,6 +2,7 @@
 //! not exist is a fault.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use serde::Deserialize;
@@ -28,6 +29,7 @@ pub(super) struct File {
     pub(super) messages: Messages,
     pub(super) message_summary: MessageSummary,
     pub(super) calls: Calls,
+    pub(super) media: Media,
     pub(super) route: Vec<Route>,
     pub(super) trunk: Vec<Trunk>,
     pub(super) numbers: Numbers,
@@ -295,6 +297,26 @@ pub(super) struct Calls {
     pub(super) emergency: Option<String>,
     pub(super) dial: Option<Vec<String>>,
     pub(super) records: Option<PathBuf>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Media {
+    pub(super) mode: MediaMode,
+    pub(super) address: Option<IpAddr>,
+    pub(super) advertised: Vec<IpAddr>,
+    pub(super) ports: Option<[u16; 2]>,
+    pub(super) silence: Option<Span>,
+    pub(super) rtpengine: Option<String>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum MediaMode {
+    #[default]
+    Off,
+    Auto,
+    Always,
 }
 
 #[derive(Deserialize)]

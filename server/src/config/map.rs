@@ -39,6 +39,7 @@ macro_rules! set {
 }
 
 mod calls;
+mod media;
 
 impl From<Span> for Duration {
     fn from(span: Span) -> Duration {
@@ -89,6 +90,7 @@ pub(super) fn map(file: file::File) -> (Loaded, Vec<ConfigError>) {
     config.timers = timers(file.timers);
     let mut options = options(file.connections);
     options.stream.web = Arc::new(WebOptions { origins: file.websocket.origins, ..WebOptions::default() });
+    media::media(file.media, &mut config, &mut options, &mut errors);
     let certificates = certificates::map(file.tls, &config.listeners, &mut errors);
     let state_file = storage(file.storage, &mut options, &mut errors);
     let office = file.accounts.and_then(|accounts| office(accounts, &mut errors));

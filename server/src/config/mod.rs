@@ -10,11 +10,12 @@ mod map;
 pub mod units;
 
 use std::fs;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use strowger_core::config::{AccountConfig, AuthPolicy, Config, WatchPolicy};
-use strowger_shell::options::Options;
+use strowger_shell::options::{MediaOptions, Options};
 
 use crate::cli::{Complaint, HttpAddr, LogFormat};
 use strowger_shell::tls::TlsFiles;
@@ -166,6 +167,21 @@ pub fn warnings(loaded: &Loaded) -> Vec<String> {
             }
         }
         Some(_) => {}
+    }
+    if let MediaOptions::Relay(relay) = &loaded.options.media {
+        let hidden = |addr: &IpAddr| match addr {
+            IpAddr::V4(addr) => addr.is_private() || addr.is_loopback(),
+            IpAddr::V6(addr) => addr.is_unique_local() || addr.is_loopback(),
+        };
+        let shown = relay.advertised.iter().chain(relay.advertised.is_empty().then_some(&relay.address));
+        if let Some(addr) = shown.into_iter().find(|addr| hidden(addr)) {
+            warnings.push(format!(
+                "media.advertised: {addr} is private: phones elsewhere cannot send to the relay"
+            ));
+        }
+    }
+    if config.calls.is_none() && loaded.options.media != MediaOptions::Nobody {
+        warnings.push("calls are off: nothing in [media] is used".into());
     }
     if config.jwt.as_ref().is_some_and(|jwt| jwt.allow_cleartext) {
         warnings.push(

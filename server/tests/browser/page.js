@@ -182,6 +182,38 @@ async function run() {
   await bob.stop();
 }
 
+/** alice and a plain phone, which do not understand each other without a gateway. */
+async function gateway() {
+  const alice = new JsSIP.UA({
+    sockets: [new JsSIP.WebSocketInterface(query.get("ws"))],
+    uri: "sip:alice@localhost",
+    password: "wonderland",
+    register_expires: 300,
+  });
+  alice.start();
+  await event(alice, "registered", "registrationFailed");
+  const media = { mediaConstraints: { audio: true, video: false } };
+  const call = alice.call("sip:carol@localhost", media);
+  await event(call, "confirmed", "failed");
+  await sound(call.connection);
+  await spoken(call.connection);
+  told("alice called a plain phone, and hears it");
+  const rings = event(alice, "newRTCSession");
+  call.terminate();
+
+  // The phone calls back.
+  const { session } = await rings;
+  session.answer(media);
+  await event(session, "confirmed", "failed");
+  await sound(session.connection);
+  await spoken(session.connection);
+  told("a plain phone called alice, and she hears it");
+  const ended = event(session, "ended");
+  session.terminate();
+  await ended;
+  alice.stop();
+}
+
 /** Waits until a page shows something. */
 function shown(what, look) {
   return within(
@@ -207,10 +239,19 @@ async function callAlice(alice, bob, target) {
 }
 
 /** Waits until packets of sound came in. */
-async function sound(connection) {
-  for (let tries = 0; tries < 100; tries++) {
+function sound(connection) {
+  return counted(connection, (stats) => stats.type === "inbound-rtp" && stats.packetsReceived > 5);
+}
+
+/** Waits until so much was sent that a phone has heard enough. */
+function spoken(connection) {
+  return counted(connection, (stats) => stats.type === "outbound-rtp" && stats.packetsSent > 200);
+}
+
+async function counted(connection, enough) {
+  for (let tries = 0; tries < 200; tries++) {
     for (const [, stats] of await connection.getStats()) {
-      if (stats.type === "inbound-rtp" && stats.packetsReceived > 5) {
+      if (enough(stats)) {
         return;
       }
     }
@@ -219,7 +260,7 @@ async function sound(connection) {
   throw new Error(`no sound: ICE is ${connection.iceConnectionState}`);
 }
 
-run().then(
+(query.get("gateway") ? gateway() : run()).then(
   () => report("all of it"),
   (error) => report(`failed: ${error.message}`),
 );

@@ -1,6 +1,7 @@
 //! Calls, routes, trunks, numbers, and what accounts say of their calls.
 
-use strowger_core::config::{NumberRule, Voicemail};
+use strowger_core::config::{MediaMode, NumberRule, Voicemail};
+use strowger_shell::options::MediaOptions;
 
 use super::*;
 
@@ -175,4 +176,33 @@ fn a_misspelt_key_of_a_trunk_says_what_was_meant_and_shows_no_password() {
     assert!(text.contains("did you mean `route`?"), "{text}");
     let text = fault("[[account]]\nusername = \"a\"\npassword = \"b\"\nforward = { busi = \"c\" }\n");
     assert!(text.contains("did you mean `busy`?"), "{text}");
+}
+
+#[test]
+fn media_are_relayed_where_the_file_says_so() {
+    let off = load("strowger.toml", "").expect("valid");
+    assert_eq!(off.config.calls.expect("on").media.mode, MediaMode::Off);
+    assert_eq!(off.options.media, MediaOptions::Nobody);
+
+    let text = "[media]\nmode = \"auto\"\nadvertised = [\"10.0.0.5\"]\nports = [40000, 40100]\nsilence = \"1m\"\n\
+        [network]\nlocal = [\"10.0.0.0/8\"]\n";
+    let loaded = load("strowger.toml", text).expect("valid");
+    assert!(warnings(&loaded).iter().any(|warning| warning.contains("10.0.0.5 is private")));
+    let MediaOptions::Relay(relay) = &loaded.options.media else { panic!("{:?}", loaded.options.media) };
+    assert_eq!((relay.ports.clone(), relay.silence.as_secs()), (40_000..=40_100, 60));
+    let calls = loaded.config.calls.expect("on");
+    assert_eq!((calls.media.mode, calls.media.local.len()), (MediaMode::Auto, 1));
+
+    let text = "[media]\nmode = \"always\"\nrtpengine = \"udp:127.0.0.1:2223\"\n";
+    let loaded = load("strowger.toml", text).expect("valid");
+    assert!(matches!(loaded.options.media, MediaOptions::Rtpengine(_)));
+
+    for (text, path) in [
+        ("mode = \"auto\"", "media.advertised"),
+        ("mode = \"auto\"\nrtpengine = \"127.0.0.1:2223\"", "media.rtpengine"),
+        ("mode = \"auto\"\naddress = \"10.0.0.5\"\nports = [40000, 40001]", "media.ports"),
+    ] {
+        let faults = load("strowger.toml", &format!("[media]\n{text}\n")).expect_err("a fault").to_string();
+        assert!(faults.contains(path), "{faults}");
+    }
 }
