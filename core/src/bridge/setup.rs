@@ -60,7 +60,8 @@ impl Call {
             (Some(incoming), _) => {
                 let msg = incoming.held.message();
                 let (Ok(caller), Ok(called)) = (msg.from(), msg.to()) else { return };
-                let from = hop.from.as_deref().map(str::as_bytes);
+                // RFC 3323: who wants no name is given none.
+                let from = hop.from.as_deref().filter(|_| !caller.uri.is_anonymous()).map(str::as_bytes);
                 let (own, theirs) = (from.unwrap_or(caller.uri.raw()), called.uri.raw());
                 let base = Dialog::inviting(kit.ctx, &hop.to, own, theirs, &hop.contact);
                 base.map(|mut base| {

@@ -154,6 +154,20 @@ pub(super) struct Again {
     pub(super) proof: Proof,
 }
 
+/// RFC 3325 s7, RFC 3323 s4.2: whether the caller is not to be named to whom it is no business of.
+fn hides(msg: Message<'_>, from: &NameAddr<'_>) -> bool {
+    let says = |word: &[u8]| [&b"id"[..], b"user"].iter().any(|hidden| word.eq_ignore_ascii_case(hidden));
+    let mut asked = msg.values(Header::Privacy);
+    from.uri.is_anonymous()
+        || asked.any(|value| value.split(|b| *b == b';').any(|word| says(word.trim_ascii())))
+}
+
+/// A trunk that is trusted with who calls.
+fn is_told(settings: &Settings, trunk: u16) -> bool {
+    let trunks = settings.calls.as_ref().map_or(&[][..], |calls| &calls.trunks);
+    trunks.get(usize::from(trunk)).is_some_and(|trunk| trunk.asserted)
+}
+
 /// The INVITE to a callee, of a caller whose INVITE says `from`; `base` is the dialog it may make.
 pub(super) fn invite(
     kit: &mut Kit<'_, '_>,
@@ -163,9 +177,14 @@ pub(super) fn invite(
     hop: &Hop,
     again: &Again,
 ) -> (Bytes, Addressed) {
-    let crossing = Crossing { trusted: asker.trusted, local: hop.local && asker.trunk.is_none() };
     base.advance();
     let ctx = &mut *kit.ctx;
+    let hides = hides(msg, from);
+    let told = match hop.trunk {
+        Some(trunk) => is_told(ctx.settings, trunk),
+        None => !hides,
+    };
+    let crossing = Crossing { trusted: asker.trusted && told, local: hop.local && asker.trunk.is_none() };
     let mut way = Way::to_phone(hop.to, &hop.contact, &hop.path);
     if hop.to.transport == Transport::Udp && msg.raw().len() > DATAGRAM - 200 {
         match base.first_by_stream(ctx, kit.phones, &hop.target, way) {
@@ -182,16 +201,16 @@ pub(super) fn invite(
     // DECISIONS 21: nothing is asked of the callee that the caller cannot do.
     let single = ctx.settings.calls.as_ref().is_some_and(|calls| calls.single_early_dialog);
     write_first(ctx.settings, &mut writer, !single && Wants::of(msg) != Wants::Nothing, (hop, again));
-    // RFC 3325 s5: what the caller proved, unless he wants it hidden.
-    let hidden = msg
-        .values(Header::Privacy)
-        .any(|value| value.split(|b| *b == b';').any(|word| word.trim_ascii().eq_ignore_ascii_case(b"id")));
-    if !asker.trusted && !asker.identity.account.is_empty() && !hidden {
-        writer.value(Header::PAssertedIdentity, |value| {
-            value.literal("<sip:");
-            value.text(asker.aor.as_bytes());
-            value.literal(">");
-        });
+    // RFC 3325 s5: what the caller proved, as the trunk writes him.
+    if !asker.trusted && !asker.identity.account.is_empty() && told {
+        match &hop.from {
+            Some(uri) => writer.header_fmt(Header::PAssertedIdentity, format_args!("<{uri}>")),
+            None => writer.header_fmt(Header::PAssertedIdentity, format_args!("<sip:{}>", asker.aor)),
+        };
+        // RFC 3325 s9.3: who is trusted with it is told to keep it.
+        if hides && msg.header(Header::Privacy).is_none() {
+            writer.header(Header::Privacy, b"id");
+        }
     }
     for (name, value) in hop.lines.iter() {
         writer.other(name.as_bytes(), value.as_bytes());

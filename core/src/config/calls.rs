@@ -197,7 +197,8 @@ pub struct TrunkConfig {
     /// The From of calls to it: a URI with `{user}`, which stands for the caller's number, or his user. Empty: that at
     /// our domain.
     pub from: String,
-    /// Tell it who calls by P-Asserted-Identity (RFC 3325): it is trusted.
+    /// Tell it who calls by P-Asserted-Identity (RFC 3325): it is trusted, also with who does not want to be named. A trunk
+    /// that is not is shown From alone.
     pub asserted: bool,
     /// How called numbers are written there; the first that fits decides, and what fits none stays.
     pub called: Vec<NumberRule>,

@@ -11,7 +11,7 @@ use crate::ctx::{CallTimer, Origin, Refusal};
 use crate::door::{CallEnd, Event, Identity, Scheme};
 use crate::stats::DropReason;
 use crate::txn::{ClientEvent, ClientKey, ServerKey};
-use crate::wire::{Essentials, Host, Message, Status, Uri};
+use crate::wire::{Essentials, Message, Status};
 
 /// How many pieces of news of calls are dealt with in one go: each may bring another.
 const NEWS_PER_CALL: usize = 10_000;
@@ -109,7 +109,7 @@ impl Engine {
         let aor: Box<str> = match () {
             _ if ours && who.owns(named) => named.into(),
             _ if !proved => String::from_utf8_lossy(from.raw()).into(),
-            _ if is_anonymous(&from) => who.aors.first().cloned().unwrap_or_default(),
+            _ if from.is_anonymous() => who.aors.first().cloned().unwrap_or_default(),
             _ => return Err(Refusal::because(Status::FORBIDDEN, "From Is Another's")),
         };
         let (uri, display) = bridge::shown(&ess.from);
@@ -232,11 +232,4 @@ impl Engine {
         self.house.timers.disarm(core::mem::take(&mut self.rooms.drain));
         self.house.out.tell(Event::Drained);
     }
-}
-
-/// RFC 3323 s4.1.1.3: who does not want to be named.
-fn is_anonymous(uri: &Uri<'_>) -> bool {
-    let user = uri.user().unwrap_or_default();
-    user.eq_ignore_ascii_case(b"anonymous")
-        || matches!(uri.host(), Some(Host::Name(name)) if name.eq_ignore_ascii_case(b"anonymous.invalid"))
 }

@@ -462,7 +462,9 @@ fn addressed(
     let written = |Sent { target, headers }: Sent| {
         // Who is said to write, as for calls.
         let from = match &target {
-            Target::Outside(Outside { trunk: Some(trunk), .. }) => router::from_uri(settings, *trunk, aor),
+            Target::Outside(Outside { trunk: Some(trunk), .. }) if !letter.is_anonymous() => {
+                router::from_uri(settings, *trunk, aor)
+            }
             _ => None,
         };
         let own = match from.is_none() && headers.is_empty() {

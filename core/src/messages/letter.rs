@@ -74,6 +74,11 @@ impl Letter {
         }
     }
 
+    /// RFC 3323: its sender wants no name.
+    pub(crate) fn is_anonymous(&self) -> bool {
+        NameAddr::parse(&self.from).is_ok_and(|from| from.uri.is_anonymous())
+    }
+
     /// The same, from somebody else and with further headers. What would begin another header is left out.
     pub(crate) fn with(&self, from: Option<&str>, headers: &[(Box<str>, Box<str>)]) -> Letter {
         let mut letter = self.clone();

@@ -106,6 +106,12 @@ impl<'m> Uri<'m> {
         Some(self.part(self.user, self.user_end)).filter(|user| !user.is_empty())
     }
 
+    /// The URI of who does not want to be named (RFC 3323 s4.1.1.3).
+    pub fn is_anonymous(&self) -> bool {
+        self.user().is_some_and(|user| user.eq_ignore_ascii_case(b"anonymous"))
+            || matches!(self.host(), Some(Host::Name(name)) if name.eq_ignore_ascii_case(b"anonymous.invalid"))
+    }
+
     /// The password of a sip or sips URI; `Some` of nothing behind a colon alone.
     pub fn password(&self) -> Option<&'m [u8]> {
         // Between user and host stands `@`, or `:`, the password and `@`.

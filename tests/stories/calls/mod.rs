@@ -7,6 +7,8 @@ mod forks;
 mod hostile;
 mod media;
 mod orders;
+mod privacy;
+mod records;
 mod reliable;
 mod sessions;
 mod timers;
