@@ -26,6 +26,10 @@ impl Host {
             self.nonce = Some(String::from_utf8_lossy(nonce.raw()).trim_matches('"').to_owned());
             self.uses = 0;
         }
+        // What was no CSeq in a request is none in the answer that says so.
+        if msg.cseq().is_err() && matches!(msg.kind(), wire::Kind::Response { status: 400, .. }) {
+            return;
+        }
         self.hear(sent, msg);
         if self.rooms == Rooms::Calls {
             self.ring(sent, msg);

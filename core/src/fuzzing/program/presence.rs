@@ -7,7 +7,7 @@ use arbitrary::Arbitrary;
 use super::ops::{Op, Span};
 use super::world::{Host, USERS, remote};
 use crate::door::{Input, Request, Transmit};
-use crate::wire::{Event, Header, Kind, Message, Method, SubState, SubscriptionState};
+use crate::wire::{Event, Header, Kind, Message, Method, SubscriptionState};
 
 /// One operation of a program with presence.
 #[derive(Clone, Debug, Arbitrary)]
@@ -58,8 +58,19 @@ struct Watch {
     cseq: u32,
 }
 
-/// NOTIFY requests by their CSeq, and whether the last was among them.
-type Seen = (BTreeMap<u32, Vec<u8>>, bool);
+/// The NOTIFY requests of a dialog.
+#[derive(Default)]
+struct Seen {
+    /// Bodies by CSeq, for what is sent again.
+    told: BTreeMap<u32, Vec<u8>>,
+    /// Those of earlier dialogs of the same names.
+    past: BTreeMap<u32, Vec<u8>>,
+    /// The CSeq of the SUBSCRIBE that made it.
+    made_by: Option<u32>,
+    /// That SUBSCRIBE was answered since the last NOTIFY. If it came once more after its transaction and all it made, over
+    /// TCP, it made a dialog of the same names, with numbers of its own.
+    again: bool,
+}
 
 /// What watchers and publishers remember.
 #[derive(Default)]
@@ -67,7 +78,7 @@ pub(super) struct Watching {
     dialogs: Vec<Watch>,
     etags: BTreeMap<u8, String>,
     notifies: Vec<Transmit>,
-    /// By dialog and CSeq, for what is sent again; and whether it was told its end.
+    /// By Call-ID and our tag.
     seen: BTreeMap<Vec<u8>, Seen>,
     numbers: u64,
 }
@@ -193,32 +204,34 @@ impl Host {
                     self.watching.etags.insert(user, text(etag));
                 }
                 let mut dialogs = self.watching.dialogs.iter_mut();
-                if cseq.method == Method::Subscribe
-                    && let Some(watch) = dialogs.find(|watch| format!("s{}", watch.call).as_bytes() == call)
-                {
-                    watch.tag = text(msg.to().ok().and_then(|to| to.tag()).unwrap_or_default());
+                if cseq.method != Method::Subscribe {
+                    return;
                 }
+                let tag = msg.to().ok().and_then(|to| to.tag()).unwrap_or_default();
+                if let Some(watch) = dialogs.find(|watch| format!("s{}", watch.call).as_bytes() == call) {
+                    watch.tag = text(tag);
+                }
+                let seen = self.watching.seen.entry([call, b" ", tag].concat()).or_default();
+                seen.again |= *seen.made_by.get_or_insert(cseq.number) == cseq.number;
             }
             Kind::Request { .. } if cseq.method == Method::Notify => {
                 Event::parse(msg.header(Header::Event).expect("a NOTIFY has Event")).expect("a good Event");
                 let state = msg.header(Header::SubscriptionState).expect("a NOTIFY has Subscription-State");
-                let state = SubscriptionState::parse(state).expect("a good Subscription-State");
+                SubscriptionState::parse(state).expect("a good Subscription-State");
                 let tag = msg.from().ok().and_then(|from| from.tag()).expect("a dialog has tags");
-                let (told, ended) = self.watching.seen.entry([call, b" ", tag].concat()).or_default();
-                if *ended && !told.contains_key(&cseq.number) {
-                    // The SUBSCRIBE came once more after its transaction and all it made: a dialog of the same names.
-                    told.clear();
+                let seen = self.watching.seen.entry([call, b" ", tag].concat()).or_default();
+                if let Some(before) = seen.told.get(&cseq.number).or_else(|| seen.past.get(&cseq.number)) {
+                    assert_eq!(before, msg.body(), "what is sent again is the same");
+                    return;
                 }
-                *ended = state.state == SubState::Terminated;
-                match told.get(&cseq.number) {
-                    Some(before) => assert_eq!(before, msg.body(), "what is sent again is the same"),
-                    None => {
-                        let last = told.keys().next_back();
-                        assert!(last.is_none_or(|last| *last < cseq.number), "numbers rise in a dialog");
-                        told.insert(cseq.number, msg.body().to_vec());
-                        self.watching.notifies.push(sent.clone());
-                    }
+                let last = seen.told.keys().next_back().copied();
+                if std::mem::take(&mut seen.again) && last.is_some_and(|last| last > cseq.number) {
+                    seen.past.append(&mut seen.told);
+                } else {
+                    assert!(last.is_none_or(|last| last < cseq.number), "numbers rise in a dialog");
                 }
+                seen.told.insert(cseq.number, msg.body().to_vec());
+                self.watching.notifies.push(sent.clone());
             }
             _ => {}
         }
