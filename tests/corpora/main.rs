@@ -29,8 +29,8 @@ macro_rules! targets {
             let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus");
             let names = std::fs::read_dir(folder).expect("the corpora");
             let mut names: Vec<_> = names.filter_map(|e| e.ok()?.file_name().into_string().ok()).collect();
-            // That of the resolver is replayed where it lives (`shell/tests`).
-            names.retain(|name| name != "dns");
+            // Those of the resolver and of connections are replayed where these live (`shell/tests`).
+            names.retain(|name| !matches!(&**name, "dns" | "connection"));
             names.sort();
             let mut replayed = vec![$(stringify!($target)),*];
             replayed.sort_unstable();
