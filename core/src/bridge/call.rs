@@ -166,6 +166,7 @@ pub(super) struct Side {
 pub(super) struct Unacked {
     pub(super) number: u32,
     pub(super) server: ServerKey,
+    /// Empty if it is not to be sent again.
     pub(super) payload: Bytes,
     pub(super) since: Time,
     pub(super) sent: u8,

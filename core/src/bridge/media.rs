@@ -3,10 +3,12 @@
 
 use core::net::IpAddr;
 
+use bytes::Bytes;
+
 use super::{Bridge, CallKey, Desk, News, Replaces, less, sdp};
 use crate::ctx::Origin;
 use crate::txn::ClientKey;
-use crate::wire::{Held, Message};
+use crate::wire::{Essentials, Held, Message};
 
 /// Is the body of a message a description of a session?
 pub(crate) fn is_session(msg: Message<'_>) -> bool {
@@ -90,6 +92,21 @@ impl Bridge {
             && let Some(held) = incoming.held.message().with_body(offer)
         {
             incoming.held = held;
+        }
+    }
+
+    /// An ACK is there, and goes on when the relay has said what it describes: what it is for is not sent again (RFC 3261
+    /// s13.3.1.4).
+    pub(crate) fn ack_waits(&mut self, ess: &Essentials<'_>) {
+        let call = self.find(ess).and_then(|key| self.calls.get_mut(key));
+        let side = call.and_then(|call| {
+            let (at, from) = call.find(ess)?;
+            Some(&mut call.links.get_mut(at)?.sides[from])
+        });
+        if let Some(unacked) = side.and_then(|side| side.unacked.as_mut())
+            && unacked.number == ess.cseq.number
+        {
+            unacked.payload = Bytes::new();
         }
     }
 

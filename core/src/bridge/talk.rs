@@ -483,6 +483,9 @@ impl Call {
                 if kit.ctx.now.since(unacked.since) >= patience {
                     side.unacked = None;
                     given_up.push((at, which));
+                } else if unacked.payload.is_empty() {
+                    // His ACK is there, and waits for a relay.
+                    unacked.sent = unacked.sent.saturating_add(1);
                 } else {
                     unacked.sent = unacked.sent.saturating_add(1);
                     kit.ctx.stats.count(Counter::Resent);

@@ -99,14 +99,15 @@ struct Question {
 enum Parcel {
     Ring { key: CallKey, groups: Vec<Vec<Hop>>, ring: Duration },
     Response { bits: u64, client: ClientKey, status: u16, held: Held },
-    Request { key: CallKey, parked: ParkedKey },
+    Request { parked: ParkedKey },
     Replaces { parked: ParkedKey },
     Ack { origin: Origin, held: Held },
 }
 
 impl Media {
     pub(super) fn len(&self) -> usize {
-        self.sessions.len()
+        // Each question is of a session.
+        self.sessions.len().max(self.asked.len())
     }
 }
 
@@ -244,7 +245,7 @@ impl Engine {
         }
         let deadline = self.house.now + self.house.settings.limits.park_timeout;
         if let Some(parked) = self.park_until(pass, Waits::Media(MediaWait::Within), deadline) {
-            self.consider(session, Parcel::Request { key, parked });
+            self.consider(session, Parcel::Request { parked });
         }
         true
     }
@@ -280,6 +281,7 @@ impl Engine {
         if !is_session(msg) || !(self.is_asking(session) || self.is_relayed(session)) {
             return false;
         }
+        self.rooms.bridge.ack_waits(ess);
         self.consider(session, Parcel::Ack { origin: *origin, held: msg.to_held() });
         true
     }
@@ -406,7 +408,7 @@ impl Engine {
         match parcel {
             Parcel::Ring { key, .. } => body(self.rooms.bridge.offered(*key)?.invite.message()),
             Parcel::Response { held, .. } | Parcel::Ack { held, .. } => body(held.message()),
-            Parcel::Request { parked, .. } | Parcel::Replaces { parked } => {
+            Parcel::Request { parked } | Parcel::Replaces { parked } => {
                 body(self.rooms.pending.get_mut(*parked)?.held.message())
             }
         }
@@ -430,7 +432,7 @@ impl Engine {
                 let source = self.rooms.bridge.asked_at(CallKey::from_bits(*bits), *client);
                 wanted.then(|| state.question(step, to.tag().unwrap_or_default(), source, &sdp)).flatten()
             }
-            Parcel::Request { parked, .. } | Parcel::Replaces { parked } => {
+            Parcel::Request { parked } | Parcel::Replaces { parked } => {
                 let replaces = matches!(parcel, Parcel::Replaces { .. });
                 let wanted = relayed || (replaces && self.media_config().is_some() && !is_webrtc(&sdp));
                 let state = self.rooms.media.sessions.get(&session).cloned().unwrap_or_default();
@@ -503,14 +505,16 @@ impl Engine {
                 let held = changed(held);
                 self.bridge(|bridge, kit| bridge.on_response(kit, bits, client, status, held.message()));
             }
-            Parcel::Request { parked, key } => {
+            Parcel::Request { parked } => {
                 if let Some(parked) = self.rooms.pending.get_mut(parked) {
                     parked.held = changed(parked.held.clone());
                 }
                 self.with_parked(parked, |engine, pass| {
-                    // It may have gone on as another meanwhile.
-                    let key = engine.rooms.bridge.find(pass.ess).unwrap_or(key);
-                    engine.take_in_call(pass, key);
+                    // It may have gone on as another meanwhile, or be over (RFC 3261 s12.2.2).
+                    match engine.rooms.bridge.find(pass.ess) {
+                        Some(key) => engine.take_in_call(pass, key),
+                        None => engine.refuse(pass, &Refusal::plain(Status::NO_TRANSACTION)),
+                    }
                 });
             }
             Parcel::Replaces { parked } => {
@@ -546,7 +550,7 @@ impl Engine {
                 self.bridge(|bridge, kit| bridge.refuse(kit, CallKey::from_bits(bits), status));
                 self.go_on(parcel, None);
             }
-            Parcel::Request { parked, .. } | Parcel::Replaces { parked } => {
+            Parcel::Request { parked } | Parcel::Replaces { parked } => {
                 self.refuse_parked(parked, status);
             }
             Parcel::Response { .. } | Parcel::Ack { .. } => self.go_on(parcel, None),

@@ -168,6 +168,6 @@ fn is_empty(s: &Sizes) -> bool {
     let sip =
         [s.aors, s.bindings, s.transactions, s.transaction_bytes, s.parked, s.nonces, s.tokens, s.commands];
     let presence = [s.subscriptions, s.publications, s.presentities, s.messages, s.stored_messages];
-    let calls = [s.calls, s.call_dialogs, s.call_keys, s.routes, s.lines];
+    let calls = [s.calls, s.call_dialogs, s.call_keys, s.media_sessions, s.routes, s.lines];
     sip.iter().chain(&presence).chain(&calls).all(|n| *n == 0)
 }

@@ -1,6 +1,7 @@
 //! Who relays media, and for which calls.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
+use std::time::Duration;
 
 use strowger_core::config::{Config, ConfigError, MediaMode};
 use strowger_shell::options::{MediaOptions, Options};
@@ -50,6 +51,10 @@ pub(super) fn media(
         relay.ports = first..=last;
     }
     if let Some(silence) = from.silence {
+        // RFC 3550 s6.2: even who only listens says so by RTCP, each five seconds or so.
+        if silence.0 < Duration::from_secs(10) {
+            refuse("silence", "must be at least 10s");
+        }
         relay.silence = silence.0;
     }
     options.media = MediaOptions::Relay(relay);

@@ -201,6 +201,7 @@ fn media_are_relayed_where_the_file_says_so() {
         ("mode = \"auto\"", "media.advertised"),
         ("mode = \"auto\"\nrtpengine = \"127.0.0.1:2223\"", "media.rtpengine"),
         ("mode = \"auto\"\naddress = \"10.0.0.5\"\nports = [40000, 40001]", "media.ports"),
+        ("mode = \"auto\"\naddress = \"10.0.0.5\"\nsilence = \"0s\"", "media.silence"),
     ] {
         let faults = load("strowger.toml", &format!("[media]\n{text}\n")).expect_err("a fault").to_string();
         assert!(faults.contains(path), "{faults}");
