@@ -1,4 +1,4 @@
-//! Load on a running server over loopback UDP: requests with a known answer each, every answer checked, what is missing
+//! Load on a running server over loopback: requests with a known answer each, every answer checked, what is missing
 //! counted, latency from the intended send time, CPU time of the server from `/proc`.
 
 pub(crate) mod auth;
@@ -10,6 +10,7 @@ pub(crate) mod reply;
 pub(crate) mod request;
 mod run;
 mod watch;
+mod wire;
 
 pub use auth::{Algorithm, Auth, Tokens};
 pub use calls::{CallPlan, CallReport, calls};
@@ -19,3 +20,4 @@ pub use parties::{Answered, Heard, Method, Parties};
 pub use request::Kind;
 pub use run::{Pace, Plan, Report, run};
 pub use watch::{WatchPlan, WatchReport, watch};
+pub use wire::Over;

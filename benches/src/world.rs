@@ -101,7 +101,7 @@ impl World {
             now: START,
             step,
             show,
-            template: Template::new(kind, "example.com", remote(), "5a175a17"),
+            template: Template::new(kind, "example.com", (Transport::Udp, remote()), "5a175a17"),
             phones: (0..phones).map(phone).collect(),
             next: 0,
             message: Vec::new(),

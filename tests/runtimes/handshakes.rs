@@ -101,17 +101,21 @@ impl Open {
     }
 }
 
-/// Is answered.
-fn options(wire: &mut Wire, transport: Transport) {
+/// Another OPTIONS each time.
+fn request(wire: &Wire, transport: Transport) -> String {
     static NEXT: AtomicU32 = AtomicU32::new(1);
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
     let (via, local) = (transport.via_token(), wire.local);
-    wire.write(&format!(
+    format!(
         "OPTIONS sip:example.com SIP/2.0\r\nVia: SIP/2.0/{via} {local};branch=z9hG4bK{number}\r\nMax-Forwards: 70\r\n\
          From: <sip:a@example.com>;tag=f\r\nTo: <sip:example.com>\r\nCall-ID: {number}\r\nCSeq: 1 OPTIONS\r\n\
          Content-Length: 0\r\n\r\n"
-    ))
-    .expect("sent");
+    )
+}
+
+/// Is answered.
+fn options(wire: &mut Wire, transport: Transport) {
+    wire.write(&request(wire, transport)).expect("sent");
     let answer = wire.read().expect("an answer");
     assert!(answer.starts_with("SIP/2.0 200 "), "{answer}");
 }
@@ -182,6 +186,24 @@ fn who_stalls_while_agreeing_is_closed_in_time_and_many_of_them_keep_nobody_out(
                 is_closed(&mut stream);
             }
             server.comes_to(transport, [40, 0], "stalled");
+        }
+        server.end();
+    }
+}
+
+#[test]
+fn who_never_reads_is_closed_whatever_is_spoken_and_others_are_served() {
+    for runtime in Runtime::ALL {
+        let server = Open::start(runtime, |options| options.stream.write_queue = 64 << 10);
+        let mut before = 0;
+        for transport in [Transport::Tls, Transport::Ws, Transport::Wss] {
+            let mut stuck = server.phone(transport).expect("a way there");
+            let request = request(&stuck, transport);
+            while stuck.write(&request).is_ok() {}
+            let too_slow = server.handle.snapshot().wait().expect("numbers").sockets.too_slow;
+            assert!(too_slow > before, "{runtime:?} {transport:?}");
+            before = too_slow;
+            server.serves(transport);
         }
         server.end();
     }

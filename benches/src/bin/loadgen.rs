@@ -1,4 +1,5 @@
-//! Puts REGISTER, OPTIONS, presence or call load on a running server over loopback UDP and reports what each transaction cost it.
+//! Puts REGISTER and OPTIONS over any transport, presence or calls over UDP, on a running server over loopback and reports what
+//! each transaction cost it.
 
 // A load generator reads the clock.
 #![allow(clippy::disallowed_methods)]
@@ -6,13 +7,14 @@
 use std::fmt::Write;
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use strowger_benches::issuer;
-use strowger_benches::load::{self, Algorithm, Auth, CallPlan, Kind, Pace, Plan, Tokens, WatchPlan};
+use strowger_benches::load::{self, Algorithm, Auth, CallPlan, Kind, Over, Pace, Plan, Tokens, WatchPlan};
+use strowger_core::door::Transport;
 
 /// A load generator that checks every answer.
 #[derive(Parser)]
@@ -43,6 +45,11 @@ enum Command {
         /// Folder for the files.
         dir: PathBuf,
     },
+    /// Write a certificate for localhost that vouches for itself: cert.pem and key.pem.
+    Certificate {
+        /// Folder for the files.
+        dir: PathBuf,
+    },
 }
 
 #[derive(Args)]
@@ -52,6 +59,15 @@ struct Run {
     /// What to send.
     #[arg(long, value_enum, default_value = "refresh")]
     mode: Mode,
+    /// Over what: udp, tcp, tls, ws, wss.
+    #[arg(long, default_value = "udp", value_parser = transport)]
+    transport: Transport,
+    /// Connections that the users share, where there are any.
+    #[arg(long, default_value_t = 16)]
+    connections: usize,
+    /// Who vouches for the server, for TLS and WSS: a PEM file.
+    #[arg(long)]
+    authority: Option<PathBuf>,
     /// How to authenticate.
     #[arg(long, value_enum, default_value = "none")]
     auth: How,
@@ -172,6 +188,10 @@ enum How {
     Bearer,
 }
 
+fn transport(name: &str) -> Result<Transport, String> {
+    Transport::of_uri_param(name).ok_or_else(|| format!("{name} is no transport"))
+}
+
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Run(args) => run(&args),
@@ -180,6 +200,7 @@ fn main() -> ExitCode {
         Command::Prepare { users, tokens, domain, dir } => {
             prepare(users, tokens, &domain, &dir).map(|()| true)
         }
+        Command::Certificate { dir } => certificate(&dir).map(|()| true),
     };
     match done {
         Ok(true) => ExitCode::SUCCESS,
@@ -209,8 +230,10 @@ fn run(args: &Run) -> io::Result<bool> {
             Auth::Bearer(tokens)
         }
     };
+    let (transport, connections) = (args.transport, args.connections);
     let plan = Plan {
         target: args.target,
+        over: Over { transport, connections, authority: args.authority.clone() },
         domain: args.domain.clone(),
         kind: if args.mode == Mode::Options { Kind::Options } else { Kind::Register },
         auth,
@@ -266,7 +289,14 @@ fn calls(args: &Calls) -> io::Result<bool> {
     Ok(report.is_clean())
 }
 
-fn prepare(users: u32, tokens: bool, domain: &str, dir: &std::path::Path) -> io::Result<()> {
+fn certificate(dir: &Path) -> io::Result<()> {
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).map_err(io::Error::other)?;
+    std::fs::create_dir_all(dir)?;
+    std::fs::write(dir.join("cert.pem"), made.cert.pem())?;
+    std::fs::write(dir.join("key.pem"), made.signing_key.serialize_pem())
+}
+
+fn prepare(users: u32, tokens: bool, domain: &str, dir: &Path) -> io::Result<()> {
     std::fs::create_dir_all(dir)?;
     let mut accounts = String::new();
     for user in 0..users {

@@ -78,7 +78,8 @@ mod tests {
     use super::*;
 
     fn template() -> Template {
-        Template::new(Kind::Register, "example.com", "127.0.0.1:4444".parse().expect("an address"), "5a17")
+        let local = "127.0.0.1:4444".parse().expect("an address");
+        Template::new(Kind::Register, "example.com", (strowger_core::door::Transport::Udp, local), "5a17")
     }
 
     const OK: &str = "SIP/2.0 200 OK\r

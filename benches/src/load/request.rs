@@ -2,6 +2,8 @@
 
 use std::net::SocketAddr;
 
+use strowger_core::door::Transport;
+
 /// Digits of a user's number.
 const USER: usize = 7;
 /// Digits of a CSeq number.
@@ -44,19 +46,27 @@ pub(crate) struct Template {
 const TAIL: &[u8] = b"Content-Length: 0\r\n\r\n";
 
 impl Template {
-    /// `local` is the address the generator sends from and registers.
-    pub(crate) fn new(kind: Kind, domain: &str, local: SocketAddr, salt: &str) -> Template {
+    /// `local` is the address the generator sends from and registers, over this transport.
+    pub(crate) fn new(
+        kind: Kind,
+        domain: &str,
+        (transport, local): (Transport, SocketAddr),
+        salt: &str,
+    ) -> Template {
+        let (token, param) = (transport.via_token(), transport.uri_param());
         let method = kind.method();
         let uri = format!("sip:{domain}");
         let (user, cseq) = ("#".repeat(USER), "@@@@@@@@@@");
         let at = "\u{1}"; // a real at sign, apart from the gap
         let contact = match kind {
-            Kind::Register => format!("Contact: <sip:u{user}{at}{local};transport=udp>\r\nExpires: 3600\r\n"),
+            Kind::Register => {
+                format!("Contact: <sip:u{user}{at}{local};transport={param}>\r\nExpires: 3600\r\n")
+            }
             Kind::Options => "Accept: application/sdp\r\n".into(),
         };
         let text = format!(
             "{method} {uri} SIP/2.0\r\n\
-             Via: SIP/2.0/UDP {local};branch=z9hG4bK{user}{cseq}{salt};rport\r\n\
+             Via: SIP/2.0/{token} {local};branch=z9hG4bK{user}{cseq}{salt};rport\r\n\
              Max-Forwards: 70\r\n\
              From: \"User {user}\" <sip:u{user}{at}{domain}>;tag={user}{salt}\r\n\
              To: \"User {user}\" <sip:u{user}{at}{domain}>\r\n\
@@ -74,7 +84,7 @@ impl Template {
         };
         let (users, cseqs) = (gaps(&user), gaps(cseq));
         let head = head.iter().map(|&b| if b == 1 { b'@' } else { b }).collect();
-        let via = format!("SIP/2.0/UDP {local};branch=z9hG4bK").into_bytes();
+        let via = format!("SIP/2.0/{token} {local};branch=z9hG4bK").into_bytes();
         Template { head, users, cseqs, via, salt: salt.into(), uri, kind }
     }
 
@@ -143,7 +153,7 @@ mod tests {
     #[test]
     fn a_request_is_filled_in_everywhere() {
         let local = "127.0.0.1:4444".parse().expect("an address");
-        let template = Template::new(Kind::Register, "example.com", local, "5a17");
+        let template = Template::new(Kind::Register, "example.com", (Transport::Udp, local), "5a17");
         let mut out = Vec::new();
         template.write(&mut out, 42, 7, |out| out.extend_from_slice(b"Authorization: x\r\n"));
         let text = String::from_utf8(out).expect("text");

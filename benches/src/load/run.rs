@@ -1,8 +1,8 @@
-//! The loop of the generator: one thread, one socket that never blocks, users one after the other.
+//! The loop of the generator: one thread, sockets that never block, users one after the other.
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::io::{self, ErrorKind};
+use std::io;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -10,6 +10,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use super::auth::{self, Auth, Challenge};
 use super::request::{self, Kind, Template};
+use super::wire::{Over, Wire};
 use super::{CpuTime, Histogram, cpu_of, reply};
 
 /// When the next transaction starts.
@@ -26,6 +27,8 @@ pub enum Pace {
 pub struct Plan {
     /// The server.
     pub target: SocketAddr,
+    /// Over what.
+    pub over: Over,
     /// Its domain.
     pub domain: String,
     /// What is asked.
@@ -166,7 +169,7 @@ struct Watch {
 
 struct Client<'p> {
     plan: &'p Plan,
-    socket: UdpSocket,
+    wire: Wire,
     template: Template,
     users: Vec<User>,
     next: usize,
@@ -180,10 +183,11 @@ struct Client<'p> {
 
 impl<'p> Client<'p> {
     fn new(plan: &'p Plan) -> io::Result<Client<'p>> {
-        let socket = open(plan.target)?;
+        let wire = Wire::open(plan.target, &plan.over)?;
         let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let salt = format!("{:08x}", since.as_nanos() as u32 ^ std::process::id());
-        let template = Template::new(plan.kind, &plan.domain, socket.local_addr()?, &salt);
+        let way = (plan.over.transport, wire.local);
+        let template = Template::new(plan.kind, &plan.domain, way, &salt);
         let mut intervals = vec![plan.patience];
         if plan.retransmit {
             intervals = std::iter::successors(Some(T1), |t| (*t < T2).then_some(*t * 2)).collect();
@@ -199,7 +203,7 @@ impl<'p> Client<'p> {
         });
         Ok(Client {
             plan,
-            socket,
+            wire,
             template,
             users: users.collect(),
             next: 0,
@@ -219,7 +223,7 @@ impl<'p> Client<'p> {
         self.report = Report::default();
         let (server, generator) = (self.server_time(), cpu_of(std::process::id()));
         let start = self.origin.elapsed();
-        let (mut begun, mut buffer) = (0_u64, vec![0; 65_536]);
+        let mut begun = 0_u64;
         loop {
             let now = self.origin.elapsed();
             let r = &self.report;
@@ -240,15 +244,11 @@ impl<'p> Client<'p> {
                 }
                 begun += 1;
             }
-            let mut received = false;
-            for _ in 0..BURST {
-                match self.socket.recv(&mut buffer) {
-                    Ok(len) => self.on_reply(buffer.get(..len).unwrap_or_default())?,
-                    Err(e) if e.kind() == ErrorKind::WouldBlock => break,
-                    Err(e) => return Err(e),
-                }
-                received = true;
+            let came = self.wire.receive(BURST)?;
+            for message in &came {
+                self.on_reply(message)?;
             }
+            let received = !came.is_empty();
             self.look_again(now)?;
             if !received {
                 // Polling: the server never pays for waking the generator. Others may have the processor meanwhile.
@@ -304,11 +304,7 @@ impl<'p> Client<'p> {
             }
             (Auth::None | Auth::Digest { .. }, _) => {}
         });
-        match self.socket.send(&self.out) {
-            Ok(_) => Ok(true),
-            Err(e) if e.kind() == ErrorKind::WouldBlock => Ok(false),
-            Err(e) => Err(e),
-        }
+        self.wire.send(at, &self.out)
     }
 
     fn watch(&mut self, level: usize, now: Duration, at: usize) {

@@ -22,6 +22,7 @@ mod subscriptions;
 mod transfers;
 mod trunks;
 mod ua;
+mod zones;
 
 use core::fmt::Write as _;
 use core::net::SocketAddr;

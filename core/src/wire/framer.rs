@@ -14,7 +14,7 @@
 //! What comes out depends on the bytes alone, not on how they were cut into pieces. No byte of a head is looked at again
 //! when the next piece comes. The buffer holds what was pushed and not yet taken, and nothing between messages.
 
-use memchr::memchr;
+use memchr::{memchr, memchr_iter};
 
 use super::Header;
 use super::parse::declared_length;
@@ -231,24 +231,32 @@ impl Framer {
 
 /// The Content-Length of a complete head.
 fn body_length(head: &[u8]) -> Result<usize, BadFrame> {
-    let mut at = 0;
-    let mut folding = Folding::Refused;
-    let lines = core::iter::from_fn(|| {
+    let mut next = 0;
+    let values = memchr_iter(b'\n', head).filter_map(|end| {
+        let at = core::mem::replace(&mut next, end + 1);
+        // Most lines need not be read: each is when it is parsed.
+        if !may_be_length(head.get(at..)?) {
+            return None;
+        }
+        let folding = if at == 0 { Folding::Refused } else { Folding::Allowed };
         let line = scan::line(head, at, folding)?;
-        let field = scan::field(head, at, line.content_end);
-        at = line.end;
-        folding = Folding::Allowed;
-        Some(field)
-    });
-    let values = lines.filter_map(|field| {
-        let field = field.ok().filter(|f| f.header == Header::ContentLength)?;
-        head.get(field.value_start..field.value_end)
+        let field = scan::field(head, at, line.content_end).ok()?;
+        head.get(field.value_start..field.value_end).filter(|_| field.header == Header::ContentLength)
     });
     match declared_length(values) {
         Ok(Some(len)) => Ok(len),
         // RFC 3261 s18.3: on a stream there is no other way to know where the body ends.
         Ok(None) => Err(BadFrame::NoLength),
         Err(_) => Err(BadFrame::BadLength),
+    }
+}
+
+/// False if a line that begins so has another header.
+fn may_be_length(line: &[u8]) -> bool {
+    match line {
+        [b'l' | b'L', b':' | b' ' | b'\t', ..] => true,
+        [b'c' | b'C', ..] => line.get(..14).is_some_and(|name| name.eq_ignore_ascii_case(b"Content-Length")),
+        _ => false,
     }
 }
 
@@ -425,6 +433,25 @@ mod tests {
         }
     }
 
+    fn length_line() -> impl Strategy<Value = String> {
+        let names = prop::sample::select(vec![
+            "Content-Length",
+            "content-length",
+            "CONTENT-LENGTH",
+            "l",
+            "L",
+            "ll",
+            "Content-Lengths",
+            "Contact",
+            " l",
+            "Content-Type",
+        ]);
+        let gaps = prop::sample::select(vec![":", " :", "\t: ", ":\r\n ", ": \n\t", ""]);
+        let values = prop::sample::select(vec!["5", "6", "", "x", "5\r\n 6", "l: 7", "\r5"]);
+        let ends = prop::sample::select(vec!["\r\n", "\n"]);
+        (names, gaps, values, ends).prop_map(|(name, gap, value, end)| format!("{name}{gap}{value}{end}"))
+    }
+
     fn piece() -> impl Strategy<Value = String> {
         prop_oneof![
             Just(INVITE.to_owned()),
@@ -456,6 +483,28 @@ mod tests {
             prop_assert_eq!(&all(framer(), &parts), &whole);
             let single: Vec<&[u8]> = bytes.chunks(1).collect();
             prop_assert_eq!(&all(framer(), &single), &whole);
+        }
+
+        /// The length is that of the lines as they are parsed, however they are written.
+        #[test]
+        fn no_line_that_has_a_length_is_passed_over(lines in proptest::collection::vec(length_line(), 0..4)) {
+            let head = format!("INVITE sip:a@b SIP/2.0\r\n{}\r\n", lines.concat());
+            let mut at = 0;
+            let mut folding = Folding::Refused;
+            let fields = core::iter::from_fn(|| {
+                let line = scan::line(head.as_bytes(), at, folding)?;
+                let field = scan::field(head.as_bytes(), at, line.content_end);
+                (at, folding) = (line.end, Folding::Allowed);
+                Some(field)
+            });
+            let lengths = fields.filter_map(|field| field.ok().filter(|f| f.header == Header::ContentLength));
+            let values = lengths.filter_map(|f| head.as_bytes().get(f.value_start..f.value_end));
+            let expected = match declared_length(values) {
+                Ok(Some(length)) => Ok(length),
+                Ok(None) => Err(BadFrame::NoLength),
+                Err(_) => Err(BadFrame::BadLength),
+            };
+            prop_assert_eq!(body_length(head.as_bytes()), expected);
         }
 
         #[test]

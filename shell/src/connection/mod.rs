@@ -34,6 +34,9 @@ use web::{Came, Web};
 
 pub use crate::write_queue::PIECES;
 
+/// What a record of TLS adds to a message, more or less.
+const RECORD: usize = 32;
+
 /// Which side opened the connection.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Opened {
@@ -228,6 +231,7 @@ impl Connection {
                 shaken = false;
                 if !bytes.is_empty() && result.is_ok() {
                     self.begun = true;
+                    let bytes = if plain.is_empty() { bytes.to_vec() } else { plain };
                     match web.received(bytes) {
                         Ok(agreed) => shaken = agreed,
                         Err(()) => result = Err(()),
@@ -330,21 +334,17 @@ impl Connection {
     fn encode(&mut self, now: Time, message: Bytes) {
         let reserved = message.len();
         let Layers { tls, web } = &mut self.layers;
-        let plain = match web {
-            None => message,
-            Some(web) => match web.send(message) {
-                Ok(()) => web.output().into(),
-                // It is closing: nobody will hear it.
-                Err(()) => Bytes::new(),
-            },
-        };
-        let wire = match tls {
-            None => plain,
-            Some(tls) => {
-                let mut wire = Vec::new();
-                match tls.send(&plain, &mut wire) {
-                    Ok(()) => {}
-                    Err(_) => self.stop(FlowDownReason::Protocol),
+        // It is closing if it takes none: nobody will hear it.
+        let framed =
+            web.as_mut().map(|web| web.send(message.clone()).map(|()| web.output()).unwrap_or_default());
+        let wire = match (tls, framed) {
+            (None, None) => message,
+            (None, Some(framed)) => framed.into(),
+            (Some(tls), framed) => {
+                let plain = framed.as_deref().unwrap_or(&message);
+                let mut wire = Vec::with_capacity(plain.len() + RECORD);
+                if tls.send(plain, &mut wire).is_err() {
+                    self.stop(FlowDownReason::Protocol);
                 }
                 wire.into()
             }

@@ -200,13 +200,16 @@ impl Web {
     }
 
     /// Bytes came. True once, when both sides have agreed; `Err` if they will not.
-    pub(super) fn received(&mut self, bytes: &[u8]) -> Result<bool, ()> {
+    pub(super) fn received(&mut self, bytes: Vec<u8>) -> Result<bool, ()> {
         let Some(pipe) = self.pipe() else { return Ok(false) };
-        pipe.came.extend_from_slice(bytes);
-        let whole = is_whole(&pipe.came, bytes.len());
-        let State::Shaking(_) = &self.state else { return Ok(false) };
+        let fresh = bytes.len();
+        match pipe.came.is_empty() {
+            true => (pipe.came, pipe.taken) = (bytes, 0),
+            false => pipe.came.extend_from_slice(&bytes),
+        }
+        let State::Shaking(handshake) = &mut self.state else { return Ok(false) };
         // The library takes what comes in many small pieces for an attack; here it has a deadline.
-        if !whole {
+        if !is_whole(&handshake.pipe().came, fresh) {
             return Ok(false);
         }
         let State::Shaking(handshake) = std::mem::replace(&mut self.state, State::Over(Vec::new())) else {

@@ -350,12 +350,22 @@ fn who_breaks_the_rules_of_websocket_is_told_why_and_closed() {
     let giant = b"\x81\xff\x00\x00\x00\x01\x00\x00\x00\x00\x01\x02\x03\x04".to_vec();
     let lone_continuation = frame(CONTINUATION, true, b"x");
     let long_ping = frame(PING, true, &[b'x'; 126]);
+    let broken_ping = frame(PING, false, b"x");
+    let other_within = [frame(TEXT, false, b"x"), text(b"y")].concat();
+    let unknown = frame(3, true, b"x");
+    // None of its parts is too long.
+    let part = |opcode| frame(opcode, false, &[b'x'; 60_000]);
+    let giant_in_parts = [part(BINARY), part(CONTINUATION)].concat();
     let cases = [
         ("unmasked", unmasked, 1002),
         ("compressed", compressed, 1002),
         ("giant", giant, 1009),
         ("a continuation of nothing", lone_continuation, 1002),
         ("a ping that is too long", long_ping, 1002),
+        ("a ping in parts", broken_ping, 1002),
+        ("a message within another", other_within, 1002),
+        ("a frame of no kind", unknown, 1002),
+        ("giant in parts", giant_in_parts, 1009),
         ("no UTF-8", text(b"\xff\xff"), 1007),
     ];
     for (what, bytes, code) in cases {
