@@ -470,22 +470,26 @@ impl Messages {
     }
 
     fn finish(&mut self, key: DeliveryKey, result: Result<(), Failure>) {
-        if let Some(Delivery { request, .. }) = self.deliveries.remove(key) {
+        if let Some(Delivery { request, .. }) = self.remove(key) {
             self.done.push(Done { request, result });
         }
     }
 
     /// The sender will wait no longer: what he is told.
     pub(crate) fn give_up(&mut self, key: DeliveryKey) -> Option<Failure> {
+        self.remove(key).map(|delivery| delivery.best.unwrap_or_else(Failure::unreached))
+    }
+
+    fn remove(&mut self, key: DeliveryKey) -> Option<Delivery> {
         let delivery = self.deliveries.remove(key)?;
-        // Nobody waits for where it is.
+        // Nobody waits for where it is, and who was asked may never say.
         let of = |leg: &LegKey| self.legs.get(*leg).is_none_or(|leg| leg.whose == Whose::Sender(key));
         let lost: Vec<LegKey> = self.sought.iter().copied().filter(of).collect();
         for leg in lost {
             self.sought.remove(&leg);
             self.end(leg, Then::GoOn);
         }
-        Some(delivery.best.unwrap_or_else(Failure::unreached))
+        Some(delivery)
     }
 
     /// What nobody took since the last call, and others may.
