@@ -224,7 +224,6 @@ impl Host {
             CallStep::SendFailed { back } => {
                 let last = self.calling.last.iter().rev().nth(usize::from(back % 8));
                 let Some((flow, remote)) = last.copied() else { return };
-                self.calling.debts.forgive(remote);
                 self.feed(Input::SendFailed { flow, remote, reason: SendError::Refused });
             }
             CallStep::Opened { up } => self.opened(*up),

@@ -327,6 +327,10 @@ impl Host {
 
     pub(super) fn feed(&mut self, input: Input<'_>) {
         self.steps += 1;
+        if let Input::SendFailed { remote, .. } = &input {
+            // Who is said to be gone is owed nothing, also if he answers all the same.
+            self.calling.debts.forgive(*remote);
+        }
         match &input {
             Input::Message { remote, data, .. } => self.tell(Some((true, *remote)), data),
             Input::Timeout | Input::FlowUp { .. } => {}
