@@ -200,20 +200,20 @@ fn two_phones_in_a_page_do_all_that_phones_do() {
     insta::assert_snapshot!(report.replace("\",\"", "\",\n\""));
 }
 
-/// Sends and hears sound until so many packets were heard.
-fn talk(phone: &Phone, at: SocketAddr) {
-    let mut heard = 0usize;
-    let mut number = 0u16;
-    let heard = until(
+/// Sends and hears sound until the page has heard enough and hangs up: its BYE.
+fn talk(phone: &Phone, at: SocketAddr) -> String {
+    let (mut heard, mut number) = (0usize, 0u16);
+    let bye = until(
         || {
             number = number.wrapping_add(1);
             phone.sound.send_to(&packet(number), at).expect("sent");
             heard += usize::from(phone.hears().is_some_and(|(data, _)| data.first() == Some(&0x80)));
-            heard
+            phone.received()
         },
-        |heard| *heard >= 20,
+        |message| message.starts_with("BYE "),
     );
-    assert!(heard >= 20, "{heard} packets came");
+    assert!(bye.starts_with("BYE ") && heard >= 20, "{heard} packets came, and {bye:?}");
+    bye
 }
 
 #[test]
@@ -257,8 +257,7 @@ fn a_browser_and_a_plain_phone_hear_each_other_by_way_of_an_rtpengine() {
     assert!(invite.contains(" RTP/AVP "), "{invite}");
     carol.accept(&invite, &carol.sdp("127.0.0.1"));
     carol.receive("ACK ");
-    talk(&carol, wanted(&invite));
-    let bye = carol.receive("BYE ");
+    let bye = talk(&carol, wanted(&invite));
     carol.accept(&bye, "");
 
     let lines = "From: <sip:carol@localhost>;tag=back\r\nTo: <sip:alice@localhost>\r\nCall-ID: back\r\n";
@@ -270,8 +269,7 @@ fn a_browser_and_a_plain_phone_hear_each_other_by_way_of_an_rtpengine() {
         header(&ok, "To").expect("a To")
     );
     carol.send(&carol.request("ACK", contact.expect("a Contact"), 1, &within, ""));
-    talk(&carol, wanted(&ok));
-    let bye = carol.receive("BYE ");
+    let bye = talk(&carol, wanted(&ok));
     carol.accept(&bye, "");
 
     let report = reported(&listener);

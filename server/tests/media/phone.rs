@@ -30,13 +30,25 @@ impl Phone {
         self.sip.send_to(message.as_bytes(), self.server).expect("sent");
     }
 
+    /// What has come, if anything.
+    #[allow(dead_code)] // Not every file of tests uses it.
+    pub(crate) fn received(&self) -> String {
+        self.sip.set_nonblocking(true).expect("set");
+        let message = self.next();
+        self.sip.set_nonblocking(false).expect("set");
+        message
+    }
+
+    fn next(&self) -> String {
+        let mut buffer = [0; 65_536];
+        self.sip.recv(&mut buffer).map(|len| common::text(&buffer[..len])).unwrap_or_default()
+    }
+
     /// The next message that begins so.
     pub(crate) fn receive(&self, beginning: &str) -> String {
-        let next = || {
-            let mut buffer = [0; 65_536];
-            self.sip.recv(&mut buffer).map(|len| common::text(&buffer[..len])).unwrap_or_default()
-        };
-        until(next, |message| message.starts_with(beginning))
+        let message = until(|| self.next(), |message| message.starts_with(beginning));
+        assert!(message.starts_with(beginning), "no {beginning:?} came");
+        message
     }
 
     /// Sound is wanted at this address.
