@@ -1,6 +1,6 @@
 //! The client side over sockets: peers, and a server between them.
 
-use strowger_tokio::core::door::{PresenceState, UaCallStep, UaStep};
+use strowger_tokio::core::door::{PresenceState, Transport, UaCallStep, UaStep};
 use strowger_tokio::{Peer, PeerError, PeerEvent, PeerEvents, Server, SimpleB2bua, SimplePeer};
 
 const OFFER: &str =
@@ -22,7 +22,9 @@ async fn lobby() -> Server {
 }
 
 async fn peer(lobby: &Server, user: &str, password: &str, transport: &str) -> (Peer, PeerEvents) {
-    let server = format!("127.0.0.1:{}{transport}", lobby.listeners()[0].addr.port());
+    let wanted = if transport.is_empty() { Transport::Udp } else { Transport::Tcp };
+    let listener = lobby.listeners().iter().find(|one| one.transport == wanted && one.addr.is_ipv4());
+    let server = format!("127.0.0.1:{}{transport}", listener.expect("a listener").addr.port());
     let peer = SimplePeer::new(format!("{user}@localhost")).password(password).server(server);
     peer.start().await.expect("a peer")
 }

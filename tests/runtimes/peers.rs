@@ -2,6 +2,7 @@
 
 use std::error::Error;
 
+use strowger_core::door::Transport;
 use strowger_mio::Mio;
 use strowger_shell::builder::SimpleB2bua;
 use strowger_shell::peer::SimplePeer;
@@ -18,9 +19,11 @@ const SDP: &str =
 async fn write_and_call<R: Runtime>() -> Result<(), Box<dyn Error>> {
     let lobby = SimpleB2bua::<R>::new("Lobby", 0).account("alice", PASSWORD).account("bob", PASSWORD);
     let lobby = lobby.enable_registration().enable_calls().enable_messages().bind().await?;
-    let port = lobby.listeners()[0].addr.port();
-    for transport in ["", ";transport=tcp"] {
-        let server = format!("127.0.0.1:{port}{transport}");
+    for transport in [Transport::Udp, Transport::Tcp] {
+        // Where the port is not free for both, they have two.
+        let listener = lobby.listeners().iter().find(|one| one.transport == transport && one.addr.is_ipv4());
+        let port = listener.ok_or("no listener")?.addr.port();
+        let server = format!("127.0.0.1:{port};transport={}", transport.uri_param());
         let start = |aor| SimplePeer::<R>::new(aor).password(PASSWORD).server(&server).start();
         let (alice, _) = start("alice@localhost").await?;
         let (bob, mut events) = start("bob@localhost").await?;
