@@ -418,6 +418,8 @@ impl Engine {
     fn question(&mut self, session: u64, parcel: &Parcel) -> Option<(Question, Box<[u8]>)> {
         let sdp = self.body_of(parcel)?;
         let relayed = self.is_relayed(session);
+        let nothing = Session::default();
+        let state = self.rooms.media.sessions.get(&session).unwrap_or(&nothing);
         let question = match parcel {
             Parcel::Ring { .. } if relayed => None,
             Parcel::Ring { key, groups, .. } => self.question_of_offer(*key, groups, &sdp),
@@ -428,15 +430,13 @@ impl Engine {
                     && (relayed || (offers && self.is_wanted(CallKey::from_bits(*bits), *client, &sdp)));
                 let step = if offers { MediaStep::Offer } else { MediaStep::Answer };
                 let to = msg.to().ok()?;
-                let state = self.rooms.media.sessions.get(&session).cloned().unwrap_or_default();
                 let source = self.rooms.bridge.asked_at(CallKey::from_bits(*bits), *client);
                 wanted.then(|| state.question(step, to.tag().unwrap_or_default(), source, &sdp)).flatten()
             }
             Parcel::Request { parked } | Parcel::Replaces { parked } => {
                 let replaces = matches!(parcel, Parcel::Replaces { .. });
                 let wanted = relayed || (replaces && self.media_config().is_some() && !is_webrtc(&sdp));
-                let state = self.rooms.media.sessions.get(&session).cloned().unwrap_or_default();
-                let parked = self.rooms.pending.get_mut(*parked)?;
+                let parked = self.rooms.pending.get(*parked)?;
                 let (source, msg) = (Some(parked.origin.remote.ip()), parked.held.message());
                 let from = msg.from().ok()?;
                 let tag = from.tag().unwrap_or_default();
@@ -449,7 +449,7 @@ impl Engine {
             Parcel::Ack { origin, held } => {
                 let source = Some(origin.remote.ip());
                 let from = held.message().from().ok()?;
-                let state = self.rooms.media.sessions.get(&session).filter(|state| state.relayed)?;
+                relayed.then_some(())?;
                 state.question(MediaStep::Answer, from.tag().unwrap_or_default(), source, &sdp)
             }
         };

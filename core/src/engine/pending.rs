@@ -117,6 +117,10 @@ impl Pending {
         self.parked.iter().find(|(_, parked)| parked.server == server).map(|(key, _)| key)
     }
 
+    pub(super) fn get(&self, key: ParkedKey) -> Option<&Parked> {
+        self.parked.get(key)
+    }
+
     pub(super) fn get_mut(&mut self, key: ParkedKey) -> Option<&mut Parked> {
         self.parked.get_mut(key)
     }
