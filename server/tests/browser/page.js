@@ -40,8 +40,8 @@ function change(what, emitter, fits) {
   return within(what, new Promise((done) => emitter.addListener((value) => fits(value) && done(value))));
 }
 
-async function run() {
-  // alice: JsSIP over WS.
+/** alice: JsSIP over WS. */
+async function registered() {
   const alice = new JsSIP.UA({
     sockets: [new JsSIP.WebSocketInterface(query.get("ws"))],
     uri: "sip:alice@localhost",
@@ -50,6 +50,11 @@ async function run() {
   });
   alice.start();
   await event(alice, "registered", "registrationFailed");
+  return alice;
+}
+
+async function run() {
+  const alice = await registered();
   told("alice registered over WS");
 
   // bob: SIP.js over WSS.
@@ -184,14 +189,7 @@ async function run() {
 
 /** alice and a plain phone, which do not understand each other without a gateway. */
 async function gateway() {
-  const alice = new JsSIP.UA({
-    sockets: [new JsSIP.WebSocketInterface(query.get("ws"))],
-    uri: "sip:alice@localhost",
-    password: "wonderland",
-    register_expires: 300,
-  });
-  alice.start();
-  await event(alice, "registered", "registrationFailed");
+  const alice = await registered();
   const media = { mediaConstraints: { audio: true, video: false } };
   const call = alice.call("sip:carol@localhost", media);
   await event(call, "confirmed", "failed");
