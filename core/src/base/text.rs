@@ -1,6 +1,8 @@
 //! Byte helpers without allocation: classes of characters (RFC 3261 s25.1), hexadecimal, base64url (RFC 4648 s5),
 //! decimal numbers, user parts.
 
+use core::net::Ipv4Addr;
+
 use bytes::BytesMut;
 use smallvec::SmallVec;
 
@@ -38,6 +40,57 @@ impl Push for BytesMut {
     fn push_bytes(&mut self, bytes: &[u8]) {
         self.extend_from_slice(bytes);
     }
+}
+
+/// Writes bytes where they fit; gives where they end.
+#[inline(always)]
+pub(crate) fn put<const N: usize>(out: &mut [u8; N], at: usize, bytes: &[u8]) -> usize {
+    let end = at + bytes.len();
+    if let Some(place) = out.get_mut(at..end) {
+        place.copy_from_slice(bytes);
+    }
+    end
+}
+
+/// Each byte in decimal with a dot behind it, and how long that is.
+static OCTETS: [([u8; 4], u8); 256] = {
+    let mut table = [([b'.'; 4], 0); 256];
+    let mut n = 0;
+    while n < 256 {
+        let digits = [b'0' + (n / 100) as u8, b'0' + (n / 10 % 10) as u8, b'0' + (n % 10) as u8];
+        let skipped = if n >= 100 {
+            0
+        } else if n >= 10 {
+            1
+        } else {
+            2
+        };
+        let mut i = skipped;
+        while i < 3 {
+            table[n].0[i - skipped] = digits[i];
+            i += 1;
+        }
+        table[n].1 = (4 - skipped) as u8;
+        n += 1;
+    }
+    table
+};
+
+/// Writes an IPv4 address; there must be room for 16 bytes.
+#[inline(always)]
+pub(crate) fn put_v4<const N: usize>(out: &mut [u8; N], mut at: usize, address: Ipv4Addr) -> usize {
+    for octet in address.octets() {
+        let (text, len) = OCTETS[usize::from(octet)];
+        // Four bytes at once; what is too many is written over.
+        put(out, at, &text);
+        at += usize::from(len);
+    }
+    at - 1
+}
+
+/// The text of these bytes: nearly always they are text as they are; what is not UTF-8 in them is replaced.
+pub(crate) fn owned(bytes: &[u8]) -> Box<str> {
+    core::str::from_utf8(bytes).map_or_else(|_| String::from_utf8_lossy(bytes).into(), Box::from)
 }
 
 /// `ALPHA`.

@@ -6,7 +6,6 @@
 
 use core::net::SocketAddr;
 
-use smallvec::SmallVec;
 use thiserror::Error;
 
 use super::stored::{
@@ -14,6 +13,7 @@ use super::stored::{
 };
 use super::view::{BindingView, Change, FlowId, StoredBinding, Transport};
 use crate::base::Time;
+use crate::base::text::{put, put_v4};
 
 /// The version that is written.
 pub const VERSION: u8 = 1;
@@ -119,13 +119,11 @@ impl<'o> Out<'o> {
     fn addr(&mut self, addr: SocketAddr) -> &mut Out<'o> {
         let SocketAddr::V4(v4) = addr else { return self.text(&addr.to_string()) };
         // Two of them are in each binding, and the machinery of formatting costs more than all the rest.
-        let mut text: SmallVec<[u8; 24]> = SmallVec::new();
-        for (octet, end) in v4.ip().octets().into_iter().zip(*b"...:") {
-            text.extend_from_slice(itoa::Buffer::new().format(octet).as_bytes());
-            text.push(end);
-        }
-        text.extend_from_slice(itoa::Buffer::new().format(v4.port()).as_bytes());
-        self.bytes(&text)
+        let mut text = [0; 24];
+        let at = put_v4(&mut text, 0, *v4.ip());
+        let at = put(&mut text, at, b":");
+        let at = put(&mut text, at, itoa::Buffer::new().format(v4.port()).as_bytes());
+        self.bytes(text.get(..at).unwrap_or_default())
     }
 
     fn transport(&mut self, transport: Transport) -> &mut Out<'o> {

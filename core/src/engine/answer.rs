@@ -6,6 +6,7 @@ use super::dispatch::Asker;
 use super::{Engine, House};
 use crate::auth::{AuthInfo, Challenge};
 use crate::base::ids::{self, IdKind};
+use crate::base::text::owned;
 use crate::config::{OutboundMode, PathMode, Settings};
 use crate::ctx::{Ctx, Extra, Origin, Published, Refusal};
 use crate::door::{AuthVerdict, Event, Outcome, SaveSeq};
@@ -209,17 +210,16 @@ impl Engine {
         if !house.settings.tell.outcomes {
             return;
         }
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned().into_boxed_str();
         let mut aor = crate::config::AorBuf::new();
         if let Ok(to) = asker.msg.to() {
             house.settings.domains.aor(&to.uri, &mut aor);
         }
         let Kind::Request { method_raw, .. } = asker.msg.kind() else { return };
         house.out.tell(Event::Outcome(Box::new(Outcome {
-            method: text(method_raw),
+            method: owned(method_raw),
             status: status.0,
-            call_id: text(asker.msg.header(Header::CallId).unwrap_or_default()),
-            aor: text(&aor),
+            call_id: owned(asker.msg.header(Header::CallId).unwrap_or_default()),
+            aor: owned(&aor),
             remote: asker.origin.remote,
             transport: asker.origin.transport,
             auth,

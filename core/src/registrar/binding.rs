@@ -6,7 +6,7 @@
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 
 use super::location::RecordKey;
-use crate::base::text::trim;
+use crate::base::text::{owned, trim};
 use crate::base::{Key, Time, TimerKey};
 use crate::door::{BindingView, FlowId, Transport};
 use crate::wire::Uri;
@@ -219,20 +219,19 @@ impl Binding {
 
     /// As the world may see it.
     pub(super) fn view(&self, aor: &str, reachable: bool) -> BindingView {
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned().into_boxed_str();
         BindingView {
             aor: aor.into(),
-            contact: text(self.contact()),
-            params: text(self.params()),
+            contact: owned(self.contact()),
+            params: owned(self.params()),
             q: self.priority(),
             expires_at: self.expires_at,
             since: self.since,
-            call_id: text(self.call_id()),
+            call_id: owned(self.call_id()),
             cseq: self.cseq,
-            user_agent: text(self.user_agent()),
-            instance: text(self.instance()),
+            user_agent: owned(self.user_agent()),
+            instance: owned(self.instance()),
             reg_id: (self.reg_id != 0).then_some(self.reg_id),
-            path: text(self.path()),
+            path: owned(self.path()),
             transport: self.transport,
             received: self.received(),
             local: self.local(),

@@ -34,6 +34,7 @@ mod tests;
 use core::time::Duration;
 
 use crate::base::ids::IdKind;
+use crate::base::text::owned;
 use crate::base::{HashKey, Ids, Time, TimerKey};
 use crate::config::RegistrarConfig;
 use crate::ctx::{Ctx, Phone, Timer};
@@ -148,12 +149,11 @@ impl Registrar {
     /// What presence shows of the bindings of an address of record.
     pub(crate) fn phones(&self, ctx: &Ctx<'_>, aor: &str) -> Vec<Phone> {
         let record = self.location.find(aor.as_bytes());
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned().into_boxed_str();
         let live = self.location.of_any(record).filter(|(_, binding)| binding.is_live(ctx.now));
         let phone = |(_, binding): (BindingKey, &Binding)| Phone {
             lineage: binding.id,
-            contact: text(binding.contact()),
-            instance: text(binding.instance()),
+            contact: owned(binding.contact()),
+            instance: owned(binding.instance()),
             q: (binding.q != binding::NO_Q).then_some(binding.q),
             since: binding.since,
             expires_at: binding.expires_at,

@@ -5,12 +5,12 @@
 //! a Request-URI also every space an escape. Lines longer than one are written unfolded.
 
 use core::fmt;
-use core::net::{IpAddr, Ipv4Addr};
+use core::net::IpAddr;
 
 use bytes::Bytes;
 
 use super::{Arena, Date, Header, Line, split};
-use crate::base::text::{self, Push};
+use crate::base::text::{self, Push, put_v4};
 
 mod request;
 mod response;
@@ -270,52 +270,6 @@ impl fmt::Write for Value<'_> {
         self.text(s.as_bytes());
         Ok(())
     }
-}
-
-/// Writes bytes where they fit; gives where they end.
-#[inline(always)]
-fn put<const N: usize>(out: &mut [u8; N], at: usize, bytes: &[u8]) -> usize {
-    let end = at + bytes.len();
-    if let Some(place) = out.get_mut(at..end) {
-        place.copy_from_slice(bytes);
-    }
-    end
-}
-
-/// Each byte in decimal with a dot behind it, and how long that is.
-static OCTETS: [([u8; 4], u8); 256] = {
-    let mut table = [([b'.'; 4], 0); 256];
-    let mut n = 0;
-    while n < 256 {
-        let digits = [b'0' + (n / 100) as u8, b'0' + (n / 10 % 10) as u8, b'0' + (n % 10) as u8];
-        let skipped = if n >= 100 {
-            0
-        } else if n >= 10 {
-            1
-        } else {
-            2
-        };
-        let mut i = skipped;
-        while i < 3 {
-            table[n].0[i - skipped] = digits[i];
-            i += 1;
-        }
-        table[n].1 = (4 - skipped) as u8;
-        n += 1;
-    }
-    table
-};
-
-/// Writes an IPv4 address; there must be room for 16 bytes.
-#[inline(always)]
-fn put_v4<const N: usize>(out: &mut [u8; N], mut at: usize, address: Ipv4Addr) -> usize {
-    for octet in address.octets() {
-        let (text, len) = OCTETS[usize::from(octet)];
-        // Four bytes at once; what is too many is written over.
-        put(out, at, &text);
-        at += usize::from(len);
-    }
-    at - 1
 }
 
 #[inline]

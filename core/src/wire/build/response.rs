@@ -6,8 +6,8 @@ use core::ops::{Deref, DerefMut, Range};
 
 use bytes::Bytes;
 
-use super::{Value, Writer, put, put_v4};
-use crate::base::text;
+use super::{Value, Writer};
+use crate::base::text::{self, put, put_v4};
 use crate::wire::via::SourceParams;
 use crate::wire::{Arena, Header, Message, ParseError, Rport, Status, Via, split};
 
