@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # User instructions per transaction of the server and of Kamailio, under valgrind: two runs of different length, and the
 # difference divided by the difference in length, so that start and end do not count. Repeats within 1 %.
-# instructions.sh [MODE] [SERVER...]: MODE is new, refresh or options. PROFILE=1 prints where the server spends them.
+# instructions.sh [MODE] [SERVER...]: MODE is new, refresh or options; WINDOW requests are under way at a time. PROFILE=1
+# prints where the server spends them.
 set -euo pipefail
 source "$(dirname "$0")/servers.sh"
 
@@ -9,7 +10,7 @@ mode=${1:-refresh}
 shift || true
 servers=("$@")
 [ ${#servers[@]} -gt 0 ] || servers=(strowger kamailio)
-few=${FEW:-2000} many=${MANY:-6000} users=${USERS:-1000} port=${PORT:-16060}
+few=${FEW:-2000} many=${MANY:-6000} users=${USERS:-1000} window=${WINDOW:-8} port=${PORT:-16060}
 tool=cachegrind
 [ -z "${PROFILE:-}" ] || tool=callgrind
 work=$(mktemp -d)
@@ -18,8 +19,8 @@ build
 
 # count SERVER N: all user instructions of a life with N measured transactions.
 count() {
-    local dir=$work/$1-$2 load=(--mode "$mode" --users "$users" --transactions "$2" --window 8 --patience 20)
-    [ "$mode" != new ] || load=(--mode new --users "$2" --window 8 --patience 20)
+    local dir=$work/$1-$2 load=(--mode "$mode" --users "$users" --transactions "$2" --window "$window" --patience 20)
+    [ "$mode" != new ] || load=(--mode new --users "$2" --window "$window" --patience 20)
     local options=(--tool=$tool "--$tool-out-file=$dir/out.%p" --error-limit=no)
     [ $tool = callgrind ] || options+=(--cache-sim=no)
     start "$1" "$port" "$dir" valgrind "${options[@]}"

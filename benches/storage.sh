@@ -1,11 +1,13 @@
 #!/usr/bin/env bash
 # What keeping state costs: user instructions per REGISTER without a store, with one behind, and with a strict one, under
 # valgrind; then, where strace is there, how often the strict server waits for the disk at RATE requests a second.
-# MODE is refresh or new; FEW and MANY are the lengths of the two runs, USERS how many phones refresh.
+# MODE is refresh or new; FEW and MANY are the lengths of the two runs, USERS how many phones refresh. WINDOW requests are
+# under way at a time: about as many as share a commit of the strict server at RATE; fewer make it idle while it waits.
 set -euo pipefail
 source "$(dirname "$0")/servers.sh"
 
 mode=${MODE:-refresh} port=${PORT:-16060} rate=${RATE:-5000} seconds=${SECONDS_LONG:-10}
+export WINDOW=${WINDOW:-32}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 for storage in none write_behind strict; do
