@@ -42,8 +42,6 @@ pub enum IdKind {
     Tuple,
     /// Session ids and versions in SDP, and of RFC 7989.
     Session,
-    /// The token by which our own requests are known when they loop back.
-    Loop,
     /// MIME boundaries.
     Boundary,
     /// Random waits.
@@ -52,7 +50,7 @@ pub enum IdKind {
     Weight,
 }
 
-const KINDS: [(IdKind, &[u8]); 17] = [
+const KINDS: [(IdKind, &[u8]); 16] = [
     (IdKind::Tag, b"tag"),
     (IdKind::Branch, b"branch"),
     (IdKind::CallId, b"call-id"),
@@ -66,7 +64,6 @@ const KINDS: [(IdKind, &[u8]); 17] = [
     (IdKind::Cseq, b"cseq"),
     (IdKind::Tuple, b"tuple"),
     (IdKind::Session, b"session"),
-    (IdKind::Loop, b"loop"),
     (IdKind::Boundary, b"boundary"),
     (IdKind::Jitter, b"jitter"),
     (IdKind::Weight, b"weight"),

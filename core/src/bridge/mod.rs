@@ -205,6 +205,11 @@ impl Bridge {
         self.desk.dialogs.find(hash, |key| self.calls.get(key).is_some_and(|call| call.find(ess).is_some()))
     }
 
+    /// The INVITE that asked for a call, until it is answered.
+    pub(crate) fn invite_of(&self, key: CallKey) -> Option<Message<'_>> {
+        self.calls.get(key)?.incoming.as_ref().map(|incoming| incoming.held.message())
+    }
+
     /// How many calls are on a trunk.
     pub(crate) fn on_trunk(&self, trunk: u16) -> usize {
         self.desk.by_trunk.get(&trunk).copied().unwrap_or(0)

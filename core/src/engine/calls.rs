@@ -1,6 +1,7 @@
 //! Where calls meet their neighbours: INVITE on its way in, the phones it goes to, and what the bridge has to say.
 
 use super::dispatch::Pass;
+use super::loops::Asks;
 use super::pending::ParkedKey;
 use super::routes::Who;
 use super::{Engine, Rooms};
@@ -63,6 +64,7 @@ impl Engine {
         if let Some(replaces) = Replaces::of(pass.msg)? {
             return self.bridge(|bridge, kit| bridge.replace(kit, &asked, pass.id, asker, &replaces));
         }
+        self.refuse_if_loop(pass, &Asks::call(&who))?;
         // What goes nowhere is refused before it is a call.
         let (callee, plan) = self.plan(&who)?;
         let key = self.bridge(|bridge, kit| bridge.begin(kit, &asked, pass.id, asker, callee))?;

@@ -6,6 +6,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::dispatch::Pass;
+use super::loops::Asks;
 use super::pending::{ParkedKey, Waits};
 use super::routes::{origin_of, straight};
 use super::{Engine, Rooms};
@@ -18,7 +19,7 @@ use crate::door::{
     AuthVerdict, Identity, Query, ResolveQuery, Resolved, RouteAnswer, RouteQuery, SaveSeq, Scheme, Ticket,
     Transport,
 };
-use crate::messages::{DeliveryKey, Failure, LegKey, Letter, Outside, Target, Wanted, is_own};
+use crate::messages::{DeliveryKey, Failure, LegKey, Letter, Outside, Target, Wanted};
 use crate::registrar::{NextHop, Registrar, with_uri};
 use crate::router::{self, Caller, Ended, Goal, Plan, Presence};
 use crate::stats::DropReason;
@@ -62,8 +63,8 @@ enum Taken {
 /// Who sends a message, and over which trunk.
 #[derive(Clone, Debug)]
 pub(super) struct Sender {
-    identity: Arc<Identity>,
-    trunk: Option<u16>,
+    pub(super) identity: Arc<Identity>,
+    pub(super) trunk: Option<u16>,
     verdict: AuthVerdict,
 }
 
@@ -75,7 +76,6 @@ pub(super) struct Further {
     wanted: Wanted,
     /// Who is said to write.
     aor: Box<str>,
-    sender: Sender,
     /// When the sender is answered in any case.
     until: Time,
 }
@@ -131,18 +131,16 @@ impl Engine {
     fn may_write(&self, pass: &Pass<'_>, sender: &Sender) -> Result<(), Refusal> {
         self.refuse_if_draining()?;
         self.asker(pass.ess, &sender.identity)?;
-        // DECISIONS 22; and what came from here has no business here again.
+        // DECISIONS 22.
         if pass.ess.max_forwards == Some(0) {
             return Err(Refusal::plain(Status::TOO_MANY_HOPS));
         }
-        if is_own(&self.house.ids, pass.ess.call_id) {
-            return Err(Refusal::plain(Status::LOOP_DETECTED));
-        }
-        Ok(())
+        let uri = self.written_to(pass, sender)?;
+        self.refuse_if_loop(pass, &Asks::text(pass, sender, &uri))
     }
 
     /// Whom the sender means.
-    fn written_to(&self, pass: &Pass<'_>, sender: &Sender) -> Result<Box<str>, Refusal> {
+    pub(super) fn written_to(&self, pass: &Pass<'_>, sender: &Sender) -> Result<Box<str>, Refusal> {
         let uri = pass.ess.uri.as_ref().ok_or(Refusal::plain(Status::BAD_REQUEST))?;
         Ok(match sender.trunk {
             Some(_) => self.called_over_trunk(pass, uri),
@@ -251,11 +249,10 @@ impl Engine {
                 let letter = Arc::new(letter);
                 let targets = addressed(&settings, &asker.aor, &letter, sent);
                 let further = plan.filter(|plan| plan.left() > 0).map(|plan| {
-                    let (wanted, sender) = (Wanted::of(pass.msg), sender.clone());
-                    let until = pass.since + self.patience();
-                    Box::new(Further { plan, letter, wanted, aor: asker.aor, sender, until })
+                    let (wanted, until) = (Wanted::of(pass.msg), pass.since + self.patience());
+                    Box::new(Further { plan, letter, wanted, aor: asker.aor, until })
                 });
-                self.send_message(pass, targets, further);
+                self.send_message(pass, sender, targets, further);
                 Ok(Taken::Sent)
             }
             Goes::Later(aor) => {
@@ -277,28 +274,33 @@ impl Engine {
     fn send_message(
         &mut self,
         pass: &mut Pass<'_>,
+        sender: &Sender,
         targets: Vec<(Target, Arc<Letter>)>,
         further: Option<Box<Further>>,
     ) {
         let now = self.house.now;
         let deadline =
             further.as_ref().map_or(pass.since + self.patience(), |further| further.step_ends(now));
-        let waits = Waits::Message(DeliveryKey::from_bits(0), None);
+        let (more, none) = (further.is_some(), DeliveryKey::from_bits(0));
+        let waits = Waits::Message { delivery: none, sender: sender.clone(), further };
         let Some(parked) = self.park_until(pass, waits, deadline) else {
             return;
         };
         let mut ctx = self.house.ctx();
-        let delivery = self.rooms.messages.deliver(&mut ctx, parked.to_bits(), targets, further.is_some());
-        if let Some(parked) = self.rooms.pending.get_mut(parked) {
-            parked.waits = Waits::Message(delivery, further);
+        let sent = self.rooms.messages.deliver(&mut ctx, parked.to_bits(), targets, more);
+        let parked = self.rooms.pending.get_mut(parked);
+        if let Some(Waits::Message { delivery, .. }) = parked.map(|parked| &mut parked.waits) {
+            *delivery = sent;
         }
     }
 
     /// Nobody of a step took it, or has said so in time: it goes to the next one, as a call does.
     fn send_further(&mut self, key: ParkedKey, ended: Ended) {
         let Some(parked) = self.rooms.pending.get_mut(key) else { return };
-        let Waits::Message(delivery, further) = &mut parked.waits else { return };
-        let (delivery, Some(mut further)) = (*delivery, further.take()) else { return };
+        let Waits::Message { delivery, sender, further } = &mut parked.waits else { return };
+        let (delivery, sender, Some(mut further)) = (*delivery, sender.clone(), further.take()) else {
+            return;
+        };
         let (ctx, rooms) = (self.house.ctx(), &mut self.rooms);
         let result = match routed(&ctx, &rooms.registrar, &rooms.trunks, &mut further.plan, Some(ended)) {
             Ok(Goes::To(sent)) => {
@@ -306,8 +308,9 @@ impl Engine {
                 let left = further.plan.left() > 0;
                 let deadline = further.step_ends(self.house.now);
                 rooms.messages.deliver_on(&mut self.house.ctx(), delivery, targets, left);
-                if let Some(parked) = rooms.pending.get_mut(key) {
-                    parked.waits = Waits::Message(delivery, Some(further).filter(|_| left));
+                let parked = rooms.pending.get_mut(key).filter(|_| left);
+                if let Some(Waits::Message { further: waits, .. }) = parked.map(|parked| &mut parked.waits) {
+                    *waits = Some(further);
                 }
                 return self.await_answers(key, deadline);
             }
@@ -329,7 +332,7 @@ impl Engine {
             }
             Ok(taken) => {
                 self.rooms.messages.give_up(delivery);
-                self.with_parked(key, |engine, pass| engine.end_of_message(pass, &further.sender, Ok(taken)));
+                self.with_parked(key, |engine, pass| engine.end_of_message(pass, &sender, Ok(taken)));
             }
         }
     }
@@ -419,7 +422,7 @@ impl Engine {
     /// The sender will not wait any longer; or there are others to ask, and those who were are silent.
     pub(super) fn on_message_overdue(&mut self, parked: ParkedKey, delivery: DeliveryKey) {
         let waits = self.rooms.pending.get_mut(parked).map(|parked| &parked.waits);
-        if let Some(Waits::Message(_, Some(_))) = waits {
+        if let Some(Waits::Message { further: Some(_), .. }) = waits {
             return self.send_further(parked, Ended::Offline);
         }
         if let Some(failure) = self.rooms.messages.give_up(delivery) {

@@ -11,6 +11,7 @@ mod dispatch;
 mod host;
 mod host_calls;
 mod lists;
+mod loops;
 mod mailboxes;
 mod media;
 mod messages;

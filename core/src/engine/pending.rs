@@ -49,8 +49,8 @@ pub(super) enum Waits {
     MessageRoute(Box<Sender>),
     /// A relay, to say what the description in it becomes.
     Media(MediaWait),
-    /// The answers of phones.
-    Message(DeliveryKey, Option<Box<Further>>),
+    /// The answers of phones to this sender's message; and if they do not take it, others may be asked.
+    Message { delivery: DeliveryKey, sender: Sender, further: Option<Box<Further>> },
     /// Nothing: it is decided, and goes out later, so that time tells nothing.
     Delay(Verdict),
 }

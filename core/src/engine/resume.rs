@@ -135,7 +135,7 @@ impl Engine {
                 self.house.stats.count(Counter::ParkTimeouts);
                 self.on_message_route_timer(key);
             }
-            Some(&Waits::Message(delivery, _)) => self.on_message_overdue(key, delivery),
+            Some(&Waits::Message { delivery, .. }) => self.on_message_overdue(key, delivery),
             Some(Waits::Keys(_) | Waits::Introspection(_) | Waits::Credentials) => {
                 self.house.stats.count(Counter::ParkTimeouts);
                 self.resume(key, Wait::Final);
@@ -165,12 +165,12 @@ impl Engine {
 }
 
 /// They were well-formed when the request parked, and its bytes have not changed.
-fn essentials_of(parked: &Parked) -> Option<Essentials<'_>> {
+pub(super) fn essentials_of(parked: &Parked) -> Option<Essentials<'_>> {
     parked.held.message().essentials().ok()
 }
 
 /// The request as it was when it parked.
-fn pass_of<'p>(parked: &'p Parked, ess: &'p Essentials<'p>) -> Pass<'p> {
+pub(super) fn pass_of<'p>(parked: &'p Parked, ess: &'p Essentials<'p>) -> Pass<'p> {
     let Parked { origin, id, since, server, .. } = *parked;
     let mut pass = Pass::new(origin, parked.held.message(), ess, id, since);
     pass.asker.server = Some(server);

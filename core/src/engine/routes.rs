@@ -79,6 +79,11 @@ struct Preparing {
 pub(super) type Routings = BTreeMap<CallKey, Routing>;
 
 impl Engine {
+    /// Who asked for a call, and for whom.
+    pub(super) fn asked_by(&self, key: CallKey) -> Option<&Who> {
+        self.rooms.routes.get(&key).map(|routing| &routing.who)
+    }
+
     /// Finds out where a call goes, from the beginning.
     pub(super) fn route_call(&mut self, key: CallKey, plan: Option<Plan>, who: Who, transfer: bool) {
         let asks = plan.is_none();

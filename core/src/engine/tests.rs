@@ -9,6 +9,7 @@ mod host_calls;
 mod introspection;
 mod large;
 mod lists;
+mod loops;
 mod messages;
 mod messages_out;
 mod news;

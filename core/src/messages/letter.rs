@@ -8,8 +8,7 @@ use bytes::Bytes;
 use smallvec::SmallVec;
 
 use crate::base::IdKind;
-use crate::base::Ids;
-use crate::base::{ids, text};
+use crate::base::text;
 use crate::ctx::{Ctx, Reached};
 use crate::dialog::OwnAddress;
 use crate::wire::{Date, Essentials, Header, Message, Method, NameAddr, PreparedLine, RequestWriter};
@@ -123,7 +122,7 @@ impl Letter {
         let to = &phone.to;
         let mut branch: SmallVec<[u8; 32]> = SmallVec::from_slice(b"z9hG4bK");
         branch.extend_from_slice(ctx.ids.next_text(IdKind::Branch).as_bytes());
-        let (call_id, tag) = (own_call_id(ctx.ids), ctx.ids.next_text(IdKind::Tag));
+        let (call_id, tag) = (ctx.ids.next_text(IdKind::CallId), ctx.ids.next_text(IdKind::Tag));
         let own = OwnAddress::towards(ctx.settings, to);
         let mut arena = ctx.out.lend();
         let mut writer = RequestWriter::new(&mut arena, Method::Message, phone.contact);
@@ -154,24 +153,6 @@ impl Letter {
 /// What explains a response to a message, for its sender.
 pub(super) fn explanation(response: Message<'_>) -> PreparedLine {
     PreparedLine::copied(response.lines().filter(|line| EXPLAINING.contains(&line.header)))
-}
-
-/// A Call-ID by which a request of ours is known when it comes back.
-fn own_call_id(ids: &mut Ids) -> String {
-    let number = ids.next(IdKind::CallId);
-    let proof = ids.keyed(IdKind::Loop, &[&number.to_be_bytes()]);
-    format!("{}-{}", &*ids::write(number), &*ids::write(proof))
-}
-
-/// True for a Call-ID of a message of ours, in this life.
-pub(crate) fn is_own(ids: &Ids, call_id: &[u8]) -> bool {
-    let dash = call_id.iter().position(|b| *b == b'-').unwrap_or(call_id.len());
-    let (number, proof) = call_id.split_at(dash);
-    let number = ids::read(number);
-    let proof = proof.get(1..).and_then(ids::read);
-    number
-        .zip(proof)
-        .is_some_and(|(number, proof)| ids.keyed(IdKind::Loop, &[&number.to_be_bytes()]) == proof)
 }
 
 /// From or To without what stands behind the address.
@@ -230,15 +211,5 @@ mod tests {
             From: <sip:alice@example.com> ;tag=f1\nTo: Bob <sip:bob@example.com>\nCall-ID: c1\nCSeq: 7 MESSAGE\n\
             Content-Length: 0\n\n";
         insta::assert_snapshot!(written(bare));
-    }
-
-    #[test]
-    fn a_message_of_ours_is_known_when_it_comes_back() {
-        let mut fixture = Fixture::new();
-        let own = own_call_id(&mut fixture.ids);
-        assert!(is_own(&fixture.ids, own.as_bytes()), "{own}");
-        for other in ["", "-", "c1@192.0.2.9", &own[1..], &own.replace('-', "+"), &format!("{own}0")] {
-            assert!(!is_own(&fixture.ids, other.as_bytes()), "{other}");
-        }
     }
 }

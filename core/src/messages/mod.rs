@@ -41,7 +41,7 @@ use spool::{KeptKey, Spool};
 
 use outside::Abroad;
 
-pub(crate) use letter::{Letter, is_own};
+pub(crate) use letter::Letter;
 pub(crate) use outside::Outside;
 pub(crate) use spool::Wanted;
 
@@ -112,6 +112,17 @@ pub(crate) enum Target {
 enum Whose {
     Sender(DeliveryKey),
     Spool(KeptKey),
+}
+
+/// What was sent to a phone, and why.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Purpose {
+    /// Its sender waits: his request, where the engine keeps it.
+    Sender(u64),
+    /// It was kept for this recipient.
+    Kept(Box<str>),
+    /// Nobody waits for it any more.
+    Nobody,
 }
 
 /// What becomes of the other kept messages when one of them is over.
@@ -244,6 +255,16 @@ impl Messages {
     /// How many are kept.
     pub(crate) fn kept(&self) -> usize {
         self.spool.len()
+    }
+
+    /// What a request of ours is for.
+    pub(crate) fn purpose(&self, bits: u64) -> Purpose {
+        let leg = self.legs.get(LegKey::from_bits(bits));
+        let purpose = leg.and_then(|leg| match leg.whose {
+            Whose::Sender(key) => self.deliveries.get(key).map(|sent| Purpose::Sender(sent.request)),
+            Whose::Spool(key) => self.spool.recipient(key).map(Purpose::Kept),
+        });
+        purpose.unwrap_or(Purpose::Nobody)
     }
 
     /// Sends a message to all of these. The sender's request is kept until this is over. With `more` it is not over when all

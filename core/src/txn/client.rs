@@ -172,6 +172,11 @@ impl Clients {
         self.slab.len()
     }
 
+    pub(super) fn usage(&self, name: Name) -> Option<Usage> {
+        let is = |key| self.slab.get(key).is_some_and(|client| client.name == name);
+        self.slab.get(self.names.find(name.hash, is)?).map(|client| client.usage)
+    }
+
     pub(super) fn bytes(&self) -> usize {
         self.bytes
     }

@@ -10,7 +10,7 @@ use core::fmt;
 
 use smallvec::SmallVec;
 
-use crate::base::HashKey;
+use crate::base::{HashKey, ids};
 use crate::wire::{Essentials, Host, Kind, Message, Method, Via};
 
 const COOKIE: &[u8] = b"z9hG4bK";
@@ -138,6 +138,11 @@ impl Name {
         let raw = if method == Method::Other { method_raw } else { b"" };
         Name::new(key.hash128(&[raw, branch]), method)
     }
+}
+
+/// Is a branch in the form of ours? The identifier in it cannot be guessed: whoever has it, has it from us.
+pub(crate) fn is_own_branch(branch: &[u8]) -> bool {
+    branch.strip_prefix(COOKIE).is_some_and(|id| ids::read(id).is_some())
 }
 
 /// What a merged request has in common with the first: From tag, Call-ID and CSeq by RFC 3261 s8.2.2.2, From URI and

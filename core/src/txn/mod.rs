@@ -25,7 +25,7 @@ use core::net::SocketAddr;
 use bytes::Bytes;
 
 pub(crate) use client::{ClientKey, Instead};
-pub(crate) use key::TxnId;
+pub(crate) use key::{TxnId, is_own_branch};
 pub(crate) use routing::response_target;
 pub(crate) use server::ServerKey;
 
@@ -201,6 +201,11 @@ impl Transactions {
         }
         let id = TxnId { name, merge: key::merge(&self.hash, msg, ess), tag };
         if self.servers.is_merged(id.merge) { RequestMatch::Merged(id) } else { RequestMatch::New(id) }
+    }
+
+    /// What a request of ours is for that bears this branch, while its transaction is there.
+    pub(crate) fn sent(&self, branch: &[u8], method: Method) -> Option<Usage> {
+        self.clients.usage(Name::of_client(&self.hash, branch, method, b""))
     }
 
     /// The name of a request, if that is its branch and the request is new.

@@ -7,7 +7,7 @@ use crate::door::{Change, SaveSeq};
 
 pub(super) const ALICE: &str = "192.0.2.9:5060";
 pub(super) const DESK: &str = "192.0.2.21:5060";
-const CELL: &str = "192.0.2.22:5060";
+pub(super) const CELL: &str = "192.0.2.22:5060";
 
 pub(super) fn messages() -> Config {
     let mut config = open();
