@@ -140,7 +140,10 @@ impl Plan {
                     self.divert(&aor, ended);
                     self.pop()
                 }
-                Ringing::Name if ended == Ended::Offline => self.pop(),
+                Ringing::Name if ended == Ended::Offline => {
+                    self.ringing = Ringing::Group { is_ours: false };
+                    self.pop()
+                }
                 Ringing::Name => None,
                 Ringing::Group { is_ours } => {
                     if self.goes_on(is_ours, ended) {
