@@ -300,6 +300,8 @@ pub struct Sizes {
     pub trunks_down: usize,
     /// Trunks at which the engine is registered.
     pub trunks_registered: usize,
+    /// Servers that asked to be left alone for a while (503 with Retry-After).
+    pub servers_overloaded: usize,
     /// Calls.
     pub calls: usize,
     /// Their dialogs.

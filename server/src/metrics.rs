@@ -134,6 +134,11 @@ impl Collector for Export {
             ("strowger_media_sessions", "Sessions whose media a relay was asked about", sizes.media_sessions),
             ("strowger_trunks_down", "Trunks that do not answer", sizes.trunks_down),
             (
+                "strowger_servers_overloaded",
+                "Servers that asked to be left alone for a while (503 with Retry-After)",
+                sizes.servers_overloaded,
+            ),
+            (
                 "strowger_trunks_registered",
                 "Trunks at which the server is registered",
                 sizes.trunks_registered,

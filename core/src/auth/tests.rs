@@ -7,7 +7,7 @@ use super::*;
 use crate::base::hash;
 use crate::base::{Time, Wheel, text};
 use crate::config::{AccountConfig, AuthPolicy, Config, DigestAlgorithm, IpNet, ListenerConfig};
-use crate::ctx::{Flows, Outbox};
+use crate::ctx::{Flows, Outbox, Overloaded};
 use crate::door::{FlowId, Secret, Transport};
 use crate::stats::Stats;
 use crate::wire::{self, Bounds, Credentials, Layout};
@@ -87,6 +87,7 @@ impl World {
             ids: &mut self.ids,
             stats: &mut self.stats,
             flows: &mut self.flows,
+            overloaded: &mut Overloaded::default(),
             settings: &self.settings,
         };
         act(&mut self.auth, &mut ctx)

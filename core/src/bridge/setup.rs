@@ -146,6 +146,7 @@ impl Call {
                     return;
                 }
                 self.note(i, status);
+                self.heed(kit, i, status, msg);
                 let all = (600..700).contains(&status)
                     && !kit.ctx.settings.calls.as_ref().is_some_and(|calls| calls.decline_is_local);
                 self.fail(status, Some(msg));
@@ -170,6 +171,14 @@ impl Call {
         let (state, does) = table::next(attempt.state, heard);
         attempt.state = state;
         does
+    }
+
+    /// RFC 3261 s21.5.4: a server without time is left alone for as long as it says. A phone speaks for itself alone.
+    fn heed(&self, kit: &mut Kit<'_, '_>, i: usize, status: u16, msg: Message<'_>) {
+        let hop = self.attempts.get(i).map(|attempt| &attempt.hop).filter(|hop| !hop.local);
+        if let (Some(hop), 503, Some(seconds)) = (hop, status, msg.retry_after()) {
+            kit.ctx.leave_alone(hop.to.remote, seconds);
+        }
     }
 
     fn note(&mut self, i: usize, status: u16) {
@@ -497,7 +506,8 @@ impl Call {
             return false;
         }
         let mut hop = hop.clone();
-        hop.to = hop.others.remove(0);
+        let free = hop.others.iter().position(|to| !kit.ctx.is_left_alone(to.remote));
+        hop.to = hop.others.remove(free.unwrap_or(0));
         self.try_hop(kit, key, hop);
         self.is_trying()
     }

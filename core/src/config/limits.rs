@@ -68,6 +68,11 @@ pub struct Limits {
     pub legs_per_call: usize,
     /// Most redirections and forwardings one call follows.
     pub redirects: usize,
+    /// Most servers that are remembered to have no time (503 with Retry-After, RFC 3261 s21.5.4); what another one says of it
+    /// has no effect.
+    pub overloaded: usize,
+    /// Longest such a server is left alone, whatever it asks for.
+    pub retry_after: Duration,
     /// Most messages that wait for one phone while another one is on its way to it: it takes them one at a time (RFC 3428
     /// s8). One past it is refused.
     pub messages_waiting: usize,
@@ -127,6 +132,8 @@ impl Default for Limits {
             calls_per_source: 256,
             legs_per_call: 16,
             redirects: 5,
+            overloaded: 1_000,
+            retry_after: Duration::from_secs(300),
             messages_waiting: 32,
             stored_messages: 100_000,
             stored_messages_per_aor: 100,

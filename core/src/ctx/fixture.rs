@@ -4,7 +4,7 @@ use core::net::SocketAddr;
 use core::time::Duration;
 use std::sync::Arc;
 
-use super::{Ctx, Flow, Flows, Origin, Outbox, Timer};
+use super::{Ctx, Flow, Flows, Origin, Outbox, Overloaded, Timer};
 use crate::base::{Ids, Time, Wheel};
 use crate::config::{Config, Settings};
 use crate::door::{Command, FlowId, Transmit, Transport};
@@ -21,6 +21,7 @@ pub(crate) struct Fixture {
     pub(crate) ids: Ids,
     pub(crate) stats: Stats,
     pub(crate) flows: Flows,
+    pub(crate) overloaded: Overloaded,
     pub(crate) settings: Arc<Settings>,
 }
 
@@ -51,6 +52,7 @@ impl Fixture {
             ids: Ids::new(&seed),
             stats: Stats::default(),
             flows: Flows::default(),
+            overloaded: Overloaded::default(),
             settings: config.validate().expect("the test's configuration is valid"),
         };
         fixture.flow_up(Fixture::UDP, Transport::Udp, None);
@@ -68,6 +70,7 @@ impl Fixture {
             ids: &mut self.ids,
             stats: &mut self.stats,
             flows: &mut self.flows,
+            overloaded: &mut self.overloaded,
             settings: &self.settings,
         }
     }

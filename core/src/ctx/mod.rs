@@ -6,6 +6,7 @@ mod call;
 pub(crate) mod fixture;
 mod flows;
 mod outbox;
+mod overloaded;
 mod phone;
 mod published;
 mod refusal;
@@ -14,6 +15,7 @@ mod timer;
 pub(crate) use call::{CallNames, CallPhase, CallState};
 pub(crate) use flows::{Dialled, Flow, Flows, Origin};
 pub(crate) use outbox::Outbox;
+pub(crate) use overloaded::Overloaded;
 pub(crate) use phone::{Locate, Phone, Reached};
 pub(crate) use published::Published;
 pub(crate) use refusal::{Extra, Refusal};
@@ -43,6 +45,8 @@ pub(crate) struct Ctx<'e> {
     pub(crate) stats: &'e mut Stats,
     /// Sockets that are up, or being opened.
     pub(crate) flows: &'e mut Flows,
+    /// Servers that want to be left alone for a while.
+    pub(crate) overloaded: &'e mut Overloaded,
     /// The configuration of this pass.
     pub(crate) settings: &'e Arc<Settings>,
 }

@@ -65,6 +65,8 @@ pub(crate) enum Timer {
     UaCall(u64, UaCallTimer),
     /// A trunk is to be asked, or registered at (its index).
     Trunk(u16, TrunkTimer),
+    /// A server that had no time has it again.
+    Overloaded,
     /// Draining has taken long enough.
     Drain,
 }

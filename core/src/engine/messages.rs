@@ -405,8 +405,9 @@ impl Engine {
             return ctx.stats.dropped(DropReason::BadTicket);
         }
         let near = ctx.flows.own();
-        let ways = ways.iter().filter_map(|way| origin_of(&mut ctx, way, &near)).collect();
-        self.rooms.messages.found(key, ways);
+        let mut ways: Vec<_> = ways.iter().filter_map(|way| origin_of(&mut ctx, way, &near)).collect();
+        ways.sort_by_key(|to| ctx.is_left_alone(to.remote));
+        self.rooms.messages.found(key, ways.into());
     }
 
     pub(super) fn on_message_response(&mut self, bits: u64, status: u16, msg: crate::wire::Message<'_>) {

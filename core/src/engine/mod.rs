@@ -39,7 +39,7 @@ use crate::auth::Auth;
 use crate::base::{Ids, Time, TimerKey, Wheel};
 use crate::bridge::Bridge;
 use crate::config::Settings;
-use crate::ctx::{Ctx, Flows, Outbox, Timer};
+use crate::ctx::{Ctx, Flows, Outbox, Overloaded, Timer};
 use crate::door::{Command, FlowId, Input};
 use crate::events::Events;
 use crate::lines::Lines;
@@ -94,6 +94,7 @@ struct House {
     ids: Ids,
     stats: Stats,
     flows: Flows,
+    overloaded: Overloaded,
     settings: Arc<Settings>,
 }
 
@@ -143,6 +144,7 @@ impl House {
             ids: &mut self.ids,
             stats: &mut self.stats,
             flows: &mut self.flows,
+            overloaded: &mut self.overloaded,
             settings: &self.settings,
         }
     }
@@ -192,6 +194,7 @@ impl Engine {
             ids,
             stats: Stats::default(),
             flows: Flows::default(),
+            overloaded: Overloaded::default(),
             settings,
         };
         let mut engine = Engine { house, rooms };
@@ -287,6 +290,7 @@ impl Engine {
             lines: lines.len(),
             trunks_down: trunks.down(),
             trunks_registered: trunks.registered(),
+            servers_overloaded: self.house.overloaded.len(),
             calls: bridge.len(),
             call_dialogs: bridge.dialogs(),
             call_keys: bridge.keys(),
@@ -316,10 +320,10 @@ impl Engine {
     /// A hash of the whole state but for counters and waiting commands: equal after equal histories. For explorers of
     /// interleavings and for replay; it walks everything and is not for hot paths.
     pub fn fingerprint(&self) -> u128 {
-        let House { now, wall_offset, timers, ids, flows, .. } = &self.house;
+        let House { now, wall_offset, timers, ids, flows, overloaded, .. } = &self.house;
         let mut text = Hashed(SipHasher13::new());
         // What Debug shows of a state is all of it but secrets, which do not change.
-        write!(text, "{now:?}{wall_offset}{timers:?}{flows:?}{:?}", self.rooms)
+        write!(text, "{now:?}{wall_offset}{timers:?}{flows:?}{overloaded:?}{:?}", self.rooms)
             .expect("invariant: hashing never fails");
         for kind in Ids::kinds() {
             text.0.write_u64(ids.drawn(kind));

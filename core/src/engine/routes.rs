@@ -72,6 +72,8 @@ struct Preparing {
     groups: Vec<Vec<Hop>>,
     /// What is to be found out where it is, one after the other.
     left: VecDeque<(Box<str>, Option<u16>, Lines)>,
+    /// Those who want to be left alone: asked only if nobody else can be.
+    last: Vec<Hop>,
     ring: Duration,
 }
 
@@ -272,7 +274,7 @@ impl Engine {
         let mut headers = headers.into_iter();
         let added = diversions.lines();
         let together = goals.len() > 1;
-        let mut preparing = Preparing { groups: Vec::new(), left: VecDeque::new(), ring };
+        let mut preparing = Preparing { groups: Vec::new(), left: VecDeque::new(), last: Vec::new(), ring };
         for goal in goals {
             let own = headers.next().unwrap_or_default();
             let lines: Lines = own.into_iter().chain(added.iter().cloned()).collect();
@@ -354,7 +356,14 @@ impl Engine {
             }
         }
         let step = self.rooms.routes.get_mut(&key).and_then(|routing| routing.step.take());
-        let Some(Preparing { groups, ring, .. }) = step else { return };
+        let Some(Preparing { mut groups, last, ring, .. }) = step else { return };
+        if !last.is_empty() && groups.iter().all(Vec::is_empty) {
+            let others = self.rooms.routes.get(&key).and_then(|routing| routing.plan.as_ref());
+            match others.is_some_and(|plan| plan.left() > 0) {
+                true => self.passed_over(key),
+                false => groups = vec![last],
+            }
+        }
         let routing = self.rooms.routes.get(&key).filter(|routing| routing.transfer);
         if let Some(identity) = routing.map(|routing| routing.who.identity.clone()) {
             let routing = self.rooms.routes.remove(&key);
@@ -376,6 +385,9 @@ impl Engine {
             return;
         };
         step.left.pop_front();
+        if !hop.local && self.house.ctx().is_left_alone(hop.to.remote) {
+            return step.last.push(hop);
+        }
         match step.groups.first_mut() {
             Some(group) => group.push(hop),
             None => step.groups.push(vec![hop]),
@@ -408,7 +420,9 @@ impl Engine {
         };
         let (uri, trunk, lines) = (uri.clone(), *trunk, lines.clone());
         let mut ctx = self.house.ctx();
-        let mut ways = ways.iter().filter_map(|way| origin_of(&mut ctx, way, &near)).collect::<VecDeque<_>>();
+        let mut ways: Vec<Origin> = ways.iter().filter_map(|way| origin_of(&mut ctx, way, &near)).collect();
+        ways.sort_by_key(|to| ctx.is_left_alone(to.remote));
+        let mut ways = VecDeque::from(ways);
         match ways.pop_front() {
             Some(to) => {
                 let hop = Hop {

@@ -17,6 +17,7 @@ mod notices;
 mod presence;
 mod reliable;
 mod replaces;
+mod retry_after;
 mod reuse;
 mod session_timers;
 mod subscriptions;

@@ -75,6 +75,7 @@ impl Engine {
             Timer::UaCall(key, what) => self.uas(|uas, kit| uas.on_call_timer(kit, key, what)),
             Timer::Ua(key, what) => self.uas(|uas, kit| uas.on_timer(kit, key, what)),
             Timer::Trunk(i, what) => self.on_trunk_timer(i, what),
+            Timer::Overloaded => ctx.on_overloaded_timer(),
             Timer::Drain => {
                 self.rooms.drain = TimerKey::NONE;
                 self.end_calls();

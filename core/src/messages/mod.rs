@@ -419,6 +419,9 @@ impl Messages {
         if status < 300 {
             ctx.stats.count(Counter::MessagesTaken);
         }
+        if let (503, Some(seconds), Some(server)) = (status, msg.retry_after(), self.server_of(key)) {
+            ctx.leave_alone(server, seconds);
+        }
         if self.again_abroad(key, status, Some(msg)) || status == 430 && self.other_flow(ctx, phones, key) {
             return;
         }

@@ -1,5 +1,6 @@
 //! Messages that leave: to other domains and over trunks, along the ways that RFC 3263 finds, one after the other.
 
+use core::net::SocketAddr;
 use std::collections::VecDeque;
 
 use super::{Leg, LegKey, Messages};
@@ -59,6 +60,11 @@ impl Messages {
             self.due.push_back(key);
         }
         waits
+    }
+
+    /// Where a leg went that left.
+    pub(super) fn server_of(&mut self, key: LegKey) -> Option<SocketAddr> {
+        self.legs.get_mut(key).and_then(Leg::abroad_mut)?.taken.map(|to| to.remote)
     }
 
     /// Sends a leg the next way. False if there is none.

@@ -424,6 +424,8 @@ pub(super) struct Limits {
     pub(super) calls_per_source: Option<usize>,
     pub(super) legs_per_call: Option<usize>,
     pub(super) redirects: Option<usize>,
+    pub(super) overloaded: Option<usize>,
+    pub(super) retry_after: Option<Span>,
     pub(super) messages_waiting: Option<usize>,
     pub(super) stored_messages: Option<usize>,
     pub(super) stored_messages_per_aor: Option<usize>,

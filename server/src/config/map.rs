@@ -444,7 +444,8 @@ fn limits(from: file::Limits) -> Limits {
     set!(to, from; headers, contacts_per_request, aors, bindings, parked, park_timeout, nonces, tokens, revocations, users);
     set!(to, from; subscriptions, publications, publications_per_presentity, watch_decisions, mailboxes, list_members, notifies_per_call, notifies_per_second);
     set!(to, from; notifies_per_host, subscriptions_per_watcher, subscriptions_per_source, connecting);
-    set!(to, from; calls, calls_per_account, calls_per_source, legs_per_call, redirects, messages_waiting, stored_messages, stored_messages_per_aor);
+    set!(to, from; calls, calls_per_account, calls_per_source, legs_per_call, redirects, overloaded, retry_after);
+    set!(to, from; messages_waiting, stored_messages, stored_messages_per_aor);
     for (to, from) in [
         (&mut to.message_bytes, from.message),
         (&mut to.binding_bytes, from.binding),

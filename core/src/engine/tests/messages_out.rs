@@ -110,6 +110,26 @@ fn silence_there_is_no_silence_here() {
 }
 
 #[test]
+fn a_server_without_time_is_written_to_last() {
+    let mut host = Host::new(outward());
+    let mut write = |number: u32, answer: &str| {
+        let query = asked_where(&host.alice(&text(number, "sip:bob@else.example", "", "hi")));
+        let commands = host.input(Input::Answer(Answer::Resolved(query.ticket, ways(&[THERE, ALSO_THERE]))));
+        let first = [THERE, ALSO_THERE].into_iter().find(|at| !sent_to(&commands, at).is_empty());
+        let first = first.expect("one of them");
+        let next = host.taken(&commands, first, answer);
+        let second =
+            [THERE, ALSO_THERE].into_iter().find(|at| *at != first && !sent_to(&next, at).is_empty());
+        if let Some(second) = second {
+            host.taken(&next, second, "200 OK");
+        }
+        (first, second)
+    };
+    assert_eq!(write(1, "503 Full\r\nRetry-After: 30"), (THERE, Some(ALSO_THERE)));
+    assert_eq!(write(2, "200 OK"), (ALSO_THERE, None));
+}
+
+#[test]
 fn who_may_not_call_there_may_not_write_there() {
     let mut config = outward();
     config.accounts[1].may_relay = false;

@@ -6,11 +6,11 @@ use super::*;
 use crate::config::{RouteConfig, RouteTo, TrunkConfig};
 use crate::door::TrunkStep;
 
-const FIRST: &str = "192.0.2.77:5060";
-const SECOND: &str = "192.0.2.78:5060";
+pub(super) const FIRST: &str = "192.0.2.77:5060";
+pub(super) const SECOND: &str = "192.0.2.78:5060";
 
 /// Numbers go to the first trunk, and if it cannot be to the second.
-fn two(change: impl FnOnce(&mut TrunkConfig)) -> Config {
+pub(super) fn two(change: impl FnOnce(&mut TrunkConfig)) -> Config {
     let mut config = calls_config();
     config.accounts[1].dial = Some(vec!["+*".into()]);
     config.trusted = vec![IpNet::parse("192.0.2.8/32").expect("a network")];
