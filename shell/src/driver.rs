@@ -39,14 +39,13 @@ use crate::connection::{Arrival, Layers};
 use crate::datagram::ROUND;
 use crate::dns::Exchange;
 use crate::handle::{Call, Replies, Snapshot, SocketStats};
-use crate::hooks::{Credentials, Notice, OnEvent, OnNotice};
+use crate::hooks::{Credentials, OnEvent};
 use crate::inbox::{Batch, Inbound, Outbound, StreamOut, orders};
 use crate::introspect::Introspector;
 use crate::jwks::KeyFetcher;
 use crate::latency::Latency;
 use crate::news::Listeners;
 use crate::options::Options;
-use crate::promise::Wait;
 use crate::queue::{Receiver, Sender};
 use crate::relay::Relays;
 use crate::resolver::Resolver;
@@ -599,28 +598,4 @@ fn down_reason(reason: CloseReason) -> FlowDownReason {
         CloseReason::BadFrame => FlowDownReason::Error,
         CloseReason::Replaced | CloseReason::Shutdown => FlowDownReason::Shutdown,
     }
-}
-
-/// Starts the worker that fetches keys; its answers go into the inbox.
-pub(crate) fn key_fetcher(inbox: Sender<Inbound>, notices: OnNotice) -> io::Result<KeyFetcher> {
-    KeyFetcher::start(move |query, answer, error| {
-        notices(match error {
-            Some(error) => {
-                Notice::KeysUnavailable { source: query.source.clone(), error: error.to_string().into() }
-            }
-            None => Notice::KeysFetched { source: query.source.clone() },
-        });
-        let _ = inbox.send(Inbound::Answer(answer)).wait();
-    })
-}
-
-/// Starts the workers that ask about tokens; the answers go into the inbox.
-pub(crate) fn introspector(inbox: Sender<Inbound>, notices: OnNotice) -> io::Result<Introspector> {
-    Introspector::start(move |query, answer, error| {
-        if let Some(error) = error {
-            let (endpoint, error) = (query.endpoint.clone(), error.to_string().into());
-            notices(Notice::IntrospectionUnavailable { endpoint, error });
-        }
-        let _ = inbox.send(Inbound::Answer(answer)).wait();
-    })
 }

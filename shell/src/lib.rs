@@ -74,6 +74,7 @@ pub mod store;
 pub mod stream;
 pub mod tls;
 pub mod token;
+mod workers;
 mod write_queue;
 
 /// Fresh bytes from the operating system, for an engine's seed.

@@ -16,7 +16,7 @@ use crate::asking::Asking;
 use crate::calls::CallsHandle;
 use crate::clock::Clock;
 use crate::dns;
-use crate::driver::{Driver, Errands, Parts, introspector, key_fetcher};
+use crate::driver::{Driver, Errands, Parts};
 use crate::error::StartError;
 use crate::handle::{Call, Handle, HandleError, NotifyError};
 use crate::hooks::Hooks;
@@ -29,6 +29,7 @@ use crate::resolver::Resolver;
 use crate::socket::{BoundStream, Granted, Sockets};
 use crate::storage::{self, Storage};
 use crate::stream::{FlowIds, Streams};
+use crate::workers::{introspector, key_fetcher};
 
 /// Requests of handles that may wait for the engine.
 const CALLS: usize = 256;
