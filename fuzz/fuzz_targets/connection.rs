@@ -1,4 +1,4 @@
-//! Needs the feature of its name: the crate it is of takes long to build.
+//! Needs the feature `shell`: that crate takes long to build.
 #![no_main]
 
 #[path = "../bodies/connection.rs"]
