@@ -47,7 +47,9 @@ use crate::wire::Method;
 
 pub(crate) use notices::{Notices, check as check_notice};
 pub(crate) use trunks::{Trunks, id_of as trunk_id, trunk_of_id};
-pub(crate) use ua::{ALLOW as UA_ALLOW, CallKey as UaCallKey, Came as UaCame, Kit as UaKit, UaKey, Uas};
+pub(crate) use ua::{
+    ALLOW as UA_ALLOW, CallKey as UaCallKey, Came as UaCame, Kit as UaKit, SUPPORTED as UA_SUPPORTED, UaKey, Uas,
+};
 
 /// Names a task while it is there.
 pub(crate) type TaskKey = Key<Task>;

@@ -18,7 +18,7 @@
 //! - `replaces`: who takes the place of another; `pickup`: of a phone that rings
 //! - `refer`: transfers; `dial`: calls that the host begins; `seen`: what the host is shown of calls; `sdp`: what they
 //!   change in session descriptions
-//! - `session_timer`, `refresh`: what keeps a leg alive
+//! - `refresh`: what keeps a leg alive
 //! - `streams`: connections that calls hold open
 //! - `told`: where its parties stand, for who watches them
 //! - `write`: the messages
@@ -44,7 +44,6 @@ mod reliable;
 mod replaces;
 mod sdp;
 mod seen;
-mod session_timer;
 mod settle;
 mod setup;
 mod streams;

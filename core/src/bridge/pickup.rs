@@ -11,13 +11,14 @@
 //! is his. What goes wrong then, or a caller who gives up, ends it for both.
 
 use super::call::{CALLEE, CALLER, Call, Errand, Link, Phase, Side, Unacked};
-use super::session_timer::Refresher;
+use super::refresh::wake;
 use super::setup::ELSEWHERE;
 use super::table::State;
 use super::write::{self, Answer};
 use super::{Asked, Asker, CallKey, Desk, Kit, PROGRESS, sdp};
 use crate::base::ids::{self, IdKind};
 use crate::ctx::{CallPhase, CallTimer, Extra, Refusal, Timer};
+use crate::dialog::session_timer::Refresher;
 use crate::dialog::Dialog;
 use crate::documents::dialog_info::DialogEvent;
 use crate::door::{CallEvent, Event, LegRecord};
@@ -99,7 +100,7 @@ impl Call {
             packages.iter().for_each(|packages| _ = writer.header(Header::RecvInfo, packages));
         });
         if let Some(terms) = terms {
-            picker.timer.begin(kit.ctx, key, terms, Refresher::Uas);
+            picker.timer.begin(kit.ctx, wake(key), terms, Refresher::Uas);
         }
         let (number, since) = (asked.ess.cseq.number, kit.ctx.now);
         picker.unacked = Some(Box::new(Unacked { number, server, payload, since, sent: 0 }));
@@ -243,7 +244,7 @@ impl Call {
             }
         });
         if let Some(terms) = terms {
-            side.timer.begin(kit.ctx, key, terms, Refresher::Uas);
+            side.timer.begin(kit.ctx, wake(key), terms, Refresher::Uas);
         }
         let number = held.cseq().map(|cseq| cseq.number).unwrap_or_default();
         side.unacked = Some(Box::new(Unacked { number, server, payload, since: kit.ctx.now, sent: 0 }));

@@ -1,32 +1,24 @@
-//! Refreshes: ours when it is our turn, and what is done when nobody refreshes. RFC 4028 s7 to s10, RFC 3261 s14.1.
-//!
-//! A refresh is UPDATE without an offer where the peer takes that, else INVITE with what it was sent last (`o=` as it
-//! was: nothing has changed).
-//!
-//! | it is answered | then |
-//! |---|---|
-//! | 2xx | agreed anew |
-//! | 491 | again after 2.1 to 4 s if the Call-ID is ours, else after up to 2 s |
-//! | 422 with a Min-SE | again at once, with that |
-//! | 405, 501 to UPDATE | again at once, as INVITE |
-//! | 408, 481, nothing | the call is over |
-//! | else | again when half the time is gone that is left; over when none is left |
+//! Refreshes of each leg for itself: ours when it is our turn, and what is done when nobody refreshes. RFC 4028 s7 to s10.
 
 use core::time::Duration;
 
 use super::call::{Call, Errand, Link, Phase, Side};
-use super::session_timer::{self, Refresher};
 use super::table::State;
 use super::write::{self, Answer};
 use super::{Asked, CallKey, Desk, Kit};
-use crate::base::ids::IdKind;
-use crate::ctx::Refusal;
+use crate::ctx::{CallTimer, Refusal, Timer};
+use crate::dialog::session_timer::{self, Next, Refresher};
 use crate::door::CallEnd;
 use crate::txn::{ClientKey, Usage};
 use crate::wire::{Header, Message, Method, Status};
 
 /// Something else is under way on the leg: this long.
 const SOON: Duration = Duration::from_secs(2);
+
+/// The session timers of a call.
+pub(super) fn wake(key: CallKey) -> Timer {
+    Timer::Call(key.to_bits(), CallTimer::Session)
+}
 
 impl Call {
     /// Something is due on a leg.
@@ -46,7 +38,7 @@ impl Call {
                 match () {
                     // RFC 4028 s10.
                     _ if ends || !side.timer.ours => return self.end(kit, desk, key, None, CallEnd::Lost),
-                    _ if busy => side.timer.postpone(kit.ctx, key, SOON),
+                    _ if busy => side.timer.postpone(kit.ctx, wake(key), SOON),
                     _ => self.refresh(kit, key, (at, to)),
                 }
             }
@@ -57,17 +49,7 @@ impl Call {
     fn refresh(&mut self, kit: &mut Kit<'_, '_>, key: CallKey, (at, to): (usize, usize)) {
         let Some(link) = self.links.get_mut(at) else { return };
         let side = &mut link.sides[to];
-        let method = match side.timer.takes_update || side.sdp.is_empty() {
-            true => Method::Update,
-            false => Method::Invite,
-        };
-        // Until it is answered only the end may come.
-        let now = kit.ctx.now;
-        let left = side.timer.ends.map(|ends| ends.since(now));
-        match left {
-            Some(left) => side.timer.postpone(kit.ctx, key, left),
-            None => side.timer.stop(kit.ctx),
-        }
+        let method = side.timer.refresh(kit.ctx, wake(key), !side.sdp.is_empty());
         side.dialog.advance();
         let number = side.dialog.cseq();
         let body = if method == Method::Invite { side.sdp.clone() } else { Box::default() };
@@ -76,7 +58,7 @@ impl Call {
         let timer = &mut link.sides[to].timer;
         match client {
             Some(client) => timer.refreshing = Some(client),
-            None => timer.put_off(kit.ctx, key),
+            None => timer.put_off(kit.ctx, wake(key)),
         }
     }
 
@@ -90,41 +72,17 @@ impl Call {
     ) {
         let to = errand.to;
         let Some(side) = self.links.get_mut(at).map(|link| &mut link.sides[to]) else { return };
-        match status {
-            200..=299 => {
-                if errand.method == Method::Invite {
-                    side.due = Some(errand.number);
-                    side.acknowledge(kit, None);
-                }
+        if (200..300).contains(&status) {
+            if errand.method == Method::Invite {
+                side.due = Some(errand.number);
+                side.acknowledge(kit, None);
             }
-            408 | 481 => {}
-            491 => {
-                // RFC 3261 s14.1, in steps of 10 ms.
-                let (least, span) = if side.timer.owns { (210, 191) } else { (0, 201) };
-                let wait = least + kit.ctx.ids.below(IdKind::Jitter, span);
-                side.timer.postpone(kit.ctx, key, Duration::from_millis(wait * 10));
-            }
-            422 => {
-                let known = side.timer.asks(kit.ctx.settings);
-                match session_timer::longer(kit.ctx.settings, msg, known) {
-                    Some(min_se) => {
-                        side.timer.min_se = min_se;
-                        self.refresh(kit, key, (at, to));
-                    }
-                    None => side.timer.put_off(kit.ctx, key),
-                }
-            }
-            405 | 501
-                if errand.method == Method::Update && !side.sdp.is_empty() && side.timer.takes_update =>
-            {
-                side.timer.takes_update = false;
-                self.refresh(kit, key, (at, to));
-            }
-            500 | 503 if msg.retry_after().is_some_and(|after| after <= 60) => {
-                let after = msg.retry_after().unwrap_or(0);
-                side.timer.postpone(kit.ctx, key, Duration::from_secs(u64::from(after.max(1))));
-            }
-            _ => side.timer.put_off(kit.ctx, key),
+            return;
+        }
+        let went = (errand.method, !side.sdp.is_empty());
+        // What ends a call is done for each request of it alike.
+        if side.timer.refused(kit.ctx, wake(key), went, (status, msg)) == Next::Again {
+            self.refresh(kit, key, (at, to));
         }
     }
 
@@ -155,7 +113,7 @@ impl Call {
             packages.iter().for_each(|packages| _ = writer.header(Header::RecvInfo, packages));
         });
         if let Some(terms) = terms {
-            side.timer.begin(kit.ctx, key, terms, Refresher::Uas);
+            side.timer.begin(kit.ctx, wake(key), terms, Refresher::Uas);
         }
         true
     }
@@ -188,7 +146,7 @@ impl Side {
     ) {
         self.timer.hear_allow(msg);
         if let Some(terms) = self.timer.granted(kit.ctx.settings, msg).filter(|_| phase == Phase::Answered) {
-            self.timer.begin(kit.ctx, key, terms, Refresher::Uac);
+            self.timer.begin(kit.ctx, wake(key), terms, Refresher::Uac);
         }
     }
 }

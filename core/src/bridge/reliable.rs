@@ -18,15 +18,11 @@ use super::call::{CALLEE, CALLER, Call, Link, Phase};
 use super::write::{self, Answer};
 use super::{Asked, CallKey, Desk, Kit};
 use crate::base::Time;
-use crate::base::ids::IdKind;
-use crate::base::text::clamp_u32;
 use crate::ctx::{CallTimer, Refusal, Timer};
+use crate::dialog::reliable::{self, TAG, Wants};
 use crate::stats::Counter;
 use crate::txn::ClientKey;
 use crate::wire::{Header, Held, Message, Method, Status};
-
-/// The option tag.
-pub(super) const TAG: &[u8] = b"100rel";
 
 /// How many wait for their turn; the callee repeats what is too much.
 const WAITING: usize = 8;
@@ -94,41 +90,6 @@ pub(super) enum Manner {
     Reliable(Option<u32>),
 }
 
-/// What the caller says of reliable provisional responses.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Wants {
-    Nothing,
-    /// They may be sent.
-    Supports,
-    /// All have to be.
-    Requires,
-}
-
-impl Wants {
-    pub(super) fn of(invite: Message<'_>) -> Wants {
-        match () {
-            _ if invite.has_token(Header::Require, TAG) => Wants::Requires,
-            _ if invite.has_token(Header::Supported, TAG) => Wants::Supports,
-            _ => Wants::Nothing,
-        }
-    }
-}
-
-/// RFC 3262 s7.1: the number of a reliable provisional response.
-fn number_of(msg: Message<'_>) -> Option<u32> {
-    let rseq = msg.header(Header::Rseq).filter(|_| msg.has_token(Header::Require, TAG))?;
-    clamp_u32(rseq).filter(|number| *number > 0)
-}
-
-/// RFC 3262 s7.2: the numbers of the response, and of the INVITE it was to.
-fn acknowledged(prack: Message<'_>) -> Option<(u32, u32)> {
-    let mut words =
-        prack.header(Header::Rack)?.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
-    let numbers = (clamp_u32(words.next()?)?, clamp_u32(words.next()?)?);
-    let invite = words.next()? == Method::Invite.as_str().as_bytes();
-    (invite && words.next().is_none()).then_some(numbers)
-}
-
 impl Early {
     pub(super) fn new(offered: bool, invites: [u32; 2]) -> Box<Early> {
         Box::new(Early {
@@ -179,7 +140,7 @@ impl Call {
         single: bool,
     ) -> Option<Manner> {
         let wants = Wants::of(self.incoming.as_ref()?.held.message());
-        let theirs = number_of(msg);
+        let theirs = reliable::number_of(msg);
         let early = self.links.get_mut(at)?.early.as_mut()?;
         if early.waiting.len() >= WAITING {
             return None;
@@ -224,11 +185,7 @@ impl Call {
         if early.unacked.is_some() {
             return early.waiting.push_back(Waiting { status, held: msg.to_held(), theirs });
         }
-        // RFC 3262 s3: the first is any below 2^31.
-        early.rseq = match early.rseq {
-            0 => 1 + kit.ctx.ids.below(IdKind::Cseq, (1 << 31) - 2) as u32,
-            last => last.saturating_add(1),
-        };
+        early.rseq = reliable::next_number(kit.ctx, early.rseq);
         let rseq = early.rseq;
         let describes = theirs.is_some() && !msg.body().is_empty();
         let tag = link.sides[CALLER].own_tag();
@@ -265,7 +222,7 @@ impl Call {
     ) -> Result<(), Refusal> {
         let unknown = Refusal::plain(Status::NO_TRANSACTION);
         let malformed = Refusal::because(Status::BAD_REQUEST, "Malformed RAck");
-        let (rseq, invite) = acknowledged(asked.msg).ok_or(malformed)?;
+        let (rseq, invite) = reliable::acknowledged(asked.msg).ok_or(malformed)?;
         let link = self.links.get_mut(at).ok_or(unknown.clone())?;
         let early = link.early.as_mut().filter(|_| from == CALLER).ok_or(unknown.clone())?;
         let [theirs, _] = early.invites;
@@ -344,11 +301,9 @@ impl Call {
         }
         let t1 = kit.ctx.settings.timers.t1;
         let early = self.links.iter().filter_map(|link| link.early.as_ref());
-        // RFC 3262 s3: at T1, then twice as long each time, without end at T2.
-        let due = early.filter_map(|early| early.unacked.as_ref()).map(|unacked| {
-            let waited = (2_u32 << unacked.sent.min(8)) - 1;
-            unacked.since + t1 * waited.min(64)
-        });
+        let due = early
+            .filter_map(|early| early.unacked.as_ref())
+            .map(|unacked| unacked.since + reliable::waited(t1, unacked.sent).min(t1 * 64));
         if let Some(due) = due.min() {
             let timer = Timer::Call(key.to_bits(), CallTimer::Reliable);
             self.timers.reliable = kit.ctx.timers.arm(due, timer);
@@ -363,7 +318,7 @@ impl Call {
         for unacked in self.links.iter_mut().filter_map(|link| link.early.as_mut()?.unacked.as_mut()) {
             let waited = kit.ctx.now.since(unacked.since);
             lost |= waited >= t1 * 64;
-            if waited >= t1 * ((2_u32 << unacked.sent.min(8)) - 1) {
+            if waited >= reliable::waited(t1, unacked.sent) {
                 unacked.sent = unacked.sent.saturating_add(1);
                 kit.ctx.stats.count(Counter::Resent);
                 let (status, payload) = (Status(unacked.status), unacked.payload.clone());
@@ -397,52 +352,10 @@ fn send_prack(
     let cseq = side.dialog.cseq();
     let from = asked.map(|asked| (asked.msg, crossing, asked.msg.body()));
     let sent = write::request_with(kit, side, Method::Prack, cseq, from, |writer| {
-        writer.value(Header::Rack, |value| {
-            value.number(u64::from(number));
-            value.literal(" ");
-            value.number(u64::from(invite));
-            value.literal(" INVITE");
-        });
+        reliable::write_rack(writer, number, invite);
     });
     let sent = sent.ok_or(Refusal::plain(Status::TEMPORARILY_UNAVAILABLE))?;
     link.send(kit, key, (CALLEE, Method::Prack, cseq), sent, asked)
         .ok_or(Refusal::plain(Status::SERVICE_UNAVAILABLE))?;
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::wire::{Bounds, Layout, parse};
-
-    fn read<T>(lines: &str, act: impl FnOnce(Message<'_>) -> T) -> T {
-        let text = format!(
-            "PRACK sip:a@example.com SIP/2.0\r\nVia: SIP/2.0/UDP h;branch=z9hG4bK1\r\nFrom: <sip:a@h>;tag=1\r\n\
-             To: <sip:b@h>;tag=2\r\nCall-ID: c\r\nCSeq: 1 PRACK\r\n{lines}Content-Length: 0\r\n\r\n"
-        );
-        let mut layout = Layout::new();
-        act(parse(text.as_bytes(), &mut layout, &Bounds::default()).expect("a request"))
-    }
-
-    #[test]
-    fn what_a_prack_acknowledges_is_two_numbers_and_the_method() {
-        assert_eq!(read("RAck: 776656 1 INVITE\r\n", acknowledged), Some((776_656, 1)));
-        assert_eq!(read("RAck: 776656\t 1  INVITE \r\n", acknowledged), Some((776_656, 1)));
-        for line in [
-            "",
-            "RAck: 1 INVITE\r\n",
-            "RAck: 1 2 UPDATE\r\n",
-            "RAck: 1 2 INVITE x\r\n",
-            "RAck: x 2 INVITE\r\n",
-        ] {
-            assert_eq!(read(line, acknowledged), None, "{line}");
-        }
-    }
-
-    #[test]
-    fn a_number_counts_only_where_it_is_required() {
-        assert_eq!(read("RSeq: 7\r\nRequire: 100rel\r\n", number_of), Some(7));
-        assert_eq!(read("RSeq: 7\r\n", number_of), None);
-        assert_eq!(read("Require: 100rel\r\n", number_of), None);
-    }
 }

@@ -284,7 +284,7 @@ impl Bridge {
         }
         self.desk.strike(old, &moved.dialog);
         self.desk.enlist(new, &moved.dialog);
-        moved.timer.arm(kit.ctx, new);
+        moved.timer.arm(kit.ctx, super::refresh::wake(new));
         self.with(kit, new, |call, desk, kit| {
             call.follows = None;
             call.take_side(kit, desk, new, (moved, client), (kind, body));

@@ -61,7 +61,7 @@ impl Bridge {
             Sought::Fresh(home) | Sought::Side(home, _) => home,
         };
         self.desk.enlist(home, &moved.dialog);
-        moved.timer.arm(kit.ctx, home);
+        moved.timer.arm(kit.ctx, super::refresh::wake(home));
         if let Some(other) = self.calls.get_mut(home) {
             other.serves = None;
             match sought {

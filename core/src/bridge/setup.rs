@@ -4,12 +4,14 @@ use super::call::{
     Attempt, Best, CALLEE, CALLER, Call, Hop, Link, Phase, Side, Taken, Unacked, add, answering_tag,
 };
 use super::refer::Inner;
-use super::reliable::{Early, Manner, Wants};
-use super::session_timer::Refresher;
+use super::reliable::{Early, Manner};
+use super::refresh::wake;
 use super::table::{self, Does, Heard, State};
 use super::write::{self, Answer};
 use super::{CallKey, Desk, Kit, News, Outcome, PROGRESS};
 use crate::ctx::{CallPhase, CallTimer, Ctx, Timer};
+use crate::dialog::reliable::Wants;
+use crate::dialog::session_timer::Refresher;
 use crate::dialog::{Crossing, Dialog};
 use crate::documents::dialog_info::DialogEvent;
 use crate::door::{CallEvent, Event, LegRecord};
@@ -348,7 +350,7 @@ impl Call {
             terms.iter().for_each(|terms| terms.write(writer));
         });
         if let Some(terms) = terms {
-            kept.sides[CALLER].timer.begin(kit.ctx, key, terms, Refresher::Uas);
+            kept.sides[CALLER].timer.begin(kit.ctx, wake(key), terms, Refresher::Uas);
         }
         kept.sides[CALLEE].agree_on_timer(kit, key, Phase::Answered, msg);
         let asked = held.cseq().map(|cseq| cseq.number).unwrap_or_default();

@@ -12,12 +12,13 @@
 
 use super::call::{CALLEE, CALLER, Call, Errand, Phase, Unacked, answering_tag};
 use super::refer::Inner;
-use super::reliable::Wants;
-use super::session_timer::Refresher;
+use super::refresh::wake;
 use super::table::{self, Does, Heard, State};
 use super::write::{self, Answer};
 use super::{Asked, CallKey, Desk, Kit};
 use crate::ctx::{CallTimer, Extra, Refusal, Timer};
+use crate::dialog::reliable::Wants;
+use crate::dialog::session_timer::Refresher;
 use crate::door::CallEnd;
 use crate::stats::Counter;
 use crate::txn::{ClientKey, ServerKey};
@@ -224,7 +225,7 @@ impl Call {
                     terms.iter().for_each(|terms| terms.write(writer));
                 });
             if let Some(terms) = terms {
-                link.sides[1 - to].timer.begin(kit.ctx, key, terms, Refresher::Uas);
+                link.sides[1 - to].timer.begin(kit.ctx, wake(key), terms, Refresher::Uas);
             }
             if accepted && method == Method::Invite {
                 let number = held.cseq().map(|cseq| cseq.number).unwrap_or_default();

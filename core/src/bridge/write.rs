@@ -4,10 +4,10 @@ use bytes::Bytes;
 
 use super::Kit;
 use super::call::{Asker, Hop, Side};
-use super::reliable::Wants;
-use super::session_timer;
 use crate::config::Settings;
 use crate::ctx::{Ctx, Origin};
+use crate::dialog::reliable::Wants;
+use crate::dialog::session_timer;
 use crate::dialog::{Addressed, Crossing, DATAGRAM, Dialog, Manner, OwnAddress, Way};
 use crate::door::Transport;
 use crate::stats::Counter;

@@ -89,6 +89,8 @@ pub(crate) enum UaCallTimer {
     Life,
     /// A 2xx was not acknowledged yet (RFC 3261 s13.3.1.4).
     Unacked,
+    /// A reliable provisional response was not acknowledged yet (RFC 3262 s3).
+    Reliable,
     /// An offer of ours crossed one of theirs, and is made again (RFC 3261 s14.1).
     Glare,
 }

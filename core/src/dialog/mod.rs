@@ -5,6 +5,8 @@
 mod crossing;
 mod own;
 mod reach;
+pub(crate) mod reliable;
+pub(crate) mod session_timer;
 
 use core::net::IpAddr;
 

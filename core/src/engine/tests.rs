@@ -24,6 +24,7 @@ mod subscriptions;
 mod transfers;
 mod trunks;
 mod ua;
+mod ua_reliable;
 mod zones;
 
 use core::fmt::Write as _;

@@ -3,7 +3,7 @@
 use super::dispatch::Pass;
 use super::routes::{origin_of, straight};
 use super::{Engine, Rooms};
-use crate::agent::{UA_ALLOW, UaCallKey, UaCame, UaKey, UaKit, Uas};
+use crate::agent::{UA_ALLOW, UA_SUPPORTED, UaCallKey, UaCame, UaKey, UaKit, Uas};
 use crate::ctx::{Extra, Refusal};
 use crate::door::{Event, Query, ReplyBody, ResolveQuery, Resolved, Ticket, Transport, UaRequest, UaStep};
 use crate::wire::{Header, Method, Status, Uri};
@@ -107,6 +107,7 @@ impl Engine {
             }
             Method::Options => self.respond(pass, Status::OK, |_, writer| {
                 writer.header(Header::Allow, UA_ALLOW.as_bytes());
+                writer.header(Header::Supported, UA_SUPPORTED.as_bytes());
                 writer.header(Header::Accept, b"application/sdp");
                 writer.header(Header::AcceptLanguage, b"en");
             }),
@@ -118,11 +119,18 @@ impl Engine {
     }
 }
 
-/// RFC 3261 s8.2.2.3: a user agent of ours has no extensions that can be required of it.
+/// RFC 3261 s8.2.2.3: only what a user agent of ours has can be required of it.
 fn refuse_required(pass: &Pass<'_>) -> Result<(), Refusal> {
-    let Some(tags) = pass.msg.header(Header::Require) else { return Ok(()) };
-    let tags = String::from_utf8_lossy(tags).into_owned();
-    Err(Refusal::with(Status::BAD_EXTENSION, Extra::Unsupported(tags.into())))
+    let is_known = |tag: &[u8]| UA_SUPPORTED.split(", ").any(|own| own.as_bytes().eq_ignore_ascii_case(tag));
+    let mut missing = String::new();
+    for tag in pass.msg.values(Header::Require).filter(|tag| !is_known(tag)) {
+        missing.push_str(if missing.is_empty() { "" } else { ", " });
+        missing.push_str(&String::from_utf8_lossy(tag));
+    }
+    match missing.is_empty() {
+        true => Ok(()),
+        false => Err(Refusal::with(Status::BAD_EXTENSION, Extra::Unsupported(missing.into()))),
+    }
 }
 
 fn came<'m>(pass: &'m Pass<'m>) -> Option<UaCame<'m>> {

@@ -27,7 +27,9 @@ use crate::ctx::{Ctx, Origin, Timer, UaTimer};
 use crate::door::{UaRefusal, UaRegistration as State, UaRegistrationView, UaStep};
 
 /// What a user agent may be sent (RFC 3261 s20.5).
-pub(crate) const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE, INFO, MESSAGE, NOTIFY";
+pub(crate) const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, PRACK, UPDATE, INFO, MESSAGE, NOTIFY";
+/// The extensions that may be required of them.
+pub(crate) const SUPPORTED: &str = "100rel";
 /// RFC 5626 s4.5: if all have failed.
 const BASE_ALL: Duration = Duration::from_secs(30);
 /// The same if one has not.

@@ -6,19 +6,19 @@ use super::*;
 use crate::config::ListenerConfig;
 use crate::door::{UaAccount, UaCallRequest as Do, UaCallStep, UaRegistration, UaRequest, UaStep, UaView};
 
-const SERVER: &str = "192.0.2.77:5060";
-const SDP: &str = "v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\ns=-\r\nt=0 0\r\nm=audio 4000 RTP/AVP 0\r\n";
+pub(super) const SERVER: &str = "192.0.2.77:5060";
+pub(super) const SDP: &str = "v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\ns=-\r\nt=0 0\r\nm=audio 4000 RTP/AVP 0\r\n";
 
 /// One user agent, and what it sent and told since the last step.
 #[derive(Clone)]
-struct Phone {
-    host: Host,
-    sent: Vec<Sent>,
-    told: Vec<UaStep>,
-    last: Option<ReplyBody>,
+pub(super) struct Phone {
+    pub(super) host: Host,
+    pub(super) sent: Vec<Sent>,
+    pub(super) told: Vec<UaStep>,
+    pub(super) last: Option<ReplyBody>,
 }
 
-fn account() -> UaAccount {
+pub(super) fn account() -> UaAccount {
     let mut account = UaAccount::new("sip:alice@example.org");
     account.password = Some(Secret("wonderland".into()));
     account.servers = vec![format!("sip:{SERVER}").into()];
@@ -26,11 +26,11 @@ fn account() -> UaAccount {
 }
 
 impl Phone {
-    fn new() -> Phone {
+    pub(super) fn new() -> Phone {
         Phone::with(account())
     }
 
-    fn with(account: UaAccount) -> Phone {
+    pub(super) fn with(account: UaAccount) -> Phone {
         let mut config = Config::new("client.invalid");
         let listen = |transport| ListenerConfig {
             transport,
@@ -64,11 +64,11 @@ impl Phone {
         self.take(commands);
     }
 
-    fn does(&mut self, request: UaRequest) {
+    pub(super) fn does(&mut self, request: UaRequest) {
         self.input(Input::Host { reply: Some(1), request: Request::Ua { ua: 3, request } });
     }
 
-    fn view(&mut self) -> UaView {
+    pub(super) fn view(&mut self) -> UaView {
         let (sent, told) = (self.sent.clone(), self.told.clone());
         self.does(UaRequest::View);
         (self.sent, self.told) = (sent, told);
@@ -78,24 +78,24 @@ impl Phone {
         }
     }
 
-    fn hears(&mut self, text: &str) {
+    pub(super) fn hears(&mut self, text: &str) {
         let (remote, local) = (addr(SERVER), addr("192.0.2.1:5060"));
         self.input(Input::Message { flow: UDP, remote, local, data: text.as_bytes() });
     }
 
-    fn waits(&mut self, seconds: u64) {
+    pub(super) fn waits(&mut self, seconds: u64) {
         let commands = self.host.wait(Duration::from_secs(seconds));
         self.take(commands);
     }
 
     /// The last request that went out.
-    fn request(&self) -> Sent {
+    pub(super) fn request(&self) -> Sent {
         let is_request = |sent: &&Sent| !sent.text.starts_with("SIP/2.0");
         self.sent.iter().rev().find(is_request).cloned().unwrap_or_else(|| panic!("nothing was sent"))
     }
 
     /// That request is answered so, with these lines.
-    fn answered(&mut self, request: &Sent, status: &str, lines: &str) {
+    pub(super) fn answered(&mut self, request: &Sent, status: &str, lines: &str) {
         let text = response(request, status, "s", "", "").replace("CSeq: ", &format!("{lines}CSeq: "));
         self.hears(&text);
     }
@@ -107,7 +107,7 @@ impl Phone {
         (phone, register)
     }
 
-    fn registered() -> Phone {
+    pub(super) fn registered() -> Phone {
         let (mut phone, register) = Phone::registering();
         let contact = register.one("Contact").to_owned();
         phone.answered(&register, "200 OK", &format!("Contact: {contact};expires=3600\r\n"));
@@ -121,7 +121,7 @@ impl Phone {
 }
 
 /// The first word of what Debug shows.
-fn word(value: &impl core::fmt::Debug) -> String {
+pub(super) fn word(value: &impl core::fmt::Debug) -> String {
     format!("{value:?}").split([' ', '{']).next().unwrap_or_default().to_owned()
 }
 
@@ -320,17 +320,17 @@ fn states_of_a_registration() {
     insta::assert_snapshot!(shown);
 }
 
-fn begin(phone: &mut Phone) -> Sent {
+pub(super) fn begin(phone: &mut Phone) -> Sent {
     phone.does(UaRequest::Call(Do::Begin { to: "sip:bob@example.org".into(), sdp: SDP.as_bytes().into() }));
     phone.request()
 }
 
-fn ok(invite: &Sent, tag: &str) -> String {
+pub(super) fn ok(invite: &Sent, tag: &str) -> String {
     response(invite, "200 OK", tag, SERVER, SDP)
 }
 
 /// A request of the other side, in the dialog that it made by this INVITE.
-fn within(method: &str, number: u32, contact: &str, tag: &str, sdp: &str) -> String {
+pub(super) fn within(method: &str, number: u32, contact: &str, tag: &str, sdp: &str) -> String {
     let to = if tag.is_empty() { String::new() } else { format!(";tag={tag}") };
     let body = match sdp {
         "" => "Content-Length: 0\r\n\r\n".to_owned(),
@@ -375,7 +375,7 @@ fn calls() -> Vec<(&'static str, Phone, Option<Sent>, String)> {
 }
 
 /// The Contact it has registered.
-fn own_contact(phone: &mut Phone) -> String {
+pub(super) fn own_contact(phone: &mut Phone) -> String {
     let mut again = phone.clone();
     again.waits(3240);
     let contact = again.request().one("Contact").to_owned();
@@ -519,7 +519,7 @@ fn bad_requests_to_a_user_agent_are_refused_and_change_nothing() {
     let own = own_contact(&mut phone);
     let first = |phone: &Phone| phone.sent.first().map(|s| s.first().to_owned()).unwrap_or_default();
     for (change, status) in [
-        (("Contact: ", "Require: 100rel\r\nContact: "), "420"),
+        (("Contact: ", "Require: 100rel, precondition\r\nContact: "), "420"),
         (("application/sdp", "text/plain"), "415"),
         (("Contact: <sip:192.0.2.77:5060>\r\n", ""), "400"),
         (("INVITE", "REFER"), "405"),

@@ -27,7 +27,8 @@ impl Uas {
         }
         let name = (ess.call_id.into(), ess.to.tag()?.into());
         let key = *self.calls.by_dialog.get(&name)?;
-        self.calls.list.get(key).filter(|call| call.dialog.has(ess)).map(|_| key)
+        let is_in = |call: &Call| call.dialog.has(ess) || call.reliable.has(ess);
+        self.calls.list.get(key).filter(|call| is_in(call)).map(|_| key)
     }
 
     /// Somebody calls.
@@ -66,8 +67,16 @@ impl Uas {
         let call = self.calls.list.get(key).ok_or(UaRefusal::NoSuch)?;
         let ua = call.ua;
         let asked = call.asked.clone().filter(|asked| asked.first).ok_or(UaRefusal::NotNow)?;
+        if call.reliable.answered {
+            return Err(UaRefusal::NotNow);
+        }
         let status = if sdp.is_empty() { 180 } else { 183 };
-        self.respond_to(kit, ua, &asked, status, sdp);
+        if let Some(done) = self.ring_reliably(kit, key, status, sdp) {
+            return done;
+        }
+        // RFC 3261 s13.2.1: an offer has to be heard.
+        let offers = asked.held.message().body().is_empty();
+        self.respond_to(kit, ua, &asked, status, if offers { b"" } else { sdp });
         Ok(())
     }
 
@@ -79,21 +88,37 @@ impl Uas {
         sdp: Box<[u8]>,
     ) -> Result<(), UaRefusal> {
         let call = self.calls.list.get_mut(key).ok_or(UaRefusal::NoSuch)?;
+        let first = call.asked.as_ref().ok_or(UaRefusal::NotNow)?.first;
+        if first && call.reliable.answered {
+            return Err(UaRefusal::NotNow);
+        }
+        if first && call.reliable.holds_answer() {
+            call.reliable.answered = true;
+            return Ok(());
+        }
         let asked = call.asked.take().ok_or(UaRefusal::NotNow)?;
-        call.sdp = sdp.clone();
+        if !(first && call.reliable.described) {
+            call.sdp = sdp.clone();
+        }
         self.accept(kit, key, &asked, sdp);
         Ok(())
     }
 
     /// Answers with 2xx, and waits for the ACK if it is an INVITE.
-    fn accept(&mut self, kit: &mut Kit<'_, '_>, key: CallKey, asked: &Asked, sdp: Box<[u8]>) {
+    pub(super) fn accept(&mut self, kit: &mut Kit<'_, '_>, key: CallKey, asked: &Asked, sdp: Box<[u8]>) {
         let Some(call) = self.calls.list.get_mut(key) else { return };
         let ua = call.ua;
+        // What was described before the answer stays so.
+        let described = asked.first && call.reliable.described;
+        let sdp = if described { Box::default() } else { sdp };
+        if !described {
+            call.sent = sdp.clone();
+        }
         if asked.first {
             call.state = State::Answered;
             kit.ctx.timers.disarm(core::mem::take(&mut call.life));
+            self.settle_reliable(kit, key);
         }
-        call.sent = sdp.clone();
         let payload = self.respond_to(kit, ua, asked, 200, &sdp);
         let msg = asked.held.message();
         let offered: Box<[u8]> = msg.body().into();
@@ -103,7 +128,7 @@ impl Uas {
             let wait = kit.ctx.settings.timers.t1;
             let timer = kit.ctx.timers.arm(kit.ctx.now + wait, timer(key, UaCallTimer::Unacked));
             let (server, since, first) = (asked.server, kit.ctx.now, asked.first);
-            let offers = offered.is_empty();
+            let offers = offered.is_empty() && !described;
             if let Some(call) = self.calls.list.get_mut(key) {
                 call.unacked = Some(Unacked { server, number, payload, since, wait, timer, offers, first });
             }
@@ -204,6 +229,11 @@ impl Uas {
             return Err(Refusal::plain(Status::NO_TRANSACTION));
         };
         let method = msg.method();
+        match method {
+            _ if call.dialog.their_tag().is_empty() => return self.on_within_early(kit, key, came),
+            Method::Prack => return self.on_prack(kit, key, came),
+            _ => {}
+        }
         if matches!(method, Method::Invite | Method::Update) && !msg.body().is_empty() {
             // RFC 3261 s14.2, RFC 3311 s5.2.
             if call.invite.is_some() {
@@ -300,7 +330,7 @@ impl Uas {
 }
 
 /// RFC 3261 s8.2.3: only what is understood.
-fn check_offer(msg: Message<'_>) -> Result<(), Refusal> {
+pub(super) fn check_offer(msg: Message<'_>) -> Result<(), Refusal> {
     let kind =
         msg.content_type().map(|kind| kind.split(|b| *b == b';').next().unwrap_or_default().trim_ascii());
     match kind {
@@ -311,7 +341,7 @@ fn check_offer(msg: Message<'_>) -> Result<(), Refusal> {
 }
 
 /// A digit, or whatever else an INFO says.
-fn info(msg: Message<'_>) -> Step {
+pub(super) fn info(msg: Message<'_>) -> Step {
     let kind = lossy(msg.content_type().unwrap_or_default());
     let body = lossy(msg.body());
     let media = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();

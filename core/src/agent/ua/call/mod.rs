@@ -1,5 +1,8 @@
 //! Calls of user agents: one end of a dialog that an INVITE makes. RFC 3261 s12 to s15, RFC 6026, RFC 3515.
 //!
+//! `state` is what is known of one; `came` what comes in and is answered, `went` what we send, `write` how it is written;
+//! `reliable` is the part of provisional responses that are acknowledged.
+//!
 //! | state | what the host does | what comes | next |
 //! |---|---|---|---|
 //! | Calling, Proceeding | hangs up: CANCEL when there is a 1xx | 1xx | Proceeding |
@@ -18,27 +21,26 @@
 //! other requests of ours.
 
 mod came;
+mod reliable;
+mod state;
 mod went;
 mod write;
 
 use core::time::Duration;
-use std::collections::{BTreeMap, VecDeque};
-
-use bytes::Bytes;
 
 use super::standing::Waiting;
 use super::{Kit, UaKey, Uas, check_kind, check_size, lossy, sip};
-use crate::base::{Key, Slab, Time, TimerKey};
+use crate::base::{Key, TimerKey};
 use crate::ctx::{Ctx, Origin, Timer, UaCallTimer};
 use crate::dialog::Dialog;
 use crate::door::{
     ReplyBody, UaCallRequest, UaCallState as State, UaCallStep as Step, UaCallView, UaRefusal, UaStep,
 };
-use crate::proof::Proofs;
-use crate::txn::{ClientKey, ServerKey};
-use crate::wire::{Held, Method};
 
 pub(crate) use came::Came;
+pub(crate) use state::{Call, Calls};
+
+use state::{Asked, Errand, Invite, Unacked};
 
 /// Names a call while it is there.
 pub(crate) type CallKey = Key<Call>;
@@ -47,176 +49,6 @@ pub(crate) type CallKey = Key<Call>;
 const RINGS: Duration = Duration::from_secs(180);
 /// Requests of one call that wait for the one before.
 const MOST_WAITING: usize = 64;
-
-/// One call.
-#[derive(Clone, Debug)]
-pub(crate) struct Call {
-    pub(super) ua: UaKey,
-    number: u64,
-    outgoing: bool,
-    state: State,
-    /// The host was told that it is over.
-    over: bool,
-    dialog: Dialog,
-    proofs: Proofs,
-    tries: u8,
-    /// What the host said of the session, and what was sent of it last.
-    sdp: Box<[u8]>,
-    sent: Box<[u8]>,
-    /// An INVITE of ours without a final answer.
-    invite: Option<Invite>,
-    /// An INVITE or UPDATE of theirs that the host is to answer.
-    asked: Option<Asked>,
-    /// A 2xx of ours that was not acknowledged.
-    unacked: Option<Unacked>,
-    /// The ACK to a 2xx, for each that comes again: its number, where it went.
-    ack: Option<(u32, Origin, Bytes)>,
-    /// What is offered when it can be.
-    change: Option<Box<[u8]>>,
-    /// What else is on its way, and what waits behind it.
-    busy: Option<(ClientKey, Errand)>,
-    waiting: VecDeque<Errand>,
-    life: TimerKey,
-    glare: TimerKey,
-}
-
-impl Call {
-    /// One that came, of which nothing was said yet.
-    fn new(ua: UaKey, number: u64, dialog: Dialog, state: State) -> Call {
-        Call {
-            ua,
-            number,
-            outgoing: false,
-            state,
-            over: false,
-            dialog,
-            proofs: Proofs::default(),
-            tries: 0,
-            sdp: Box::default(),
-            sent: Box::default(),
-            invite: None,
-            asked: None,
-            unacked: None,
-            ack: None,
-            change: None,
-            busy: None,
-            waiting: VecDeque::new(),
-            life: TimerKey::NONE,
-            glare: TimerKey::NONE,
-        }
-    }
-}
-
-/// An INVITE of ours.
-#[derive(Clone, Debug)]
-struct Invite {
-    client: ClientKey,
-    offer: Box<[u8]>,
-    /// It is the first, and makes the dialog.
-    first: bool,
-    number: u32,
-    /// A 1xx has come.
-    provisional: bool,
-    cancelled: bool,
-}
-
-/// A request that the host is to answer.
-#[derive(Clone, Debug)]
-struct Asked {
-    server: ServerKey,
-    origin: Origin,
-    held: Held,
-    first: bool,
-    /// Our tag, for the first.
-    tag: Box<str>,
-}
-
-/// A 2xx that is repeated until it is acknowledged (RFC 3261 s13.3.1.4).
-#[derive(Clone, Debug)]
-struct Unacked {
-    server: ServerKey,
-    number: u32,
-    payload: Bytes,
-    since: Time,
-    wait: Duration,
-    timer: TimerKey,
-    /// It has an offer, which the ACK answers.
-    offers: bool,
-    first: bool,
-}
-
-/// Another request within the call.
-#[derive(Clone, PartialEq, Eq, Debug)]
-enum Errand {
-    Info {
-        kind: Box<str>,
-        body: Box<[u8]>,
-    },
-    /// The value of Refer-To.
-    Refer(Box<str>),
-    Bye,
-}
-
-impl Errand {
-    fn method(&self) -> Method {
-        match self {
-            Errand::Info { .. } => Method::Info,
-            Errand::Refer(_) => Method::Refer,
-            Errand::Bye => Method::Bye,
-        }
-    }
-}
-
-/// A Call-ID, and our tag.
-type DialogName = (Box<[u8]>, Box<[u8]>);
-
-/// All calls of user agents.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Calls {
-    pub(super) list: Slab<Call>,
-    by_number: BTreeMap<u64, CallKey>,
-    /// Of each user agent, in the order of their numbers.
-    by_ua: BTreeMap<UaKey, BTreeMap<u64, CallKey>>,
-    /// Two ends of one call may be here, under one Call-ID.
-    by_dialog: BTreeMap<DialogName, CallKey>,
-}
-
-impl Calls {
-    /// How many of one user agent.
-    pub(super) fn of(&self, ua: UaKey) -> usize {
-        self.by_ua.get(&ua).map_or(0, BTreeMap::len)
-    }
-
-    fn all_of(&self, ua: UaKey) -> impl Iterator<Item = CallKey> {
-        self.by_ua.get(&ua).into_iter().flat_map(|calls| calls.values().copied())
-    }
-
-    fn insert(&mut self, call: Call) -> CallKey {
-        let name = (call.dialog.call_id().into(), call.dialog.own_tag().into());
-        let (number, ua) = (call.number, call.ua);
-        let key = self.list.insert(call);
-        self.by_number.insert(number, key);
-        self.by_ua.entry(ua).or_default().insert(number, key);
-        self.by_dialog.insert(name, key);
-        key
-    }
-
-    fn remove(&mut self, ctx: &mut Ctx<'_>, key: CallKey) -> Option<Call> {
-        let call = self.list.remove(key)?;
-        for timer in [call.life, call.glare, call.unacked.as_ref().map_or(TimerKey::NONE, |u| u.timer)] {
-            ctx.timers.disarm(timer);
-        }
-        self.by_number.remove(&call.number);
-        if let Some(calls) = self.by_ua.get_mut(&call.ua) {
-            calls.remove(&call.number);
-            if calls.is_empty() {
-                self.by_ua.remove(&call.ua);
-            }
-        }
-        self.by_dialog.remove(&(call.dialog.call_id().into(), call.dialog.own_tag().into()));
-        Some(call)
-    }
-}
 
 impl Uas {
     /// Something that the host asks of a call of one.
@@ -464,6 +296,7 @@ impl Uas {
                 self.go_on(kit, key);
             }
             UaCallTimer::Unacked => self.on_unacked(kit, key),
+            UaCallTimer::Reliable => self.on_reliable_timer(kit, key),
         }
     }
 }

@@ -11,7 +11,7 @@ use crate::base::text::clamp_u32;
 use crate::ctx::UaCallTimer;
 use crate::dialog::Dialog;
 use crate::txn::{self, ClientEvent, ClientFailure, ClientKey, Usage};
-use crate::wire::{Header, Message, Method};
+use crate::wire::{Header, Message, Method, Writer};
 
 /// Tries of one request with other credentials.
 const TRIES: u8 = 4;
@@ -21,7 +21,8 @@ impl Uas {
     pub(super) fn invite(&mut self, kit: &mut Kit<'_, '_>, key: CallKey, offer: Box<[u8]>, first: bool) {
         let Some(call) = self.calls.list.get_mut(key) else { return };
         let Some(ua) = self.list.get(call.ua) else { return };
-        let made = request(kit, ua, call, (Method::Invite, None), &[], (SDP, &offer));
+        call.reliable.forget_early();
+        let made = request(kit, ua, call, (Method::Invite, None), &|_| {}, (SDP, &offer));
         let number = call.dialog.cseq();
         let what = (Method::Invite, Usage::UaCall(key.to_bits()));
         let sent = made.and_then(|made| send(kit.ctx, kit.txn, what, made));
@@ -89,9 +90,11 @@ impl Uas {
         let Some(ua) = self.list.get(call.ua) else { return };
         let method = errand.method();
         let by = format!("<{}>", ua.account.aor);
-        let more = match &errand {
-            Errand::Refer(to) => vec![(Header::ReferTo, to.as_bytes()), (Header::ReferredBy, by.as_bytes())],
-            _ => Vec::new(),
+        let more = |writer: &mut Writer<'_>| {
+            if let Errand::Refer(to) = &errand {
+                writer.header(Header::ReferTo, to.as_bytes());
+                writer.header(Header::ReferredBy, by.as_bytes());
+            }
         };
         let content = match &errand {
             Errand::Info { kind, body } => (kind.as_bytes(), &body[..]),
@@ -136,6 +139,9 @@ impl Uas {
         let invite = msg.cseq().is_ok_and(|cseq| cseq.method == Method::Invite);
         if invite {
             return self.on_invite_response(kit, key, client, status, msg);
+        }
+        if self.on_pracked(kit, key, client, status, msg) {
+            return;
         }
         let Some(call) = self.calls.list.get_mut(key) else { return };
         let Some((_, errand)) = call.busy.take_if(|(busy, _)| *busy == client && status >= 200) else {
@@ -190,7 +196,8 @@ impl Uas {
             if first && call.over {
                 return self.cancel(kit, key);
             }
-            if first && status > 100 {
+            let number = invite.number;
+            if status > 100 && self.acknowledge_progress(kit, key, number, msg) && first {
                 self.tell_of(key, Step::Progress { status, sdp: msg.body().into() });
             }
             return;
@@ -239,12 +246,13 @@ impl Uas {
             kit.txn.accepted(invite.client, tag);
         }
         call.dialog.learn_of_answer(kit.ctx, msg, tag);
+        call.reliable.forget_early();
         call.state = State::Established;
         if !call.over {
             call.sdp = invite.offer.clone();
         }
         let number = invite.number;
-        if let Some((payload, to)) = request(kit, ua, call, (Method::Ack, Some(number)), &[], (b"", b"")) {
+        if let Some((payload, to)) = request(kit, ua, call, (Method::Ack, Some(number)), &|_| {}, (b"", b"")) {
             call.ack = Some((number, to.to, payload.clone()));
             txn::send_to(kit.ctx, &to.to, payload);
         }

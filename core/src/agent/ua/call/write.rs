@@ -2,11 +2,12 @@
 
 use bytes::Bytes;
 
-use super::super::{Kit, Ua, UaKey, Uas};
+use super::super::{ALLOW, Kit, SUPPORTED, Ua, UaKey, Uas};
 use super::{Asked, Call};
 use crate::agent::wants_stream;
 use crate::ctx::{Ctx, Origin};
 use crate::dialog::{Addressed, Dialog, OwnAddress, Way};
+use crate::proof::Proofs;
 use crate::stats::Counter;
 use crate::txn::ServerKey;
 use crate::wire::{Header, Message, Method, ResponseWriter, Status, Writer};
@@ -16,42 +17,55 @@ pub(super) type Content<'a> = (&'a [u8], &'a [u8]);
 
 pub(super) const SDP: &[u8] = b"application/sdp";
 
+/// What else a request says.
+pub(super) type More<'a> = &'a dyn Fn(&mut Writer<'_>);
+
 /// A request within a call, or the one that begins it. `number` is that of another request, for ACK.
 pub(super) fn request(
     kit: &mut Kit<'_, '_>,
     ua: &Ua,
     call: &mut Call,
     (method, number): (Method, Option<u32>),
-    more: &[(Header, &[u8])],
-    (kind, body): Content<'_>,
+    more: More<'_>,
+    content: Content<'_>,
 ) -> Option<(Bytes, Addressed)> {
-    let ctx = &mut *kit.ctx;
-    let way = match call.dialog.their_tag().is_empty() {
-        true => call.dialog.straight(),
-        false => call.dialog.way(ctx, kit.phones, "")?,
-    };
     if number.is_none() {
         call.dialog.advance();
     }
+    request_in(kit, ua, (&call.dialog, &mut call.proofs), (method, number), more, content)
+}
+
+/// The same in another dialog of the call.
+pub(super) fn request_in(
+    kit: &mut Kit<'_, '_>,
+    ua: &Ua,
+    (dialog, proofs): (&Dialog, &mut Proofs),
+    (method, number): (Method, Option<u32>),
+    more: More<'_>,
+    (kind, body): Content<'_>,
+) -> Option<(Bytes, Addressed)> {
+    let ctx = &mut *kit.ctx;
+    let begins = dialog.their_tag().is_empty();
+    let way = match begins {
+        true => dialog.straight(),
+        false => dialog.way(ctx, kit.phones, "")?,
+    };
     let proof = match method {
         Method::Ack => Vec::new(),
-        _ => {
-            let what = (call.dialog.target(), body);
-            call.proofs.headers(ctx, &way.to(), &ua.means(), method.as_str(), what)
-        }
+        _ => proofs.headers(ctx, &way.to(), &ua.means(), method.as_str(), (dialog.target(), body)),
     };
     let manner = crate::dialog::Manner { number, ..ua.manner() };
     let what = Said { method, proof: &proof, more, kind, body };
-    let made = write(ctx, &call.dialog, &way, &manner, &what);
+    let made = write(ctx, dialog, &way, &manner, &what);
     if !wants_stream(&made.0, &made.1) || method == Method::Ack {
         return Some(made);
     }
-    let stream = match call.dialog.their_tag().is_empty() {
-        true => call.dialog.straight_by_stream(ctx),
-        false => call.dialog.way_by_stream(ctx, kit.phones, "", (way, method == Method::Bye)),
+    let stream = match begins {
+        true => dialog.straight_by_stream(ctx),
+        false => dialog.way_by_stream(ctx, kit.phones, "", (way, method == Method::Bye)),
     };
     match stream {
-        Some(stream) => Some(write(ctx, &call.dialog, &stream, &manner, &what)),
+        Some(stream) => Some(write(ctx, dialog, &stream, &manner, &what)),
         None => {
             ctx.stats.count(Counter::LargeDatagrams);
             Some(made)
@@ -63,7 +77,7 @@ pub(super) fn request(
 struct Said<'a> {
     method: Method,
     proof: &'a [(Header, String)],
-    more: &'a [(Header, &'a [u8])],
+    more: More<'a>,
     kind: &'a [u8],
     body: &'a [u8],
 }
@@ -82,13 +96,14 @@ fn write(
     for (header, value) in proof {
         writer.header(*header, value.as_bytes());
     }
+    if matches!(method, Method::Invite | Method::Update) {
+        writer.header(Header::Allow, ALLOW.as_bytes());
+        writer.header(Header::Supported, SUPPORTED.as_bytes());
+    }
     if method == Method::Invite {
-        writer.header(Header::Allow, super::super::ALLOW.as_bytes());
         writer.header(Header::Accept, SDP);
     }
-    for (header, value) in more {
-        writer.header(*header, value);
-    }
+    more(&mut writer);
     if !body.is_empty() {
         writer.body(kind, body);
     }
@@ -133,6 +148,18 @@ impl Uas {
         ua: UaKey,
         answered: Answered<'_>,
         status: u16,
+        content: Content<'_>,
+    ) -> Bytes {
+        self.respond_as(kit, ua, answered, status, &|_| {}, content)
+    }
+
+    fn respond_as(
+        &mut self,
+        kit: &mut Kit<'_, '_>,
+        ua: UaKey,
+        answered: Answered<'_>,
+        status: u16,
+        more: More<'_>,
         (kind, body): Content<'_>,
     ) -> Bytes {
         let Answered { server, origin, msg, tag } = answered;
@@ -149,12 +176,16 @@ impl Uas {
             write_contact(ctx.settings, &mut writer, self.list.get(ua), origin);
         }
         if target && (200..300).contains(&status) || status == 405 {
-            writer.header(Header::Allow, super::super::ALLOW.as_bytes());
+            writer.header(Header::Allow, ALLOW.as_bytes());
+        }
+        if target && (200..300).contains(&status) {
+            writer.header(Header::Supported, SUPPORTED.as_bytes());
         }
         if status == 469 {
             // RFC 6086 s4.2.2: none.
             writer.header(Header::RecvInfo, b"");
         }
+        more(&mut writer);
         if !body.is_empty() {
             writer.body(kind, body);
         }
@@ -174,9 +205,22 @@ impl Uas {
         status: u16,
         sdp: &[u8],
     ) -> Bytes {
+        self.respond_with(kit, ua, asked, status, sdp, &|_| {})
+    }
+
+    /// The same, saying more.
+    pub(super) fn respond_with(
+        &mut self,
+        kit: &mut Kit<'_, '_>,
+        ua: UaKey,
+        asked: &Asked,
+        status: u16,
+        sdp: &[u8],
+        more: More<'_>,
+    ) -> Bytes {
         let msg = asked.held.message();
         let answered = Answered { server: asked.server, origin: &asked.origin, msg, tag: &asked.tag };
-        self.respond(kit, ua, answered, status, (SDP, sdp))
+        self.respond_as(kit, ua, answered, status, more, (SDP, sdp))
     }
 }
 
