@@ -16,6 +16,8 @@ pub(crate) struct Asked {
     opaque: Option<String>,
     algorithm: DigestAlgorithm,
     qop: Qop,
+    /// Our name is not to be read (RFC 7616 s3.4.4).
+    hashed: bool,
     uses: u32,
     /// Only the nonce was old.
     pub(crate) stale: bool,
@@ -66,6 +68,7 @@ impl Asked {
             opaque: digest.opaque.and_then(text),
             algorithm,
             qop,
+            hashed: digest.userhash.is_some_and(|hashed| hashed.is_ignore_case(b"true")),
             uses: 0,
             stale: digest.stale.is_some_and(|stale| stale.is_ignore_case(b"true")),
             proxy,
@@ -116,15 +119,22 @@ impl Asked {
             }
         };
         let (uri, response) = (String::from_utf8_lossy(uri), String::from_utf8_lossy(&response));
+        let name = match self.hashed {
+            true => digest(&[username.as_bytes(), b":", self.realm.as_bytes()]),
+            false => username.into(),
+        };
         let mut value = format!(
             "Digest username=\"{}\", realm=\"{}\", nonce=\"{}\", uri=\"{uri}\", response=\"{response}\", algorithm={}",
-            username,
+            String::from_utf8_lossy(&name),
             self.realm,
             self.nonce,
             self.algorithm.token()
         );
         if self.qop != Qop::None {
             value.push_str(&format!(", qop={qop}, nc={count}, cnonce=\"{}\"", &*cnonce));
+        }
+        if self.hashed {
+            value.push_str(", userhash=true");
         }
         if let Some(opaque) = &self.opaque {
             value.push_str(&format!(", opaque=\"{opaque}\""));

@@ -48,7 +48,8 @@ use crate::wire::Method;
 pub(crate) use notices::{Notices, check as check_notice};
 pub(crate) use trunks::{Trunks, id_of as trunk_id, trunk_of_id};
 pub(crate) use ua::{
-    ALLOW as UA_ALLOW, CallKey as UaCallKey, Came as UaCame, Kit as UaKit, SUPPORTED as UA_SUPPORTED, UaKey, Uas,
+    ALLOW as UA_ALLOW, CallKey as UaCallKey, Came as UaCame, Kit as UaKit, UaKey, Uas,
+    supported as ua_supported,
 };
 
 /// Names a task while it is there.

@@ -5,8 +5,9 @@ use core::net::IpAddr;
 
 use bytes::Bytes;
 
-use super::{Bridge, CallKey, Desk, News, Replaces, less, sdp};
+use super::{Bridge, CallKey, Desk, News, less, sdp};
 use crate::ctx::Origin;
+use crate::dialog::Replaces;
 use crate::txn::ClientKey;
 use crate::wire::{Essentials, Held, Message};
 

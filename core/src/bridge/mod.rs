@@ -143,7 +143,6 @@ pub(crate) struct Bridge {
 }
 
 /// What an INVITE says of whose place it takes.
-pub(crate) use replaces::Replaces;
 /// The URI and the display name of who calls, as others are shown them.
 pub(crate) use told::shown;
 

@@ -15,15 +15,15 @@
 //! meanwhile is not told, and then the kept one has nobody and is told to go.
 
 use super::call::{CALLEE, Call, Errand, Phase, Side};
-use super::replaces::{self, Authority, Replaces};
+use super::replaces::{self, Authority};
 use super::write::{self, Answer};
 use super::{Asked, Asker, Bridge, CallKey, Desk, Hop, Kit, News, sdp};
 use crate::base::ids::{self, IdText};
 use crate::ctx::{CallTimer, Ctx, Extra, Origin, Refusal, Timer};
-use crate::dialog::Dialog;
+use crate::dialog::{Dialog, Replaces, refer};
 use crate::door::{CallEnd, CallEvent, CallRecord, Event, Identity};
 use crate::txn::TxnId;
-use crate::wire::{Header, Message, Method, NameAddr, Status, Uri};
+use crate::wire::{Header, Message, Method, Status};
 use core::time::Duration;
 
 /// How long a transfer may take before it has failed.
@@ -148,7 +148,7 @@ impl Bridge {
         let forbidden = Refusal::plain(Status::FORBIDDEN);
         let value = asked.msg.header(Header::TargetDialog).ok_or(forbidden.clone())?;
         // RFC 4538 s4: without both tags it is as if it were not there.
-        let named = replaces::read(value, [b"local-tag", b"remote-tag"], |_| {});
+        let named = crate::dialog::tags(value, [b"local-tag", b"remote-tag"], |_| {});
         let [call_id, own, theirs] = named.ok_or(forbidden.clone())?;
         let (key, at, by) = self.with_tags(&call_id, &own, &theirs).ok_or(forbidden.clone())?;
         let call = self.calls.get(key).filter(|call| call.phase == Phase::Answered);
@@ -179,19 +179,10 @@ impl Bridge {
         if link.sides[by].over || link.sides[1 - by].over || call.phase != Phase::Answered {
             return Err(gone);
         }
-        // RFC 3515 s2.4.2: exactly one.
-        let bad = Refusal::because(Status::BAD_REQUEST, "Bad Refer-To");
-        let value = asked.msg.header(Header::ReferTo).ok_or(bad.clone())?;
-        let refer_to = NameAddr::parse(value).map_err(|_| bad.clone())?;
-        if !refer_to.uri.is_sip() && refer_to.uri.scheme() != crate::wire::UriScheme::Tel {
+        let refer::Sought { uri, target, replaces, quiet } = refer::sought(asked.msg)?;
+        if !uri.is_sip() && uri.scheme() != crate::wire::UriScheme::Tel {
             return Err(Refusal::plain(Status::UNSUPPORTED_URI_SCHEME));
         }
-        // RFC 3515 s2.1: another method than INVITE is nothing we do for anybody.
-        let method = refer_to.uri.params().get(b"method");
-        if method.flatten().is_some_and(|method| !method.eq_ignore_ascii_case(b"INVITE")) {
-            return Err(Refusal::plain(Status::DECLINE));
-        }
-        let replaces = Replaces::of_uri(&refer_to.uri)?;
         if call.transfer.is_some() || call.succession.is_some() {
             return Err(Refusal::with(Status::SERVER_ERROR, Extra::RetryAfter(5)));
         }
@@ -202,7 +193,6 @@ impl Bridge {
                 Answer::own(Status::OK)
             }
         };
-        let quiet = asked.msg.header(Header::ReferSub).is_some_and(|v| v.trim_ascii().starts_with(b"false"));
         write::respond(kit, asked.server, asked.origin, asked.msg, &answer);
         let own: Box<str> = format!("<sip:{}>", link.sides[by].aor).into();
         let referred_by = asked.msg.header(Header::ReferredBy).map_or(own, write::text);
@@ -210,7 +200,7 @@ impl Bridge {
             by,
             refer: asked.ess.cseq.number,
             tells: !quiet,
-            target: without_headers(&refer_to.uri),
+            target,
             referred_by,
             replaces: None,
             sought: None,
@@ -572,10 +562,4 @@ impl Call {
             desk.inner.push_back(Inner::Abandoned(new));
         }
     }
-}
-
-/// A URI without the headers that a request made of it would have.
-fn without_headers(uri: &Uri<'_>) -> Box<str> {
-    let raw = uri.raw();
-    write::text(raw.split(|b| *b == b'?').next().unwrap_or(raw))
 }

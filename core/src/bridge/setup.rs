@@ -4,8 +4,8 @@ use super::call::{
     Attempt, Best, CALLEE, CALLER, Call, Hop, Link, Phase, Side, Taken, Unacked, add, answering_tag,
 };
 use super::refer::Inner;
-use super::reliable::{Early, Manner};
 use super::refresh::wake;
+use super::reliable::{Early, Manner};
 use super::table::{self, Does, Heard, State};
 use super::write::{self, Answer};
 use super::{CallKey, Desk, Kit, News, Outcome, PROGRESS};

@@ -8,7 +8,7 @@ use crate::config::Settings;
 use crate::ctx::{Ctx, Origin};
 use crate::dialog::reliable::Wants;
 use crate::dialog::session_timer;
-use crate::dialog::{Addressed, Crossing, DATAGRAM, Dialog, Manner, OwnAddress, Way};
+use crate::dialog::{Addressed, Crossing, DATAGRAM, Dialog, Manner, OwnAddress, Way, refer};
 use crate::door::Transport;
 use crate::stats::Counter;
 use crate::txn::ServerKey;
@@ -286,17 +286,9 @@ pub(super) fn refer_notify(
     let mut arena = ctx.out.lend();
     let (mut writer, addressed) = dialog.request(ctx, &mut arena, Method::Notify, &way);
     writer.prepared(&ctx.settings.agent_line);
-    writer.header_fmt(Header::Event, format_args!("refer;id={refer}"));
-    match status {
-        100..=199 => {
-            writer.header_fmt(Header::SubscriptionState, format_args!("active;expires={left}"));
-        }
-        _ => {
-            writer.header(Header::SubscriptionState, b"terminated;reason=noresource");
-        }
-    }
-    let fragment = format!("SIP/2.0 {status} {}\r\n", Status(status).reason());
-    writer.body(b"message/sipfrag;version=2.0", fragment.as_bytes());
+    refer::write_progress(&mut writer, refer, status, left);
+    let fragment = refer::fragment(status);
+    writer.body(refer::FRAGMENT, fragment.as_bytes());
     let payload = writer.finish();
     ctx.out.restore(arena);
     Some((payload, addressed))

@@ -91,6 +91,10 @@ pub(crate) enum UaCallTimer {
     Unacked,
     /// A reliable provisional response was not acknowledged yet (RFC 3262 s3).
     Reliable,
+    /// The session is to be refreshed, or was not (RFC 4028 s10).
+    Session,
+    /// A transfer that the other side asks for was neither followed nor declined (RFC 4320).
+    Referred,
     /// An offer of ours crossed one of theirs, and is made again (RFC 3261 s14.1).
     Glare,
 }

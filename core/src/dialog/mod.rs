@@ -5,8 +5,11 @@
 mod crossing;
 mod own;
 mod reach;
+pub(crate) mod refer;
 pub(crate) mod reliable;
+mod replaces;
 pub(crate) mod session_timer;
+mod stored;
 
 use core::net::IpAddr;
 
@@ -14,9 +17,8 @@ use smallvec::SmallVec;
 
 use crate::base::HashKey;
 use crate::base::ids::{IdKind, IdText};
-use crate::config::Settings;
-use crate::ctx::{Ctx, Flow, Origin, Refusal};
-use crate::door::{FlowId, StoredDialog};
+use crate::ctx::{Ctx, Origin, Refusal};
+use crate::door::FlowId;
 use crate::txn::Instead;
 use crate::wire::{
     Arena, ContactValue, Essentials, Header, Message, Method, NameAddr, RequestWriter, Status,
@@ -25,6 +27,7 @@ use crate::wire::{
 pub(crate) use crossing::Crossing;
 pub(crate) use own::OwnAddress;
 pub(crate) use reach::{DATAGRAM, Way};
+pub(crate) use replaces::{Replaces, tags};
 
 use reach::Aim;
 
@@ -248,6 +251,18 @@ impl Dialog {
         self
     }
 
+    /// The INVITE that makes it goes to somebody else (RFC 3261 s8.1.3.4). False if that is too long.
+    pub(crate) fn go_to(&mut self, target: &[u8]) -> bool {
+        let mut parts = self.parts();
+        parts[Dialog::TARGET] = target;
+        let written = Dialog::written(&parts);
+        let fits = written.is_ok();
+        if let Ok(written) = written {
+            (self.text, self.ends) = written;
+        }
+        fits
+    }
+
     /// The way to the peer has changed: its next request goes there.
     pub(crate) fn go_by(&mut self, ctx: &Ctx<'_>, to: &Origin) {
         self.origin = *to;
@@ -356,59 +371,6 @@ impl Dialog {
             .is_some_and(|rest| rest.starts_with(b">"))
     }
 
-    /// As the store keeps it.
-    pub(crate) fn stored(&self) -> StoredDialog {
-        let [call_id, own_tag, tag, own_uri, uri, target, routes, _] = self.parts().map(Box::from);
-        let Origin { transport, remote, local, .. } = self.origin;
-        StoredDialog {
-            call_id,
-            tags: [own_tag, tag],
-            uris: [own_uri, uri],
-            target,
-            routes,
-            cseq: self.cseq,
-            their_cseq: self.their_cseq,
-            transport,
-            remote,
-            local,
-        }
-    }
-
-    /// A dialog of an earlier life, whose socket is not known yet; `None` if it is too large to be one.
-    pub(crate) fn restored(settings: &Settings, stored: &StoredDialog) -> Option<Dialog> {
-        let StoredDialog { call_id, tags, uris, target, routes, .. } = stored;
-        let [own_tag, tag] = tags;
-        let [own_uri, uri] = uris;
-        let origin = Origin {
-            flow: FlowId::default(),
-            listener: 0,
-            transport: stored.transport,
-            remote: stored.remote,
-            local: stored.local,
-        };
-        let mut dialog = Dialog {
-            text: Box::default(),
-            ends: [0; PARTS - 1],
-            cseq: stored.cseq,
-            their_cseq: stored.their_cseq,
-            origin,
-            aim: Aim::of(settings, &origin, None, target, routes),
-        };
-        dialog.write(&[call_id, own_tag, tag, own_uri, uri, target, routes, b""]).ok()?;
-        Some(dialog)
-    }
-
-    /// The same dialog as another one?
-    pub(crate) fn is(&self, other: &Dialog) -> bool {
-        (0..3).all(|part| self.part(part) == other.part(part))
-    }
-
-    /// Another subscription of this dialog was restored: the larger numbers hold.
-    pub(crate) fn absorb(&mut self, other: &Dialog) {
-        self.cseq = self.cseq.max(other.cseq);
-        self.their_cseq = self.their_cseq.max(other.their_cseq);
-    }
-
     /// The number of the last request we sent.
     pub(crate) fn cseq(&self) -> u32 {
         self.cseq
@@ -420,19 +382,6 @@ impl Dialog {
         if self.cseq == number {
             self.cseq -= 1;
         }
-    }
-
-    /// Goes over this UDP socket from now on, if it is the one the peer sends to. True if it is.
-    pub(crate) fn take_home(&mut self, flow: &Flow) -> bool {
-        let own = self.origin.local;
-        let wildcard = flow.local.ip().is_unspecified()
-            && flow.local.port() == own.port()
-            && flow.local.is_ipv4() == own.ip().to_canonical().is_ipv4();
-        let fits = flow.local == own || wildcard;
-        if fits {
-            (self.origin.flow, self.origin.listener) = (flow.id, flow.listener);
-        }
-        fits
     }
 
     fn part(&self, number: usize) -> &[u8] {

@@ -49,6 +49,21 @@ pub enum UaCallRequest {
         /// Another call, in whose place the new one comes (RFC 3891).
         replaces: Option<u64>,
     },
+    /// Do what the other side asks by [`Referred`](UaCallStep::Referred): call whom it names. The reply has a number for that
+    /// call; how far it is, the other side is told. This call stays until somebody ends it.
+    Follow {
+        /// The number of the call in which it was asked.
+        call: u64,
+        /// The offer to whom is called.
+        sdp: Box<[u8]>,
+    },
+    /// Do not.
+    Decline {
+        /// The number of the call in which it was asked.
+        call: u64,
+        /// The status, from 300 on: 603 is no.
+        status: u16,
+    },
     /// A digit, by INFO (`application/dtmf-relay`).
     Digit {
         /// The number of the call.
@@ -86,6 +101,13 @@ pub enum UaCallStep {
         display: Box<str>,
         /// The offer; empty if he wants to be made one.
         sdp: Box<[u8]>,
+        /// A call of ours in whose place this one comes (RFC 3891): when this is answered, that is hung up.
+        replaces: Option<u64>,
+    },
+    /// Who is called is to be found elsewhere (3xx), and is called there.
+    Redirected {
+        /// Where: a URI.
+        to: Box<str>,
     },
     /// The other side says how far it is.
     Progress {
@@ -96,7 +118,8 @@ pub enum UaCallStep {
     },
     /// It is answered, and both know it.
     Established {
-        /// The other side's answer to our offer; empty where we answered.
+        /// The other side's answer to our offer; empty where we answered, and where it came with
+        /// [`Progress`](UaCallStep::Progress) already.
         sdp: Box<[u8]>,
     },
     /// The other side offers another session, and the host is to answer ([`Changes::Ask`](super::Changes::Ask)).
@@ -118,6 +141,16 @@ pub enum UaCallStep {
     Transfer {
         /// The response it got: 100 at first, then as the new call goes; one from 200 on is the last.
         status: u16,
+    },
+    /// The other side asks us to call somebody else instead (RFC 3515): [`UaCallRequest::Follow`] or
+    /// [`UaCallRequest::Decline`], within twenty seconds.
+    Referred {
+        /// Whom: a SIP URI.
+        to: Box<str>,
+        /// Who wants it, as the request says (RFC 3892); empty for nobody.
+        by: Box<str>,
+        /// In the place of a call that he whom we call has (RFC 3891).
+        replaces: bool,
     },
     /// A digit.
     Digit {

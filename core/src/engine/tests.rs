@@ -24,7 +24,9 @@ mod subscriptions;
 mod transfers;
 mod trunks;
 mod ua;
+mod ua_elsewhere;
 mod ua_reliable;
+mod ua_timers;
 mod zones;
 
 use core::fmt::Write as _;

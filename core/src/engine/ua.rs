@@ -3,7 +3,8 @@
 use super::dispatch::Pass;
 use super::routes::{origin_of, straight};
 use super::{Engine, Rooms};
-use crate::agent::{UA_ALLOW, UA_SUPPORTED, UaCallKey, UaCame, UaKey, UaKit, Uas};
+use crate::agent::{UA_ALLOW, UaCallKey, UaCame, UaKey, UaKit, Uas, ua_supported};
+use crate::config::Settings;
 use crate::ctx::{Extra, Refusal};
 use crate::door::{Event, Query, ReplyBody, ResolveQuery, Resolved, Ticket, Transport, UaRequest, UaStep};
 use crate::wire::{Header, Method, Status, Uri};
@@ -81,7 +82,7 @@ impl Engine {
         if !self.open(&mut pass.asker) {
             return;
         }
-        let done = refuse_required(pass).and_then(|()| match came(pass) {
+        let done = refuse_required(&self.house.settings, pass).and_then(|()| match came(pass) {
             Some(came) => self.uas(|uas, kit| uas.on_within(kit, key, came)),
             None => Ok(()),
         });
@@ -91,7 +92,7 @@ impl Engine {
     }
 
     fn try_serve_ua(&mut self, pass: &mut Pass<'_>, key: UaKey) -> Result<(), Refusal> {
-        refuse_required(pass)?;
+        refuse_required(&self.house.settings, pass)?;
         match pass.method {
             Method::Invite if pass.ess.to.tag().is_none() => {
                 self.refuse_if_draining()?;
@@ -105,14 +106,16 @@ impl Engine {
                 self.answer(pass, Status::OK);
                 self.settle_uas();
             }
-            Method::Options => self.respond(pass, Status::OK, |_, writer| {
+            Method::Options => self.respond(pass, Status::OK, |ctx, writer| {
                 writer.header(Header::Allow, UA_ALLOW.as_bytes());
-                writer.header(Header::Supported, UA_SUPPORTED.as_bytes());
+                writer.header(Header::Supported, ua_supported(ctx.settings).as_bytes());
                 writer.header(Header::Accept, b"application/sdp");
                 writer.header(Header::AcceptLanguage, b"en");
             }),
             Method::Other => return Err(Refusal::plain(Status::NOT_IMPLEMENTED)),
             _ if pass.ess.to.tag().is_some() => return Err(Refusal::plain(Status::NO_TRANSACTION)),
+            // DECISIONS 24: nobody is sent anywhere by whom he does not talk to.
+            Method::Refer => return Err(Refusal::plain(Status::FORBIDDEN)),
             _ => return Err(Refusal::with(Status::METHOD_NOT_ALLOWED, Extra::AllowOf(UA_ALLOW))),
         }
         Ok(())
@@ -120,8 +123,9 @@ impl Engine {
 }
 
 /// RFC 3261 s8.2.2.3: only what a user agent of ours has can be required of it.
-fn refuse_required(pass: &Pass<'_>) -> Result<(), Refusal> {
-    let is_known = |tag: &[u8]| UA_SUPPORTED.split(", ").any(|own| own.as_bytes().eq_ignore_ascii_case(tag));
+fn refuse_required(settings: &Settings, pass: &Pass<'_>) -> Result<(), Refusal> {
+    let is_known =
+        |tag: &[u8]| ua_supported(settings).split(", ").any(|own| own.as_bytes().eq_ignore_ascii_case(tag));
     let mut missing = String::new();
     for tag in pass.msg.values(Header::Require).filter(|tag| !is_known(tag)) {
         missing.push_str(if missing.is_empty() { "" } else { ", " });

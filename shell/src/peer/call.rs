@@ -17,6 +17,8 @@ pub struct PeerCall {
     other: Box<str>,
     display: Box<str>,
     sdp: Box<[u8]>,
+    replaces: Option<u64>,
+    referred: Box<str>,
     steps: Receiver<UaStep>,
     status: Option<u16>,
 }
@@ -26,21 +28,37 @@ impl PeerCall {
         let other: Box<str> = to.into();
         let request = UaCallRequest::Begin { to: other.clone(), sdp: offer.into() };
         match peer.ask(UaRequest::Call(request)).await? {
-            ReplyBody::Begun(id) => Ok(PeerCall::known(peer, id, other, "".into(), Box::default())),
+            ReplyBody::Begun(id) => Ok(PeerCall::made(peer, id, other)),
             // The engine answers this with nothing else.
             _ => Err(PeerError::Closed),
         }
     }
 
-    /// One that has a number.
-    pub(super) fn known(
+    fn made(peer: &Arc<Inner>, id: u64, other: Box<str>) -> PeerCall {
+        PeerCall {
+            peer: peer.clone(),
+            id,
+            other,
+            display: Box::default(),
+            sdp: Box::default(),
+            replaces: None,
+            referred: Box::default(),
+            steps: peer.desk.claim(id),
+            status: None,
+        }
+    }
+
+    /// One that came in.
+    pub(super) fn incoming(
         peer: &Arc<Inner>,
         id: u64,
-        other: Box<str>,
-        display: Box<str>,
+        (other, display): (Box<str>, Box<str>),
         sdp: Box<[u8]>,
+        replaces: Option<u64>,
     ) -> PeerCall {
-        PeerCall { peer: peer.clone(), id, other, display, sdp, steps: peer.desk.claim(id), status: None }
+        let mut call = PeerCall::made(peer, id, other);
+        (call.display, call.sdp, call.replaces) = (display, sdp, replaces);
+        call
     }
 
     /// Its number, as [`Peer::view`](super::Peer::view) has it.
@@ -63,6 +81,11 @@ impl PeerCall {
         &self.sdp
     }
 
+    /// The number of the call in whose place this one came (RFC 3891): when this is answered, that is hung up.
+    pub fn replaces(&self) -> Option<u64> {
+        self.replaces
+    }
+
     /// What happens next. `None` when it is over and everything was taken.
     pub async fn next(&mut self) -> Option<UaCallStep> {
         loop {
@@ -76,6 +99,7 @@ impl PeerCall {
                 {
                     self.sdp = sdp.clone();
                 }
+                UaCallStep::Referred { to, .. } => self.referred = to.clone(),
                 UaCallStep::Ended { status, .. } => self.status = Some(*status),
                 _ => {}
             }
@@ -142,6 +166,22 @@ impl PeerCall {
     pub async fn transfer_to(&self, other: &PeerCall) -> Result<(), PeerError> {
         let replaces = Some(other.id);
         self.does(UaCallRequest::Transfer { call: self.id, to: Box::default(), replaces }).await
+    }
+
+    /// Calls whom the other side has asked for by `Referred`, with this offer. The other side hears how that goes; this call
+    /// stays until it is hung up.
+    pub async fn follow(&self, offer: impl AsRef<[u8]>) -> Result<PeerCall, PeerError> {
+        let request = UaCallRequest::Follow { call: self.id, sdp: offer.as_ref().into() };
+        match self.peer.ask(UaRequest::Call(request)).await? {
+            ReplyBody::Begun(id) => Ok(PeerCall::made(&self.peer, id, self.referred.clone())),
+            // The engine answers this with nothing else.
+            _ => Err(PeerError::Closed),
+        }
+    }
+
+    /// Does not: 603 is no.
+    pub async fn decline(&self, status: u16) -> Result<(), PeerError> {
+        self.does(UaCallRequest::Decline { call: self.id, status }).await
     }
 
     /// Ends it, however far it is.

@@ -25,7 +25,7 @@ pub(super) type Outcome = Result<(), u16>;
 #[derive(Debug)]
 pub(super) enum Item {
     Told(UaStep),
-    Call { id: u64, from: Box<str>, display: Box<str>, sdp: Box<[u8]> },
+    Call { id: u64, from: Box<str>, display: Box<str>, sdp: Box<[u8]>, replaces: Option<u64> },
 }
 
 pub(super) struct Desk {
@@ -111,11 +111,11 @@ impl Desk {
         let mut state = self.lock();
         match &step {
             UaStep::Sent { id, .. } => return state.say(*id, step.clone(), true),
-            UaStep::Call { call, step: UaCallStep::Incoming { from, display, sdp } } => {
+            UaStep::Call { call, step: UaCallStep::Incoming { from, display, sdp, replaces } } => {
                 let id = *call;
                 state.thread(id);
                 let (from, display, sdp) = (from.clone(), display.clone(), sdp.clone());
-                if !state.tell(Item::Call { id, from, display, sdp }) {
+                if !state.tell(Item::Call { id, from, display, sdp, replaces: *replaces }) {
                     state.threads.remove(&id);
                     let request = UaRequest::Call(UaCallRequest::Reject { call: id, status: 480 });
                     // A server that has ended has no calls.
@@ -232,7 +232,7 @@ mod tests {
 
     fn incoming(call: u64) -> UaStep {
         let (from, display) = ("sip:bob@example.com".into(), "".into());
-        of_call(call, UaCallStep::Incoming { from, display, sdp: Box::default() })
+        of_call(call, UaCallStep::Incoming { from, display, sdp: Box::default(), replaces: None })
     }
 
     fn state(state: UaRegistration) -> UaStep {

@@ -505,8 +505,8 @@ impl PeerEvents {
         };
         Some(match item {
             Item::Told(step) => PeerEvent::Told(step),
-            Item::Call { id, from, display, sdp } => {
-                PeerEvent::Call(PeerCall::known(&self.peer, id, from, display, sdp))
+            Item::Call { id, from, display, sdp, replaces } => {
+                PeerEvent::Call(PeerCall::incoming(&self.peer, id, (from, display), sdp, replaces))
             }
         })
     }

@@ -124,6 +124,28 @@ fn one_calls_the_other_takes_it_and_both_talk() {
 }
 
 #[test]
+fn media_before_the_answer_are_described_once_and_reliably() {
+    for loss in [0, 15] {
+        let mut net = pair(9, loss, ["", ""]);
+        call(&mut net, ALICE, BOB);
+        net.run_for(8);
+        let (in_, _) = incoming(&mut net, BOB);
+        does(&mut net, BOB, Do::Ring { call: in_, sdp: sdp(BOB, 1, "sendrecv") });
+        net.run_for(8);
+        // RFC 3262: on each leg for itself, and nobody has to ask again.
+        assert!(net.sent(BOB, "SIP/2.0 183").contains("Require: 100rel\n"));
+        assert!(net.sent(ALICE, "PRACK").contains("\nRAck: "));
+        assert_eq!(words(&steps(&mut net, ALICE)), ["Progress 183"]);
+        does(&mut net, BOB, Do::Answer { call: in_, sdp: sdp(BOB, 1, "sendrecv") });
+        net.run_for(8);
+        assert!(net.sent(BOB, "SIP/2.0 200").contains("\nContent-Length: 0\n"));
+        assert_eq!(words(&steps(&mut net, ALICE)), ["Established"]);
+        assert_eq!(words(&steps(&mut net, BOB)), ["Established"]);
+        net.end();
+    }
+}
+
+#[test]
 fn a_call_on_hold_is_answered_by_itself_and_comes_back() {
     let mut net = pair(2, 0, ["", ""]);
     let (out, _) = talk(&mut net, ALICE, BOB);

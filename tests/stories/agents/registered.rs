@@ -100,6 +100,18 @@ fn what_is_too_brief_is_asked_for_longer() {
 }
 
 #[test]
+fn a_name_that_is_not_to_be_read_is_not_said() {
+    // RFC 7616 s3.4.4: the server asks for a hash of it.
+    let mut net = Net::with(8, 0, |config| config.digest.userhash = true);
+    net.registers(ALICE, "");
+    let proof = net.last("REGISTER");
+    let proof = proof.lines().find(|line| line.starts_with("Authorization: ")).expect("credentials");
+    assert!(proof.contains(", userhash=true") && !proof.contains("username=\"alice\""), "{proof}");
+    assert_eq!(net.phones(ALICE), 1);
+    net.end();
+}
+
+#[test]
 fn who_is_refused_says_why_and_waits_for_the_host() {
     for (user, password, status) in
         [("alice", "guess", 401), ("mallory", "bob-secret", 401), ("bob", "bob-secret", 403)]

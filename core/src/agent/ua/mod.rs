@@ -31,7 +31,7 @@ use crate::txn::Transactions;
 use crate::wire::{Essentials, Uri};
 
 pub(crate) use call::{CallKey, Came};
-pub(crate) use register::{ALLOW, SUPPORTED};
+pub(crate) use register::{ALLOW, supported};
 
 use call::Calls;
 use register::Registration;

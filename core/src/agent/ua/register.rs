@@ -23,13 +23,21 @@ use super::{Kit, Of, Ua, UaKey, Uas};
 use crate::agent::{Learned, OWN_IDS, Registering, Step};
 use crate::base::TimerKey;
 use crate::base::ids::IdKind;
+use crate::config::Settings;
 use crate::ctx::{Ctx, Origin, Timer, UaTimer};
+use crate::dialog::session_timer;
 use crate::door::{UaRefusal, UaRegistration as State, UaRegistrationView, UaStep};
 
 /// What a user agent may be sent (RFC 3261 s20.5).
-pub(crate) const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, PRACK, UPDATE, INFO, MESSAGE, NOTIFY";
+pub(crate) const ALLOW: &str =
+    "INVITE, ACK, CANCEL, BYE, OPTIONS, PRACK, UPDATE, INFO, MESSAGE, REFER, NOTIFY";
 /// The extensions that may be required of them.
-pub(crate) const SUPPORTED: &str = "100rel";
+pub(crate) fn supported(settings: &Settings) -> &'static str {
+    match session_timer::is_on(settings) {
+        true => "100rel, timer, replaces, norefersub",
+        false => "100rel, replaces, norefersub",
+    }
+}
 /// RFC 5626 s4.5: if all have failed.
 const BASE_ALL: Duration = Duration::from_secs(30);
 /// The same if one has not.

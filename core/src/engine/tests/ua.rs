@@ -522,7 +522,8 @@ fn bad_requests_to_a_user_agent_are_refused_and_change_nothing() {
         (("Contact: ", "Require: 100rel, precondition\r\nContact: "), "420"),
         (("application/sdp", "text/plain"), "415"),
         (("Contact: <sip:192.0.2.77:5060>\r\n", ""), "400"),
-        (("INVITE", "REFER"), "405"),
+        (("INVITE", "REFER"), "403"),
+        (("INVITE", "PUBLISH"), "405"),
         (("INVITE", "BLAH"), "501"),
         (("To: <sip:alice@example.org>", "To: <sip:alice@example.org>;tag=none"), "481"),
     ] {

@@ -17,11 +17,13 @@ fn words(phone: &Phone) -> Vec<&str> {
 }
 
 fn steps(phone: &Phone) -> Vec<&Step> {
-    let of_calls = |step| match step {
-        &UaStep::Call { ref step, .. } => Some(step),
-        _ => None,
-    };
-    phone.told.iter().filter_map(of_calls).collect()
+    let mut all = Vec::new();
+    for step in &phone.told {
+        if let UaStep::Call { step, .. } = step {
+            all.push(step);
+        }
+    }
+    all
 }
 
 /// A reliable provisional response to this INVITE.

@@ -6,6 +6,7 @@ use super::{Asked, Call, CallKey, RINGS, State, Step, Unacked, timer};
 use crate::base::ids::IdKind;
 use crate::ctx::{Extra, Origin, Refusal, UaCallTimer};
 use crate::dialog::Dialog;
+use crate::dialog::session_timer;
 use crate::door::{Changes, UaRefusal};
 use crate::txn::ServerKey;
 use crate::wire::{Essentials, Event, Header, Message, Method, Status};
@@ -40,14 +41,19 @@ impl Uas {
     ) -> Result<(), Refusal> {
         let Came { server, origin, msg, ess } = came;
         check_offer(msg)?;
+        session_timer::refuse_if_brief(kit.ctx.settings, msg)?;
         if self.calls.of(ua) >= kit.ctx.settings.limits.per_user_agent {
             return Err(Refusal::plain(Status::BUSY_HERE));
         }
+        let replaces = self.replaced(ua, msg)?;
         let tag = kit.ctx.ids.next_text(IdKind::Tag);
         let dialog = Dialog::new(kit.ctx, origin, msg, ess, &tag)?;
         let number = self.next();
         let asked = Asked { server, origin: *origin, held: msg.to_held(), first: true, tag: (*tag).into() };
-        let call = Call { asked: Some(asked), ..Call::new(ua, number, dialog, State::Incoming) };
+        let mut call = Call { asked: Some(asked), ..Call::new(ua, number, dialog, State::Incoming) };
+        call.replaces = replaces;
+        call.timer.hear_request(msg);
+        call.hear(msg.body());
         let key = self.calls.insert(call);
         let life = kit.ctx.timers.arm(kit.ctx.now + RINGS, timer(key, UaCallTimer::Life));
         if let Some(call) = self.calls.list.get_mut(key) {
@@ -57,6 +63,7 @@ impl Uas {
             from: lossy(ess.from.uri.raw()),
             display: lossy(ess.from.display.unwrap_or_default()),
             sdp: msg.body().into(),
+            replaces: replaces.and_then(|key| self.calls.list.get(key)).map(|call| call.number),
         };
         self.tell_of(key, step);
         Ok(())
@@ -107,7 +114,6 @@ impl Uas {
     /// Answers with 2xx, and waits for the ACK if it is an INVITE.
     pub(super) fn accept(&mut self, kit: &mut Kit<'_, '_>, key: CallKey, asked: &Asked, sdp: Box<[u8]>) {
         let Some(call) = self.calls.list.get_mut(key) else { return };
-        let ua = call.ua;
         // What was described before the answer stays so.
         let described = asked.first && call.reliable.described;
         let sdp = if described { Box::default() } else { sdp };
@@ -119,7 +125,8 @@ impl Uas {
             kit.ctx.timers.disarm(core::mem::take(&mut call.life));
             self.settle_reliable(kit, key);
         }
-        let payload = self.respond_to(kit, ua, asked, 200, &sdp);
+        let replaced = self.calls.list.get_mut(key).and_then(|call| call.replaces.take());
+        let payload = self.take(kit, key, asked, &sdp);
         let msg = asked.held.message();
         let offered: Box<[u8]> = msg.body().into();
         let number = msg.cseq().map(|cseq| cseq.number).unwrap_or_default();
@@ -133,11 +140,16 @@ impl Uas {
                 call.unacked = Some(Unacked { server, number, payload, since, wait, timer, offers, first });
             }
         }
-        if !asked.first && !offered.is_empty() {
+        let new = self.calls.list.get_mut(key).is_some_and(|call| call.hear(&offered));
+        if !asked.first && new {
             self.tell_of(key, Step::Changed { sdp: offered });
         }
         if !is_invite {
             self.go_on(kit, key);
+        }
+        // RFC 3891 s3.
+        if let Some(replaced) = replaced {
+            self.hang_up(kit, replaced);
         }
     }
 
@@ -190,6 +202,7 @@ impl Uas {
         kit.ctx.timers.disarm(unacked.timer);
         call.state = State::Established;
         let sdp: Box<[u8]> = if unacked.offers { msg.body().into() } else { Box::default() };
+        call.hear(&sdp);
         match unacked.first {
             true => self.tell_of(key, Step::Established { sdp }),
             false if unacked.offers => self.tell_of(key, Step::Changed { sdp }),
@@ -250,8 +263,12 @@ impl Uas {
         }
         if matches!(method, Method::Invite | Method::Update) {
             check_offer(msg)?;
+            session_timer::refuse_if_brief(kit.ctx.settings, msg)?;
         }
         call.dialog.accept(kit.ctx, origin, msg, ess)?;
+        if matches!(method, Method::Invite | Method::Update) {
+            call.timer.hear_request(msg);
+        }
         let ua = call.ua;
         let answered = Answered { server, origin, msg, tag: "" };
         match method {
@@ -266,6 +283,7 @@ impl Uas {
                 self.forget(kit, key);
             }
             Method::Invite | Method::Update => self.on_offer(kit, key, came)?,
+            Method::Refer => self.on_refer(kit, key, came)?,
             Method::Info => {
                 if msg.header(Header::InfoPackage).is_some() {
                     self.respond(kit, ua, answered, 469, (b"", b""));
@@ -304,7 +322,12 @@ impl Uas {
         let offer = msg.body();
         // RFC 3311 s5.2: one without an offer refreshes the target, and the session timer.
         if msg.method() == Method::Update && offer.is_empty() {
-            self.respond_to(kit, ua, &asked, 200, b"");
+            self.take(kit, key, &asked, b"");
+            return Ok(());
+        }
+        if call.is_known(offer) {
+            let sdp = call.sent.clone();
+            self.accept(kit, key, &asked, sdp);
             return Ok(());
         }
         let repeats = self.list.get(ua).is_none_or(|ua| ua.account.changes == Changes::Repeat);

@@ -1,11 +1,13 @@
 //! Calls of user agents: one end of a dialog that an INVITE makes. RFC 3261 s12 to s15, RFC 6026, RFC 3515.
 //!
 //! `state` is what is known of one; `came` what comes in and is answered, `went` what we send, `write` how it is written;
-//! `reliable` is the part of provisional responses that are acknowledged.
+//! `reliable` is the part of provisional responses that are acknowledged, `refresh` that of session timers;
+//! `redirect` follows 3xx, and `refer` transfers that the other side asks for.
 //!
 //! | state | what the host does | what comes | next |
 //! |---|---|---|---|
 //! | Calling, Proceeding | hangs up: CANCEL when there is a 1xx | 1xx | Proceeding |
+//! | | | 3xx: INVITE to whom it names | Calling |
 //! | | | 2xx: ACK | Established; after a hang-up BYE |
 //! | | | 401, 407: INVITE again | Calling |
 //! | | | 300 to 699, nothing | gone |
@@ -14,6 +16,7 @@
 //! | Answered | hangs up: BYE behind the ACK | ACK | Established |
 //! | | | no ACK: BYE | gone |
 //! | Established | changes: INVITE; transfers: REFER; INFO | INVITE, UPDATE: answered, or told | Established |
+//! | | follows a transfer: another call; declines it | REFER: told | Established |
 //! | | hangs up: BYE | BYE | gone |
 //!
 //! Invariants: each call is told to have ended once; each final answer to an INVITE of ours is acknowledged, and what an
@@ -21,6 +24,9 @@
 //! other requests of ours.
 
 mod came;
+mod redirect;
+mod refer;
+mod refresh;
 mod reliable;
 mod state;
 mod went;
@@ -37,10 +43,12 @@ use crate::door::{
     ReplyBody, UaCallRequest, UaCallState as State, UaCallStep as Step, UaCallView, UaRefusal, UaStep,
 };
 
+use crate::wire::Status;
+
 pub(crate) use came::Came;
 pub(crate) use state::{Call, Calls};
 
-use state::{Asked, Errand, Invite, Unacked};
+use state::{Asked, Errand, Invite, Unacked, Why};
 
 /// Names a call while it is there.
 pub(crate) type CallKey = Key<Call>;
@@ -110,6 +118,17 @@ impl Uas {
                 check_kind(&kind)?;
                 check_size(kit.ctx, &body)?;
                 self.errand(kit, key, Errand::Info { kind, body })?;
+            }
+            UaCallRequest::Follow { call, sdp } => {
+                let key = self.known(ua, call)?;
+                return self.follow(kit, key, sdp).map(ReplyBody::Begun);
+            }
+            UaCallRequest::Decline { call, status } => {
+                let key = self.known(ua, call)?;
+                if !(300..700).contains(&status) {
+                    return Err(UaRefusal::BadValue);
+                }
+                self.decline(kit, key, status)?;
             }
             UaCallRequest::HangUp { call } => {
                 if self.call_waits(ua, call) {
@@ -186,9 +205,11 @@ impl Uas {
         let (own, whom) = (known.account.aor.as_bytes(), to.as_bytes());
         let dialog = Dialog::inviting(kit.ctx, hop, own, whom, whom).map(|dialog| dialog.routed(routes));
         let Some(dialog) = dialog else { return self.tell_call(ua, number, no_way()) };
-        let call = Call { outgoing: true, sdp: sdp.clone(), ..Call::new(ua, number, dialog, State::Calling) };
+        let mut call =
+            Call { outgoing: true, sdp: sdp.clone(), ..Call::new(ua, number, dialog, State::Calling) };
+        call.timer.owns = true;
         let key = self.calls.insert(call);
-        self.invite(kit, key, sdp, true);
+        self.invite(kit, key, sdp, Why::Begins);
     }
 
     /// The value of Refer-To that names a call of ours as the one to be replaced (RFC 3891 s3: the tags as the one who is
@@ -267,6 +288,9 @@ impl Uas {
     /// Nothing is left of it.
     fn forget(&mut self, kit: &mut Kit<'_, '_>, key: CallKey) {
         if let Some(call) = self.calls.remove(kit.ctx, key) {
+            if let Some(referred) = &call.referred {
+                self.answer_refer(kit, call.ua, referred, Status::NO_TRANSACTION.0);
+            }
             self.finish(kit.ctx, call.ua);
         }
     }
@@ -297,6 +321,8 @@ impl Uas {
             }
             UaCallTimer::Unacked => self.on_unacked(kit, key),
             UaCallTimer::Reliable => self.on_reliable_timer(kit, key),
+            UaCallTimer::Session => self.on_session_timer(kit, key),
+            UaCallTimer::Referred => _ = self.decline(kit, key, Status::DECLINE.0),
         }
     }
 }

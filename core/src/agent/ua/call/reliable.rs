@@ -136,10 +136,17 @@ impl Uas {
         let early = call.reliable.early.get_mut(at)?;
         call.dialog.advance();
         let (heard, cseq) = (early.heard, call.dialog.cseq());
-        let within = (&early.dialog, &mut call.proofs);
-        let made = request_in(kit, ua, within, (Method::Prack, Some(cseq)), &|writer| {
-            reliable::write_rack(writer, heard, number);
-        }, (b"", b""))?;
+        let within = (&early.dialog, &mut call.proofs, None);
+        let made = request_in(
+            kit,
+            ua,
+            within,
+            (Method::Prack, Some(cseq)),
+            &|writer| {
+                reliable::write_rack(writer, heard, number);
+            },
+            (b"", b""),
+        )?;
         send(kit.ctx, kit.txn, (Method::Prack, Usage::UaCall(key.to_bits())), made)
     }
 
@@ -323,6 +330,7 @@ impl Uas {
         call.dialog.accept(kit.ctx, origin, msg, ess)?;
         let ua = call.ua;
         call.reliable.unacked = None;
+        call.hear(msg.body());
         if let Some(answer) = &answer {
             call.sent = answer.as_slice().into();
         }

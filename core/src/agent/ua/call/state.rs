@@ -5,12 +5,15 @@ use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
 
+use super::redirect::Redirects;
+use super::refer::{Errant, Referred};
 use super::reliable::Reliable;
 use super::{CallKey, State};
 use crate::agent::ua::UaKey;
 use crate::base::{Slab, Time, TimerKey};
 use crate::ctx::{Ctx, Origin};
 use crate::dialog::Dialog;
+use crate::dialog::session_timer::SessionTimer;
 use crate::proof::Proofs;
 use crate::txn::{ClientKey, ServerKey};
 use crate::wire::{Held, Method};
@@ -30,6 +33,8 @@ pub(crate) struct Call {
     /// What the host said of the session, and what was sent of it last.
     pub(super) sdp: Box<[u8]>,
     pub(super) sent: Box<[u8]>,
+    /// What the other side said of it last.
+    pub(super) heard: Box<[u8]>,
     /// An INVITE of ours without a final answer.
     pub(super) invite: Option<Invite>,
     /// An INVITE or UPDATE of theirs that the host is to answer.
@@ -45,6 +50,17 @@ pub(crate) struct Call {
     pub(super) waiting: VecDeque<Errand>,
     /// Provisional responses that are acknowledged.
     pub(super) reliable: Reliable,
+    pub(super) timer: SessionTimer,
+    /// Where it was redirected to.
+    pub(super) redirects: Option<Box<Redirects>>,
+    /// A transfer that the host is asked for.
+    pub(super) referred: Option<Box<Referred>>,
+    /// The REFER requests whose senders hear of what came of them.
+    pub(super) tells: Vec<u32>,
+    /// For whom it is made.
+    pub(super) errant: Option<Box<Errant>>,
+    /// The call in whose place it comes.
+    pub(super) replaces: Option<CallKey>,
     pub(super) life: TimerKey,
     pub(super) glare: TimerKey,
 }
@@ -63,6 +79,7 @@ impl Call {
             tries: 0,
             sdp: Box::default(),
             sent: Box::default(),
+            heard: Box::default(),
             invite: None,
             asked: None,
             unacked: None,
@@ -71,10 +88,41 @@ impl Call {
             busy: None,
             waiting: VecDeque::new(),
             reliable: Reliable::default(),
+            timer: SessionTimer::default(),
+            redirects: None,
+            referred: None,
+            tells: Vec::new(),
+            errant: None,
+            replaces: None,
             life: TimerKey::NONE,
             glare: TimerKey::NONE,
         }
     }
+
+    /// The other side describes the session. False if that is what it said before, or nothing.
+    pub(super) fn hear(&mut self, sdp: &[u8]) -> bool {
+        let new = !sdp.is_empty() && *sdp != *self.heard;
+        if new {
+            self.heard = sdp.into();
+        }
+        new
+    }
+
+    /// RFC 4028 s7.4: does it only say again what the session is?
+    pub(super) fn is_known(&self, sdp: &[u8]) -> bool {
+        !sdp.is_empty() && *sdp == *self.heard && !self.sent.is_empty()
+    }
+}
+
+/// What an INVITE of ours is for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Why {
+    /// It is the first, and makes the dialog.
+    Begins,
+    /// The host offers another session.
+    Changes,
+    /// The session goes on (RFC 4028).
+    Refreshes,
 }
 
 /// An INVITE of ours.
@@ -82,8 +130,7 @@ impl Call {
 pub(super) struct Invite {
     pub(super) client: ClientKey,
     pub(super) offer: Box<[u8]>,
-    /// It is the first, and makes the dialog.
-    pub(super) first: bool,
+    pub(super) why: Why,
     pub(super) number: u32,
     /// A 1xx has come.
     pub(super) provisional: bool,
@@ -124,6 +171,13 @@ pub(super) enum Errand {
     },
     /// The value of Refer-To.
     Refer(Box<str>),
+    /// What came of a REFER of the other side: its number, and how far that is.
+    Notify {
+        refer: u32,
+        status: u16,
+    },
+    /// UPDATE without an offer (RFC 4028 s7.4).
+    Refresh,
     Bye,
 }
 
@@ -132,6 +186,8 @@ impl Errand {
         match self {
             Errand::Info { .. } => Method::Info,
             Errand::Refer(_) => Method::Refer,
+            Errand::Notify { .. } => Method::Notify,
+            Errand::Refresh => Method::Update,
             Errand::Bye => Method::Bye,
         }
     }
@@ -172,7 +228,11 @@ impl Calls {
     }
 
     pub(super) fn remove(&mut self, ctx: &mut Ctx<'_>, key: CallKey) -> Option<Call> {
-        let call = self.list.remove(key)?;
+        let mut call = self.list.remove(key)?;
+        call.timer.stop(ctx);
+        if let Some(referred) = &call.referred {
+            ctx.timers.disarm(referred.timer);
+        }
         let unacked = call.unacked.as_ref().map_or(TimerKey::NONE, |unacked| unacked.timer);
         for timer in [call.life, call.glare, call.reliable.timer, unacked] {
             ctx.timers.disarm(timer);

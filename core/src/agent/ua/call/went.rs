@@ -3,13 +3,14 @@
 use core::time::Duration;
 
 use super::super::{Kit, Uas, lossy};
+use super::refer::write_report;
 use super::write::{SDP, bare, request};
-use super::{CallKey, Errand, Invite, State, Step, timer};
+use super::{CallKey, Errand, Invite, State, Step, Why, timer};
 use crate::agent::send;
 use crate::base::ids::IdKind;
 use crate::base::text::clamp_u32;
 use crate::ctx::UaCallTimer;
-use crate::dialog::Dialog;
+use crate::dialog::{Dialog, refer, session_timer};
 use crate::txn::{self, ClientEvent, ClientFailure, ClientKey, Usage};
 use crate::wire::{Header, Message, Method, Writer};
 
@@ -18,23 +19,40 @@ const TRIES: u8 = 4;
 
 impl Uas {
     /// An INVITE with this offer.
-    pub(super) fn invite(&mut self, kit: &mut Kit<'_, '_>, key: CallKey, offer: Box<[u8]>, first: bool) {
+    pub(super) fn invite(&mut self, kit: &mut Kit<'_, '_>, key: CallKey, offer: Box<[u8]>, why: Why) {
         let Some(call) = self.calls.list.get_mut(key) else { return };
         let Some(ua) = self.list.get(call.ua) else { return };
         call.reliable.forget_early();
-        let made = request(kit, ua, call, (Method::Invite, None), &|_| {}, (SDP, &offer));
+        let errant = call.errant.clone().filter(|_| why == Why::Begins);
+        let more = |writer: &mut Writer<'_>| errant.iter().for_each(|errant| errant.write(writer));
+        let made = request(kit, ua, call, (Method::Invite, None), &more, (SDP, &offer));
         let number = call.dialog.cseq();
         let what = (Method::Invite, Usage::UaCall(key.to_bits()));
         let sent = made.and_then(|made| send(kit.ctx, kit.txn, what, made));
-        let Some(client) = sent else { return self.invite_failed(kit, key, first, 503) };
+        let Some(client) = sent else { return self.invite_failed(kit, key, why, (503, None)) };
         call.sent = offer.clone();
-        call.invite = Some(Invite { client, offer, first, number, provisional: false, cancelled: false });
+        call.invite = Some(Invite { client, offer, why, number, provisional: false, cancelled: false });
     }
 
-    fn invite_failed(&mut self, kit: &mut Kit<'_, '_>, key: CallKey, first: bool, status: u16) {
-        if first {
-            self.ended(key, status, true);
-            return self.forget(kit, key);
+    /// Without a message, none came.
+    fn invite_failed(
+        &mut self,
+        kit: &mut Kit<'_, '_>,
+        key: CallKey,
+        why: Why,
+        (status, msg): (u16, Option<Message<'_>>),
+    ) {
+        match why {
+            Why::Begins => {
+                self.report_of(kit, key, status);
+                self.ended(key, status, true);
+                return self.forget(kit, key);
+            }
+            Why::Refreshes => return self.on_refreshed(kit, key, Method::Invite, (status, msg)),
+            Why::Changes => {}
+        }
+        if let Some(call) = self.calls.list.get_mut(key) {
+            call.sent = call.sdp.clone();
         }
         self.tell_of(key, Step::NotChanged { status });
         // RFC 3261 s12.2.1.2: then there is no dialog any more.
@@ -81,23 +99,31 @@ impl Uas {
             && let Some(offer) = call.change.take()
         {
             call.tries = 0;
-            self.invite(kit, key, offer, false);
+            self.invite(kit, key, offer, Why::Changes);
         }
     }
 
-    fn send(&mut self, kit: &mut Kit<'_, '_>, key: CallKey, errand: Errand) {
+    pub(super) fn send(&mut self, kit: &mut Kit<'_, '_>, key: CallKey, errand: Errand) {
         let Some(call) = self.calls.list.get_mut(key) else { return };
         let Some(ua) = self.list.get(call.ua) else { return };
         let method = errand.method();
         let by = format!("<{}>", ua.account.aor);
-        let more = |writer: &mut Writer<'_>| {
-            if let Errand::Refer(to) = &errand {
+        let more = |writer: &mut Writer<'_>| match &errand {
+            Errand::Refer(to) => {
                 writer.header(Header::ReferTo, to.as_bytes());
                 writer.header(Header::ReferredBy, by.as_bytes());
             }
+            Errand::Notify { refer, status } => write_report(writer, *refer, *status),
+            _ => {}
+        };
+        let fragment = if let Errand::Notify { status, .. } = &errand {
+            refer::fragment(*status)
+        } else {
+            String::new()
         };
         let content = match &errand {
             Errand::Info { kind, body } => (kind.as_bytes(), &body[..]),
+            Errand::Notify { .. } => (refer::FRAGMENT, fragment.as_bytes()),
             _ => (&b""[..], &b""[..]),
         };
         let made = request(kit, ua, call, (method, None), &more, content);
@@ -117,6 +143,12 @@ impl Uas {
             Errand::Refer(_) => {
                 let status = if (200..300).contains(&status) { 100 } else { status };
                 self.tell_of(key, Step::Transfer { status });
+            }
+            Errand::Refresh => return self.on_refreshed(kit, key, Method::Update, (status, None)),
+            // It is of the transfer, and not of the call (RFC 5057 s5.1).
+            Errand::Notify { refer, status: said } => {
+                self.reported(key, (*refer, *said), status);
+                return self.go_on(kit, key);
             }
             Errand::Info { .. } => {}
         }
@@ -154,7 +186,10 @@ impl Uas {
         if let Some(call) = self.calls.list.get_mut(key) {
             call.tries = 0;
         }
-        self.done(kit, key, &errand, status);
+        match errand {
+            Errand::Refresh => self.on_refreshed(kit, key, Method::Update, (status, Some(msg))),
+            errand => self.done(kit, key, &errand, status),
+        }
     }
 
     /// We were asked who we are, and have something to say.
@@ -187,7 +222,7 @@ impl Uas {
             };
         }
         let Some(invite) = call.invite.as_mut().filter(|invite| invite.client == client) else { return };
-        let first = invite.first;
+        let (why, first) = (invite.why, invite.why == Why::Begins);
         if status < 200 {
             invite.provisional = true;
             if first && call.state == State::Calling {
@@ -199,6 +234,7 @@ impl Uas {
             let number = invite.number;
             if status > 100 && self.acknowledge_progress(kit, key, number, msg) && first {
                 self.tell_of(key, Step::Progress { status, sdp: msg.body().into() });
+                self.report_of(kit, key, status);
             }
             return;
         }
@@ -209,13 +245,28 @@ impl Uas {
         call.tries += 1;
         let wanted = !(first && call.over);
         if wanted && self.proved(key, status, msg) {
-            return self.invite(kit, key, invite.offer, first);
+            return self.invite(kit, key, invite.offer, why);
         }
         let Some(call) = self.calls.list.get_mut(key) else { return };
+        // RFC 4028 s7.3.
+        if status == 422 && wanted && why != Why::Refreshes && call.tries < TRIES {
+            let known = call.timer.asks(kit.ctx.settings);
+            if let Some(min_se) = session_timer::longer(kit.ctx.settings, msg, known) {
+                call.timer.min_se = min_se;
+                return self.invite(kit, key, invite.offer, why);
+            }
+        }
         call.tries = 0;
+        if why == Why::Begins && self.redirect(kit, key, invite.offer.clone(), (status, Some(msg))) {
+            return;
+        }
+        let Some(call) = self.calls.list.get_mut(key) else { return };
+        if why != Why::Changes {
+            return self.invite_failed(kit, key, why, (status, Some(msg)));
+        }
         call.sent = call.sdp.clone();
         // RFC 3261 s14.1: who made the Call-ID waits longer.
-        if status == 491 && !first && !call.over {
+        if status == 491 && !call.over {
             let (least, spread) = if call.outgoing { (2100, 1900) } else { (0, 2000) };
             let wait = Duration::from_millis(least + kit.ctx.ids.below(IdKind::Jitter, spread));
             call.change.get_or_insert(invite.offer);
@@ -224,7 +275,6 @@ impl Uas {
         }
         // RFC 3261 s14.2, s20.33: he is still busy with another one.
         if status == 500
-            && !first
             && !call.over
             && let Some(seconds) = msg.header(Header::RetryAfter).and_then(clamp_u32).filter(|s| *s <= 10)
         {
@@ -233,7 +283,7 @@ impl Uas {
             call.glare = kit.ctx.timers.arm(at, timer(key, UaCallTimer::Glare));
             return;
         }
-        self.invite_failed(kit, key, first, status);
+        self.invite_failed(kit, key, why, (status, Some(msg)));
     }
 
     /// An INVITE of ours was accepted.
@@ -242,23 +292,33 @@ impl Uas {
         let Some(ua) = self.list.get(call.ua) else { return };
         call.tries = 0;
         let tag = msg.to().ok().and_then(|to| to.tag()).unwrap_or_default();
-        if invite.first {
+        if invite.why == Why::Begins {
             kit.txn.accepted(invite.client, tag);
         }
         call.dialog.learn_of_answer(kit.ctx, msg, tag);
         call.reliable.forget_early();
         call.state = State::Established;
-        if !call.over {
+        if !call.over && invite.why != Why::Refreshes {
             call.sdp = invite.offer.clone();
         }
+        let new = call.hear(msg.body());
         let number = invite.number;
-        if let Some((payload, to)) = request(kit, ua, call, (Method::Ack, Some(number)), &|_| {}, (b"", b"")) {
+        if let Some((payload, to)) = request(kit, ua, call, (Method::Ack, Some(number)), &|_| {}, (b"", b""))
+        {
             call.ack = Some((number, to.to, payload.clone()));
             txn::send_to(kit.ctx, &to.to, payload);
         }
+        let over = call.over;
+        self.agree(kit, key, msg);
+        if invite.why == Why::Begins {
+            self.report_of(kit, key, if over { 487 } else { 200 });
+        }
         let sdp = msg.body().into();
-        let step = if invite.first { Step::Established { sdp } } else { Step::Changed { sdp } };
-        self.tell_of(key, step);
+        match invite.why {
+            Why::Begins => self.tell_of(key, Step::Established { sdp }),
+            Why::Refreshes if !new => {}
+            Why::Changes | Why::Refreshes => self.tell_of(key, Step::Changed { sdp }),
+        }
         self.go_on(kit, key);
     }
 
@@ -272,9 +332,11 @@ impl Uas {
                 self.ended(key, 408, true);
                 return self.cancel(kit, key);
             }
-            let first = call.invite.take().is_some_and(|invite| invite.first);
-            call.sent = call.sdp.clone();
-            return self.invite_failed(kit, key, first, status);
+            let Some(Invite { why, offer, .. }) = call.invite.take() else { return };
+            if why == Why::Begins && self.redirect(kit, key, offer, (status, None)) {
+                return;
+            }
+            return self.invite_failed(kit, key, why, (status, None));
         }
         if let Some((_, errand)) = call.busy.take_if(|(busy, _)| *busy == event.key) {
             self.done(kit, key, &errand, status);

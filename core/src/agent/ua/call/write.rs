@@ -2,10 +2,11 @@
 
 use bytes::Bytes;
 
-use super::super::{ALLOW, Kit, SUPPORTED, Ua, UaKey, Uas};
+use super::super::{ALLOW, Kit, Ua, UaKey, Uas, supported};
 use super::{Asked, Call};
 use crate::agent::wants_stream;
 use crate::ctx::{Ctx, Origin};
+use crate::dialog::session_timer::{self, SessionTimer};
 use crate::dialog::{Addressed, Dialog, OwnAddress, Way};
 use crate::proof::Proofs;
 use crate::stats::Counter;
@@ -32,14 +33,15 @@ pub(super) fn request(
     if number.is_none() {
         call.dialog.advance();
     }
-    request_in(kit, ua, (&call.dialog, &mut call.proofs), (method, number), more, content)
+    let within = (&call.dialog, &mut call.proofs, Some(&call.timer));
+    request_in(kit, ua, within, (method, number), more, content)
 }
 
 /// The same in another dialog of the call.
 pub(super) fn request_in(
     kit: &mut Kit<'_, '_>,
     ua: &Ua,
-    (dialog, proofs): (&Dialog, &mut Proofs),
+    (dialog, proofs, timer): (&Dialog, &mut Proofs, Option<&SessionTimer>),
     (method, number): (Method, Option<u32>),
     more: More<'_>,
     (kind, body): Content<'_>,
@@ -55,7 +57,7 @@ pub(super) fn request_in(
         _ => proofs.headers(ctx, &way.to(), &ua.means(), method.as_str(), (dialog.target(), body)),
     };
     let manner = crate::dialog::Manner { number, ..ua.manner() };
-    let what = Said { method, proof: &proof, more, kind, body };
+    let what = Said { method, proof: &proof, timer, more, kind, body };
     let made = write(ctx, dialog, &way, &manner, &what);
     if !wants_stream(&made.0, &made.1) || method == Method::Ack {
         return Some(made);
@@ -77,6 +79,7 @@ pub(super) fn request_in(
 struct Said<'a> {
     method: Method,
     proof: &'a [(Header, String)],
+    timer: Option<&'a SessionTimer>,
     more: More<'a>,
     kind: &'a [u8],
     body: &'a [u8],
@@ -89,7 +92,7 @@ fn write(
     manner: &crate::dialog::Manner<'_>,
     said: &Said<'_>,
 ) -> (Bytes, Addressed) {
-    let Said { method, proof, more, kind, body } = *said;
+    let Said { method, proof, timer, more, kind, body } = *said;
     let mut arena = ctx.out.lend();
     let (mut writer, addressed) = dialog.request_as(ctx, &mut arena, method, way, manner);
     writer.prepared(&ctx.settings.agent_line);
@@ -98,7 +101,14 @@ fn write(
     }
     if matches!(method, Method::Invite | Method::Update) {
         writer.header(Header::Allow, ALLOW.as_bytes());
-        writer.header(Header::Supported, SUPPORTED.as_bytes());
+        writer.header(Header::Supported, supported(ctx.settings).as_bytes());
+        match timer {
+            Some(timer) if dialog.their_tag().is_empty() => {
+                session_timer::write_first(ctx.settings, &mut writer, timer.min_se);
+            }
+            Some(timer) => timer.write(ctx.settings, &mut writer),
+            None => {}
+        }
     }
     if method == Method::Invite {
         writer.header(Header::Accept, SDP);
@@ -153,7 +163,8 @@ impl Uas {
         self.respond_as(kit, ua, answered, status, &|_| {}, content)
     }
 
-    fn respond_as(
+    /// The same, saying more.
+    pub(super) fn respond_as(
         &mut self,
         kit: &mut Kit<'_, '_>,
         ua: UaKey,
@@ -170,7 +181,7 @@ impl Uas {
         let mut writer = ResponseWriter::new(&mut arena, msg, Status(status), tag, Some(source));
         writer.prepared(&ctx.settings.server_line);
         // RFC 3261 s12.1.1, s13.3.1: what makes the dialog, or refreshes it.
-        let target = matches!(msg.method(), Method::Invite | Method::Update);
+        let target = matches!(msg.method(), Method::Invite | Method::Update | Method::Refer);
         if (101..300).contains(&status) && target {
             writer.record_route();
             write_contact(ctx.settings, &mut writer, self.list.get(ua), origin);
@@ -179,7 +190,7 @@ impl Uas {
             writer.header(Header::Allow, ALLOW.as_bytes());
         }
         if target && (200..300).contains(&status) {
-            writer.header(Header::Supported, SUPPORTED.as_bytes());
+            writer.header(Header::Supported, supported(ctx.settings).as_bytes());
         }
         if status == 469 {
             // RFC 6086 s4.2.2: none.

@@ -1,0 +1,58 @@
+//! What REFER asks for, and how whoever asked is told what came of it: RFC 3515, RFC 4488.
+
+use super::Replaces;
+use crate::ctx::Refusal;
+use crate::wire::{Header, Message, NameAddr, Status, Uri, Writer};
+
+/// Content-Type of what came of it.
+pub(crate) const FRAGMENT: &[u8] = b"message/sipfrag;version=2.0";
+
+/// Whom a REFER wants to be called.
+#[derive(Clone, Debug)]
+pub(crate) struct Sought<'m> {
+    pub(crate) uri: Uri<'m>,
+    /// The same without the headers that a request made of it would have.
+    pub(crate) target: Box<str>,
+    /// A dialog in whose place the new one is to come (RFC 3891).
+    pub(crate) replaces: Option<Replaces>,
+    /// Nobody wants to hear of it (RFC 4488).
+    pub(crate) quiet: bool,
+}
+
+/// What a REFER asks for.
+pub(crate) fn sought(msg: Message<'_>) -> Result<Sought<'_>, Refusal> {
+    // RFC 3515 s2.4.2: exactly one.
+    let bad = Refusal::because(Status::BAD_REQUEST, "Bad Refer-To");
+    let value = msg.header(Header::ReferTo).ok_or(bad.clone())?;
+    let uri = NameAddr::parse(value).map_err(|_| bad)?.uri;
+    // RFC 3515 s2.1: another method than INVITE is nothing we do for anybody.
+    let method = uri.params().get(b"method");
+    if method.flatten().is_some_and(|method| !method.eq_ignore_ascii_case(b"INVITE")) {
+        return Err(Refusal::plain(Status::DECLINE));
+    }
+    let replaces = Replaces::of_uri(&uri)?;
+    let quiet = msg.header(Header::ReferSub).is_some_and(|value| value.trim_ascii().starts_with(b"false"));
+    Ok(Sought { uri, target: without_headers(&uri), replaces, quiet })
+}
+
+/// A URI without the headers that a request made of it would have.
+pub(crate) fn without_headers(uri: &Uri<'_>) -> Box<str> {
+    let raw = uri.raw();
+    String::from_utf8_lossy(raw.split(|b| *b == b'?').next().unwrap_or(raw)).into()
+}
+
+/// Event and Subscription-State of the NOTIFY that tells whoever sent the REFER of this number so much; `left` is for how
+/// many seconds more may follow.
+pub(crate) fn write_progress(writer: &mut Writer<'_>, refer: u32, status: u16, left: u32) {
+    // RFC 3515 s2.4.6.
+    writer.header_fmt(Header::Event, format_args!("refer;id={refer}"));
+    match status {
+        100..=199 => writer.header_fmt(Header::SubscriptionState, format_args!("active;expires={left}")),
+        _ => writer.header(Header::SubscriptionState, b"terminated;reason=noresource"),
+    };
+}
+
+/// Its body: the status line of what came of it (RFC 3515 s2.4.5).
+pub(crate) fn fragment(status: u16) -> String {
+    format!("SIP/2.0 {status} {}\r\n", Status(status).reason())
+}
