@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use super::send::refresh_at;
 use super::{Agent, Does, Step, TaskKey, Told, What};
-use crate::ctx::{Ctx, Refusal};
+use crate::ctx::{Ctx, Origin, Refusal};
 use crate::txn::Transactions;
 use crate::wire::{Essentials, Event, Header, Message, Status, SubState, SubscriptionState};
 
@@ -26,7 +26,13 @@ impl Agent {
 
     /// Checks a NOTIFY: 481, 489, 400 for what is none of ours, 500 for what was overtaken. Nothing is changed if it is
     /// refused.
-    pub(crate) fn accept(&mut self, msg: Message<'_>, ess: &Essentials<'_>) -> Result<Heard, Refusal> {
+    pub(crate) fn accept(
+        &mut self,
+        ctx: &Ctx<'_>,
+        origin: &Origin,
+        msg: Message<'_>,
+        ess: &Essentials<'_>,
+    ) -> Result<Heard, Refusal> {
         let key = self.find(ess).ok_or(Refusal::plain(Status::NO_TRANSACTION))?;
         let task = self.tasks.get_mut(key).ok_or(Refusal::plain(Status::NO_TRANSACTION))?;
         let event = msg.header(Header::Event).and_then(|value| Event::parse(value).ok());
@@ -38,6 +44,7 @@ impl Agent {
         if state.is_none_or(|value| SubscriptionState::parse(value).is_err()) {
             return Err(Refusal::because(Status::BAD_REQUEST, "Missing or Malformed Subscription-State"));
         }
+        task.dialog.check_peer(ctx, origin)?;
         task.dialog.learn_of_request(msg, ess)?;
         Ok(Heard(key))
     }

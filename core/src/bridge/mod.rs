@@ -376,8 +376,21 @@ impl Bridge {
     }
 
     /// An ACK that no transaction consumed. False if it is for no call.
-    pub(crate) fn on_ack(&mut self, kit: &mut Kit<'_, '_>, msg: Message<'_>, ess: &Essentials<'_>) -> bool {
+    pub(crate) fn on_ack(
+        &mut self,
+        kit: &mut Kit<'_, '_>,
+        origin: &Origin,
+        msg: Message<'_>,
+        ess: &Essentials<'_>,
+    ) -> bool {
         let Some(key) = self.find(ess) else { return false };
+        let side = self.calls.get_mut(key).and_then(|call| {
+            let (at, from) = call.find(ess)?;
+            call.links.get_mut(at).map(|link| &mut link.sides[from])
+        });
+        if side.is_none_or(|side| side.dialog.check_peer(kit.ctx, origin).is_err()) {
+            return false;
+        }
         self.with(kit, key, |call, desk, kit| call.on_ack(kit, desk, key, msg, ess));
         self.settle(kit);
         true

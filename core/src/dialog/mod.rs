@@ -4,6 +4,7 @@
 
 mod crossing;
 mod own;
+mod peer;
 mod reach;
 pub(crate) mod refer;
 pub(crate) mod reliable;
@@ -29,6 +30,7 @@ pub(crate) use own::OwnAddress;
 pub(crate) use reach::{DATAGRAM, Way};
 pub(crate) use replaces::{Replaces, tags};
 
+use peer::Proved;
 use reach::Aim;
 
 /// More than this of names, tags and routes is not kept of a dialog.
@@ -48,6 +50,8 @@ pub(crate) struct Dialog {
     origin: Origin,
     /// What it says of the way back.
     aim: Aim,
+    /// Who the peer proved to be.
+    proved: Option<Box<Proved>>,
 }
 
 /// Parts of the text of a dialog.
@@ -127,6 +131,7 @@ impl Dialog {
             their_cseq: ess.cseq.number,
             origin: *origin,
             aim: Aim::of(ctx.settings, origin, Some(&ess.via), target, &routes),
+            proved: Proved::on(ctx, origin.flow),
         };
         dialog.write(&parts)?;
         Ok(dialog)
@@ -181,7 +186,7 @@ impl Dialog {
         let aim = Aim::of(ctx.settings, to, None, target, b"");
         let parts: [&[u8]; PARTS] = [call_id, tag.as_bytes(), b"", own_uri, their_uri, target, b"", b""];
         let (text, ends) = Dialog::written(&parts).ok()?;
-        Some(Dialog { text, ends, cseq, their_cseq: 0, origin: *to, aim })
+        Some(Dialog { text, ends, cseq, their_cseq: 0, origin: *to, aim, proved: None })
     }
 
     /// The dialog that an INVITE of ours to this phone makes, as far as it is known before the answer. What names it
@@ -208,6 +213,7 @@ impl Dialog {
             their_cseq: 0,
             origin: *to,
             aim: Aim::default(),
+            proved: None,
         };
         let (own_uri, uri) = (from.uri.raw(), peer.uri.raw());
         let own_tag = from.tag().unwrap_or_default();
@@ -220,6 +226,7 @@ impl Dialog {
     /// RFC 3261 s12.1.2: a response to our INVITE names the peer, and where its further requests go.
     /// `tag` is that of its To.
     pub(crate) fn learn_of_answer(&mut self, ctx: &Ctx<'_>, msg: Message<'_>, tag: &[u8]) {
+        self.learn_peer(ctx);
         if let Some(learned) = self.learned_of_response(msg, tag) {
             (self.text, self.ends) = learned;
             self.take_aim(ctx);
@@ -231,8 +238,9 @@ impl Dialog {
         let learned = self.learned_of_response(msg, tag);
         let (text, ends) = learned.unwrap_or_else(|| (self.text.clone(), self.ends));
         let Dialog { cseq, their_cseq, origin, aim, .. } = *self;
-        let mut dialog = Dialog { text, ends, cseq, their_cseq, origin, aim };
+        let mut dialog = Dialog { text, ends, cseq, their_cseq, origin, aim, proved: None };
         dialog.take_aim(ctx);
+        dialog.learn_peer(ctx);
         dialog
     }
 
@@ -425,6 +433,7 @@ impl Dialog {
         if ess.cseq.number <= self.their_cseq {
             return Err(Refusal::because(Status::SERVER_ERROR, "CSeq Out of Order"));
         }
+        self.check_peer(ctx, origin)?;
         // RFC 3261 s12.2: only these refresh the target; RFC 6665 s4.4.1: SUBSCRIBE does.
         let target = match msg.method() {
             Method::Invite | Method::Update | Method::Subscribe | Method::Notify | Method::Refer => {

@@ -44,6 +44,8 @@ impl Dialog {
             their_cseq: stored.their_cseq,
             origin,
             aim: Aim::of(settings, &origin, None, target, routes),
+            // Whoever speaks first for it in this life is believed to be who he was.
+            proved: None,
         };
         dialog.write(&[call_id, own_tag, tag, own_uri, uri, target, routes, b""]).ok()?;
         Some(dialog)

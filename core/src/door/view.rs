@@ -125,6 +125,11 @@ pub struct PeerIdentity {
 }
 
 impl PeerIdentity {
+    /// Do both have a name in common? A certificate that was renewed may have others beside it.
+    pub fn shares_name(&self, other: &PeerIdentity) -> bool {
+        self.names.iter().any(|name| other.names.contains(name))
+    }
+
     /// The domains it speaks for: RFC 5922 s7.1, those of its SIP URIs, and only without any its host names. A wildcard is
     /// none (s7.2).
     pub fn domains(&self) -> impl Iterator<Item = &str> {

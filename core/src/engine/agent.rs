@@ -68,7 +68,8 @@ impl Engine {
         if !self.open(&mut pass.asker) {
             return;
         }
-        match self.rooms.agent.accept(pass.msg, pass.ess) {
+        let ctx = self.house.ctx();
+        match self.rooms.agent.accept(&ctx, &pass.origin, pass.msg, pass.ess) {
             Ok(heard) => {
                 // RFC 6665 s4.1.3: at once.
                 self.answer(pass, Status::OK);

@@ -152,8 +152,8 @@ impl Engine {
 
     /// The same, when its description is what the other side is shown.
     pub(super) fn take_ack(&mut self, origin: &Origin, msg: Message<'_>, ess: &Essentials<'_>) {
-        let taken = self.bridge(|bridge, kit| bridge.on_ack(kit, msg, ess))
-            || self.uas(|uas, kit| uas.on_ack(kit, msg, ess));
+        let taken = self.bridge(|bridge, kit| bridge.on_ack(kit, origin, msg, ess))
+            || self.uas(|uas, kit| uas.on_ack(kit, origin, msg, ess));
         if !taken {
             self.drop_input(origin.remote, DropReason::StrayAck);
         }

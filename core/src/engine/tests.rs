@@ -14,6 +14,7 @@ mod messages;
 mod messages_out;
 mod news;
 mod notices;
+mod peers;
 mod presence;
 mod reliable;
 mod replaces;

@@ -193,9 +193,18 @@ impl Uas {
     }
 
     /// An ACK that no transaction consumed. False if it is of no call here.
-    pub(crate) fn on_ack(&mut self, kit: &mut Kit<'_, '_>, msg: Message<'_>, ess: &Essentials<'_>) -> bool {
+    pub(crate) fn on_ack(
+        &mut self,
+        kit: &mut Kit<'_, '_>,
+        origin: &Origin,
+        msg: Message<'_>,
+        ess: &Essentials<'_>,
+    ) -> bool {
         let Some(key) = self.call_of(ess) else { return false };
         let Some(call) = self.calls.list.get_mut(key) else { return false };
+        if call.dialog.check_peer(kit.ctx, origin).is_err() {
+            return false;
+        }
         let Some(unacked) = call.unacked.take_if(|unacked| unacked.number == ess.cseq.number) else {
             return true;
         };
