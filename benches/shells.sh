@@ -3,35 +3,22 @@
 # runs of different length, and the difference divided by the difference in length. System calls: under strace, at
 # saturation, of all threads. RUNTIMES, FEW, MANY, USERS, WINDOW, CALLS set the size.
 set -euo pipefail
-here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-target=${CARGO_TARGET_DIR:-$here/../target}/release
 few=${FEW:-2000} many=${MANY:-6000} users=${USERS:-1000} window=${WINDOW:-256} calls=${CALLS:-100000} port=${PORT:-16080}
 read -ra runtimes <<<"${RUNTIMES:-tokio smol mio}"
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-[ -n "${BUILT:-}" ] || cargo build --quiet --release --manifest-path "$here/../Cargo.toml" -p strowger-benches
+. "$(dirname "${BASH_SOURCE[0]}")/life.sh"
 
 # life RUNTIME N WRAPPER...: a server with N measured transactions.
 life() {
     local runtime=$1 n=$2
     shift 2
-    mkfifo "$work/alive"
-    "$@" "$target/shell" "$runtime" "$port" <"$work/alive" &
-    local server=$!
-    exec 9>"$work/alive"
-    for _ in $(seq 300); do
-        "$target/loadgen" run "127.0.0.1:$port" --mode options --users 1 --transactions 1 --patience 1 >/dev/null 2>&1 && break
-        sleep 0.1
-    done
-    "$target/loadgen" run "127.0.0.1:$port" --mode refresh --users "$users" --transactions "$n" --window "$window" --patience 20 >"$work/report" || true
-    exec 9>&-
-    wait "$server" || true
-    rm "$work/alive"
+    begin "$port" "$@" "$target/shell" "$runtime" "$port"
+    load "127.0.0.1:$port" --mode refresh --users "$users" --transactions "$n" --window "$window" --patience 20
+    finish
 }
 
 instructions() {
     life "$1" "$2" valgrind --tool=cachegrind --cache-sim=no "--cachegrind-out-file=$work/out.$1.$2" --error-limit=no 2>/dev/null
-    awk '/^summary:/ { print $2 }' "$work/out.$1.$2"
+    counted "$work/out.$1.$2"
 }
 
 for runtime in "${runtimes[@]}"; do
