@@ -157,6 +157,56 @@ fn certificates_are_reloaded_and_bad_ones_are_refused() {
     assert!(early.ask(&options("TLS", 4)).starts_with("SIP/2.0 200 "), "what is up stays up");
 }
 
+/// A phone that has shown a certificate stays who it is: its subscription is renewed over another connection with that
+/// certificate, and with no other.
+#[test]
+fn a_dialog_is_of_who_has_shown_a_certificate() {
+    if !client::is_there("openssl") {
+        return;
+    }
+    let folder = Folder::new();
+    let mut all = String::new();
+    for name in ["carol", "mallory"] {
+        let made = rcgen::generate_simple_self_signed([format!("{name}.example")]).expect("a certificate");
+        folder.write(&format!("{name}.key"), &made.signing_key.serialize_pem());
+        folder.write(&format!("{name}.pem"), &made.cert.pem());
+        all.push_str(&made.cert.pem());
+    }
+    let authorities = folder.write("clients.pem", &all).display().to_string();
+    certify(&folder);
+    let file = config(&folder, "[auth.policy]\nsubscribe = \"open\"\n[presence]\n");
+    let text = fs::read_to_string(&file).expect("there");
+    let line = format!("[tls]\nclient_authorities = \"{authorities}\"\n");
+    fs::write(&file, text.replace("[tls]\n", &line)).expect("written");
+    let state = folder.path("state").display().to_string();
+    let file = file.display().to_string();
+    let server = Running::start(&["serve", "-c", &file, "--state-dir", &state, "--http", "off"]);
+    let connect = |name: &str| {
+        let path = |end: &str| folder.path(&format!("{name}.{end}")).display().to_string();
+        OpenSsl::start(server.addr("tls"), &folder, &["-cert", &path("pem"), "-key", &path("key")])
+    };
+    let subscribe = |n: u32, tag: &str| {
+        let to = if tag.is_empty() { String::new() } else { format!(";tag={tag}") };
+        format!(
+            "SUBSCRIBE sip:alice@localhost SIP/2.0\r\nVia: SIP/2.0/TLS c.invalid;branch=z9hG4bKp{n}\r\nMax-Forwards: 70\r\n\
+             From: <sip:carol@carol.example>;tag=1\r\nTo: <sip:alice@localhost>{to}\r\nCall-ID: peer\r\n\
+             CSeq: {n} SUBSCRIBE\r\nEvent: presence\r\nExpires: 600\r\nAccept: application/pidf+xml\r\n\
+             Contact: <sip:carol@c.invalid;transport=tls>\r\nContent-Length: 0\r\n\r\n"
+        )
+    };
+    let mut first = connect("carol");
+    let answer = first.ask(&subscribe(1, ""));
+    assert!(answer.starts_with("SIP/2.0 200 OK\r\n"), "{answer}");
+    let to = common::header(&answer, "To").and_then(|to| to.split(";tag=").nth(1)).expect("a tag").to_owned();
+    let answer = connect("mallory").ask(&subscribe(2, &to));
+    assert!(answer.starts_with("SIP/2.0 403 Another Peer\r\n"), "{answer}");
+    let mut bare = OpenSsl::start(server.addr("tls"), &folder, &[]);
+    let answer = bare.ask(&subscribe(3, &to));
+    assert!(answer.starts_with("SIP/2.0 403 Another Peer\r\n"), "{answer}");
+    let answer = connect("carol").ask(&subscribe(4, &to));
+    assert!(answer.starts_with("SIP/2.0 200 OK\r\n"), "{answer}");
+}
+
 /// A page over HTTPS: the whole answer; empty if there is none.
 fn https(server: SocketAddr, folder: &Folder, request: &str) -> String {
     let mut client = OpenSsl::start(server, folder, &[]);

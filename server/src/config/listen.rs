@@ -51,7 +51,11 @@ impl FromStr for Listen {
             None => (rest, None),
         };
         let addr = addr.parse().map_err(|_| {
-            let example = "write it as 0.0.0.0:5060, 192.0.2.1:5060 or [::]:5060";
+            // RFC 4007 s11.2: a zone is a matter of this machine, and its number is what the system takes.
+            let example = match addr.contains('%') {
+                true => "a zone is written as the number of its interface, as in [fe80::1%2]:5060",
+                false => "write it as 0.0.0.0:5060, 192.0.2.1:5060 or [::]:5060",
+            };
             format!("{addr:?} is not an address and a port: {example}")
         })?;
         Ok(Listen { transport, addr, advertised })
@@ -105,6 +109,21 @@ mod tests {
         assert_eq!(listen.advertised, Some(Advertised { host: "sip.example.com".into(), port: Some(5080) }));
         let listen: Listen = "udp:[::]:5060/[2001:db8::2]:5061".parse().expect("valid");
         assert_eq!(listen.advertised, Some(Advertised { host: "2001:db8::2".into(), port: Some(5061) }));
+    }
+
+    /// RFC 3261 s25.1 has no zones, and RFC 6874 none for SIP: they say where to listen, and nobody is told of them.
+    #[test]
+    fn a_zone_is_a_number_where_we_listen_and_nothing_that_phones_are_told() {
+        let listen: Listen = "udp:[fe80::1%3]:5060".parse().expect("valid");
+        assert!(matches!(listen.addr, SocketAddr::V6(addr) if addr.scope_id() == 3));
+        for bad in ["udp:[fe80::1%eth0]:5060", "tcp:[fe80::1%25eth0]:5060"] {
+            let error = bad.parse::<Listen>().expect_err(bad);
+            assert!(error.ends_with("as in [fe80::1%2]:5060"), "{error}");
+        }
+        for told in ["fe80::1%3", "[fe80::1%3]:5060", "fe80::1%eth0"] {
+            let error = format!("udp:[::]:5060/{told}").parse::<Listen>().expect_err(told);
+            assert!(error.ends_with("is not a host name or an address that phones could call"), "{error}");
+        }
     }
 
     #[test]
