@@ -92,7 +92,8 @@ pub struct AccountConfig {
     /// Groups whose members pick up each other's calls while they ring (RFC 3891), and so are told everything of each
     /// other's calls by the package `dialog`. None by default.
     pub pickup: Vec<String>,
-    /// It may call and message any domain, through us.
+    /// It may call and message any domain, through us. A Route of its requests that leads on to others is let pass, and not
+    /// followed.
     pub may_relay: bool,
     /// What it may call outside; `None` as [`CallsConfig::dial`](super::CallsConfig::dial) says.
     pub dial: Option<Vec<String>>,

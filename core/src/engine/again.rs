@@ -22,6 +22,8 @@ impl Engine {
     ) -> Option<u64> {
         let may_be =
             cseq.method == Method::Register && msg.header(Header::Require).is_none() && msg.is_from_to();
+        // Whoever may not relay is refused, which is found out on the long way.
+        let may_be = may_be && self.ends_here(origin, msg);
         let fresh = Fresh { origin, msg, via, is_direct: true, number: cseq.number };
         may_be.then(|| self.rooms.registrar.asked(&fresh))
     }

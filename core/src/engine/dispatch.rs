@@ -11,12 +11,11 @@ use crate::auth::{Allowed, Need, Verdict, Wait};
 use crate::base::Time;
 use crate::config::{AorBuf, AuthPolicy, Settings};
 use crate::ctx::{Extra, Origin, Refusal, Timer};
-use crate::door::{AuthVerdict, CloseReason, Command, FlowId, Identity, KeepAlive, Transport};
+use crate::door::{AuthVerdict, CloseReason, Command, FlowId, Identity, KeepAlive, Scheme, Transport};
 use crate::stats::{Counter, DropReason};
 use crate::txn::{RequestMatch, ResponseMatch, ServerKey, TxnId, Usage};
 use crate::wire::{
-    self, Bounds, Essentials, Event, Fault, Header, Kind, Layout, Message, Method, Reject, Status, UriScheme,
-    Via,
+    self, Bounds, Essentials, Event, Fault, Header, Kind, Layout, Message, Method, Reject, Status, Via,
 };
 
 /// Everything known about the request of this pass.
@@ -305,62 +304,6 @@ impl Engine {
         self.authenticate(&mut pass, Wait::First);
     }
 
-    /// What can be refused without knowing who asks: nothing here depends on any user.
-    fn inspect(&self, pass: &Pass<'_>) -> Result<(), Refusal> {
-        let settings = &self.house.settings;
-        let in_dialog = pass.ess.to.tag().is_some();
-        match pass.method {
-            // RFC 3261 s8.2.1, s21.5.2: a method never heard of is 501, one that is switched off is 405 with Allow.
-            Method::Other => return Err(Refusal::plain(Status::NOT_IMPLEMENTED)),
-            Method::Register if settings.registrar.is_some() => {}
-            Method::Options if !in_dialog => {}
-            Method::Message if settings.messages.is_some() && !in_dialog => {}
-            Method::Subscribe if settings.has_events() && !in_dialog => {}
-            Method::Publish if settings.has_publications() && !in_dialog => {}
-            Method::Invite if settings.calls.is_some() && !in_dialog => {}
-            // DECISIONS 24: nobody transfers a call that is not his, or that he does not name.
-            Method::Refer if settings.calls.is_some() && !in_dialog => {
-                if pass.msg.header(Header::TargetDialog).is_none() {
-                    return Err(Refusal::plain(Status::FORBIDDEN));
-                }
-            }
-            Method::Notify
-                if !in_dialog && settings.message_summary.as_ref().is_some_and(|m| m.accept_notify) => {}
-            // RFC 3261 s12.2.2: there is no such dialog.
-            _ if in_dialog && pass.method != Method::Register => {
-                return Err(Refusal::plain(Status::NO_TRANSACTION));
-            }
-            _ => return Err(Refusal::with(Status::METHOD_NOT_ALLOWED, Extra::Allow)),
-        }
-        // RFC 3261 s8.2.2.1: only URIs of schemes we serve.
-        let Some(uri) = pass.ess.uri else { return Err(Refusal::plain(Status::BAD_REQUEST)) };
-        // DECISIONS 9: a call to `urn:service:sos` is one whatever else is served.
-        let urgent = pass.method == Method::Invite && uri.scheme() == UriScheme::Urn;
-        if !urgent && !matches!(uri.scheme(), UriScheme::Sip | UriScheme::Sips | UriScheme::Tel) {
-            return Err(Refusal::plain(Status::UNSUPPORTED_URI_SCHEME));
-        }
-        if pass.method == Method::Options {
-            // DECISIONS 20: a draining server says so to whoever probes it.
-            if self.rooms.draining {
-                return Err(Refusal::with(
-                    Status::SERVICE_UNAVAILABLE,
-                    Extra::RetryAfter(super::host::DRAIN_RETRY_AFTER),
-                ));
-            }
-            return Ok(());
-        }
-        // Where a call or a message goes is a matter of who asks.
-        if matches!(pass.method, Method::Invite | Method::Message | Method::Refer) {
-            return Ok(());
-        }
-        // RFC 3261 s10.3 step 1: bindings of other domains are not kept here, and nothing is relayed there.
-        let ours = uri.host().is_some_and(|host| is_ours(settings, host, &pass.origin));
-        if !ours {
-            return Err(Refusal::plain(Status::NOT_FOUND));
-        }
-        Ok(())
-    }
-
     /// Asks the authentication room and goes where its verdict points. Also the way back in for parked requests.
     pub(super) fn authenticate(&mut self, pass: &mut Pass<'_>, wait: Wait) {
         if let Some(trunk) = self.trunk_of(pass) {
@@ -372,7 +315,10 @@ impl Engine {
         let policy = policy(&self.house.settings, pass.method);
         // OPTIONS pings are answered without state (FEATURES B7).
         if pass.method == Method::Options && policy == AuthPolicy::Open {
-            return self.serve_options(pass);
+            return match self.refuse_if_routed_on(pass, &Identity::nobody(Scheme::None)) {
+                Ok(()) => self.serve_options(pass),
+                Err(refusal) => self.refuse(pass, &refusal),
+            };
         }
         let mut ctx = self.house.ctx();
         let verdict = self.rooms.auth.check(&mut ctx, &pass.origin, pass.msg, pass.method, wait);
@@ -428,11 +374,18 @@ impl Engine {
 
     /// The request is let in: it gets its transaction, and the room of its method serves it.
     fn serve(&mut self, pass: &mut Pass<'_>, allowed: &Allowed) {
+        let routed_on = self.refuse_if_routed_on(pass, &allowed.identity).err();
         if pass.method == Method::Options {
-            return self.serve_options(pass);
+            return match routed_on {
+                Some(refusal) => self.refuse_as(pass, &refusal, AuthVerdict::NotAllowed),
+                None => self.serve_options(pass),
+            };
         }
         if !self.open(&mut pass.asker) {
             return;
+        }
+        if let Some(refusal) = routed_on {
+            return self.refuse_as(pass, &refusal, AuthVerdict::NotAllowed);
         }
         if let Some(refusal) = self.unsupported(pass) {
             return self.refuse_as(pass, &refusal, allowed.verdict);
@@ -488,24 +441,6 @@ impl Engine {
     pub(super) fn overload(&mut self, asker: &Asker<'_>) {
         self.house.stats.count(Counter::Overload);
         self.refuse(asker, &Refusal::with(Status::SERVICE_UNAVAILABLE, Extra::RetryAfter(5)));
-    }
-
-    /// RFC 3261 s8.2.2.3: option tags in Require that we do not have.
-    pub(super) fn unsupported(&self, asker: &Asker<'_>) -> Option<Refusal> {
-        asker.msg.header(Header::Require)?;
-        let mut missing = String::new();
-        for tag in asker.msg.values(Header::Require).take(self.house.settings.limits.values) {
-            if !super::answer::options(&self.house.settings)
-                .any(|own| own.as_bytes().eq_ignore_ascii_case(tag))
-            {
-                if !missing.is_empty() {
-                    missing.push_str(", ");
-                }
-                missing.push_str(&String::from_utf8_lossy(tag));
-            }
-        }
-        (!missing.is_empty())
-            .then(|| Refusal::with(Status::BAD_EXTENSION, Extra::Unsupported(missing.into())))
     }
 
     fn park(&mut self, pass: &mut Pass<'_>, need: Need) {
@@ -565,12 +500,6 @@ impl Engine {
 /// DECISIONS 32: without a configuration file only near networks are served.
 fn is_allowed(settings: &Settings, remote: IpAddr) -> bool {
     settings.allowed_sources.is_empty() || settings.allowed_sources.iter().any(|net| net.contains(remote))
-}
-
-/// True for a configured domain, and for the very address the request was sent to.
-fn is_ours(settings: &Settings, host: wire::Host<'_>, origin: &Origin) -> bool {
-    settings.domains.canonical(host).is_some()
-        || host.ip().is_some_and(|ip| ip == origin.local.ip().to_canonical())
 }
 
 /// What a method asks of a request out of dialog.

@@ -10,6 +10,7 @@ mod dialogs;
 mod dispatch;
 mod host;
 mod host_calls;
+mod inspect;
 mod lists;
 mod loops;
 mod mailboxes;

@@ -20,6 +20,7 @@ mod reliable;
 mod replaces;
 mod retry_after;
 mod reuse;
+mod route;
 mod session_timers;
 mod subscriptions;
 mod transfers;

@@ -5,7 +5,7 @@
 //! read       what a REGISTER asks for            update    the REGISTER algorithm: a plan, then all of it or nothing
 //! location   the store and its indexes           binding   one contact of one AoR, compact
 //! look       what the host may ask               write     the 200 with all bindings
-//! outbound   reg-id, flow death, flow tokens     gruu      public and temporary GRUUs
+//! outbound   reg-id, flow death                  gruu      public and temporary GRUUs
 //! nat        who is behind a NAT; keep-alives    next_hop  where a request to a phone goes
 //! undo       what to take back if a save fails       unchanged  the refresh that says nothing new
 //! ```
@@ -43,6 +43,7 @@ use crate::stats::Counter;
 use binding::{Binding, BindingKey, Flags};
 use location::{Location, RecordKey};
 pub(crate) use look::with_uri;
+pub(crate) use nat::names_us;
 pub(crate) use next_hop::NextHop;
 use next_hop::Sockets;
 pub(crate) use unchanged::Fresh;
@@ -54,7 +55,6 @@ pub(crate) struct Registrar {
     location: Location,
     sockets: Sockets,
     gruus: gruu::Mint,
-    tokens: outbound::Tokens,
     undo: undo::Undo,
     same: unchanged::Same,
     /// What comes after the response.
@@ -87,7 +87,6 @@ impl Registrar {
             location: Location::new(ids.hash_key()),
             sockets: Sockets::default(),
             gruus: gruu::Mint::new(key_of(ids, IdKind::Gruu)),
-            tokens: outbound::Tokens::new(key_of(ids, IdKind::FlowToken)),
             undo: undo::Undo::default(),
             same: unchanged::Same::new(ids.hash_key()),
             pending: Vec::new(),

@@ -45,9 +45,9 @@ fn is_invalid_name(uri: &Uri<'_>) -> bool {
     }
 }
 
-/// DECISIONS 8: true if a request to this contact would come back to us. Other ports of our machine are not us: a
+/// DECISIONS 8: true if a request to this contact, or by this Route, would come back to us. Other ports of our machine are not us: a
 /// softphone may well run there.
-pub(super) fn names_us(settings: &Settings, origin: &Origin, uri: &Uri<'_>) -> bool {
+pub(crate) fn names_us(settings: &Settings, origin: &Origin, uri: &Uri<'_>) -> bool {
     let maddr = maddr(uri).and_then(|maddr| Host::parse_bare(maddr).ok());
     [uri.host(), maddr].into_iter().flatten().any(|host| is_us(settings, origin, host, uri))
 }

@@ -1,9 +1,10 @@
-//! Client-initiated connections, RFC 5626 s5 and s6: reg-id, flows and their death, flow tokens.
+//! Client-initiated connections, RFC 5626 s5 and s6: reg-id, flows and their death.
+//!
+//! We are no edge proxy (s5): no Path or Record-Route of ours names a flow, so there are no flow tokens, nor a 430.
 //!
 //! A stream that ends makes its contacts unreachable at once if nobody can connect to them (DECISIONS 11); their bindings
 //! stay until they expire, and a new flow of the phone brings them back.
 
-use core::net::SocketAddr;
 use core::time::Duration;
 
 use smallvec::SmallVec;
@@ -11,10 +12,9 @@ use smallvec::SmallVec;
 use super::Registrar;
 use super::binding::{BindingKey, Flags};
 use super::read::{Request, Wanted};
-use crate::base::text;
-use crate::base::{HashKey, TimerKey};
+use crate::base::TimerKey;
 use crate::config::{OutboundMode, RegistrarConfig};
-use crate::ctx::{Ctx, Origin, Refusal, Timer};
+use crate::ctx::{Ctx, Refusal, Timer};
 use crate::door::{BindingCause, CloseReason, Command, Event, FlowDownReason, FlowId, Transport};
 use crate::wire::Status;
 
@@ -134,90 +134,5 @@ impl Registrar {
         if old != new && stream && self.location.on_flow(old).is_empty() {
             self.pending.push(Command::Close { flow: old, reason: CloseReason::Replaced });
         }
-    }
-
-    /// The user part that stands for a flow in a Route of ours (RFC 5626 s5.2).
-    #[cfg_attr(not(test), allow(dead_code, reason = "requests that carry our Route come with calls"))]
-    pub(crate) fn flow_token(&self, origin: &Origin) -> Token {
-        self.tokens.mint(origin)
-    }
-
-    /// RFC 5626 s5.3: the flow a token stands for. 403 if it is not ours, 430 if the flow is gone.
-    #[cfg_attr(not(test), allow(dead_code, reason = "requests that carry our Route come with calls"))]
-    pub(crate) fn flow_of(&self, ctx: &Ctx<'_>, token: &[u8]) -> Result<Origin, Refusal> {
-        let (flow, remote, local) = self.tokens.read(token).ok_or(Refusal::plain(Status::FORBIDDEN))?;
-        ctx.flows.origin(flow, remote, local).ok_or(Refusal::plain(Status::FLOW_FAILED))
-    }
-}
-
-/// Makes and reads flow tokens. RFC 5626 s5.2: a token cannot be forged, and needs no state.
-#[derive(Clone, Debug)]
-pub(super) struct Tokens(HashKey);
-
-/// Longest token: two IPv6 addresses, and the seal.
-const RAW: usize = 8 + 2 * ADDR + SEAL;
-const ADDR: usize = 18;
-const SEAL: usize = 10;
-
-/// A flow token as text.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Token([u8; text::base64url_len(RAW)]);
-
-impl Token {
-    /// base64url.
-    #[cfg_attr(not(test), allow(dead_code, reason = "requests that carry our Route come with calls"))]
-    pub(crate) fn as_bytes(&self) -> &[u8] {
-        &self.0
-    }
-}
-
-impl Tokens {
-    pub(super) fn new(key: HashKey) -> Tokens {
-        Tokens(key)
-    }
-
-    fn mint(&self, origin: &Origin) -> Token {
-        let mut raw = [0; RAW];
-        let (body, seal) = raw.split_at_mut(RAW - SEAL);
-        let (flow, addrs) = body.split_at_mut(8);
-        flow.copy_from_slice(&origin.flow.0.to_be_bytes());
-        for (addr, out) in [origin.remote, origin.local].into_iter().zip(addrs.chunks_mut(ADDR)) {
-            let (ip, port) = out.split_at_mut(16);
-            let v6 = match addr.ip() {
-                core::net::IpAddr::V4(v4) => v4.to_ipv6_mapped(),
-                core::net::IpAddr::V6(v6) => v6,
-            };
-            ip.copy_from_slice(&v6.octets());
-            port.copy_from_slice(&addr.port().to_be_bytes());
-        }
-        seal.copy_from_slice(&self.seal(body));
-        let mut out = [0; text::base64url_len(RAW)];
-        text::base64url(&raw, &mut out);
-        Token(out)
-    }
-
-    fn read(&self, token: &[u8]) -> Option<(FlowId, SocketAddr, SocketAddr)> {
-        let mut raw = [0; RAW];
-        if text::unbase64url(token, &mut raw)?.len() != RAW {
-            return None;
-        }
-        let (body, seal) = raw.split_at(RAW - SEAL);
-        if !bool::from(subtle::ConstantTimeEq::ct_eq(seal, &self.seal(body)[..])) {
-            return None;
-        }
-        let (flow, addrs) = body.split_at(8);
-        let mut addrs = addrs.chunks(ADDR).map(|addr| {
-            let (ip, port) = addr.split_at(16);
-            let ip: [u8; 16] = ip.try_into().unwrap_or_default();
-            let port = u16::from_be_bytes(port.try_into().unwrap_or_default());
-            SocketAddr::new(core::net::Ipv6Addr::from(ip).to_canonical(), port)
-        });
-        let flow = FlowId(u64::from_be_bytes(flow.try_into().ok()?));
-        Some((flow, addrs.next()?, addrs.next()?))
-    }
-
-    fn seal(&self, body: &[u8]) -> [u8; SEAL] {
-        let mac = self.0.hash128(&[body]).to_be_bytes();
-        mac.first_chunk().copied().unwrap_or_default()
     }
 }

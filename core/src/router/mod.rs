@@ -34,7 +34,7 @@ use meaning::Meaning;
 pub(crate) use aim::has_users_elsewhere;
 pub(crate) use diversion::Diversions;
 pub(crate) use plan::Plan;
-pub(crate) use rights::is_authenticated;
+pub(crate) use rights::{is_authenticated, may_relay};
 pub(crate) use trunk::{from_uri, trunk_of};
 
 use crate::config::Settings;

@@ -63,6 +63,11 @@ impl Rights {
     }
 }
 
+/// May he send requests on to anybody?
+pub(crate) fn may_relay(settings: &Settings, caller: Caller<'_>, aor: &str) -> bool {
+    Rights::of(settings, caller, aor).may_relay(settings)
+}
+
 /// May he be told what is known of users (DECISIONS 4)?
 pub(crate) fn is_authenticated(caller: Caller<'_>) -> bool {
     !matches!(caller, Caller::Account(Identity { scheme: Scheme::None, .. }))

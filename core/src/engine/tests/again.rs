@@ -72,7 +72,7 @@ const CONTACTS: [&str; 7] = [
     "",
     "Contact: <sip:USER@192.0.2.9:5060>, <sip:USER@192.0.2.9:5061>\r\n",
 ];
-const MORE: [&str; 7] = [
+const MORE: [&str; 10] = [
     "",
     "User-Agent: A\r\n",
     "Supported: path, outbound, gruu\r\n",
@@ -80,6 +80,9 @@ const MORE: [&str; 7] = [
     "Require: nothing\r\n",
     "Path: <sip:edge.example.com;lr>\r\n",
     "Authorization: Digest x\r\n",
+    "Route: <sip:192.0.2.1;lr>\r\n",
+    "Route: <sip:192.0.2.1;lr>, <sip:else.example;lr>\r\n",
+    "Route: nonsense\r\n",
 ];
 const SOURCES: [&str; 2] = ["192.0.2.9:5060", "192.0.2.9:5062"];
 

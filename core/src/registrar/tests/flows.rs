@@ -5,9 +5,7 @@ use insta::assert_snapshot;
 use super::super::next_hop::NextHop;
 use super::{Phone, World};
 use crate::config::{IpNet, OutboundMode, PathMode};
-use crate::ctx::fixture::Fixture;
 use crate::door::{Scheme, Transport};
-use crate::wire::Status;
 
 const OB: &str = "+sip.instance=\"<urn:uuid:1>\";reg-id=1";
 
@@ -265,26 +263,6 @@ fn a_gateway_of_many_users_on_one_connection() {
     assert_eq!(world.commands(), "FlowLost { flow: FlowId(102), bindings: 5 }\n");
     world.sleep(3600);
     world.assert_empty();
-}
-
-#[test]
-fn a_flow_token_leads_back_to_its_flow() {
-    let mut world = World::new();
-    let origin = world.fixture.tcp();
-    let token = world.registrar.flow_token(&origin);
-    assert_eq!(world.registrar.flow_of(&world.fixture.ctx(), token.as_bytes()), Ok(origin));
-    let udp = world.fixture.udp("[2001:db8::7]:5060");
-    let token6 = world.registrar.flow_token(&udp);
-    assert_eq!(world.registrar.flow_of(&world.fixture.ctx(), token6.as_bytes()), Ok(udp));
-    world.fixture.flows.remove(Fixture::TCP);
-    let gone = world.registrar.flow_of(&world.fixture.ctx(), token.as_bytes()).expect_err("the flow is gone");
-    assert_eq!(gone.status, Status::FLOW_FAILED);
-    let mut forged = token.as_bytes().to_vec();
-    forged[3] ^= 1;
-    for bad in [&forged[..], b"", b"bob", &token.as_bytes()[1..]] {
-        let refused = world.registrar.flow_of(&world.fixture.ctx(), bad).expect_err("not ours");
-        assert_eq!(refused.status, Status::FORBIDDEN);
-    }
 }
 
 #[test]
