@@ -8,18 +8,19 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::connect_info::ConnectInfo;
 use axum::extract::{Request, State};
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware;
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::get;
 use strowger_shell::tls::TlsServer;
 use strowger_tokio::Handle;
 use strowger_users::rest::{self, Api, Exchange, Health};
+use strowger_users::scope::Scope;
 use tokio::net::TcpListener;
 
 use crate::exchange::Switchboard;
 use crate::files;
-use crate::https::{Peer, TlsListener};
+use crate::links::{Limits, Links, Peer};
 use crate::logs::Lost;
 use crate::metrics::Export;
 
@@ -45,19 +46,11 @@ pub struct Pages {
 pub async fn serve(addr: SocketAddr, tls: Option<TlsServer>, pages: Pages) -> std::io::Result<SocketAddr> {
     let listener = TcpListener::bind(addr).await?;
     let bound = listener.local_addr()?;
-    let routes = routes(pages);
-    match tls {
-        None => {
-            let service = routes.into_make_service_with_connect_info::<SocketAddr>();
-            tokio::spawn(async move { axum::serve(listener, service).await });
-        }
-        Some(tls) => {
-            let routes = routes.layer(middleware::map_request(known_source));
-            let service = routes.into_make_service_with_connect_info::<Peer>();
-            let listener = TlsListener::new(listener, tls);
-            tokio::spawn(async move { axum::serve(listener, service).await });
-        }
-    }
+    let guard = pages.api.clone().filter(|_| !bound.ip().is_loopback());
+    let routes = routes(pages, guard).layer(middleware::map_request(known_source));
+    let service = routes.into_make_service_with_connect_info::<Peer>();
+    let links = Links::new(listener, tls, Limits::default());
+    tokio::spawn(async move { axum::serve(links, service).await });
     Ok(bound)
 }
 
@@ -68,8 +61,27 @@ async fn known_source(ConnectInfo(Peer(addr)): ConnectInfo<Peer>, mut request: R
 }
 
 /// The API has a `/health` of its own; without it there is the same one here.
-fn routes(pages: Pages) -> Router {
+///
+/// Where others than this machine may come, the numbers are for those with the right to see the engine, if there are
+/// accounts.
+fn routes(pages: Pages, guard: Option<Arc<Api>>) -> Router {
     let (api, phone) = (pages.api.clone(), pages.phone.clone());
+    let metrics = move |State(pages): State<Pages>, headers: HeaderMap| {
+        let guard = guard.clone();
+        async move {
+            let refusal = match guard {
+                None => None,
+                // It looks into the store.
+                Some(api) => tokio::task::spawn_blocking(move || api.refusal(&headers, Scope::EngineRead))
+                    .await
+                    .unwrap_or_else(|_| Some(StatusCode::INTERNAL_SERVER_ERROR.into_response())),
+            };
+            match refusal {
+                None => metrics(pages).await,
+                Some(refusal) => refusal,
+            }
+        }
+    };
     let routes = Router::new().route("/metrics", get(metrics));
     let routes = match phone {
         Some(root) => {
@@ -85,7 +97,7 @@ fn routes(pages: Pages) -> Router {
     }
 }
 
-async fn metrics(State(pages): State<Pages>) -> Response {
+async fn metrics(pages: Pages) -> Response {
     match tokio::time::timeout(PATIENCE, pages.handle.snapshot()).await {
         Ok(Ok(snapshot)) => {
             let text = Export { snapshot, log_lines_lost: pages.lost.count() }.text();

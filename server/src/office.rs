@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use strowger_core::base::hash::DigestAlgorithm;
 use strowger_core::config::{AccountConfig, Config, Domains, IssuerConfig, JwtAlgorithm, JwtConfig};
 use strowger_core::door::Secret;
 use strowger_users::Seconds;
@@ -92,6 +93,15 @@ pub fn now() -> Seconds {
     since.as_secs() as Seconds
 }
 
+/// The Digest algorithms that somebody here is offered.
+fn offered(config: &Config) -> Vec<DigestAlgorithm> {
+    let of_listeners = config.listeners.iter().filter_map(|listener| listener.algorithms.as_deref());
+    let is_offered = |one: &DigestAlgorithm| {
+        of_listeners.clone().chain([&*config.digest.algorithms]).any(|some| some.contains(one))
+    };
+    DigestAlgorithm::STRONGEST_FIRST.into_iter().filter(is_offered).collect()
+}
+
 impl Office {
     /// Opens everything, or makes it with an administrator, and with these accounts.
     pub fn open(
@@ -109,6 +119,7 @@ impl Office {
         let fresh = !path.exists();
         let kept = StoreConfig {
             realms: vec![realm.clone()],
+            algorithms: offered(config),
             revocations: wanted.token_life + LEEWAY,
             ..StoreConfig::default()
         };
@@ -202,6 +213,7 @@ impl Office {
         let domains = Domains::new(&config.domains);
         let of_file = config.accounts.iter();
         let mut taken: BTreeSet<Box<str>> = of_file.flat_map(|one| addresses(&domains, one)).collect();
+        let offered = offered(config);
         let mut after: Option<String> = None;
         loop {
             let page = self.store().sip_accounts(&self.realm, after.as_deref(), 1000)?;
@@ -224,6 +236,12 @@ impl Office {
                         ));
                     }
                 } else {
+                    if !account.ha1.is_empty() && !account.ha1.iter().any(|(one, _)| offered.contains(one)) {
+                        left_out.push(format!(
+                            "{} by Digest: its credentials are of no algorithm offered here; set its password again",
+                            account.username
+                        ));
+                    }
                     names.insert(account.username.clone());
                     taken.extend(addresses(&domains, &account));
                     config.accounts.push(account);

@@ -128,6 +128,10 @@ fn a_token_of_a_login_registers_and_calls_until_the_logout_and_until_he_is_disab
     let ended = until(|| register(&first), |answer| answer.starts_with("SIP/2.0 401 "));
     assert!(ended.starts_with("SIP/2.0 401 "), "{ended}");
     assert!(register(&second).starts_with("SIP/2.0 200 "));
+    // Who calls is known; there is only nobody of that name.
+    let call = phone.ask("INVITE", &bearer(&second));
+    assert!(call.starts_with("SIP/2.0 404 "), "{call}");
+    let mut register = |token: &str| phone.ask("REGISTER", &bearer(token));
     // Disabled, he neither registers nor calls, with whatever token.
     assert_eq!(
         ask(http, "PATCH", "/users/carol", &admin(&folder, http), Some(json!({ "enabled": false }))).0,
@@ -138,6 +142,154 @@ fn a_token_of_a_login_registers_and_calls_until_the_logout_and_until_he_is_disab
     let call = phone.ask("INVITE", &bearer(&second));
     assert!(call.starts_with("SIP/2.0 401 "), "{call}");
     assert_eq!(ask(http, "GET", "/me", &second, None).0, 401);
+}
+
+#[test]
+fn what_the_desk_changes_holds_at_once_for_phones_and_tokens() {
+    let folder = Folder::new();
+    let mut server = with_file(&folder);
+    server.wait_for_log("keys fetched");
+    let (http, udp) = (server.http(), server.addr("udp"));
+    let run = |args: &[&str], input: &str| {
+        let (good, said) = desk(&folder, args, input);
+        assert!(good, "{args:?}: {said}");
+    };
+    let file = folder.write("password", "daves secret\n");
+    let file = file.to_str().expect("utf-8");
+    run(&["user", "add", "dave", "--digest", "--password-file", file], "");
+    let mut phone = Phone::udp(udp, "dave", "example.com");
+    let mut register = |password: &str, status: &str| {
+        let answer = until(
+            || phone.register(DigestAlgorithm::Sha256, password),
+            |answer| answer.starts_with(&format!("SIP/2.0 {status} ")),
+        );
+        assert!(answer.starts_with(&format!("SIP/2.0 {status} ")), "{status}: {answer}");
+    };
+    let login = |password: &str| {
+        let body = json!({ "username": "dave", "password": password });
+        ask(http, "POST", "/auth/login", "", Some(body))
+    };
+    let token = admin(&folder, http);
+    let phones = |wanted: usize| {
+        let count = || {
+            let (_, found) = ask(http, "GET", "/registrations/dave@example.com", &token, None);
+            found["items"].as_array().map_or(0, Vec::len)
+        };
+        assert_eq!(until(count, |count| *count == wanted), wanted);
+    };
+    register("daves secret", "200");
+    phones(1);
+    let (mine, _) = log_in(http, "dave", "daves secret");
+    assert_eq!(ask(http, "GET", "/me", &mine, None).0, 200);
+    run(&["user", "disable", "dave"], "");
+    register("daves secret", "401");
+    phones(0);
+    assert_eq!((ask(http, "GET", "/me", &mine, None).0, login("daves secret").0), (401, 401));
+    run(&["user", "enable", "dave"], "");
+    register("daves secret", "200");
+    run(&["user", "passwd", "dave", "--password-file", "-"], "another secret\n");
+    register("daves secret", "401");
+    register("another secret", "200");
+    assert_eq!((login("daves secret").0, login("another secret").0), (401, 200));
+    run(&["user", "aor", "dave", "other@example.com"], "");
+    phones(0);
+    run(&["user", "rm", "dave"], "");
+    register("another secret", "401");
+    assert_eq!(login("another secret").0, 401);
+}
+
+#[test]
+fn accounts_keys_and_what_was_revoked_outlive_a_killed_server() {
+    let folder = Folder::new();
+    let mut server = with_file(&folder);
+    server.wait_for_log("keys fetched");
+    let http = server.http();
+    let new = json!({ "username": "carol", "password": "carols secret", "aors": ["carol@example.com"] });
+    assert_eq!(ask(http, "POST", "/users", &admin(&folder, http), Some(new)).0, 201);
+    let (first, refresh) = log_in(http, "carol", "carols secret");
+    let (second, _) = log_in(http, "carol", "carols secret");
+    let logout = json!({ "refresh_token": refresh });
+    assert_eq!(ask(http, "POST", "/auth/logout", "", Some(logout)).0, 204);
+    let (_, keys) = ask(http, "GET", "/auth/jwks.json", "", None);
+    drop(server); // by SIGKILL
+
+    let mut server = with_file(&folder);
+    server.wait_for_log("keys fetched");
+    let (http, udp) = (server.http(), server.addr("udp"));
+    assert_eq!(ask(http, "GET", "/auth/jwks.json", "", None).1, keys);
+    let mut phone = Phone::udp(udp, "carol", "example.com");
+    let refused = phone.ask("REGISTER", &bearer(&first));
+    assert!(refused.starts_with("SIP/2.0 401 "), "{refused}");
+    let ok = phone.ask("REGISTER", &bearer(&second));
+    assert!(ok.starts_with("SIP/2.0 200 "), "{ok}");
+    assert_eq!(ask(http, "GET", "/me", &first, None).0, 401);
+    assert_eq!(ask(http, "GET", "/me", &second, None).0, 200);
+    log_in(http, "carol", "carols secret");
+}
+
+#[test]
+fn a_server_takes_the_tokens_of_another_one_by_its_published_keys() {
+    let (there, here) = (Folder::new(), Folder::new());
+    let issuer = with_file(&there);
+    let http = issuer.http();
+    let new = json!({ "username": "carol", "password": "carols secret", "aors": ["carol@example.com"] });
+    assert_eq!(ask(http, "POST", "/users", &admin(&there, http), Some(new)).0, 201);
+    let (token, _) = log_in(http, "carol", "carols secret");
+    let (_, claims) = desk(&there, &["token", "verify", "--json"], &token);
+    let claims: Value = serde_json::from_str(&claims).expect("JSON");
+    let config = format!(
+        "[[domain]]\nname = \"example.com\"\n[auth.jwt]\nallow_cleartext = true\n\
+         authz_server = \"https://login.example.com/\"\naor_claim = \"aors\"\n\
+         [[auth.jwt.issuer]]\nissuer = {}\naudiences = [{}]\njwks = \"http://{http}/auth/jwks.json\"\n",
+        claims["iss"], claims["aud"],
+    );
+    let file = here.write("strowger.toml", &config);
+    let mut server = Running::local(&here, &["-c", file.to_str().expect("utf-8")]);
+    server.wait_for_log("keys fetched");
+    let mut phone = Phone::udp(server.addr("udp"), "carol", "example.com");
+    let ok = phone.ask("REGISTER", &bearer(&token));
+    assert!(ok.starts_with("SIP/2.0 200 "), "{ok}\n{claims}");
+    let forged = phone.ask("REGISTER", &bearer(&format!("{token}x")));
+    assert!(forged.starts_with("SIP/2.0 401 "), "{forged}");
+}
+
+#[test]
+fn numbers_that_others_than_this_machine_may_see_are_for_those_with_the_right_to() {
+    let folder = Folder::new();
+    let file = folder.write("strowger.toml", CONFIG);
+    let server = Running::local(&folder, &["-c", file.to_str().expect("utf-8"), "--http", "0.0.0.0:0"]);
+    let http = SocketAddr::from(([127, 0, 0, 1], server.http().port()));
+    let token = admin(&folder, http);
+    let new = json!({ "username": "carol", "password": "carols secret" });
+    assert_eq!(ask(http, "POST", "/users", &token, Some(new)).0, 201);
+    let (carol, _) = log_in(http, "carol", "carols secret");
+    let status = |token: &str| ask(http, "GET", "/metrics", token, None).0;
+    assert_eq!((status(""), status("x"), status(&carol), status(&token)), (401, 401, 403, 200));
+    assert_eq!(ask(http, "GET", "/health", "", None).0, 200);
+}
+
+#[test]
+fn every_command_of_the_desk_speaks_json_and_none_takes_a_password_as_an_argument() {
+    let folder = Folder::new();
+    folder.write("strowger.toml", CONFIG);
+    for (args, input) in [
+        (&["user", "add", "dave", "--password-file", "-"][..], "daves secret\n"),
+        (&["user", "list"], ""),
+        (&["user", "passwd", "dave", "--password-file", "-"], "another secret\n"),
+        (&["user", "aor", "dave", "dave@example.com"], ""),
+        (&["user", "disable", "dave"], ""),
+        (&["user", "enable", "dave"], ""),
+        (&["token", "issue", "dave"], ""),
+        (&["key", "list"], ""),
+        (&["key", "rotate"], ""),
+        (&["user", "rm", "dave"], ""),
+    ] {
+        let (good, said) = desk(&folder, &[args, &["--json"]].concat(), input);
+        assert!(good && serde_json::from_str::<Value>(&said).is_ok(), "{args:?}: {said}");
+        assert!(!said.contains("secret"), "{said}");
+    }
+    let (good, said) = desk(&folder, &["user", "add", "erin", "--password", "erins secret"], "");
+    assert!(!good && said.contains("--password-file"), "{said}");
 }
 
 #[test]

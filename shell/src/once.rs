@@ -4,6 +4,29 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::thread;
 
+/// A place on loopback that nobody is to visit.
+pub(crate) struct Forbidden(TcpListener);
+
+impl Forbidden {
+    pub(crate) fn new() -> Forbidden {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).expect("bind loopback");
+        listener.set_nonblocking(true).expect("set");
+        Forbidden(listener)
+    }
+
+    /// An answer that sends whoever asked there.
+    pub(crate) fn redirect(&self, status: &str) -> String {
+        let addr = self.0.local_addr().expect("bound");
+        format!(
+            "HTTP/1.1 {status}\r\nLocation: http://{addr}/\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+        )
+    }
+
+    pub(crate) fn was_visited(&self) -> bool {
+        self.0.accept().is_ok()
+    }
+}
+
 /// A server on loopback that gives one answer and tells what it was asked: head and body.
 pub(crate) fn serve_once(response: String) -> (SocketAddr, thread::JoinHandle<(String, String)>) {
     let listener = TcpListener::bind(("127.0.0.1", 0)).expect("bind loopback");

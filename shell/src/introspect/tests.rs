@@ -3,7 +3,7 @@ use std::sync::mpsc;
 use strowger_core::door::Ticket;
 
 use super::*;
-use crate::once::serve_once;
+use crate::once::{Forbidden, serve_once};
 
 fn ok(body: &str) -> String {
     format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len())
@@ -47,14 +47,14 @@ fn a_server_elsewhere_is_asked_by_https_only_and_a_redirect_takes_nothing_along(
     for endpoint in ["http://192.0.2.1/", "/etc/passwd", "file:///etc/passwd", "ftp://127.0.0.1/", ""] {
         assert!(matches!(introspect(&query(endpoint)), Err(FetchError::Endpoint(_))), "{endpoint}");
     }
-    for (status, more) in
-        [("307 Moved", "Location: http://127.0.0.1:1/\r\n"), ("204 Nothing", ""), ("401 No", "")]
-    {
-        let (addr, _server) =
-            serve_once(format!("HTTP/1.1 {status}\r\n{more}Content-Length: 0\r\nConnection: close\r\n\r\n"));
+    let elsewhere = Forbidden::new();
+    for (status, code) in [("307 Moved", 307), ("204 Nothing", 204), ("401 No", 401)] {
+        let (addr, _server) = serve_once(elsewhere.redirect(status));
         let refused = introspect(&query(&format!("http://{addr}/"))).expect_err(status);
-        assert!(matches!(refused, FetchError::Http(_)), "{status}: {refused}");
+        let FetchError::Http(error) = &refused else { panic!("{status}: {refused}") };
+        assert!(matches!(**error, ureq::Error::StatusCode(said) if said == code), "{status}: {refused}");
     }
+    assert!(!elsewhere.was_visited());
     let (addr, _server) = serve_once(ok(&" ".repeat(MAX_BYTES as usize + 1)));
     assert!(matches!(introspect(&query(&format!("http://{addr}/"))), Err(FetchError::TooLarge)));
 }

@@ -1,9 +1,11 @@
+use std::io::Write;
+use std::net::TcpListener;
 use std::sync::mpsc;
 
 use strowger_core::door::Ticket;
 
 use super::*;
-use crate::once::serve_once;
+use crate::once::{Forbidden, serve_once};
 
 fn ok(headers: &str, body: &str) -> String {
     format!("HTTP/1.1 200 OK\r\n{headers}Content-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len())
@@ -38,11 +40,36 @@ fn a_key_set_that_is_too_large_is_refused() {
 
 #[test]
 fn a_redirect_out_of_this_machine_is_not_followed() {
-    let (addr, _server) =
-        serve_once("HTTP/1.1 302 Found\r\nLocation: http://192.0.2.1/\r\nContent-Length: 0\r\n\r\n".into());
+    let elsewhere = Forbidden::new();
+    let (addr, _server) = serve_once(elsewhere.redirect("302 Found"));
     let result = fetch(&format!("http://{addr}/"));
     // The redirect itself is what came; it holds no keys.
     assert!(result.is_err() || result.is_ok_and(|fetched| fetched.json.is_empty()));
+    assert!(!elsewhere.was_visited());
+}
+
+#[test]
+fn a_server_that_is_silent_or_takes_for_ever_is_given_up() {
+    let patience = Duration::from_millis(200);
+    let is_late = |addr| {
+        let error = read_url(&format!("http://{addr}/"), patience).expect_err("nothing whole came");
+        matches!(error, FetchError::Http(error) if matches!(*error, ureq::Error::Timeout(_)))
+    };
+    let silent = TcpListener::bind("127.0.0.1:0").expect("bound");
+    assert!(is_late(silent.local_addr().expect("bound")));
+    // A byte now and then is not enough: all of it must be there in time.
+    let slow = TcpListener::bind("127.0.0.1:0").expect("bound");
+    let addr = slow.local_addr().expect("bound");
+    let server = thread::Builder::new().spawn(move || {
+        let (mut stream, _) = slow.accept().expect("asked");
+        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 60000\r\n\r\n");
+        while stream.write_all(b" ").is_ok() {
+            thread::park_timeout(Duration::from_millis(20));
+        }
+    });
+    let server = server.expect("a thread");
+    assert!(is_late(addr));
+    server.join().expect("it was hung up on");
 }
 
 #[test]

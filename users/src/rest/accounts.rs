@@ -6,7 +6,7 @@ use strowger_core::door::Secret;
 
 use super::Api;
 use super::call::{Answer, Call, Page};
-use super::own::{Items, make_key_for};
+use super::own::{Items, logged_in, make_key_for};
 use super::problem::Problem;
 use super::sign_in::secret;
 use crate::scope::Scope;
@@ -56,6 +56,20 @@ fn store(api: &Api) -> &Store {
     api.login.store()
 }
 
+/// An API key provisions phones: it makes and changes accounts of the least role. What gives more than that, or makes other
+/// keys, takes a login, or else a key would be worth all that its scopes leave out.
+fn within_a_key(call: &Call, role: Role) -> Result<(), Problem> {
+    let fits = call.caller()?.login || role == Role::User;
+    if fits { Ok(()) } else { Err(Problem::login_needed()) }
+}
+
+/// The account that the path names, if it may be changed.
+fn target(api: &Api, call: &Call) -> Result<Account, Problem> {
+    let account = store(api).account(call.param("username")?)?;
+    within_a_key(call, account.role)?;
+    Ok(account)
+}
+
 pub(super) fn list(api: &Api, call: &Call) -> Result<Answer, Problem> {
     let limit = call.limit()?;
     let accounts = store(api).accounts(call.query("after"), limit)?;
@@ -74,6 +88,7 @@ pub(super) fn create(api: &Api, call: &Call) -> Result<Answer, Problem> {
         enabled: body.enabled.unwrap_or(true),
         aors: body.aors,
     };
+    within_a_key(call, new.role)?;
     let account = store(api).create(&new, call.now)?;
     // The characters of a username need no escape in a path.
     let location = format!("/users/{}", account.username);
@@ -86,12 +101,13 @@ pub(super) fn show(api: &Api, call: &Call) -> Result<Answer, Problem> {
 
 pub(super) fn change(api: &Api, call: &Call) -> Result<Answer, Problem> {
     let PatchBody { display_name, email, role, enabled, aors } = call.json()?;
+    within_a_key(call, role.unwrap_or(Role::User))?;
     let patch = Patch { display_name, email, role, enabled, aors };
-    Answer::json(&store(api).change(call.param("username")?, &patch, call.now)?)
+    Answer::json(&store(api).change(&target(api, call)?.username, &patch, call.now)?)
 }
 
 pub(super) fn delete(api: &Api, call: &Call) -> Result<Answer, Problem> {
-    store(api).delete(call.param("username")?, call.now)?;
+    store(api).delete(&target(api, call)?.username, call.now)?;
     Ok(Answer::nothing())
 }
 
@@ -102,17 +118,17 @@ pub(super) fn password(api: &Api, call: &Call) -> Result<Answer, Problem> {
         Some(true) => DigestWish::Store,
         Some(false) => DigestWish::Drop,
     };
-    store(api).set_password(call.param("username")?, &body.password.0, digest, call.now)?;
+    store(api).set_password(&target(api, call)?.username, &body.password.0, digest, call.now)?;
     Ok(Answer::nothing())
 }
 
 pub(super) fn drop_digest(api: &Api, call: &Call) -> Result<Answer, Problem> {
-    store(api).disable_digest(call.param("username")?, call.now)?;
+    store(api).disable_digest(&target(api, call)?.username, call.now)?;
     Ok(Answer::nothing())
 }
 
 pub(super) fn logout(api: &Api, call: &Call) -> Result<Answer, Problem> {
-    store(api).end_sessions(call.param("username")?, call.now)?;
+    store(api).end_sessions(&target(api, call)?.username, call.now)?;
     Ok(Answer::nothing())
 }
 
@@ -123,13 +139,13 @@ pub(super) fn keys(api: &Api, call: &Call) -> Result<Answer, Problem> {
 pub(super) fn make_key(api: &Api, call: &Call) -> Result<Answer, Problem> {
     let account = store(api).account(call.param("username")?)?;
     // A key of another administrator would be a way around the scopes of one's own.
-    let caller = call.caller()?;
+    let caller = logged_in(call)?;
     let may: Vec<Scope> =
         Scope::of(account.role).into_iter().filter(|scope| caller.scopes.contains(scope)).collect();
     make_key_for(api, call, &account.username, &may)
 }
 
 pub(super) fn delete_key(api: &Api, call: &Call) -> Result<Answer, Problem> {
-    store(api).delete_api_key(call.param("username")?, call.param("id")?)?;
+    store(api).delete_api_key(&target(api, call)?.username, call.param("id")?)?;
     Ok(Answer::nothing())
 }

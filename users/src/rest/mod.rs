@@ -145,13 +145,22 @@ impl Api {
         Ok(Caller { account, scopes, login })
     }
 
+    /// For a page that is none of [`router`]'s: the answer to who asks by these headers, if he may not see it. Blocks.
+    pub fn refusal(&self, headers: &HeaderMap, scope: Scope) -> Option<Response> {
+        let problem = self.caller(headers, scope, (self.clock)()).err()?;
+        Some(finish(Err(problem)))
+    }
+
     fn authorize(&self, route: &Route, headers: &HeaderMap, now: Seconds) -> Result<Option<Caller>, Problem> {
-        let Some(scope) = route.scope else { return Ok(None) };
+        route.scope.map(|scope| self.caller(headers, scope, now)).transpose()
+    }
+
+    fn caller(&self, headers: &HeaderMap, scope: Scope, now: Seconds) -> Result<Caller, Problem> {
         let caller = self.authenticate(headers, now)?;
         if !self.accounts.take(caller.account.id, now) {
             return Err(Problem::too_many(1));
         }
-        if caller.scopes.contains(&scope) { Ok(Some(caller)) } else { Err(Problem::forbidden(scope)) }
+        if caller.scopes.contains(&scope) { Ok(caller) } else { Err(Problem::forbidden(scope)) }
     }
 
     /// A body, if the route takes one.

@@ -51,7 +51,7 @@ pub(super) struct Items<T> {
 }
 
 /// An API key that is out of hand must not be able to make others or to lock its owner out.
-fn logged_in(call: &Call) -> Result<&Caller, Problem> {
+pub(super) fn logged_in(call: &Call) -> Result<&Caller, Problem> {
     let caller = call.caller()?;
     if caller.login { Ok(caller) } else { Err(Problem::login_needed()) }
 }

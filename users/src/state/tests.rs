@@ -192,3 +192,17 @@ fn a_damaged_or_later_log_is_reported_and_left_alone() {
     let foreign = StateStore::open(&scratch.path("other"), Durability::Strict);
     assert!(matches!(foreign, Err(StoreError::Foreign(_))));
 }
+
+#[test]
+fn a_strict_store_waits_for_the_disk_and_the_other_one_leaves_that_to_the_system() {
+    for (durability, full) in [(Durability::Strict, 2), (Durability::WriteBehind, 1)] {
+        let scratch = Scratch::new();
+        let store = StateStore::open(&scratch.path("state.db"), durability).expect("opened");
+        // https://sqlite.org/pragma.html: 1 is NORMAL, 2 is FULL.
+        let pragma = |name| store.connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
+        assert_eq!(pragma("synchronous"), Ok(full));
+        let journal =
+            store.connection.pragma_query_value(None, "journal_mode", |row| row.get::<_, String>(0));
+        assert_eq!(journal.as_deref(), Ok("wal"));
+    }
+}

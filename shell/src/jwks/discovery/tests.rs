@@ -8,9 +8,13 @@ use strowger_core::door::{Answer, KeysAnswer, KeysQuery, Ticket};
 
 use super::super::{KeyFetcher, MAX_BYTES};
 use super::*;
+use crate::once::Forbidden;
 
 /// A web server on loopback that answers so many requests, each by its path, and tells the paths.
-fn serve(requests: usize, answer: fn(SocketAddr, &str) -> String) -> (SocketAddr, JoinHandle<Vec<String>>) {
+fn serve(
+    requests: usize,
+    answer: impl Fn(SocketAddr, &str) -> String + Send + 'static,
+) -> (SocketAddr, JoinHandle<Vec<String>>) {
     let listener = TcpListener::bind(("127.0.0.1", 0)).expect("bind loopback");
     let addr = listener.local_addr().expect("bound");
     let server = Builder::new().spawn(move || {
@@ -148,12 +152,12 @@ fn metadata_that_are_huge_down_or_moved_away_are_refused() {
     let (addr, server) = serve(1, |_, _| "HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n".into());
     assert!(matches!(discover(&format!("http://{addr}")), Err(FetchError::Http(_))));
     assert_eq!(server.join().expect("served").len(), 1);
-    let (addr, server) = serve(1, |_, _| {
-        "HTTP/1.1 302 Found\r\nLocation: http://192.0.2.1/\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
-            .into()
-    });
+    let elsewhere = Forbidden::new();
+    let redirect = elsewhere.redirect("302 Found");
+    let (addr, server) = serve(1, move |_, _| redirect.clone());
     assert!(discover(&format!("http://{addr}")).is_err());
     assert_eq!(server.join().expect("served").len(), 1);
+    assert!(!elsewhere.was_visited());
 }
 
 #[test]

@@ -145,6 +145,40 @@ async fn nobody_gives_himself_more_than_he_has() {
 }
 
 #[tokio::test]
+async fn a_key_manages_phones_and_nobody_who_may_more() {
+    let world = World::new();
+    let wish =
+        ApiKeyWish { name: "k".into(), scopes: vec!["accounts:write".into()], expires: Some(NOW + 60) };
+    let key = world.login.store().create_api_key("admin", &wish, NOW).unwrap().text.0;
+    let made = |name: &str, role: &str| json!({ "username": name, "password": PASSWORD, "role": role });
+    let ask = async |verb, path: &str, body| world.ask(&key, verb, path, body).await;
+    assert_eq!(ask("POST", "/users", made("phone", "user")).await.status, StatusCode::CREATED);
+    let changed = ask("PATCH", "/users/phone", json!({ "display_name": "Desk" })).await;
+    assert_eq!(changed.json()["display_name"], "Desk");
+    let password = json!({ "password": "another password" });
+    assert_eq!(ask("PUT", "/users/phone/password", password.clone()).await.status, StatusCode::NO_CONTENT);
+    for role in ["operator", "admin"] {
+        assert_eq!(ask("POST", "/users", made("more", role)).await.problem(), "login-needed");
+        let more = json!({ "role": role });
+        assert_eq!(ask("PATCH", "/users/phone", more).await.problem(), "login-needed");
+    }
+    // Its own administrator, and others.
+    let keys = json!({ "name": "k", "scopes": ["accounts:write"] });
+    for name in ["admin", "operator"] {
+        let of = |rest: &str| format!("/users/{name}{rest}");
+        assert_eq!(ask("PATCH", &of(""), json!({ "enabled": false })).await.problem(), "login-needed");
+        assert_eq!(ask("PUT", &of("/password"), password.clone()).await.problem(), "login-needed");
+        assert_eq!(ask("POST", &of("/keys"), keys.clone()).await.problem(), "login-needed");
+        assert_eq!(ask("POST", &of("/logout"), Value::Null).await.problem(), "login-needed");
+        assert_eq!(ask("DELETE", &of("/digest"), Value::Null).await.problem(), "login-needed");
+        assert_eq!(ask("DELETE", &of("/keys/1"), Value::Null).await.problem(), "login-needed");
+        assert_eq!(ask("DELETE", &of(""), Value::Null).await.problem(), "login-needed");
+    }
+    assert_eq!(ask("POST", "/users/phone/keys", keys).await.problem(), "login-needed");
+    assert_eq!(ask("DELETE", "/users/phone", Value::Null).await.status, StatusCode::NO_CONTENT);
+}
+
+#[tokio::test]
 async fn who_was_made_less_may_less_with_what_he_has() {
     let world = World::new();
     let wish =
