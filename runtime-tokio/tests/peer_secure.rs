@@ -1,16 +1,35 @@
 //! The client side over TLS: the name of the server is proved, and tokens are said there and nowhere else.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
+use strowger_tokio::core::base::Time;
 use strowger_tokio::core::base::text;
 use strowger_tokio::core::config::{AuthPolicy, ListenerConfig};
-use strowger_tokio::core::door::Transport;
+use strowger_tokio::core::door::{Secret, Transport, UaRegistration, UaStep};
+use strowger_tokio::shell::clock::Clock;
+use strowger_tokio::shell::peer::PeerEvent;
 use strowger_tokio::shell::tls::{TlsFiles, TlsServer};
+use strowger_tokio::shell::token::{Denial, Grant, Want};
 use strowger_tokio::{Options, PeerError, Server, SimpleB2bua, SimplePeer};
 
 /// The year 2100.
 const LATER: u64 = 4_102_444_800;
+
+/// The public half of a key, as an issuer publishes it.
+fn key_set(key: &Ed25519KeyPair) -> String {
+    let x = base64(key.public_key().as_ref());
+    format!(r#"{{"keys":[{{"kty":"OKP","crv":"Ed25519","kid":"k","x":"{x}"}}]}}"#)
+}
+
+/// A token for bob, good for this audience.
+fn token(key: &Ed25519KeyPair, audience: &str) -> Secret<String> {
+    let head = base64(br#"{"alg":"EdDSA","kid":"k"}"#);
+    let claims = format!(r#"{{"iss":"urn:login","sub":"bob@localhost","aud":"{audience}","exp":{LATER}}}"#);
+    let signed = format!("{head}.{}", base64(claims.as_bytes()));
+    Secret(format!("{signed}.{}", base64(key.sign(signed.as_bytes()).as_ref())))
+}
 
 /// A folder of a test, gone with it.
 struct Folder(PathBuf);
@@ -90,9 +109,7 @@ async fn a_token_registers_and_a_newer_one_goes_on() {
     let folder = Folder::new("token");
     let (tls, authority) = folder.certified();
     let key = Ed25519KeyPair::generate().expect("a key");
-    let x = base64(key.public_key().as_ref());
-    let jwks = format!(r#"{{"keys":[{{"kty":"OKP","crv":"Ed25519","kid":"k","x":"{x}"}}]}}"#);
-    let jwks = folder.put("jwks.json", jwks).display().to_string();
+    let jwks = folder.put("jwks.json", key_set(&key)).display().to_string();
     let (lobby, server) = lobby(tls, |lobby| {
         lobby.issuer("urn:login", ["sip"], jwks).configure(|config| {
             config.policies.register = AuthPolicy::Bearer;
@@ -100,13 +117,7 @@ async fn a_token_registers_and_a_newer_one_goes_on() {
         })
     })
     .await;
-    let token = |audience: &str| {
-        let head = base64(br#"{"alg":"EdDSA","kid":"k"}"#);
-        let claims =
-            format!(r#"{{"iss":"urn:login","sub":"bob@localhost","aud":"{audience}","exp":{LATER}}}"#);
-        let signed = format!("{head}.{}", base64(claims.as_bytes()));
-        format!("{signed}.{}", base64(key.sign(signed.as_bytes()).as_ref()))
-    };
+    let token = |audience| token(&key, audience).0;
     let peer =
         SimplePeer::new("sip:bob@localhost").server(&server).authorities(&authority).token(token("mail"));
     let (bob, _) = peer.start().await.expect("a peer");
@@ -116,6 +127,64 @@ async fn a_token_registers_and_a_newer_one_goes_on() {
     assert!(lobby.handle().is_registered("bob@localhost").await.expect("a look-up"));
     bob.close().await.expect("closed");
     assert!(!lobby.handle().is_registered("bob@localhost").await.expect("a look-up"));
+    lobby.handle().shutdown().expect("running");
+    lobby.stopped().await.expect("in order");
+}
+
+#[tokio::test]
+async fn a_program_is_asked_for_tokens_before_they_expire_and_when_one_is_not_taken() {
+    let folder = Folder::new("provider");
+    let (tls, authority) = folder.certified();
+    let key = Ed25519KeyPair::generate().expect("a key");
+    let jwks = folder.put("jwks.json", key_set(&key)).display().to_string();
+    let (lobby, server) = lobby(tls, |lobby| {
+        lobby.issuer("urn:login", ["sip"], jwks).configure(|config| {
+            config.policies.register = AuthPolicy::Bearer;
+            config.jwt.as_mut().expect("jwt").authz_server = Some("https://login.example".into());
+        })
+    })
+    .await;
+    let (tell, mut asked) = tokio::sync::mpsc::unbounded_channel();
+    let clock = Clock::start();
+    let mut turn = 0;
+    let provider = move |want: Want| {
+        turn += 1;
+        tell.send(want.clone()).expect("somebody listens");
+        match turn {
+            // For somebody else: it is not taken.
+            1 => Ok(Grant { access: token(&key, "mail"), expires: Time::from_secs(LATER), refresh: None }),
+            2 => Err(Denial::Trouble),
+            3 | 4 => {
+                let expires = clock.now() + Duration::from_millis(800);
+                let refresh = Some(Secret(format!("refresh {turn}")));
+                Ok(Grant { access: token(&key, "sip"), expires, refresh })
+            }
+            _ => Err(Denial::Refused),
+        }
+    };
+    let peer =
+        SimplePeer::new("sip:bob@localhost").server(&server).authorities(&authority).token_from(provider);
+    let (bob, mut events) = peer.start().await.expect("a peer");
+    assert_eq!(asked.recv().await, Some(Want::Login), "before it starts");
+    assert!(matches!(bob.register().await, Err(PeerError::Answered(401))));
+    // It is not taken: another is wanted, and the server is asked again with it.
+    assert_eq!(asked.recv().await, Some(Want::Login));
+    assert_eq!(asked.recv().await, Some(Want::Login), "after trouble");
+    let is_registered = |event: &PeerEvent| {
+        matches!(
+            event,
+            PeerEvent::Told(UaStep::Registration { state: UaRegistration::Registered { .. }, .. })
+        )
+    };
+    while !is_registered(&events.next().await.expect("an event")) {}
+    assert!(lobby.handle().is_registered("bob@localhost").await.expect("a look-up"));
+    // Before it expires.
+    assert_eq!(asked.recv().await, Some(Want::Refresh(Secret("refresh 3".into()))));
+    assert_eq!(asked.recv().await, Some(Want::Refresh(Secret("refresh 4".into()))));
+    assert_eq!(asked.recv().await, Some(Want::Login), "the refresh token was refused");
+    bob.close().await.expect("closed");
+    drop((bob, events));
+    assert_eq!(asked.recv().await, None, "a login that was refused is not tried again, and the thread ends");
     lobby.handle().shutdown().expect("running");
     lobby.stopped().await.expect("in order");
 }

@@ -7,6 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use strowger_core::door::{Request, UaCallRequest, UaCallStep, UaRegistration, UaRequest, UaState, UaStep};
 
 use super::UA;
+use super::tokens::Refusals;
 use crate::handle::{Call, Handle};
 use crate::promise::{Awaited, Promise, promise};
 use crate::queue::{Receiver, Refused, Sender, queue};
@@ -30,6 +31,8 @@ pub(super) enum Item {
 
 pub(super) struct Desk {
     handle: Handle,
+    /// Who keeps its token hears that a server has not taken it.
+    refusals: Option<Refusals>,
     state: Mutex<State>,
 }
 
@@ -46,7 +49,7 @@ struct State {
 }
 
 impl Desk {
-    pub(super) fn new(handle: Handle) -> (Desk, Receiver<Item>) {
+    pub(super) fn new(handle: Handle, refusals: Option<Refusals>) -> (Desk, Receiver<Item>) {
         let (events, items) = queue(EVENTS);
         let state = State {
             events,
@@ -58,7 +61,7 @@ impl Desk {
             closed: Vec::new(),
             over: false,
         };
-        (Desk { handle, state: Mutex::new(state) }, items)
+        (Desk { handle, refusals, state: Mutex::new(state) }, items)
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -130,6 +133,9 @@ impl Desk {
             UaStep::Registration { state: registration, .. } => match registration {
                 UaRegistration::Registered { .. } => settle(&mut state.registered, Ok(())),
                 UaRegistration::Waiting { status, .. } | UaRegistration::Failed { status } => {
+                    if let (401, Some(refusals)) = (*status, &self.refusals) {
+                        let _ = refusals.send(());
+                    }
                     settle(&mut state.registered, Err(*status));
                 }
                 UaRegistration::Unregistered => {
@@ -222,7 +228,7 @@ mod tests {
                 Ok(())
             }
         });
-        let (desk, items) = Desk::new(handle);
+        let (desk, items) = Desk::new(handle, None);
         (desk, items, asked)
     }
 

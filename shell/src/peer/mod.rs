@@ -3,6 +3,7 @@
 
 mod call;
 mod desk;
+mod tokens;
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -27,9 +28,11 @@ use crate::queue::Receiver;
 use crate::server::{Line, Runtime, Start};
 use crate::socket::everywhere;
 use crate::tls::{TlsClient, TlsError};
+use crate::token::{Denial, Grant, Want};
 
 pub use call::PeerCall;
 use desk::{Desk, Item};
+use tokens::Provider;
 
 /// What a peer calls its user agent: it has one.
 const UA: u64 = 1;
@@ -85,6 +88,7 @@ pub struct SimplePeer<R> {
     config: Config,
     options: Options,
     authorities: Option<PathBuf>,
+    tokens: Option<Provider>,
     runtime: PhantomData<fn() -> R>,
 }
 
@@ -102,7 +106,14 @@ impl<R: Runtime> SimplePeer<R> {
         config.server_name = "Strowger".into();
         config.listeners = everywhere(0);
         let account = UaAccount::new(sip(aor.as_ref()));
-        SimplePeer { account, config, options: Options::default(), authorities: None, runtime: PhantomData }
+        SimplePeer {
+            account,
+            config,
+            options: Options::default(),
+            authorities: None,
+            tokens: None,
+            runtime: PhantomData,
+        }
     }
 
     /// The password of the account, for Digest.
@@ -120,6 +131,19 @@ impl<R: Runtime> SimplePeer<R> {
     /// A token, said over TLS without being asked for (RFC 8898); [`Peer::renew`] has a newer one.
     pub fn token(mut self, token: impl Into<String>) -> SimplePeer<R> {
         self.account.token = Some(AgentToken { token: Secret(token.into().into()), in_clear: false });
+        self
+    }
+
+    /// The same from the program, which is asked for one before it starts, for the next one before that expires, and when a
+    /// server does not take it. It is asked in a thread of its own and may block there, as for a login over HTTP.
+    ///
+    /// `provider` is told whether to log in or to use its refresh token. When a login is
+    /// [refused](crate::token::Denial::Refused) it is asked no more; [`Peer::renew`] still works.
+    pub fn token_from(
+        mut self,
+        provider: impl FnMut(Want) -> Result<Grant, Denial> + Send + 'static,
+    ) -> SimplePeer<R> {
+        self.tokens = Some(Box::new(provider));
         self
     }
 
@@ -190,7 +214,7 @@ impl<R: Runtime> SimplePeer<R> {
     /// Binds and starts. The peer is cheap to clone; when all clones, its events and its calls are dropped, it goes as by
     /// [`close`](Peer::close). Without its events it takes no calls.
     pub async fn start(self) -> Result<(Peer, PeerEvents), PeerError> {
-        let SimplePeer { mut account, config, mut options, authorities, .. } = self;
+        let SimplePeer { mut account, config, mut options, authorities, tokens, .. } = self;
         let servers = || account.servers.iter().chain([&account.aor]);
         let (secure, web) = (servers().any(|uri| is_secure(uri)), servers().any(|uri| is_web(uri)));
         if account.instance.is_empty() && web {
@@ -202,7 +226,16 @@ impl<R: Runtime> SimplePeer<R> {
         }
         let line = Line::new();
         let handle = line.handle.clone();
-        let (desk, items) = Desk::new(handle.clone());
+        let (refusals, first) = match tokens {
+            Some(provider) => {
+                let (refusals, first) = tokens::keep(provider, handle.clone())
+                    .map_err(|error| PeerError::Start(StartError::Thread(error)))?;
+                (Some(refusals), first.await.flatten())
+            }
+            None => (None, account.token.take()),
+        };
+        account.token = first;
+        let (desk, items) = Desk::new(handle.clone(), refusals);
         let desk = Arc::new(desk);
         let hooks = Hooks {
             on_event: Some(Box::new({
