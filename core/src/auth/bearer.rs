@@ -65,6 +65,8 @@ struct Issuer {
     /// Not to be asked for before.
     not_before: Time,
     failures: u32,
+    /// To be asked for again as soon as no question is under way: they may be others since it was asked.
+    due: bool,
     /// When they want a refresh.
     refresh_at: Option<Time>,
     timer: TimerKey,
@@ -115,9 +117,16 @@ impl Bearer {
         }
     }
 
-    /// Takes over a new configuration. Keys of issuers that stay are kept; tokens are judged anew. True if it differs:
-    /// answers to questions asked before would be for other issuers.
+    /// Takes over a new configuration. Keys of issuers that stay are kept until there is an answer to the question for new
+    /// ones: who reloads may have taken one back. True if the configuration differs: tokens are judged anew, and answers to
+    /// questions asked before would be for other issuers.
     pub(super) fn reload(&mut self, ctx: &mut Ctx<'_>) -> bool {
+        let differs = self.configure(ctx);
+        self.issuers.iter_mut().for_each(|issuer| issuer.due = true);
+        differs
+    }
+
+    fn configure(&mut self, ctx: &mut Ctx<'_>) -> bool {
         let new = ctx.settings.jwt.as_ref();
         if new == self.config.as_ref() {
             return false;
@@ -297,6 +306,9 @@ impl Bearer {
             // The old keys stay in force: an issuer that is down must not lock everybody out.
             None => issuer.failed(ctx.now, config.refetch_interval),
         }
+        if core::mem::take(&mut issuer.due) {
+            issuer.refresh_at = Some(ctx.now);
+        }
         issuer.arm(ctx, index);
     }
 
@@ -317,16 +329,16 @@ impl Bearer {
             issuer.arm(ctx, index);
             return false;
         }
-        issuer.asked = Some(ctx.now);
+        (issuer.asked, issuer.due) = (Some(ctx.now), false);
         true
     }
 
-    /// Issuers whose keys are not there and not asked for: at the start, and after a reload.
+    /// Issuers whose keys are not there, or may be others, and are not asked for: at the start, and after a reload.
     pub(super) fn wants_keys(&mut self, ctx: &mut Ctx<'_>) -> Vec<u16> {
         let mut wanted = Vec::new();
         for (i, issuer) in self.issuers.iter_mut().enumerate() {
-            if issuer.keys.is_none() && issuer.asked.is_none() {
-                issuer.asked = Some(ctx.now);
+            if (issuer.keys.is_none() || issuer.due) && issuer.asked.is_none() {
+                (issuer.asked, issuer.due) = (Some(ctx.now), false);
                 issuer.refresh_at = Some(ctx.now + KEYS_PATIENCE);
                 issuer.arm(ctx, i as u16);
                 wanted.push(i as u16);

@@ -7,6 +7,8 @@ mod extensions;
 mod host_calls;
 #[cfg(feature = "jwt")]
 mod introspection;
+#[cfg(feature = "jwt")]
+mod keys;
 mod large;
 mod lists;
 mod loops;

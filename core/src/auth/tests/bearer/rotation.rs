@@ -142,8 +142,31 @@ fn a_reload_keeps_keys_of_issuers_that_stay_and_judges_tokens_anew() {
     world.reload(|config| config.jwt = Some(changed.clone()));
     assert_eq!((verdict(&mut world, &token), world.auth.tokens()), (AuthVerdict::Refused, 0));
     assert_eq!(verdict(&mut world, &token_with(r#""sip""#, r#""mail""#)), OK);
-    assert_eq!(world.with(|auth, ctx| auth.wants_keys_at_start(ctx)), [0]);
+    assert_eq!(world.with(|auth, ctx| auth.wants_keys_at_start(ctx)), [0, 1], "the old one's may be others");
     world.reload(|config| config.jwt = None);
     assert_eq!((world.auth.tokens(), world.timers.len()), (0, 0));
     assert_eq!(verdict(&mut world, &token), AuthVerdict::NotAllowed);
+}
+
+#[test]
+fn a_reload_asks_for_keys_again_and_one_that_was_taken_back_is_worth_nothing() {
+    let mut world = ready(|_| {});
+    let token = token();
+    assert_eq!(verdict(&mut world, &token), OK);
+    world.reload(|config| config.jwt = Some(jwt()));
+    assert_eq!(world.with(|auth, ctx| auth.wants_keys_at_start(ctx)), [0]);
+    assert_eq!((verdict(&mut world, &token), world.auth.tokens()), (OK, 1), "until there is an answer");
+    // Reloaded once more while the question is under way: its answer may be older than that.
+    world.reload(|config| config.jwt = Some(jwt()));
+    assert_eq!(world.with(|auth, ctx| auth.wants_keys_at_start(ctx)), [0; 0]);
+    answer(&mut world, document(set(&[rsa_jwk("a", RSA_A_N)])));
+    assert_eq!(world.sleep(SECOND), [0]);
+    answer(&mut world, document(set(&[rsa_jwk("b", RSA_B_N)])));
+    assert_eq!((verdict(&mut world, &token), world.auth.tokens()), (AuthVerdict::Refused, 0));
+    // An issuer that cannot be asked locks nobody out.
+    let other = sign(&HEADER.replace("\"a\"", "\"b\""), &claims("", ""), Algorithm::RS256, &rsa(RSA_B));
+    world.reload(|config| config.jwt = Some(jwt()));
+    assert_eq!(world.with(|auth, ctx| auth.wants_keys_at_start(ctx)), [0]);
+    answer(&mut world, KeysAnswer::Unavailable);
+    assert_eq!(verdict(&mut world, &other), OK);
 }
