@@ -3,6 +3,7 @@
 mod again;
 mod calls;
 mod dialogs;
+mod digest;
 mod extensions;
 mod host_calls;
 #[cfg(feature = "jwt")]

@@ -446,3 +446,25 @@ fn a_connection_is_in_use_while_a_call_is_held_over_it() {
     calls.from(BOB, &response(&bye[1], "200 OK", "", "", ""));
     calls.finish();
 }
+
+#[test]
+fn an_invite_that_comes_by_two_paths_rings_once() {
+    let mut calls = Calls::new(calls_config());
+    let to_bob = calls.from(ALICE, &invite(""))[1].clone();
+    assert!(to_bob.first().starts_with("INVITE "));
+    // RFC 3261 s8.2.2.2: forked on its way by a proxy, it has another branch there.
+    let other = invite("").replace("z9hG4bKinv", "z9hG4bKother");
+    let merged = calls.from(
+        "192.0.2.7:5060",
+        &other.replace("Via: ", "Via: SIP/2.0/UDP 192.0.2.7;branch=z9hG4bKfork\r\nVia: "),
+    );
+    assert_eq!(merged.len(), 1, "{merged:?}");
+    assert_eq!((merged[0].first(), &*merged[0].to), ("SIP/2.0 482 Loop Detected", "192.0.2.7:5060"));
+    assert_eq!(calls.host.engine.sizes().calls, 1);
+    // The call itself goes on, and another of the same caller is another.
+    calls.from(BOB, &response(&to_bob, "486 Busy Here", "b1", "", ""));
+    let next = calls.from(ALICE, &other.replace("call1", "call2").replace("tag=a1", "tag=a2"));
+    assert!(next[1].first().starts_with("INVITE "));
+    calls.from(BOB, &response(&next[1], "486 Busy Here", "b2", "", ""));
+    calls.finish();
+}
