@@ -84,7 +84,8 @@ pub struct Policies {
     pub subscribe: AuthPolicy,
     /// PUBLISH.
     pub publish: AuthPolicy,
-    /// OPTIONS: open by default, and answered alike for every target (DECISIONS 4).
+    /// OPTIONS: open by default, and answered alike for every target (DECISIONS 4). Who proves who he is is answered as a
+    /// call of his would be.
     pub options: AuthPolicy,
     /// All other methods.
     pub other: AuthPolicy,

@@ -169,29 +169,17 @@ impl Engine {
         self.send_response(asker, Status::ACCEPTED, payload, save);
     }
 
-    /// RFC 3261 s11.2: what we can do; the same for everybody (DECISIONS 4).
-    pub(super) fn serve_options(&mut self, asker: &Asker<'_>) {
-        if let Some(refusal) = self.unsupported(asker) {
-            return self.refuse(asker, &refusal);
-        }
-        self.respond(asker, Status::OK, |ctx, writer| {
-            writer.list(Header::Allow, methods(ctx.settings));
-            writer.header(Header::Accept, b"*/*");
-            writer.header(Header::AcceptEncoding, b"identity");
-            writer.header(Header::AcceptLanguage, b"en");
-            writer.list(Header::Supported, options(ctx.settings));
-            writer.list(Header::AllowEvents, packages(ctx.settings));
-        });
-        self.tell_outcome(asker, Status::OK, AuthVerdict::NotAsked);
-    }
-
     /// A request with a usable Via that is broken elsewhere: the phrase names the broken part.
     pub(super) fn answer_broken(&mut self, origin: &Origin, msg: Message<'_>, line: StatusLine<'_>) {
         let Ok(via) = msg.via() else {
             return self.drop_input(origin.remote, DropReason::NotSip);
         };
         let tag = self.house.ids.keyed(IdKind::Tag, &[msg.head()]);
-        let payload = write(&mut self.house, origin, msg, None, tag, line, |_, _| {});
+        let payload = write(&mut self.house, origin, msg, None, tag, line, |ctx, writer| {
+            if line.status() == Status::NOT_IMPLEMENTED {
+                writer.list(Header::Allow, methods(ctx.settings));
+            }
+        });
         self.house.stats.response(msg.method(), line.status().0);
         let mut ctx = self.house.ctx();
         txn::respond_stateless(&mut ctx, origin, &via, payload);
@@ -229,7 +217,7 @@ impl Engine {
 }
 
 /// Value of Allow: what is switched on.
-fn methods(settings: &Settings) -> impl Iterator<Item = &'static str> {
+pub(super) fn methods(settings: &Settings) -> impl Iterator<Item = &'static str> {
     let notify = settings.message_summary.as_ref().is_some_and(|messages| messages.accept_notify);
     let events = settings.has_events();
     let calls = settings.calls.is_some();
@@ -253,7 +241,7 @@ fn methods(settings: &Settings) -> impl Iterator<Item = &'static str> {
 }
 
 /// Value of Allow-Events.
-fn packages(settings: &Settings) -> impl Iterator<Item = &'static str> {
+pub(super) fn packages(settings: &Settings) -> impl Iterator<Item = &'static str> {
     Package::served(settings).map(Package::name)
 }
 

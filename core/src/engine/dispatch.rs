@@ -378,7 +378,7 @@ impl Engine {
         if pass.method == Method::Options {
             return match routed_on {
                 Some(refusal) => self.refuse_as(pass, &refusal, AuthVerdict::NotAllowed),
-                None => self.serve_options(pass),
+                None => self.serve_options_of(pass, allowed),
             };
         }
         if !self.open(&mut pass.asker) {

@@ -15,8 +15,8 @@ impl Engine {
         let settings = &self.house.settings;
         let in_dialog = pass.ess.to.tag().is_some();
         match pass.method {
-            // RFC 3261 s8.2.1, s21.5.2: a method never heard of is 501, one that is switched off is 405 with Allow.
-            Method::Other => return Err(Refusal::plain(Status::NOT_IMPLEMENTED)),
+            // RFC 3261 s8.2.1, s21.5.2: a method never heard of is 501, one that is switched off is 405. Both say what there is.
+            Method::Other => return Err(Refusal::with(Status::NOT_IMPLEMENTED, Extra::Allow)),
             Method::Register if settings.registrar.is_some() => {}
             Method::Options if !in_dialog => {}
             Method::Message if settings.messages.is_some() && !in_dialog => {}

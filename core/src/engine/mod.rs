@@ -17,6 +17,7 @@ mod mailboxes;
 mod media;
 mod messages;
 mod news;
+mod options;
 mod pending;
 mod presence;
 mod resume;

@@ -303,7 +303,7 @@ impl Engine {
     }
 
     /// Is a trunk there, with room for one more call?
-    fn may_take(&self, trunk: u16, more: usize) -> bool {
+    pub(super) fn may_take(&self, trunk: u16, more: usize) -> bool {
         !self.rooms.trunks.is_down(trunk) && self.has_room(trunk, more)
     }
 

@@ -212,6 +212,13 @@ fn methods_are_refused_by_what_they_are() {
         ("NEWMETHOD", "sip:bob@example.com", ""),
         ("REGISTER", "http://example.com", ""),
         ("REGISTER", "sip:elsewhere.invalid", ""),
+        ("PUBLISH", "sip:bob@example.com", ""),
+        ("MESSAGE", "sip:bob@example.com", ""),
+        ("NOTIFY", "sip:bob@example.com", ""),
+        ("REFER", "sip:bob@example.com", ""),
+        ("INFO", "sip:bob@example.com", ""),
+        ("UPDATE", "sip:bob@example.com", ""),
+        ("PRACK", "sip:bob@example.com", ""),
         ("CANCEL", "sip:bob@example.com", ""),
         ("OPTIONS", "sip:example.com", "Max-Forwards: 70\r\n"),
         ("ACK", "sip:bob@example.com", ""),
@@ -219,7 +226,9 @@ fn methods_are_refused_by_what_they_are() {
         let commands = host.udp(&request(method, uri, 7, more));
         let first = match commands.first() {
             Some(Command::Transmit(t)) => {
-                String::from_utf8_lossy(&t.payload).lines().next().unwrap_or_default().to_owned()
+                let text = String::from_utf8_lossy(&t.payload);
+                let shown = text.lines().filter(|l| l.starts_with("SIP/2.0 ") || l.starts_with("Allow: "));
+                shown.collect::<Vec<_>>().join(" / ")
             }
             other => format!("{other:?}"),
         };

@@ -1,9 +1,10 @@
-//! Requests whose sender proves who he is, through the engine's doors: what repeats itself
-//! (DECISIONS 16).
+//! Requests whose sender proves who he is, through the engine's doors: what repeats itself (DECISIONS 16), and what only
+//! they are told (DECISIONS 4).
 
 use super::messages::{messages, text};
 use super::*;
 use crate::base::hash::{DigestAlgorithm, digest};
+use crate::config::CallsConfig;
 
 /// The answer to a challenge, as a line.
 fn proof(challenge: &str, (user, password): (&str, &str), method: &str, uri: &str) -> String {
@@ -22,6 +23,15 @@ fn proof(challenge: &str, (user, password): (&str, &str), method: &str, uri: &st
 }
 
 const BOB: (&str, &str) = ("bob", "zanzibar");
+
+/// What an OPTIONS of bob is answered with, once he has proved who he is.
+fn options(host: &mut Host, uri: &str, n: u32) -> String {
+    let challenge = shown(&host.udp(&request("OPTIONS", uri, 2 * n, "")));
+    assert!(challenge.contains("SIP/2.0 401"), "{challenge}");
+    let answer =
+        shown(&host.udp(&request("OPTIONS", uri, 2 * n + 1, &proof(&challenge, BOB, "OPTIONS", uri))));
+    answer.lines().find(|line| line.starts_with("SIP/2.0 ")).unwrap_or_default().to_owned()
+}
 
 #[test]
 fn a_register_whose_transaction_was_forgotten_is_answered_again_and_changes_nothing() {
@@ -58,4 +68,49 @@ fn a_register_whose_transaction_was_forgotten_is_answered_again_and_changes_noth
     let other = register.replace("<sip:bob@192.0.2.9:5060>", "<sip:bob@192.0.2.9:5061>");
     assert_eq!(status(&host.udp(other.as_bytes())), Some(401));
     assert_eq!(host.engine.sizes().bindings, 1);
+}
+
+#[test]
+fn who_proves_who_he_is_learns_by_options_what_a_call_would_come_to() {
+    let mut table = String::new();
+    for calls in [true, false] {
+        let mut config = config();
+        config.policies.options = AuthPolicy::Digest;
+        config.calls = calls.then(CallsConfig::default);
+        for name in ["carol", "dave"] {
+            let password = Some(Secret("secret".to_owned()));
+            let mut account = AccountConfig { username: name.into(), password, ..AccountConfig::default() };
+            account.forward.do_not_disturb = name == "dave";
+            config.accounts.push(account);
+        }
+        let mut host = Host::new(config);
+        for (n, user) in [(1, "bob"), (3, "dave")] {
+            let password = if user == "bob" { "zanzibar" } else { "secret" };
+            let register = |n, more: &str| {
+                let text = request(
+                    "REGISTER",
+                    "sip:example.com",
+                    n,
+                    &format!("Contact: <sip:x@192.0.2.9>\r\n{more}"),
+                );
+                String::from_utf8(text).expect("ASCII").replace("sip:bob@", &format!("sip:{user}@"))
+            };
+            let challenge = shown(&host.udp(register(n, "").as_bytes()));
+            let proof = proof(&challenge, (user, password), "REGISTER", "sip:example.com");
+            assert_eq!(status(&host.udp(register(n + 1, &proof).as_bytes())), Some(200));
+        }
+        for (n, uri) in (10..).zip([
+            "sip:example.com",
+            "sip:bob@example.com",
+            "sip:alice@example.com",
+            "sip:dave@example.com",
+            "sip:nobody@example.com",
+            "sip:carol@else.example",
+            "tel:+4420",
+        ]) {
+            let calls = if calls { "calls" } else { "none" };
+            let _ = writeln!(table, "{calls:6} {uri:24} {}", options(&mut host, uri, n));
+        }
+    }
+    insta::assert_snapshot!(table);
 }
