@@ -2,10 +2,10 @@
 //! rings on all his phones and on the desk beside him.
 //!
 //! ```text
-//! cargo run -p strowger-tokio --example presence_routing
+//! cargo run -p strowger-tokio --example presence_routing [-- port]
 //! ```
 //!
-//! Let phones register as `alice`, `bob`, `desk` and `voicemail` (password `a long secret`) at port 5070 of this machine,
+//! Let phones register as `alice`, `bob`, `desk` and `voicemail` (password `a long secret`) at port 5070 (or the one that is given) of this machine,
 //! publish what they are, and call each other.
 
 use strowger_tokio::core::door::PresenceState;
@@ -15,8 +15,9 @@ const PASSWORD: &str = "a long secret";
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), StartError> {
+    let port = std::env::args().nth(1).and_then(|port| port.parse().ok()).unwrap_or(5070);
     let accounts = ["alice", "bob", "desk", "voicemail"];
-    let server = SimpleB2bua::new("Exchange", 5070).enable_registration().enable_presence();
+    let server = SimpleB2bua::new("Exchange", port).enable_registration().enable_presence();
     accounts
         .into_iter()
         .fold(server, |server, name| server.account(name, PASSWORD))

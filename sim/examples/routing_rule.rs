@@ -42,7 +42,7 @@ fn help_desk(query: &RouteQuery) -> RouteAnswer {
 }
 
 /// A night on which nobody is at the desk.
-fn night(seed: u64) -> World {
+pub(crate) fn night(seed: u64) -> World {
     let mut world = World::with(seed, |config| config.accounts.push(account("dave")));
     world.on_route(help_desk);
     let [alice, bob, carol, dave] =
