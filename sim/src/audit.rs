@@ -11,7 +11,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::Time;
-use crate::message::Sip;
+use crate::message::{Sip, param};
 use crate::phone::{T1, T2};
 
 use calls::Calls;
@@ -87,6 +87,8 @@ pub struct Audit {
     pub checked: u64,
     asked: BTreeMap<String, Asked>,
     sent: BTreeMap<String, (Time, u32, bool)>,
+    /// When the first response came that makes a dialog: its Call-ID, and the tag of who sent it.
+    made: BTreeMap<(String, String), Time>,
     notifier: Notifier,
     calls: Calls,
     unreadable: u64,
@@ -122,6 +124,12 @@ fn key(m: &Sip, method: &str) -> String {
     format!("{branch:?} {number} {method} {} {from}", m.header("Call-ID").unwrap_or_default())
 }
 
+/// The Call-ID, and the tag of a header.
+fn party(m: &Sip, header: &str) -> (String, String) {
+    let tag = m.header(header).and_then(|value| param(value, "tag")).unwrap_or_default();
+    (m.header("Call-ID").unwrap_or_default().to_owned(), tag.to_owned())
+}
+
 impl Audit {
     /// The server begins a new life, perhaps with what it stored in the one before.
     pub fn restarted(&mut self) {
@@ -139,6 +147,7 @@ impl Audit {
             checked: 0,
             asked: BTreeMap::new(),
             sent: BTreeMap::new(),
+            made: BTreeMap::new(),
             notifier: Notifier::default(),
             calls: Calls::default(),
             unreadable: 0,
@@ -155,6 +164,9 @@ impl Audit {
         };
         self.calls.came(at, &message);
         if !message.is_request() {
+            if message.method() == "INVITE" && message.status().is_some_and(|s| (101..300).contains(&s)) {
+                self.made.entry(party(&message, "To")).or_insert(at);
+            }
             if let Some((_, _, answered)) = self.sent.get_mut(&key(&message, message.method())) {
                 *answered = true;
                 self.notifier.heard(&message);
@@ -242,8 +254,15 @@ impl Audit {
         let (copies, finals) = (asked.copies, asked.finals.clone());
         let invite = asked.message.method() == "INVITE";
         let (stream, acknowledged) = (asked.place.stream, asked.acknowledged);
-        if let Some((_, first, tag)) = finals.first()
+        // RFC 3261 s8.2.7: a request that came before what makes its dialog leaves no state; its copy may come in time.
+        let overtaken = |since: &Time, first: &u16| {
+            *first == 481 && self.made.get(&party(message, "From")).is_some_and(|made| made > since)
+        };
+        if let Some((since, first, tag)) = finals.first()
             && (*first, tag) != (status, &message.header("To").unwrap_or_default().to_owned())
+            && !overtaken(since, first)
+            // RFC 3261 s9.2: a CANCEL leaves no state; when its INVITE is forgotten, a copy says so and changes nothing.
+            && !(message.method() == "CANCEL" && (*first, status) == (200, 481))
         {
             let detail = format!("{first} and then {} with To {tag}", message.start);
             self.find("RFC 3261 s17.2.2", "one final response per request", at, detail);

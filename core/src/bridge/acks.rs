@@ -5,7 +5,7 @@ use bytes::Bytes;
 
 use super::Kit;
 use super::call::Side;
-use super::sdp::Session;
+use super::sdp::{self, Session};
 use super::write;
 use crate::dialog::{Addressed, Crossing, Dialog};
 use crate::stats::Counter;
@@ -51,7 +51,7 @@ impl Side {
         // Nobody else answers what he offered: nobody wants it.
         let unanswered = from.is_none_or(|(msg, _)| msg.body().is_empty());
         if let Some(offered) = offered.filter(|offer| unanswered && !offer.is_empty()) {
-            return self.acknowledge_with(kit, b"application/sdp", &super::sdp::declined(&offered));
+            return self.acknowledge_with(kit, b"application/sdp", &sdp::declined(&offered));
         }
         let Some(number) = self.due.take() else { return };
         let changed = from.and_then(|(msg, _)| self.change(msg.body()));
@@ -74,7 +74,14 @@ impl Side {
 
     /// It is sent this session description: as the next one of its session, if that is not the one of the other side.
     pub(super) fn change(&mut self, body: &[u8]) -> Option<Vec<u8>> {
-        if body.is_empty() { None } else { self.session.as_mut()?.next(body) }
+        if body.is_empty() {
+            return None;
+        }
+        // RFC 3264 s8: a relay may say of the same version what it did not say before, or not be there any more.
+        if self.session.is_none() && sdp::is_told_otherwise(&self.sdp, body) {
+            self.keep_session();
+        }
+        self.session.as_mut()?.next(body)
     }
 
     /// What it is sent from now on comes from somebody else: it stays the session it was (RFC 3264 s8).

@@ -159,6 +159,8 @@ pub(super) struct Side {
     pub(super) packages: Option<Box<[u8]>>,
     /// It took up a session with who was sought by a transfer that failed, and is asked back.
     pub(super) astray: bool,
+    /// The last INVITE of his that a relay was asked about.
+    pub(super) waits: Option<ServerKey>,
 }
 
 /// A 2xx to an INVITE, repeated until the ACK comes (RFC 3261 s13.3.1.4).

@@ -7,9 +7,9 @@ use bytes::Bytes;
 
 use super::{Bridge, CallKey, Desk, News, less, sdp};
 use crate::ctx::Origin;
-use crate::dialog::Replaces;
-use crate::txn::ClientKey;
-use crate::wire::{Essentials, Held, Message};
+use crate::dialog::{Dialog, Replaces};
+use crate::txn::{ClientKey, ServerKey};
+use crate::wire::{Essentials, Held, Message, Method};
 
 /// Is the body of a message a description of a session?
 pub(crate) fn is_session(msg: Message<'_>) -> bool {
@@ -72,6 +72,19 @@ impl Bridge {
         self.desk.enter_session(session);
     }
 
+    /// What names the dialog of a request, whether there is one or not.
+    pub(crate) fn dialog_of(&self, ess: &Essentials<'_>) -> u64 {
+        Dialog::hash_of(&self.desk.hash, ess)
+    }
+
+    /// The same of a response to an INVITE of ours. `None` if it is none, or makes no dialog.
+    pub(crate) fn dialog_of_answer(&self, msg: Message<'_>) -> Option<u64> {
+        let invites = msg.cseq().is_ok_and(|cseq| cseq.method == Method::Invite);
+        let makes_one = invites && msg.status().is_some_and(|status| (101..300).contains(&status));
+        let (own, theirs) = (msg.from().ok()?.tag()?, msg.to().ok()?.tag()?);
+        makes_one.then_some(self.desk.hash.hash_parts(&[msg.call_id().ok()?, own, theirs]))
+    }
+
     /// The session of media of the call in which somebody is to be replaced.
     pub(crate) fn session_of(&self, replaces: &Replaces) -> Option<u64> {
         self.named(replaces).and_then(|(key, ..)| self.session(key))
@@ -108,6 +121,18 @@ impl Bridge {
             && unacked.number == ess.cseq.number
         {
             unacked.payload = Bytes::new();
+        }
+    }
+
+    /// An INVITE is there, and goes on when the relay has said what it describes: he is not asked anything meanwhile (RFC
+    /// 3261 s14.1).
+    pub(crate) fn invite_waits(&mut self, ess: &Essentials<'_>, server: ServerKey) {
+        let call = self.find(ess).and_then(|key| self.calls.get_mut(key));
+        if let Some(call) = call
+            && let Some((at, from)) = call.find(ess)
+            && let Some(link) = call.links.get_mut(at)
+        {
+            link.sides[from].waits = Some(server);
         }
     }
 

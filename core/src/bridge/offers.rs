@@ -5,12 +5,14 @@
 //! | UPDATE | its last UPDATE has no answer | 500, Retry-After |
 //! | INVITE, or UPDATE with an offer | an INVITE or an offer of its own has no answer | 500, Retry-After |
 //! | the same | an INVITE or an offer went to it that it did not answer | 491 |
-//! | the same | an INVITE of ours is open on one of the legs | 491 |
+//! | the same | an INVITE of ours is open on one of the legs, or its 2xx has no ACK yet | 491 |
 //! | the same | the other side has a 2xx that it did not acknowledge | 491 |
+//!
+//! We ask neither side while any of this is open.
 
-use super::Kit;
-use super::call::{CALLEE, CALLER, Errand, Link, Phase};
+use super::call::{CALLEE, CALLER, Call, Errand, Link, Phase, Side};
 use super::reliable::Deal;
+use super::{CallKey, Kit, sdp, write};
 use crate::base::ids::IdKind;
 use crate::ctx::{Extra, Refusal};
 use crate::wire::{Message, Method, Status};
@@ -49,7 +51,8 @@ impl Link {
         let mut open = self.errands.iter().filter(|errand| asks(errand));
         if first == Some(1 - from)
             || untold
-            || self.sides[from].due.is_some()
+            || self.sides[1 - from].has_asked(kit)
+            || self.sides.iter().any(|side| side.due.is_some())
             || open.any(|errand| errand.to == from || errand.relayed.is_none())
         {
             return crossed;
@@ -64,6 +67,41 @@ impl Link {
             return crossed;
         }
         Ok(())
+    }
+}
+
+impl Side {
+    /// An INVITE of his went to a relay, and has no final response yet.
+    pub(super) fn has_asked(&self, kit: &Kit<'_, '_>) -> bool {
+        self.waits.is_some_and(|server| kit.txn.is_pending_invite(server))
+    }
+}
+
+impl Call {
+    /// A new INVITE of our own to one side, with an offer or to ask for one. False if one, or an offer, is under way.
+    pub(super) fn invite_side(
+        &mut self,
+        kit: &mut Kit<'_, '_>,
+        key: CallKey,
+        to: usize,
+        body: Option<(&[u8], &[u8])>,
+    ) -> bool {
+        let Some(link) = self.links.first_mut() else { return false };
+        // RFC 3261 s14.1: neither while one is on its way in the other direction, be it to the relay.
+        let open = link.sides[to].has_asked(kit) || link.errands.iter().any(asks);
+        let busy = link.sides.iter().any(|side| side.unacked.is_some() || side.due.is_some());
+        let side = &mut link.sides[to];
+        if open || busy || side.over {
+            return false;
+        }
+        side.keep_session();
+        let padded =
+            body.filter(|(kind, _)| sdp::is_sdp(kind)).and_then(|(_, body)| sdp::padded(body, &side.sdp));
+        let body = body.map(|(kind, body)| (kind, padded.as_deref().unwrap_or(body)));
+        side.dialog.advance();
+        let number = side.dialog.cseq();
+        let invite = write::own(kit, side, Method::Invite, number, body);
+        invite.is_some_and(|invite| link.send(kit, key, (to, Method::Invite, number), invite, None).is_some())
     }
 }
 

@@ -17,7 +17,7 @@
 use super::call::{CALLEE, Call, Errand, Phase, Side};
 use super::replaces::{self, Authority};
 use super::write::{self, Answer};
-use super::{Asked, Asker, Bridge, CallKey, Desk, Hop, Kit, News, sdp};
+use super::{Asked, Asker, Bridge, CallKey, Desk, Hop, Kit, News};
 use crate::base::ids::{self, IdText};
 use crate::ctx::{CallTimer, Ctx, Extra, Origin, Refusal, Timer};
 use crate::dialog::{Dialog, Replaces, refer};
@@ -322,16 +322,17 @@ impl Bridge {
             return;
         };
         let sought = 1 - side;
+        let Some(call) = self.calls.get_mut(other) else { return };
+        if !call.invite_side(kit, other, sought, None) {
+            // Nothing was asked of it: there is nothing to be restored.
+            return self.desk.inner.push_back(Inner::Failed(key, Status::REQUEST_PENDING.0));
+        }
+        call.serves = Some(key);
+        self.share_session(other, key);
         if let Some(call) = self.calls.get_mut(key)
             && let Some(transfer) = &mut call.transfer
         {
             transfer.sought = Some(Sought::Side(other, sought));
-        }
-        self.share_session(other, key);
-        let Some(call) = self.calls.get_mut(other) else { return };
-        call.serves = Some(key);
-        if !call.invite_side(kit, other, sought, None) {
-            self.desk.inner.push_back(Inner::Failed(key, Status::REQUEST_PENDING.0));
         }
     }
 }
@@ -399,6 +400,7 @@ impl Side {
             timer: Default::default(),
             packages: None,
             astray: false,
+            waits: None,
         }
     }
 }
@@ -445,31 +447,6 @@ impl Call {
         if let Some(notify) = write::refer_notify(kit, (dialog, &side.aor), refer, status, PATIENCE) {
             link.send(kit, key, (by, Method::Notify, number), notify, None);
         }
-    }
-
-    /// A new INVITE of our own to one side, with an offer or to ask for one. False if one is under way there.
-    pub(super) fn invite_side(
-        &mut self,
-        kit: &mut Kit<'_, '_>,
-        key: CallKey,
-        to: usize,
-        body: Option<(&[u8], &[u8])>,
-    ) -> bool {
-        let Some(link) = self.links.first_mut() else { return false };
-        let open = link.errands.iter().any(|errand| errand.method == Method::Invite);
-        let busy = link.sides.iter().any(|side| side.unacked.is_some() || side.due.is_some());
-        let side = &mut link.sides[to];
-        if open || busy || side.over {
-            return false;
-        }
-        side.keep_session();
-        let padded =
-            body.filter(|(kind, _)| sdp::is_sdp(kind)).and_then(|(_, body)| sdp::padded(body, &side.sdp));
-        let body = body.map(|(kind, body)| (kind, padded.as_deref().unwrap_or(body)));
-        side.dialog.advance();
-        let number = side.dialog.cseq();
-        let invite = write::own(kit, side, Method::Invite, number, body);
-        invite.is_some_and(|invite| link.send(kit, key, (to, Method::Invite, number), invite, None).is_some())
     }
 
     /// The answer to an INVITE of our own: what there is to agree about goes to the other call.

@@ -28,7 +28,7 @@ impl Call {
                 let Some(link) = self.links.get_mut(at).filter(|_| self.phase == Phase::Answered) else {
                     return;
                 };
-                let busy = link.is_busy(to);
+                let busy = link.sides[to].has_asked(kit) || link.is_busy(to);
                 let side = &mut link.sides[to];
                 if side.over || side.timer.due.is_none_or(|due| due > kit.ctx.now) {
                     continue;

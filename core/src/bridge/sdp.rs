@@ -38,6 +38,15 @@ impl Session {
     }
 }
 
+/// Is it another description of the same version of the same session? That must not be (RFC 3264 s8).
+pub(super) fn is_told_otherwise(before: &[u8], sdp: &[u8]) -> bool {
+    let named = |sdp| {
+        let ((start, end), version, _) = origin(sdp)?;
+        Some((sdp.get(start..end)?, version))
+    };
+    before != sdp && named(before).is_some_and(|before| named(sdp) == Some(before))
+}
+
 /// An answer that takes none of the media that were offered (RFC 3264 s6): for an offer that nobody wants any more.
 pub(super) fn declined(offer: &[u8]) -> Vec<u8> {
     let mut out = b"v=0\r\no=- 1 1 IN IP4 0.0.0.0\r\ns=-\r\nc=IN IP4 0.0.0.0\r\n".to_vec();
@@ -171,6 +180,16 @@ mod tests {
         assert_eq!(next, b"v=0\r\no=alice 12 8 IN IP6 2001:db8::1\r\ns=x\r\n");
         let again = session.next(OTHER).expect("a description");
         assert_eq!(again, b"v=0\r\no=alice 12 9 IN IP6 2001:db8::1\r\ns=x\r\n");
+    }
+
+    #[test]
+    fn what_has_changed_and_says_it_has_not_is_noticed() {
+        let told = |from, to| {
+            is_told_otherwise(FIRST, &String::from_utf8_lossy(FIRST).replace(from, to).into_bytes())
+        };
+        assert!(told("audio 9", "audio 11") && told("192.0.2.8", "192.0.2.9"));
+        assert!(!told("", "") && !told(" 7 ", " 8 ") && !told("alice 12", "alice 13") && !told("o=", "x="));
+        assert!(!is_told_otherwise(b"", FIRST));
     }
 
     #[test]

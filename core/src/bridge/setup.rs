@@ -338,10 +338,10 @@ impl Call {
         self.drop_links(kit, desk, key, |_| true);
         let Some(incoming) = self.incoming.take() else { return };
         let number = msg.cseq().map(|cseq| cseq.number).unwrap_or_default();
-        kept.sides[CALLER].change(msg.body());
+        let changed = kept.sides[CALLER].change(msg.body());
+        let body = changed.as_deref().unwrap_or(msg.body());
         let tag = kept.sides[CALLER].own_tag();
         let crossing = kept.crossing(CALLER);
-        let body = msg.body();
         let answer =
             Answer { line: Status(status).into(), tag, dialog: true, from: Some((msg, crossing)), body };
         let held = incoming.held.message();

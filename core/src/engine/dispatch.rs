@@ -283,11 +283,13 @@ impl Engine {
         if method == Method::Subscribe && ess.to.tag().is_some() && self.house.settings.has_events() {
             return self.subscribe_in_dialog(&mut pass);
         }
-        if ess.to.tag().is_some()
-            && method != Method::Register
-            && let Some(key) = self.rooms.bridge.find(ess)
-        {
-            return self.serve_in_call(&mut pass, key);
+        if ess.to.tag().is_some() && method != Method::Register {
+            if let Some(key) = self.rooms.bridge.find(ess) {
+                return self.serve_in_call(&mut pass, key);
+            }
+            if self.relay_behind_answer(&mut pass) {
+                return;
+            }
         }
         if let Some(key) = self.rooms.uas.call_of(ess) {
             return self.serve_ua_call(&mut pass, key);

@@ -36,7 +36,7 @@ struct Trans {
     finals: Vec<Last>,
     /// A CANCEL came before any final response.
     cancelled: bool,
-    cancel_sent: bool,
+    cancel_sent: Option<Time>,
 }
 
 #[derive(Clone, Debug)]
@@ -83,6 +83,8 @@ struct Dialog {
     /// RSeqs that came, and those we named in RAck.
     heard: BTreeSet<u32>,
     named: BTreeSet<u32>,
+    /// Branches of the requests that came.
+    came: BTreeSet<String>,
     /// Offers of PRACK and UPDATE by branch.
     offers: BTreeMap<String, bool>,
 }
@@ -187,6 +189,7 @@ impl Leg {
             rseq: None,
             heard: BTreeSet::new(),
             named: BTreeSet::new(),
+            came: BTreeSet::new(),
             offers: BTreeMap::new(),
         });
         Some(self.dialogs.len() - 1)
@@ -236,7 +239,7 @@ impl Calls {
             found.extend(self.crossing.identifiers(m));
             self.crossing.learn(m);
             match m.is_request() {
-                true => leg.request_went(m, &self.crossing, &mut found),
+                true => leg.request_went(at, m, &self.crossing, &mut found),
                 false => leg.response_went(at, m, &mut found),
             }
             let accepts = m.status().is_some_and(|s| (200..300).contains(&s)) && m.method() == "INVITE";
@@ -324,7 +327,7 @@ fn trans(by: By, m: &Sip) -> Trans {
         provisional: false,
         finals: Vec::new(),
         cancelled: false,
-        cancel_sent: false,
+        cancel_sent: None,
     }
 }
 

@@ -1,9 +1,11 @@
-//! Hundreds of seeds over lines that lose, double and overtake: every call ends for everybody, and nothing is left.
+//! Thousands of seeds over lines that lose, double and overtake: every call ends for everybody, and nothing is left.
 //! Calls, holds, transfers, messages, session timers, phones that are switched off and on again.
 //!
 //! `STROWGER_CHAOS=5000 cargo test -p strowger-tests --test stories chaos` tries so many of each kind.
 
-use strowger_core::config::MessagesConfig;
+use strowger_core::config::{MediaMode, MessagesConfig};
+use strowger_core::door::MediaStep;
+use strowger_sim::Relay;
 use strowger_sim::network::Link;
 use strowger_sim::rng::Rng;
 
@@ -90,10 +92,33 @@ fn something(world: &mut World, rng: &mut Rng, who: PhoneId) -> bool {
     false
 }
 
+/// A relay that takes its time, longer than anybody waits perhaps, and may have no room for a while.
+fn some_relay(rng: &mut Rng) -> Relay {
+    let refuses = match rng.below(20) {
+        0 | 1 => Some(MediaStep::Offer),
+        2 => Some(MediaStep::Answer),
+        _ => None,
+    };
+    let takes = match rng.below(10) {
+        0..=2 => Duration::ZERO,
+        3 => ms(1_000 + rng.below(2_000)),
+        _ => ms(rng.below(500)),
+    };
+    Relay { addr: "203.0.113.9".parse().expect("an address"), takes, refuses }
+}
+
 fn run(seed: u64, link: Link) {
+    run_with(seed, link, false);
+}
+
+fn run_with(seed: u64, link: Link, relayed: bool) {
+    let mut relays = Rng::fork(seed, 92);
     let mut rng = Rng::fork(seed, 91);
     let (mut world, alice, bob, carol) = world_with(seed, |config| {
-        config.messages = Some(MessagesConfig { default_expires: 3_600, ..MessagesConfig::default() })
+        config.messages = Some(MessagesConfig { default_expires: 3_600, ..MessagesConfig::default() });
+        if relayed {
+            config.calls.get_or_insert_default().media.mode = MediaMode::Always;
+        }
     });
     let desk = registered(&mut world, "desk", "bob");
     let all = [alice, bob, carol, desk];
@@ -105,7 +130,10 @@ fn run(seed: u64, link: Link) {
         world[phone].habits.refresh_percent = 0;
     }
     let mut forgot = false;
-    for _ in 0..14 {
+    for step in 0..14 {
+        if relayed && (step == 0 || relays.chance(0.2)) {
+            world.relay = Some(some_relay(&mut relays));
+        }
         let who = all[rng.below(4) as usize];
         if !world[who].is_off() {
             forgot |= something(&mut world, &mut rng, who);
@@ -135,7 +163,8 @@ fn run(seed: u64, link: Link) {
         world.run_for(s(2_000));
     }
     let sizes = world.engine().map(|e| e.sizes()).expect("the server is up");
-    assert_eq!([sizes.calls, sizes.call_dialogs], [0; 2], "seed {seed}\n{}", ladder(&world));
+    let left = [sizes.calls, sizes.call_dialogs, sizes.media_sessions];
+    assert_eq!(left, [0; 3], "seed {seed}\n{}", ladder(&world));
     world.finish();
 }
 
@@ -148,15 +177,25 @@ fn seeds(first: u64, usual: u64) -> std::ops::Range<u64> {
 
 #[test]
 fn every_call_ends_for_everybody_when_one_packet_in_twenty_is_lost() {
-    seeds(0, 250).for_each(|seed| run(seed, Link::lossy(0.05)));
+    seeds(0, 1_500).for_each(|seed| run(seed, Link::lossy(0.05)));
 }
 
 #[test]
 fn every_call_ends_for_everybody_when_packets_are_lost_doubled_and_overtaken() {
-    seeds(1_000_000, 250).for_each(|seed| run(seed, Link::BAD));
+    seeds(1_000_000, 1_500).for_each(|seed| run(seed, Link::BAD));
 }
 
 #[test]
 fn every_call_ends_for_everybody_on_good_lines() {
-    seeds(2_000_000, 100).for_each(|seed| run(seed, Link::GOOD));
+    seeds(2_000_000, 1_000).for_each(|seed| run(seed, Link::GOOD));
+}
+
+#[test]
+fn every_relayed_call_ends_for_everybody_and_gives_back_what_it_was_lent() {
+    seeds(3_000_000, 250).for_each(|seed| run_with(seed, Link::lossy(0.05), true));
+}
+
+#[test]
+fn every_relayed_call_ends_for_everybody_on_good_lines() {
+    seeds(4_000_000, 250).for_each(|seed| run_with(seed, Link::GOOD, true));
 }

@@ -203,3 +203,62 @@ fn a_bye_while_the_relay_thinks_ends_the_call_when_it_has_thought() {
         over(world, s(5));
     }
 }
+
+#[test]
+fn what_a_callee_asks_while_his_answer_is_at_the_relay_waits_behind_it() {
+    let (mut world, [alice, bob], _) = called(14, ms(400), None);
+    world.run_for(ms(550));
+    assert_eq!(world.talk(bob).state, State::Talking, "{}", ladder(&world));
+    assert_eq!(world.talk(alice).state, State::Ringing, "the relay has his answer");
+    world.act(bob, |p, now| p.info(now, 0, "7"));
+    world.run_for(s(3));
+    assert_eq!([world.talk(alice).state, world.talk(bob).state], [State::Talking; 2], "{}", ladder(&world));
+    assert!(world.talk(bob).told.contains(&("INFO".into(), 200)), "{}", ladder(&world));
+    world.hang_up(bob);
+    world.run_for(s(2));
+    assert_eq!(done(&world), 1);
+    over(world, s(2));
+}
+
+#[test]
+fn what_a_callee_asked_is_answered_when_his_answer_comes_too_late() {
+    let (mut world, [alice, bob], _) = called(15, ms(400), None);
+    world.run_for(ms(550));
+    world.act(bob, |p, now| p.info(now, 0, "7"));
+    world.run_for(ms(50));
+    world.hang_up(alice);
+    world.run_for(s(3));
+    assert_eq!(world.talk(alice).ending, Some(Ending::Cancelled), "{}", ladder(&world));
+    assert!(world.talk(bob).told.contains(&("INFO".into(), 481)), "{}", ladder(&world));
+    assert_eq!(done(&world), 1);
+    over(world, s(2));
+}
+
+/// What names the session in a description, its version, and where it wants the media.
+fn version(sdp: &str) -> (String, u64, String) {
+    let line = |name: &str| sdp.lines().find_map(|line| line.strip_prefix(name)).unwrap_or("").to_owned();
+    let (origin, media) = (line("o="), line("c="));
+    let words: Vec<&str> = origin.split(' ').collect();
+    (words[..2].join(" "), words[2].parse().expect("a version"), media)
+}
+
+#[test]
+fn an_answer_that_suddenly_goes_without_the_relay_has_a_new_version() {
+    let (mut world, [alice, bob], call) = called(16, Duration::ZERO, None);
+    world.run_for(s(3));
+    for refuses in [Some(MediaStep::Answer), None, None] {
+        world.relay = world.relay.map(|relay| Relay { refuses, ..relay });
+        world.act(alice, |p, now| p.resume(now, call));
+        world.run_for(s(40));
+    }
+    let heard: Vec<_> = world.talk(alice).heard.iter().map(|sdp| version(sdp)).collect();
+    assert!(heard.iter().any(|(.., media)| !media.ends_with(RELAY)), "{heard:?}");
+    for pair in heard.windows(2) {
+        let [(id, before, old), (same, after, new)] = pair else { continue };
+        assert_eq!(id, same, "{heard:?}");
+        assert!(after > before || (after == before && old == new), "{heard:?}");
+    }
+    assert_eq!([world.talk(alice).state, world.talk(bob).state], [State::Talking; 2], "{}", ladder(&world));
+    world.hang_up(alice);
+    over(world, s(2));
+}

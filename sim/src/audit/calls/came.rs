@@ -3,6 +3,7 @@
 use super::offer::{By, Carrier, description};
 use super::{Last, Leg, Time, Trans, branch, contact, is_reliable, number, tag, trans};
 use crate::message::Sip;
+use crate::phone::T1;
 
 impl Leg {
     pub(super) fn request_came(&mut self, m: &Sip) {
@@ -24,11 +25,12 @@ impl Leg {
                 let fresh = t.finals.iter().any(|f| f.tag == ours && !f.acknowledged);
                 t.finals.iter_mut().filter(|f| f.tag == ours).for_each(|f| f.acknowledged = true);
                 let accepted = t.finals.iter().any(|f| f.tag == ours && f.status < 300);
+                let offered = t.offered();
                 if accepted
                     && fresh
                     && let Some(d) = self.dialog(&ours, &theirs)
                 {
-                    d.talks.take(By::Them, Carrier::Ack, m);
+                    d.talks.take(By::Them, Carrier::Ack { offered }, m);
                 }
             }
             "CANCEL" => {
@@ -39,9 +41,10 @@ impl Leg {
             }
             _ => {
                 let Some(d) = self.dialog(&ours, &theirs) else { return };
-                if d.offers.insert(branch(m), description(m).is_some()).is_some() {
+                if !d.came.insert(branch(m)) {
                     return;
                 }
+                d.offers.insert(branch(m), description(m).is_some());
                 match method {
                     "BYE" => d.bye = true,
                     "PRACK" => {
@@ -131,10 +134,12 @@ impl Leg {
     }
 
     pub(super) fn seen(&mut self, i: usize, at: Time, status: u16, tag: &str) {
+        // RFC 3261 s9.1: 64*T1 after its CANCEL nobody waits for it.
+        let given_up = self.trans[i].cancel_sent.is_some_and(|since| at.since(since) >= 64 * T1);
         let finals = &mut self.trans[i].finals;
         match finals.iter_mut().find(|f| f.tag == tag && f.status == status) {
             Some(f) => f.times += 1,
-            None => finals.push(Last { status, tag: tag.into(), at, times: 1, acknowledged: false }),
+            None => finals.push(Last { status, tag: tag.into(), at, times: 1, acknowledged: given_up }),
         }
     }
 }

@@ -33,15 +33,11 @@ pub(super) enum Carrier {
     /// A reliable provisional response.
     Reliable,
     /// A 2xx to INVITE; whether the INVITE had an offer, and whether it is the first.
-    Accepts {
-        offered: bool,
-        first: bool,
-    },
+    Accepts { offered: bool, first: bool },
     /// A 2xx to PRACK or UPDATE; whether that had an offer.
-    Agrees {
-        offered: bool,
-    },
-    Ack,
+    Agrees { offered: bool },
+    /// The ACK of a 2xx; whether its INVITE had an offer.
+    Ack { offered: bool },
 }
 
 /// The exchange of one dialog.
@@ -78,7 +74,9 @@ impl Talks {
         if crosses && m.method() == "INVITE" {
             return None;
         }
-        if carrier == Carrier::Request {
+        // An offer before the last one has its answer will be refused; that one still waits.
+        let too_soon = by == By::Them && self.stands == Exchange::Offered(By::Them);
+        if carrier == Carrier::Request && !too_soon {
             self.asked = number(m);
         }
         let found = match sdp {
@@ -107,6 +105,7 @@ impl Talks {
         let fault = |law: Law, why: &str| Some((law, why.to_owned()));
         match (carrier, self.stands) {
             (Carrier::Preview, _) => return self.same(by, sdp),
+            (Carrier::Ack { offered: true }, _) => return fault(ANSWER, "an answer to nothing"),
             (_, Exchange::Offered(who)) if who == theirs => {
                 self.stands = Exchange::Agreed;
                 return match carrier {
@@ -122,7 +121,7 @@ impl Talks {
             (Carrier::Accepts { offered: false, first: true }, Exchange::Agreed) => {
                 return fault(OFFER, "an offer after an exchange by reliable responses");
             }
-            (Carrier::Ack, _) => return fault(ANSWER, "an answer to nothing"),
+            (Carrier::Ack { .. }, _) => return fault(ANSWER, "an answer to nothing"),
             (Carrier::Agrees { .. }, _) => return fault(ANSWER, "an answer to nothing"),
             _ => {}
         }
@@ -140,7 +139,8 @@ impl Talks {
                 fault("no offer")
             }
             Carrier::Agrees { offered: true } if waits => fault("no answer"),
-            Carrier::Ack if waits => fault("no answer"),
+            // RFC 3311 s5.1: what the callee offered after his answer waits for that of an UPDATE.
+            Carrier::Ack { offered: false } if waits => fault("no answer"),
             _ => None,
         }
     }

@@ -9,10 +9,10 @@ use super::{
 use crate::message::{Sip, param, split_list};
 
 impl Leg {
-    pub(super) fn request_went(&mut self, m: &Sip, crossing: &Crossing, found: &mut Found) {
+    pub(super) fn request_went(&mut self, at: Time, m: &Sip, crossing: &Crossing, found: &mut Found) {
         match m.method() {
             "ACK" => return self.ack_went(m, found),
-            "CANCEL" => return self.cancel_went(m, found),
+            "CANCEL" => return self.cancel_went(at, m, found),
             "INVITE" if self.position(By::Us, m).is_some() => return,
             "INVITE" | "UPDATE" if m.lines("Contact").len() != 1 => {
                 found.push((CONTACT, format!("{:?} in {}", m.lines("Contact"), m.start)));
@@ -98,6 +98,7 @@ impl Leg {
         let Some(t) = self.trans.iter_mut().rfind(of) else {
             return find(ACK_FINAL, format!("{} with number {}", m.start, number(m)));
         };
+        let offered = t.offered();
         let Some(last) = t.finals.iter_mut().find(|f| f.tag == theirs) else {
             return find(ACK_FINAL, format!("{} before a final response", m.start));
         };
@@ -118,11 +119,11 @@ impl Leg {
         let Some(d) = self.dialog(&ours, &theirs) else { return };
         find_way(d, m, &mut |_, detail| find(ACK_ANSWER, detail));
         if first {
-            found.extend(d.talks.take(By::Us, Carrier::Ack, m));
+            found.extend(d.talks.take(By::Us, Carrier::Ack { offered }, m));
         }
     }
 
-    fn cancel_went(&mut self, m: &Sip, found: &mut Found) {
+    fn cancel_went(&mut self, now: Time, m: &Sip, found: &mut Found) {
         let Some(at) = self.position(By::Us, m) else {
             return found.push((CANCEL_MATCHES, format!("{} of no INVITE", m.start)));
         };
@@ -132,11 +133,12 @@ impl Leg {
         if !all || request_uri(m) != request_uri(&t.request) {
             found.push((CANCEL_MATCHES, format!("{} for {}", m.start, t.request.start)));
         }
-        if !std::mem::replace(&mut t.cancel_sent, true) && (!t.provisional || !t.is_open()) {
+        if t.cancel_sent.is_none() && (!t.provisional || !t.is_open()) {
             let state =
                 if t.provisional { "after a final response" } else { "before a provisional response" };
             found.push((CANCEL_TIMELY, format!("{} {state}", m.start)));
         }
+        t.cancel_sent.get_or_insert(now);
     }
 
     pub(super) fn response_went(&mut self, at: Time, m: &Sip, found: &mut Found) {

@@ -39,6 +39,10 @@ impl Phone {
     pub fn update(&mut self, now: Time, call: usize, direction: Direction) {
         let (user, addr) = (self.user.clone(), self.addr);
         let dialog = self.calls[call].talking.unwrap_or(0);
+        // RFC 3311 s5.1: one offer at a time.
+        if self.calls[call].dialogs.get(dialog).is_some_and(|d| d.offering) {
+            return;
+        }
         let mut m = self.within(call, dialog, "UPDATE");
         self.add_abilities(&mut m);
         m.push("Content-Type", "application/sdp");

@@ -10,182 +10,28 @@
 //! What else comes of the same session waits behind it, so that the order stays. A call whose parties reach each other never
 //! comes here; one that does stays relayed to its end, and with it all calls that go on as it.
 
-use std::collections::{BTreeMap, VecDeque};
+mod session;
 
-use core::net::IpAddr;
 use core::time::Duration;
 
 use super::Engine;
 use super::dispatch::Pass;
 use super::pending::{MediaWait, ParkedKey, Waits};
-use crate::base::{Key, Slab, Time, TimerKey};
+use crate::base::Key;
 use crate::bridge::{CallKey, Hop, Shown, is_session};
-use crate::config::{MediaConfig, MediaMode, is_private};
+use crate::config::{MediaConfig, MediaMode};
 use crate::ctx::{Origin, Refusal, Timer};
 use crate::dialog::Replaces;
-use crate::door::{Event, Identity, MediaAnswer, MediaQuery, MediaStep, Query, Ticket, Transport};
+use crate::door::{Event, Identity, MediaAnswer, MediaQuery, MediaStep, Query, Ticket};
 use crate::stats::{Counter, DropReason};
 use crate::txn::ClientKey;
 use crate::wire::sdp::{connection, is_webrtc};
-use crate::wire::{Essentials, Held, Message, Method, Status, Uri};
+use crate::wire::{Essentials, Held, Message, Method, Status};
 
-/// Most messages of one session that wait; what more comes is lost, and sent again by whoever needs it.
-const WAITING: usize = 32;
-/// Most parties of one session that are remembered.
-const ENDS: usize = 64;
-/// How long an answer stands for the same question: as long as anything is sent again (RFC 3261 s17, 64*T1).
-const SAME: Duration = Duration::from_secs(32);
-
-/// Sessions that are relayed, and what waits for the relay.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Media {
-    sessions: BTreeMap<u64, Session>,
-    /// Questions under way, and the session each is of.
-    asked: Slab<u64>,
-}
-
-#[derive(Clone, Debug, Default)]
-struct Session {
-    /// The relay has taken it.
-    relayed: bool,
-    ends: Vec<End>,
-    /// Who offered last, and whether that is unanswered.
-    offerer: Box<str>,
-    open: bool,
-    /// Who agreed last.
-    pair: Option<[Box<str>; 2]>,
-    /// What was answered last.
-    last: Option<Box<Last>>,
-    asking: Option<Box<Asking>>,
-    waiting: VecDeque<Parcel>,
-}
-
-/// A party, by his tag.
-#[derive(Clone, Debug)]
-struct End {
-    tag: Box<str>,
-    webrtc: bool,
-}
-
-/// A question under way, and what waits for its answer.
-#[derive(Clone, Debug)]
-struct Asking {
-    ticket: Key<u64>,
-    timer: TimerKey,
-    question: Question,
-    parcel: Parcel,
-}
-
-/// A question, and what it was answered.
-#[derive(Clone, Debug)]
-struct Last {
-    at: Time,
-    question: Question,
-    sdp: Box<[u8]>,
-    shown: Box<[u8]>,
-}
-
-#[derive(Clone, Debug)]
-struct Question {
-    step: MediaStep,
-    from: Box<str>,
-    to: Box<str>,
-    source: Option<IpAddr>,
-    near: Option<IpAddr>,
-    webrtc: bool,
-}
-
-/// A message on its way to the calls.
-#[derive(Clone, Debug)]
-enum Parcel {
-    Ring { key: CallKey, groups: Vec<Vec<Hop>>, ring: Duration },
-    Response { bits: u64, client: ClientKey, status: u16, held: Held },
-    Request { parked: ParkedKey },
-    Replaces { parked: ParkedKey },
-    Ack { origin: Origin, held: Held },
-}
-
-impl Media {
-    pub(super) fn len(&self) -> usize {
-        // Each question is of a session.
-        self.sessions.len().max(self.asked.len())
-    }
-}
-
-impl Session {
-    fn is_webrtc(&self, tag: &str) -> Option<bool> {
-        self.ends.iter().find(|end| &*end.tag == tag).map(|end| end.webrtc)
-    }
-
-    /// With whom he agreed last.
-    fn other(&self, tag: &str) -> Option<&str> {
-        match self.pair.as_ref()? {
-            [one, other] if **one == *tag => Some(other),
-            [other, one] if **one == *tag => Some(other),
-            _ => None,
-        }
-    }
-
-    /// A description of his that others are shown.
-    fn question(&self, step: MediaStep, from: &[u8], source: Option<IpAddr>, sdp: &[u8]) -> Option<Question> {
-        let from = core::str::from_utf8(from).ok()?;
-        let to = match step {
-            MediaStep::Answer if *self.offerer != *from => &self.offerer,
-            MediaStep::Answer | MediaStep::Offer => self.other(from).unwrap_or_default(),
-        };
-        let own = is_webrtc(sdp);
-        let webrtc = self.is_webrtc(to).unwrap_or(own);
-        // Browsers find their own way.
-        let (from, to, source) = (from.into(), to.into(), source.map(|source| source.to_canonical()));
-        (!(own && webrtc)).then_some(Question { step, from, to, source, near: None, webrtc })
-    }
-
-    fn learn(&mut self, question: &Question, webrtc: bool) {
-        self.ends.retain(|end| end.tag != question.from);
-        if self.ends.len() < ENDS {
-            self.ends.push(End { tag: question.from.clone(), webrtc });
-        }
-        match question.step {
-            MediaStep::Offer => (self.offerer, self.open) = (question.from.clone(), true),
-            MediaStep::Answer => {
-                self.open = false;
-                self.pair = Some([question.to.clone(), question.from.clone()]);
-            }
-        }
-    }
-}
-
-/// One party as far as it is known: where his media are, and where his messages come from.
-#[derive(Clone, Copy)]
-struct Place {
-    media: IpAddr,
-    remote: IpAddr,
-}
-
-/// DECISIONS 27: can these two not send to each other?
-fn are_apart(config: &MediaConfig, one: Place, other: Place) -> bool {
-    let (a, b) = (one.media.to_canonical(), other.media.to_canonical());
-    let near = config.is_local(one.remote) && config.is_local(other.remote);
-    a.is_ipv4() != b.is_ipv4() || (!near && (is_private(a) || is_private(b)))
-}
-
-/// Is a response one to an INVITE?
-fn is_of_invite(msg: Message<'_>) -> bool {
-    msg.cseq().is_ok_and(|cseq| cseq.method == Method::Invite)
-}
-
-fn is_web(transport: Transport) -> bool {
-    matches!(transport, Transport::Ws | Transport::Wss)
-}
-
-/// Who will be called: what he registered says where he is, if it is an address.
-fn place_of(hop: &Hop) -> Place {
-    let remote = hop.to.remote.ip();
-    let contact = core::str::from_utf8(&hop.contact).ok().and_then(|uri| Uri::parse(uri.as_bytes()).ok());
-    let host = contact.and_then(|uri| uri.host().and_then(|host| host.ip()));
-    // A browser, or a phone behind a proxy, is where its messages come from.
-    Place { media: host.filter(|_| !is_web(hop.to.transport)).unwrap_or(remote), remote }
-}
+pub(super) use session::Media;
+use session::{
+    Asking, Last, Parcel, Place, Question, SAME, Session, are_apart, is_of_invite, is_web, place_of,
+};
 
 impl Engine {
     fn media_config(&self) -> Option<&MediaConfig> {
@@ -233,7 +79,26 @@ impl Engine {
         if !self.is_asking(session) && !is_session(msg) {
             return false;
         }
-        self.consider(session, Parcel::Response { bits, client, status, held: msg.to_held() });
+        let dialog = self.rooms.bridge.dialog_of_answer(msg);
+        self.consider(session, Parcel::Response { bits, client, status, held: msg.to_held(), dialog });
+        true
+    }
+
+    /// A request of who has answered already, in a dialog that is made when his response has been through the relay: it
+    /// waits behind that. True if it is one.
+    pub(super) fn relay_behind_answer(&mut self, pass: &mut Pass<'_>) -> bool {
+        if self.rooms.media.sessions.is_empty() {
+            return false;
+        }
+        let dialog = self.rooms.bridge.dialog_of(pass.ess);
+        let Some(session) = self.rooms.media.awaits(dialog) else { return false };
+        if !self.open(&mut pass.asker) {
+            return true;
+        }
+        match self.unsupported(pass) {
+            Some(refusal) => self.refuse(pass, &refusal),
+            None => self.park_request(pass, session),
+        }
         true
     }
 
@@ -244,11 +109,18 @@ impl Engine {
         if !concerns && !self.is_asking(session) {
             return false;
         }
+        self.park_request(pass, session);
+        true
+    }
+
+    fn park_request(&mut self, pass: &mut Pass<'_>, session: u64) {
         let deadline = self.house.now + self.house.settings.limits.park_timeout;
         if let Some(parked) = self.park_until(pass, Waits::Media(MediaWait::Within), deadline) {
+            if let Some(server) = pass.server.filter(|_| pass.method == Method::Invite) {
+                self.rooms.bridge.invite_waits(pass.ess, server);
+            }
             self.consider(session, Parcel::Request { parked });
         }
-        true
     }
 
     /// An INVITE that may take somebody's place. True if it is taken care of.
@@ -289,10 +161,9 @@ impl Engine {
 
     /// It waits, is asked about, or goes on.
     fn consider(&mut self, session: u64, parcel: Parcel) {
-        if let Some(busy) = self.session_mut(session).filter(|session| session.asking.is_some()) {
-            match busy.waiting.len() < WAITING {
-                true => busy.waiting.push_back(parcel),
-                false => self.refuse_parcel(parcel, Status::SERVICE_UNAVAILABLE),
+        if self.is_asking(session) {
+            if let Err(parcel) = self.rooms.media.wait(session, parcel) {
+                self.refuse_parcel(parcel, Status::SERVICE_UNAVAILABLE);
             }
             return;
         }
@@ -322,8 +193,7 @@ impl Engine {
         let deadline = self.house.now + patience;
         let timer = self.house.timers.arm(deadline, Timer::Media(ticket.to_bits()));
         let Question { step, from, to, source, near, webrtc } = question.clone();
-        let state = self.rooms.media.sessions.entry(session).or_default();
-        state.asking = Some(Box::new(Asking { ticket, timer, question, parcel }));
+        self.rooms.media.ask(session, Asking { ticket, timer, question, parcel });
         self.house.out.ask(Query::Media(Box::new(MediaQuery {
             ticket: Ticket::from_bits(ticket.to_bits()),
             call: session,
@@ -339,13 +209,11 @@ impl Engine {
 
     /// The relay says what a description becomes.
     pub(super) fn on_media(&mut self, ticket: Ticket<MediaQuery>, answer: MediaAnswer) {
-        let session = self.rooms.media.asked.remove(Key::from_bits(ticket.to_bits()));
-        let asking = session.and_then(|session| self.session_mut(session)?.asking.take());
-        let (Some(session), Some(asking)) = (session, asking) else {
+        let Some((session, asking)) = self.rooms.media.answered(Key::from_bits(ticket.to_bits())) else {
             return self.house.stats.dropped(DropReason::BadTicket);
         };
         self.house.timers.disarm(asking.timer);
-        let Asking { question, parcel, .. } = *asking;
+        let Asking { question, parcel, .. } = asking;
         match answer {
             MediaAnswer::Description(sdp) => {
                 let (before, at) = (self.body_of(&parcel), self.house.now);
@@ -369,11 +237,7 @@ impl Engine {
                 );
             }
         }
-        while let Some(next) = self
-            .session_mut(session)
-            .filter(|session| session.asking.is_none())
-            .and_then(|session| session.waiting.pop_front())
-        {
+        while let Some(next) = self.rooms.media.next(session) {
             self.consider(session, next);
         }
     }
@@ -391,14 +255,13 @@ impl Engine {
 
     /// No call is in this session any more.
     pub(super) fn forget_media(&mut self, session: u64) {
-        let Some(state) = self.rooms.media.sessions.remove(&session) else { return };
-        let asking = state.asking.map(|asking| {
-            self.rooms.media.asked.remove(asking.ticket);
+        let Some((asking, waiting)) = self.rooms.media.forget(session) else { return };
+        self.house.out.tell(Event::MediaDone { call: session });
+        let asked = asking.map(|asking| {
             self.house.timers.disarm(asking.timer);
             asking.parcel
         });
-        self.house.out.tell(Event::MediaDone { call: session });
-        for parcel in asking.into_iter().chain(state.waiting) {
+        for parcel in asked.into_iter().chain(waiting) {
             self.go_on(parcel, None);
         }
     }
@@ -424,7 +287,7 @@ impl Engine {
         let question = match parcel {
             Parcel::Ring { .. } if relayed => None,
             Parcel::Ring { key, groups, .. } => self.question_of_offer(*key, groups, &sdp),
-            Parcel::Response { bits, client, status, held } => {
+            Parcel::Response { bits, client, status, held, .. } => {
                 let msg = held.message();
                 let offers = is_of_invite(msg) && self.rooms.txn.is_bare(*client);
                 let wanted = (101..300).contains(status)
@@ -502,7 +365,7 @@ impl Engine {
                 }
                 bridge.ring(kit, key, groups, ring);
             }),
-            Parcel::Response { bits, client, status, held } => {
+            Parcel::Response { bits, client, status, held, .. } => {
                 let held = changed(held);
                 self.bridge(|bridge, kit| bridge.on_response(kit, bits, client, status, held.message()));
             }
