@@ -82,6 +82,12 @@ fn programs_with_calls_that_are_proved_and_routed_by_the_host_hold_their_invaria
 }
 
 #[test]
+fn programs_with_calls_over_a_relay_hold_their_invariants() {
+    programs(0xa9, 150);
+    programs(0xa8, 50);
+}
+
+#[test]
 fn programs_with_presence_hold_their_invariants() {
     programs(0xf1, 100);
 }

@@ -50,7 +50,7 @@ pub enum CallStep {
         tag: u8,
         says: u8,
     },
-    /// All that waits for an answer of a phone gets one, and every 2xx its ACK.
+    /// All that waits for an answer of a phone or of the relay gets one, and every 2xx its ACK.
     Calm,
     Ack {
         back: u8,
@@ -185,9 +185,11 @@ impl Host {
             CallStep::Invite { from, to, slot, says } => self.invite(*from, *to, *slot, *says),
             CallStep::Talk { from, to, slot, says } => {
                 self.invite(*from, *to, *slot, says | 1);
+                self.relay();
                 let newest = self.calling.heard.iter().rev().position(|h| h.method == Method::Invite);
                 let Some(newest) = newest else { return };
                 self.respond(newest, 4, *says, 1);
+                self.relay();
                 self.ack(0, 0);
             }
             CallStep::Respond { back, status, tag, says } => {

@@ -17,6 +17,9 @@ use crate::wire::{Kind, Message, Method};
 /// (RFC 3261 s17.1.1.2: 64*T1).
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// So long a transaction stands (RFC 3261 s17.2: 64*T1).
+const STANDS: Duration = Duration::from_secs(30);
+
 /// A dialog: its Call-ID, and the tag of the phone.
 type Place = (String, String);
 
@@ -27,6 +30,8 @@ pub(super) struct Debts {
     promised: BTreeMap<(SocketAddr, String), String>,
     /// Final responses to an INVITE that wait for ACK: with the number of that.
     unacked: BTreeMap<(Place, String), SocketAddr>,
+    /// Requests that were accepted, by who sent them, their branch and what they are; and when.
+    accepted: BTreeMap<(SocketAddr, String, String), Time>,
     over: BTreeSet<Place>,
     /// Of who may not have heard what was sent, nothing is known.
     forgiven: BTreeSet<SocketAddr>,
@@ -95,6 +100,11 @@ impl Debts {
     }
 }
 
+/// Is a finished transaction of it forgotten when room is short?
+fn is_forgotten(method: Method) -> bool {
+    matches!(method, Method::Options | Method::Register)
+}
+
 impl Host {
     /// What phones hear.
     pub(super) fn ring(&mut self, sent: &Transmit, msg: Message<'_>) {
@@ -104,7 +114,7 @@ impl Host {
             self.calling.last.remove(0);
         }
         let cseq = msg.cseq().expect("CSeq is written");
-        let debts = &mut self.calling.debts;
+        let (now, debts) = (self.now, &mut self.calling.debts);
         match msg.kind() {
             Kind::Request { .. } => {
                 let method = msg.method();
@@ -132,6 +142,23 @@ impl Host {
                         100 => _ = debts.promised.insert(asked, String::from_utf8_lossy(payload).into()),
                         101..200 => {}
                         _ => _ = debts.promised.remove(&asked),
+                    }
+                }
+                if status >= 200
+                    && sent.flow == FlowId(2)
+                    && !is_forgotten(cseq.method)
+                    && sent.after.is_none()
+                {
+                    let branch = values(payload, "Via").into_iter().next().unwrap_or_default();
+                    let asked = (sent.remote, branch, value(payload, "CSeq"));
+                    let since = debts.accepted.get(&asked).filter(|since| now.since(**since) < STANDS);
+                    assert!(
+                        since.is_none() || status < 300,
+                        "accepted, and then {}",
+                        String::from_utf8_lossy(payload)
+                    );
+                    if status < 300 {
+                        debts.accepted.entry(asked).or_insert(now);
                     }
                 }
                 if cseq.method == Method::Bye && status == 200 {

@@ -20,7 +20,8 @@ use world::{Host, Rooms};
 /// they meant before there was anything, and those that are no program do nothing.
 pub fn engine_ops(data: &[u8]) {
     match data {
-        [first @ 0xa0..=0xaf, steps @ ..] => run(first & 1 != 0, steps, Rooms::Calls, Host::call_step),
+        [first @ 0xa0..=0xa7, steps @ ..] => run(first & 1 != 0, steps, Rooms::Calls, Host::call_step),
+        [first @ 0xa8..=0xaf, steps @ ..] => run(first & 1 != 0, steps, Rooms::Relayed, Host::call_step),
         [first @ 0xf0..=0xfe, steps @ ..] => run(first & 1 != 0, steps, Rooms::Presence, Host::step),
         _ => {
             let Ok(program) = Program::arbitrary_take_rest(Unstructured::new(data)) else { return };

@@ -395,6 +395,7 @@ impl Host {
 
     pub(super) fn calm(&mut self) {
         for _ in 0..32 {
+            self.relay();
             let waits = |heard: &Heard| heard.last.is_none();
             let Some(at) = self.calling.heard.iter().position(waits) else { break };
             let back = self.calling.heard.len() - 1 - at;
@@ -403,6 +404,7 @@ impl Host {
         for _ in 0..16 {
             self.ack(0, 0);
         }
+        self.relay();
     }
 
     pub(super) fn opened(&mut self, up: bool) {

@@ -11,7 +11,7 @@ use crate::Engine;
 use crate::base::Time;
 use crate::config::{
     AccountConfig, AuthPolicy, CallsConfig, Config, DigestAlgorithm, HashedCredential, IpNet, ListenerConfig,
-    MaxContacts, MessagesConfig, PresenceConfig, RegistrarConfig, RouteConfig, RouteTo, Settings,
+    MaxContacts, MediaMode, MessagesConfig, PresenceConfig, RegistrarConfig, RouteConfig, RouteTo, Settings,
     TrunkConfig, WatchAction, WatchRule,
 };
 use crate::door::{
@@ -31,6 +31,14 @@ pub(super) enum Rooms {
     Nothing,
     Presence,
     Calls,
+    /// Calls whose media are relayed.
+    Relayed,
+}
+
+impl Rooms {
+    pub(super) fn have_calls(self) -> bool {
+        matches!(self, Rooms::Calls | Rooms::Relayed)
+    }
 }
 
 pub(super) fn settings(open: bool, rooms: Rooms) -> Arc<Settings> {
@@ -74,8 +82,11 @@ pub(super) fn settings(open: bool, rooms: Rooms) -> Arc<Settings> {
             vec![rule("u1@example.com", WatchAction::Confirm), rule("u2@example.com", WatchAction::Block)];
         config.presence = Some(PresenceConfig { rules, ..PresenceConfig::default() });
     }
-    if rooms == Rooms::Calls {
+    if rooms.have_calls() {
         add_calls(&mut config, policy);
+    }
+    if rooms == Rooms::Relayed {
+        config.calls.get_or_insert_default().media.mode = MediaMode::Always;
     }
     config.tell.changes = true;
     config.tell.bindings = true;
@@ -314,7 +325,8 @@ impl Host {
                 let answer = match known % 4 {
                     0 => MediaAnswer::Unavailable,
                     1 => MediaAnswer::Unsupported,
-                    _ => MediaAnswer::Description(q.sdp),
+                    2 => MediaAnswer::Description(q.sdp),
+                    _ => relayed(&q.sdp),
                 };
                 self.feed(Input::Answer(Answer::Media(q.ticket, answer)));
             }
@@ -322,6 +334,14 @@ impl Host {
                 self.feed(Input::Answer(Answer::Introspected(q.ticket, IntrospectAnswer::Unavailable)));
             }
             Query::Keys(q) => self.feed(Input::Answer(Answer::Keys(q.ticket, KeysAnswer::Unavailable))),
+        }
+    }
+
+    /// The relay says what it was asked, all of it.
+    pub(super) fn relay(&mut self) {
+        while let Some(at) = self.asked.iter().position(|query| matches!(query, Query::Media(_))) {
+            let Query::Media(q) = self.asked.remove(at) else { return };
+            self.feed(Input::Answer(Answer::Media(q.ticket, relayed(&q.sdp))));
         }
     }
 
@@ -434,4 +454,11 @@ impl Host {
 
 pub(super) fn remote(slot: u8) -> SocketAddr {
     SocketAddr::from(([10, 0, 0, slot % 8], 5060 + u16::from(slot % 4)))
+}
+
+/// A description as a relay gives it on.
+fn relayed(sdp: &[u8]) -> MediaAnswer {
+    let shown =
+        String::from_utf8_lossy(sdp).replace("10.0.0.1", "10.9.9.9").replace("audio 4000", "audio 30000");
+    MediaAnswer::Description(shown.into_bytes().into())
 }
