@@ -112,6 +112,8 @@ pub enum Manner {
     EarlyTimeouts(u64),
     /// After each input the engine is replaced by a copy of itself.
     CloneAlways,
+    /// The hash tables of the engine are keyed by another seed.
+    HashKey(u64),
 }
 
 impl Recording {
@@ -132,7 +134,15 @@ impl Recording {
 
     /// Feeds the inputs to a fresh engine; its commands.
     pub fn replay(&self, manner: Manner) -> Vec<Command> {
-        let mut engine = Engine::new(Arc::clone(&self.settings), self.seed, self.start);
+        let settings = Arc::clone(&self.settings);
+        let mut engine = match manner {
+            Manner::HashKey(seed) => {
+                let mut hash_seed = [0x5a; 32];
+                hash_seed[..8].copy_from_slice(&seed.to_le_bytes());
+                Engine::with_hash_seed(settings, self.seed, hash_seed, self.start)
+            }
+            _ => Engine::new(settings, self.seed, self.start),
+        };
         let mut rng = Rng::new(match manner {
             Manner::EarlyTimeouts(seed) => seed,
             _ => 0,

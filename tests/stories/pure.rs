@@ -46,7 +46,8 @@ pub(crate) fn play_again(mut world: World, story: impl FnOnce(&mut World)) {
     let recording = world.recording.take().expect("it was recorded");
     assert!(recording.inputs.len() > 200 && recording.commands.len() > 200);
     let manners = [Manner::Same, Manner::DrainLate, Manner::CloneAlways];
-    for manner in manners.into_iter().chain((0..10).map(Manner::EarlyTimeouts)) {
+    let keys = (1..4).map(Manner::HashKey);
+    for manner in manners.into_iter().chain(keys).chain((0..10).map(Manner::EarlyTimeouts)) {
         let again = recording.replay(manner);
         let differs = again.iter().zip(&recording.commands).position(|(a, b)| a != b);
         if let Some(at) = differs {
@@ -92,7 +93,7 @@ pub(crate) fn assert_same(a: &[String], b: &[String]) {
 }
 
 #[test]
-fn another_hash_key_changes_nothing_but_identifiers() {
+fn another_seed_changes_nothing_but_identifiers() {
     assert_same(&outline(World::new(2), eventful), &outline(World::new(2).reseeded(0xfeed), eventful));
 }
 
