@@ -1,7 +1,8 @@
 //! Hostile input: whatever is sent, the engine answers or drops it, keeps nothing, and goes on serving others.
 
-use strowger_core::door::{BadFrame, Input, Transport};
-use strowger_core::stats::Counter;
+use strowger_core::door::{AuthVerdict, BadFrame, Input, Transport};
+use strowger_core::stats::{Counter, auth_label};
+use strowger_sim::digest::{Answer, Challenge, authorization};
 use strowger_sim::message::Sip;
 use strowger_sim::rng::Rng;
 use strowger_sim::tape::Line;
@@ -160,8 +161,37 @@ fn numbers_out_of_range_are_400_or_clamped() {
 #[test]
 fn a_flood_of_unknown_users_leaves_no_state() {
     let (mut world, bob, mallory) = siege(5);
+    world.act(mallory, |p, now| {
+        p.request(now, "REGISTER", "sip:example.com", &[("To", "<sip:x@example.com>")])
+    });
+    world.run_for(s(1));
+    // A nonce of ours: every guess is good but for its user.
+    let challenge = world[mallory].last().and_then(|f| f.message.clone()).expect("an answer");
+    let challenge = challenge.header("WWW-Authenticate").and_then(Challenge::read).expect("Digest");
+    let known = |world: &World| {
+        let engine = world.engine().expect("the server is up");
+        let unknown_users = engine.stats().auth(auth_label(AuthVerdict::UnknownUser));
+        (unknown_users, engine.sizes().nonces, engine.sizes().users)
+    };
+    let before = known(&world);
+    let (head, rest) = REGISTER.split_once("Authorization: ").expect("credentials");
+    let (_, rest) = rest.split_once("\r\n").expect("more lines");
     for i in 0..5_000 {
-        let flood = REGISTER.replace("bob", &format!("user{i}")).replace("z9hG4bK1", &format!("z9hG4bK{i}"));
+        let username = &format!("user{i}");
+        let answer = Answer {
+            username,
+            password: "guessed",
+            method: "REGISTER",
+            uri: "sip:example.com",
+            body: b"",
+            nc: i + 1,
+            cnonce: "c",
+            integrity: false,
+            hide_name: false,
+        };
+        let flood = format!("{head}Authorization: {}\r\n{rest}", authorization(&challenge, &answer));
+        let flood =
+            flood.replace("bob@", &format!("{username}@")).replace("z9hG4bK1", &format!("z9hG4bK{i}"));
         world.act(mallory, |p, _| p.raw(flood.into_bytes()));
         if i % 50 == 0 {
             world.run_for(ms(10));
@@ -169,6 +199,8 @@ fn a_flood_of_unknown_users_leaves_no_state() {
             assert!(sizes.transactions <= 1 && sizes.bindings == 1, "{sizes:?}");
         }
     }
+    world.run_for(s(1));
+    assert_eq!(known(&world), (before.0 + 5_000, before.1, before.2));
     assert_unmoved(world, bob);
 }
 

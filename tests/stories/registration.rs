@@ -256,5 +256,17 @@ fn a_foreign_domain_is_not_found_and_a_contact_at_our_own_door_is_refused() {
     world.act(bob, |p, now| p.register_contacts(now, &["<sip:bob@example.com>"], 600));
     world.run_for(s(1));
     assert_eq!(world[bob].last().map(|f| f.status), Some(403));
+    // RFC 3261 s10.3 step 1: nothing is kept there, and nobody is asked who he is.
+    for (uri, to) in [
+        ("sip:elsewhere.example", "<sip:bob@elsewhere.example>"),
+        ("sip:elsewhere.example", "<sip:bob@example.com>"),
+        ("sip:sub.example.com", "<sip:bob@sub.example.com>"),
+    ] {
+        let headers = [("To", to), ("Contact", "<sip:bob@10.0.0.2>")];
+        world.act(bob, |p, now| p.request(now, "REGISTER", uri, &headers));
+        world.run_for(s(1));
+        assert_eq!(world[bob].last().map(|f| f.status), Some(404), "{uri} {to}");
+        assert!(world.contacts("bob@elsewhere.example").is_empty());
+    }
     world.finish();
 }

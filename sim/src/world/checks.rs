@@ -164,10 +164,12 @@ impl World {
     }
 }
 
+/// Mailboxes and user agents stay until the host takes them back.
 fn is_empty(s: &Sizes) -> bool {
+    let remembered = [s.users, s.revocations, s.servers_overloaded];
     let sip =
         [s.aors, s.bindings, s.transactions, s.transaction_bytes, s.parked, s.nonces, s.tokens, s.commands];
-    let presence = [s.subscriptions, s.publications, s.presentities, s.messages, s.stored_messages];
+    let presence = [s.subscriptions, s.publications, s.presentities, s.wishes, s.messages, s.stored_messages];
     let calls = [s.calls, s.call_dialogs, s.call_keys, s.media_sessions, s.routes, s.lines];
-    sip.iter().chain(&presence).chain(&calls).all(|n| *n == 0)
+    sip.iter().chain(&presence).chain(&calls).chain(&remembered).all(|n| *n == 0)
 }
