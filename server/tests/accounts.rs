@@ -2,50 +2,18 @@
 
 mod common;
 
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::io::Write;
+use std::net::SocketAddr;
 use std::process::Stdio;
 
-use common::{Folder, PATIENCE, Phone, Running, demo_password, strowger, text, until};
+use common::rest::{admin, ask, log_in};
+use common::{Folder, Phone, Running, demo_password, strowger, text, until};
 use serde_json::{Value, json};
 use strowger_core::base::hash::DigestAlgorithm;
 
 /// Tokens over UDP, for a phone small enough to be read.
 const CONFIG: &str = "[[domain]]\nname = \"example.com\"\n[accounts]\nalgorithm = \"ES256\"\n\
                       [auth.jwt]\nallow_cleartext = true\nauthz_server = \"https://login.example.com/\"\n";
-
-/// A request over plain HTTP: status, and the body as JSON.
-fn ask(to: SocketAddr, method: &str, path: &str, token: &str, body: Option<Value>) -> (u16, Value) {
-    let mut stream = TcpStream::connect(to).expect("connected");
-    stream.set_read_timeout(Some(PATIENCE)).expect("set");
-    let body = body.map(|body| body.to_string()).unwrap_or_default();
-    let bearer = if token.is_empty() { String::new() } else { format!("Authorization: Bearer {token}\r\n") };
-    let kind = if body.is_empty() { "" } else { "Content-Type: application/json\r\n" };
-    let request = format!(
-        "{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{bearer}{kind}Content-Length: {}\r\n\r\n{body}",
-        body.len()
-    );
-    stream.write_all(request.as_bytes()).expect("sent");
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).expect("an answer");
-    let status = answer.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status");
-    let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body);
-    (status, serde_json::from_str(body).unwrap_or(Value::Null))
-}
-
-fn log_in(to: SocketAddr, username: &str, password: &str) -> (String, String) {
-    let body = json!({ "username": username, "password": password });
-    let (status, tokens) = ask(to, "POST", "/auth/login", "", Some(body));
-    assert_eq!(status, 200, "{tokens}");
-    let of = |name: &str| tokens[name].as_str().expect("a token").to_owned();
-    (of("access_token"), of("refresh_token"))
-}
-
-fn admin(folder: &Folder, to: SocketAddr) -> String {
-    let password =
-        std::fs::read_to_string(folder.path("state").join("admin.txt")).expect("the first password");
-    log_in(to, "admin", password.trim()).0
-}
 
 /// Runs a command of the desk with this on its standard input.
 fn desk(folder: &Folder, args: &[&str], input: &str) -> (bool, String) {

@@ -10,6 +10,7 @@ use std::net::{SocketAddr, UdpSocket};
 use std::path::Path;
 use std::time::Duration;
 
+use common::dialog::{ask, cseq, take, with_body};
 use common::{Folder, Phone, Running, get, header, run, strowger, text, until};
 use rustix::process::{Pid, Resource, Rlimit, Signal, prlimit};
 
@@ -43,46 +44,6 @@ fn metric(server: &Running, name: &str) -> u64 {
 fn stored(server: &Running, changes: u64) {
     let all = || metric(server, "strowger_store_committed_total");
     assert!(until(all, |all| *all >= changes) >= changes);
-}
-
-/// With a body in place of none.
-fn with_body(request: &str, body: &str) -> String {
-    let (head, _) = request.split_once("Content-Length: 0").expect("a request without a body");
-    format!("{head}Content-Length: {}\r\n\r\n{body}", body.len())
-}
-
-/// Sends a request of several lines until it is answered.
-fn ask(phone: &mut Phone, request: &str) -> String {
-    let cseq = header(request, "CSeq").expect("a CSeq").to_owned();
-    phone.send(request.as_bytes());
-    loop {
-        let answer = phone.receive();
-        if answer.starts_with("SIP/2.0") && header(&answer, "CSeq") == Some(&cseq) {
-            return answer;
-        }
-    }
-}
-
-/// The next request of this method, answered.
-fn take(phone: &mut Phone, method: &str) -> String {
-    loop {
-        let request = phone.receive();
-        if request.starts_with(&format!("{method} ")) {
-            let mut answer = String::from("SIP/2.0 200 OK\r\n");
-            for line in request.lines() {
-                if ["Via", "From", "To", "Call-ID", "CSeq"].iter().any(|name| header(line, name).is_some()) {
-                    answer.push_str(line);
-                    answer.push_str("\r\n");
-                }
-            }
-            phone.send(format!("{answer}Content-Length: 0\r\n\r\n").as_bytes());
-            return request;
-        }
-    }
-}
-
-fn cseq(message: &str) -> u32 {
-    header(message, "CSeq").and_then(|cseq| cseq.split(' ').next()?.parse().ok()).expect("a CSeq")
 }
 
 fn everything_survives(end: impl FnOnce(Running)) {

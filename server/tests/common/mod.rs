@@ -3,6 +3,9 @@
 #![allow(dead_code)] // Every test file uses its own part.
 #![allow(clippy::disallowed_methods)] // Tests of a process have the process's clock.
 
+pub(crate) mod dialog;
+pub(crate) mod rest;
+
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
