@@ -193,6 +193,9 @@ impl Audit {
             self.asked.values_mut().filter(of).for_each(|invite| invite.acknowledged = true);
             return;
         }
+        if method == "NOTIFY" && message.header("To").is_some_and(|to| to.contains(";tag=")) {
+            self.notifier.notified(at, &message);
+        }
         let new = Asked { message, place, at, copies: 0, acknowledged: false, finals: Vec::new() };
         // A response is known by its CSeq, also where the method of CSeq is not that of the request.
         let cseq = new

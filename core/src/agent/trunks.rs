@@ -23,7 +23,7 @@ use crate::txn::{Transactions, Usage};
 use crate::wire::{Header, Method, Uri};
 
 /// What a trunk may send.
-const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, PRACK, UPDATE, INFO, MESSAGE, REFER";
+const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, PRACK, UPDATE, INFO, MESSAGE, REFER, NOTIFY";
 /// How long after the start, and after a new configuration, trunks are asked first.
 const FIRST: Duration = Duration::from_millis(500);
 /// How long until a registration is tried again at first, and at last.

@@ -5,6 +5,7 @@
 //! |---|---|
 //! | ACK | the ACK of its 2xx, with what it carries |
 //! | INVITE, UPDATE, INFO, MESSAGE, OPTIONS | the same; its answer goes back |
+//! | NOTIFY | the same, with what it is about: whoever knows no such subscription says so (RFC 6665 s4.1.3) |
 //! | an offer while another is open | 491 or 500 (`offers`), nothing |
 //! | PRACK | PRACK of what it acknowledges (`reliable`) |
 //! | BYE | 200 to the one, BYE to the other when it has acknowledged what it was answered |
@@ -22,7 +23,21 @@ use crate::dialog::session_timer::Refresher;
 use crate::door::CallEnd;
 use crate::stats::Counter;
 use crate::txn::{ClientKey, ServerKey};
-use crate::wire::{Essentials, Message, Method, Status};
+use crate::wire::{Essentials, Event, Header, Message, Method, Status};
+
+/// What a NOTIFY is about, beside its body: of a leg, unless what it belongs to is on the other one.
+const NOTICE: [Header; 2] = [Header::Event, Header::SubscriptionState];
+
+/// RFC 6665 s8.2.1, s8.2.3: it says what it is about, and how that stands.
+fn refuse_without_event(msg: Message<'_>) -> Result<(), Refusal> {
+    if msg.header(Header::Event).is_none_or(|event| Event::parse(event).is_err()) {
+        return Err(Refusal::with(Status::BAD_EVENT, Extra::AllowEvents));
+    }
+    match msg.header(Header::SubscriptionState) {
+        Some(_) => Ok(()),
+        None => Err(Refusal::because(Status::BAD_REQUEST, "Missing Subscription-State")),
+    }
+}
 
 /// Does its body describe the session?
 fn describes(method: Method) -> bool {
@@ -57,6 +72,7 @@ impl Call {
             }
             Method::Prack => return self.on_prack(kit, desk, key, (at, from), asked),
             Method::Invite | Method::Update | Method::Info | Method::Message | Method::Options => {}
+            Method::Notify => refuse_without_event(asked.msg)?,
             _ => return Err(Refusal::with(Status::METHOD_NOT_ALLOWED, Extra::Allow)),
         }
         super::refresh::check(kit, asked.msg)?;
@@ -100,7 +116,14 @@ impl Call {
             false => None,
         };
         let body = changed.as_deref().unwrap_or(asked.msg.body());
-        let sent = write::request(kit, side, method, number, Some((asked.msg, crossing, body)));
+        let from = Some((asked.msg, crossing, body));
+        let sent = write::request_with(kit, side, method, number, from, |writer| {
+            if method == Method::Notify {
+                NOTICE.into_iter().filter_map(|header| asked.msg.first_line(header)).for_each(|line| {
+                    writer.raw_line(line);
+                });
+            }
+        });
         let sent = sent.ok_or(Refusal::plain(Status::TEMPORARILY_UNAVAILABLE))?;
         link.send(kit, key, (to, method, number), sent, Some(asked))
             .ok_or(Refusal::with(Status::SERVICE_UNAVAILABLE, Extra::RetryAfter(5)))?;
@@ -223,6 +246,10 @@ impl Call {
             let payload =
                 write::respond_with(kit, relayed.server, &relayed.origin, held, &answer, |writer| {
                     terms.iter().for_each(|terms| terms.write(writer));
+                    // RFC 6665 s8.3.2: which events it takes instead.
+                    if let (489, Some(line)) = (status, msg.first_line(Header::AllowEvents)) {
+                        writer.raw_line(line);
+                    }
                 });
             if let Some(terms) = terms {
                 link.sides[1 - to].timer.begin(kit.ctx, wake(key), terms, Refresher::Uas);

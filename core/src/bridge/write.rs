@@ -15,7 +15,7 @@ use crate::txn::ServerKey;
 use crate::wire::{Header, Message, Method, NameAddr, ResponseWriter, Status, StatusLine, Writer};
 
 /// What a leg may be sent (RFC 3261 s20.5).
-pub(super) const ALLOW: &[u8] = b"INVITE, ACK, CANCEL, BYE, OPTIONS, PRACK, UPDATE, INFO, MESSAGE, REFER";
+pub(super) const ALLOW: &[u8] = b"INVITE, ACK, CANCEL, BYE, OPTIONS, PRACK, UPDATE, INFO, MESSAGE, REFER, NOTIFY";
 
 pub(super) fn text(bytes: &[u8]) -> Box<str> {
     match core::str::from_utf8(bytes) {

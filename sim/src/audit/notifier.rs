@@ -31,6 +31,16 @@ struct Seen {
 pub(super) struct Notifier {
     subscriptions: BTreeMap<Name, Seen>,
     etags: BTreeSet<String>,
+    /// What was notified to the server within dialogs: it may carry that on to the other side of a call.
+    came: Vec<(Time, Notice)>,
+}
+
+/// Event, Subscription-State and the body.
+type Notice = (String, String, Vec<u8>);
+
+fn notice(m: &Sip) -> Notice {
+    let header = |name: &str| m.header(name).unwrap_or_default().to_owned();
+    (header("Event"), header("Subscription-State"), m.body.clone())
 }
 
 fn tag(m: &Sip, header: &str) -> String {
@@ -102,10 +112,21 @@ impl Notifier {
         }
     }
 
+    /// A NOTIFY came within a dialog.
+    pub(super) fn notified(&mut self, at: Time, m: &Sip) {
+        self.came.push((at, notice(m)));
+    }
+
     /// A NOTIFY leaves for the first time.
     pub(super) fn notifies(&mut self, at: Time, place: Place, m: &Sip) -> Vec<Finding> {
         // RFC 3515 s2.4.4: a REFER makes its subscription without a SUBSCRIBE.
         if package(m.header("Event").unwrap_or_default()) == "refer" {
+            return Vec::new();
+        }
+        // That of another party, who has to know what it is about.
+        let carried = notice(m);
+        if let Some(at) = self.came.iter().position(|(_, came)| *came == carried) {
+            self.came.remove(at);
             return Vec::new();
         }
         let mut findings = Vec::new();
@@ -230,6 +251,7 @@ impl Notifier {
             let last = seen.ended.unwrap_or(seen.until);
             now.since(last) < old
         });
+        self.came.retain(|(at, _)| now.since(*at) < old);
     }
 }
 

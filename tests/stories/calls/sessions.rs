@@ -99,6 +99,34 @@ fn tones_and_messages_go_through_both_ways() {
 }
 
 #[test]
+fn what_is_notified_within_a_call_goes_through_and_so_does_who_knows_nothing_of_it() {
+    let (mut world, alice, bob, call) = talking(8);
+    let notice = |event: &'static str| [("Event", event), ("Subscription-State", "active;expires=60")];
+    for event in ["talk", "presence", "conference;id=7"] {
+        let contact = format!("<{}>", world[alice].contact());
+        let [event, state] = notice(event);
+        let headers = [event, state, ("Contact", &*contact)];
+        world.act(alice, |p, now| p.ask_within(now, call, "NOTIFY", &headers, ""));
+        world.run_for(s(1));
+    }
+    world.act(bob, |p, now| p.ask_within(now, 0, "NOTIFY", &notice("hold"), ""));
+    // Without what every NOTIFY has.
+    world.act(bob, |p, now| p.ask_within(now, 0, "NOTIFY", &[("Subscription-State", "active")], ""));
+    world.act(bob, |p, now| p.ask_within(now, 0, "NOTIFY", &[("Event", "talk")], ""));
+    world.run_for(s(1));
+    let told = |phone| world.talk(phone).told.iter().map(|(_, status)| *status).collect::<Vec<_>>();
+    assert_eq!((told(alice), told(bob)), (vec![200, 481, 489], vec![489, 400, 200]), "{}", ladder(&world));
+    assert_eq!(world.talk(bob).notes, ["talk: active;expires=60"]);
+    assert_eq!(world.talk(alice).notes, ["hold: active;expires=60"]);
+    // It says nothing of the call.
+    assert_eq!([world.talk(alice).state, world.talk(bob).state], [State::Talking; 2]);
+    let told = world.ladder().only(&["Event", "Subscription-State", "Allow-Events"]).to_string();
+    insta::assert_snapshot!(&told[told.find("NOTIFY ").and_then(|at| told[..at].rfind('\n')).unwrap_or(0)..]);
+    world.hang_up(alice);
+    over(world, s(2));
+}
+
+#[test]
 fn an_offer_may_come_from_the_callee() {
     let (mut world, alice, bob, _) = world(7);
     world[alice].manners.delayed_offer = true;

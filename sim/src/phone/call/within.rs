@@ -196,8 +196,8 @@ impl Phone {
         match (status, m) {
             (200..300, Some(m)) => self.session_agreed(now, call, m),
             (491, _) if c.state == State::Talking => c.change_at = Some(now + Duration::from_millis(wait)),
-            // RFC 3261 s12.2.1.2: there is no such dialog any more.
-            (408 | 481, _) if c.state == State::Talking => {
+            // RFC 3261 s12.2.1.2: there is no such dialog any more; RFC 5057 s5.1: or no such subscription in it.
+            (408 | 481, _) if c.state == State::Talking && method != "NOTIFY" => {
                 c.ending = Some(Ending::Lost("no such dialog"));
                 self.send_byes(now, call);
             }
@@ -267,6 +267,7 @@ impl Phone {
             }
             "PRACK" => self.pracked(now, call, dialog, m),
             "UPDATE" => self.updated(now, call, dialog, m),
+            "NOTIFY" if !m.header("Event").is_some_and(|event| event.starts_with("refer")) => noticed(c, m),
             "NOTIFY" => {
                 let body = String::from_utf8_lossy(&m.body).into_owned();
                 let state = m.header("Subscription-State").unwrap_or("nothing").to_owned();
@@ -384,4 +385,19 @@ impl Phone {
             _ => Ok(Some(call)),
         }
     }
+}
+
+/// Events that a phone takes within a call although nobody subscribed: to be told to answer, and to hold.
+const UNASKED: [&str; 2] = ["talk", "hold"];
+
+/// A NOTIFY within a call that is of no transfer.
+fn noticed(c: &mut Call, m: &Sip) -> Sip {
+    let event = m.header("Event").unwrap_or_default();
+    if UNASKED.contains(&event) {
+        c.notes.push(format!("{event}: {}", m.header("Subscription-State").unwrap_or("nothing")));
+        return respond(m, 200);
+    }
+    let mut answer = respond(m, if event == "presence" { 481 } else { 489 });
+    answer.push("Allow-Events", UNASKED.join(", "));
+    answer
 }
