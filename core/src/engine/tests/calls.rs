@@ -468,3 +468,48 @@ fn an_invite_that_comes_by_two_paths_rings_once() {
     calls.from(BOB, &response(&next[1], "486 Busy Here", "b2", "", ""));
     calls.finish();
 }
+
+#[test]
+fn a_caller_may_open_a_connection_for_each_of_its_requests() {
+    let mut calls = Calls::new(calls_config());
+    // The n-th connection of alice, what she says over it, and what that brings.
+    let over = |calls: &mut Calls, n: u16, text: &str| {
+        let (flow, remote) = (FlowId(50 + 2 * u64::from(n)), addr(&format!("192.0.2.8:{}", 40_000 + n)));
+        let (transport, local) = (Transport::Tcp, addr("192.0.2.1:5060"));
+        let up = Input::FlowUp { flow, listener: 0, transport, local, remote: Some(remote), peer: None };
+        calls.host.input(up);
+        let text =
+            text.replace("/UDP", "/TCP").replace(&format!("{ALICE}>"), &format!("{ALICE};transport=tcp>"));
+        let commands = calls.host.input(Input::Message { flow, remote, local, data: text.as_bytes() });
+        calls.sent(commands)
+    };
+    let down = |calls: &mut Calls, n: u16| {
+        let flow = FlowId(50 + 2 * u64::from(n));
+        calls.host.input(Input::FlowDown { flow, reason: FlowDownReason::Closed });
+    };
+    let to = |sent: &[Sent]| sent.iter().map(|sent| sent.to.clone()).collect::<Vec<_>>();
+    let [one, three] = [1, 3].map(|n| format!("192.0.2.8:{}", 40_000 + n));
+    let sent = over(&mut calls, 1, &invite(""));
+    assert_eq!(to(&sent), [&*one, BOB]);
+    let ok = calls.from(BOB, &response(&sent[1], "200 OK", "b1", BOB, ANSWER));
+    assert_eq!(to(&ok), [&*one]);
+    down(&mut calls, 1);
+    assert_eq!(to(&over(&mut calls, 2, &by_caller("ACK", 1, &ok[0], "ack", ""))), [BOB]);
+    // It is the same party all the same (FEATURES A13t), by its dialog: what she asks is answered where she asked it.
+    let update = over(&mut calls, 3, &by_caller("UPDATE", 2, &ok[0], "update", OFFER));
+    assert_eq!(to(&update), [BOB]);
+    let answer = calls.from(BOB, &response(&update[0], "200 OK", "", BOB, ANSWER));
+    assert_eq!(to(&answer), [&*three]);
+    // And what is asked of her goes over the newest one.
+    let info = calls.from(BOB, &by_callee("INFO", 7, &sent[1], "b1", "info", ""));
+    assert_eq!((to(&info), info[0].first().split(' ').next()), (vec![three.clone()], Some("INFO")));
+    let told = over(&mut calls, 4, &response(&info[0], "200 OK", "", "", ""));
+    assert_eq!(to(&told), [BOB]);
+    for n in [2, 3, 4] {
+        down(&mut calls, n);
+    }
+    let bye = over(&mut calls, 5, &by_caller("BYE", 3, &ok[0], "bye", ""));
+    assert_eq!(to(&bye).len(), 2);
+    calls.from(BOB, &response(&bye[1], "200 OK", "", "", ""));
+    calls.finish();
+}
