@@ -566,6 +566,15 @@ impl Link {
     }
 }
 
+impl Link {
+    /// Are both named to each other as they name themselves?
+    pub(super) fn keeps_names(&self) -> bool {
+        let [caller, callee] = &self.sides;
+        let (caller, callee) = (&caller.dialog, &callee.dialog);
+        (caller.own_uri(), caller.their_uri()) == (callee.their_uri(), callee.own_uri())
+    }
+}
+
 /// RFC 3261 s16.7 step 6: the least is the best. 6xx before all, then the lowest class, and of 4xx those that say what
 /// could be done about it.
 fn rank(status: u16) -> u16 {

@@ -20,6 +20,7 @@ use super::{Asked, CallKey, Desk, Kit};
 use crate::ctx::{CallTimer, Extra, Refusal, Timer};
 use crate::dialog::reliable::Wants;
 use crate::dialog::session_timer::Refresher;
+use crate::dialog::{is_signed, write_signature};
 use crate::door::CallEnd;
 use crate::stats::Counter;
 use crate::txn::{ClientKey, ServerKey};
@@ -105,6 +106,7 @@ impl Call {
         let Some(link) = self.links.get_mut(at) else { return Ok(()) };
         let (to, method) = (1 - from, asked.msg.method());
         let crossing = link.crossing(to);
+        let signed = is_signed(asked.msg) && link.keeps_names();
         let side = &mut link.sides[to];
         if side.over {
             return Err(Refusal::plain(Status::NO_TRANSACTION));
@@ -118,6 +120,9 @@ impl Call {
         let body = changed.as_deref().unwrap_or(asked.msg.body());
         let from = Some((asked.msg, crossing, body));
         let sent = write::request_with(kit, side, method, number, from, |writer| {
+            if signed {
+                write_signature(writer, asked.msg);
+            }
             if method == Method::Notify {
                 NOTICE.into_iter().filter_map(|header| asked.msg.first_line(header)).for_each(|line| {
                     writer.raw_line(line);

@@ -8,14 +8,17 @@ use crate::config::Settings;
 use crate::ctx::{Ctx, Origin};
 use crate::dialog::reliable::Wants;
 use crate::dialog::session_timer;
-use crate::dialog::{Addressed, Crossing, DATAGRAM, Dialog, Manner, OwnAddress, Way, refer};
+use crate::dialog::{
+    Addressed, Crossing, DATAGRAM, Dialog, Manner, OwnAddress, Way, is_signed, refer, write_signature,
+};
 use crate::door::Transport;
 use crate::stats::Counter;
 use crate::txn::ServerKey;
 use crate::wire::{Header, Message, Method, NameAddr, ResponseWriter, Status, StatusLine, Writer};
 
 /// What a leg may be sent (RFC 3261 s20.5).
-pub(super) const ALLOW: &[u8] = b"INVITE, ACK, CANCEL, BYE, OPTIONS, PRACK, UPDATE, INFO, MESSAGE, REFER, NOTIFY";
+pub(super) const ALLOW: &[u8] =
+    b"INVITE, ACK, CANCEL, BYE, OPTIONS, PRACK, UPDATE, INFO, MESSAGE, REFER, NOTIFY";
 
 pub(super) fn text(bytes: &[u8]) -> Box<str> {
     match core::str::from_utf8(bytes) {
@@ -214,6 +217,10 @@ pub(super) fn invite(
     }
     for (name, value) in hop.lines.iter() {
         writer.other(name.as_bytes(), value.as_bytes());
+    }
+    // Who is named otherwise, did not sign that.
+    if is_signed(msg) && base.own_uri() == from.uri.raw() {
+        write_signature(&mut writer, msg);
     }
     crossing.write_with(&mut writer, msg, msg.body());
     let payload = writer.finish();

@@ -7,6 +7,10 @@
 //! | credentials and challenges | never |
 //! | Proxy-Require, Max-Forwards, Max-Breadth, Timestamp, Server, User-Agent | never |
 //! | identities that are believed of trusted peers only | between trusted peers |
+//! | Identity, with the Date that it signs (RFC 8224) | where From and To are what they were ([`write_signature`]) |
+//! | Identity-Info, and an Identity beside it (RFC 4474): it signs what each leg has of its own | never |
+//! | P-Early-Media (RFC 5009 s4: of a trust domain) | between local users, and from trusted peers |
+//! | Session-ID (RFC 7989): its two halves are those of the ends | always, in requests and responses |
 //! | all others with a name, `Recv-Info` and `Info-Package` among them, and the body with what describes it | always |
 //! | headers without a name here | between local users |
 
@@ -19,6 +23,20 @@ pub(crate) struct Crossing {
     pub(crate) trusted: bool,
     /// Both are users of ours.
     pub(crate) local: bool,
+}
+
+/// Copies what proves who sent a request to whom, and when (RFC 8224 s4), of one that [is signed](is_signed): for a leg that
+/// names both as they were named.
+pub(crate) fn write_signature(writer: &mut Writer<'_>, msg: Message<'_>) {
+    // RFC 8224 s6.2 step 4: what it says of the time is compared with Date.
+    for line in [Header::Date, Header::Identity].into_iter().flat_map(|header| msg.lines_of(header)) {
+        writer.raw_line(line);
+    }
+}
+
+/// Is it signed by RFC 8224? RFC 4474 had Identity-Info, and signed Call-ID, CSeq and Contact as well.
+pub(crate) fn is_signed(msg: Message<'_>) -> bool {
+    msg.header(Header::Identity).is_some() && msg.header(Header::IdentityInfo).is_none()
 }
 
 impl Crossing {
@@ -88,9 +106,10 @@ impl Crossing {
             | Header::PPreferredIdentity
             | Header::PPreferredService
             | Header::Diversion
-            | Header::HistoryInfo
-            | Header::Identity
-            | Header::IdentityInfo => self.trusted,
+            | Header::HistoryInfo => self.trusted,
+            // Written apart.
+            Header::Identity | Header::IdentityInfo => false,
+            Header::PEarlyMedia => self.trusted || self.local,
             Header::Other => self.local,
             _ => true,
         }

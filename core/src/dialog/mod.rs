@@ -25,7 +25,7 @@ use crate::wire::{
     Arena, ContactValue, Essentials, Header, Message, Method, NameAddr, RequestWriter, Status,
 };
 
-pub(crate) use crossing::Crossing;
+pub(crate) use crossing::{Crossing, is_signed, write_signature};
 pub(crate) use own::OwnAddress;
 pub(crate) use reach::{DATAGRAM, Way};
 pub(crate) use replaces::{Replaces, tags};
@@ -285,6 +285,11 @@ impl Dialog {
     /// Our tag.
     pub(crate) fn own_tag(&self) -> &[u8] {
         self.part(1)
+    }
+
+    /// Our URI, as From and To name it.
+    pub(crate) fn own_uri(&self) -> &[u8] {
+        self.part(3)
     }
 
     /// The URI of the peer, as From and To name it.

@@ -2,6 +2,7 @@
 
 mod again;
 mod calls;
+mod crossing;
 mod dialogs;
 mod digest;
 mod extensions;

@@ -10,7 +10,7 @@ use smallvec::SmallVec;
 use crate::base::IdKind;
 use crate::base::text;
 use crate::ctx::{Ctx, Reached};
-use crate::dialog::OwnAddress;
+use crate::dialog::{OwnAddress, is_signed};
 use crate::wire::{Date, Essentials, Header, Message, Method, NameAddr, PreparedLine, RequestWriter};
 
 /// RFC 3261 s8.1.1.6, where the sender does not say.
@@ -62,6 +62,7 @@ impl Letter {
     pub(crate) fn of(msg: Message<'_>, ess: &Essentials<'_>) -> Letter {
         let crossing = msg.lines().filter(|line| match line.header {
             Header::Other => true,
+            Header::Identity => is_signed(msg),
             header => CROSSING.contains(&header),
         });
         Letter {
@@ -82,6 +83,10 @@ impl Letter {
     pub(crate) fn with(&self, from: Option<&str>, headers: &[(Box<str>, Box<str>)]) -> Letter {
         let mut letter = self.clone();
         if let Some(from) = from {
+            // Who is named otherwise, did not sign that.
+            if NameAddr::parse(&letter.from).is_ok_and(|known| known.uri.raw() != from.as_bytes()) {
+                letter.lines = letter.lines.without(Header::Identity);
+            }
             letter.from = format!("<{from}>").into_bytes().into();
         }
         let plain = |text: &str| text.bytes().all(|b| !matches!(b, b'\r' | b'\n' | 0));

@@ -181,6 +181,14 @@ impl PreparedLine {
         PreparedLine(arena.text.into())
     }
 
+    /// The same without those of a header.
+    pub(crate) fn without(&self, header: Header) -> PreparedLine {
+        let name =
+            |line: &[u8]| line.split(|b| *b == b':').next().unwrap_or_default().trim_ascii_end().to_vec();
+        let kept = self.0.split_inclusive(|b| *b == b'\n').filter(|line| Header::of(&name(line)) != header);
+        PreparedLine(kept.flatten().copied().collect())
+    }
+
     /// What [`PreparedLine::bytes`] gave in an earlier life.
     pub(crate) fn restored(bytes: Box<[u8]>) -> PreparedLine {
         PreparedLine(bytes)
