@@ -99,6 +99,10 @@ pub enum UaCallStep {
         from: Box<str>,
         /// The display name; empty for none.
         display: Box<str>,
+        /// Whom he called: the URI.
+        to: Box<str>,
+        /// Who sent the call on last, as the server says (Diversion, RFC 5806): the URI; empty for nobody.
+        diverted: Box<str>,
         /// The offer; empty if he wants to be made one.
         sdp: Box<[u8]>,
         /// A call of ours in whose place this one comes (RFC 3891): when this is answered, that is hung up.

@@ -10,6 +10,7 @@
 // The test of this program is another one around it.
 #![allow(dead_code)]
 
+#[path = "../sound/mod.rs"]
 pub(crate) mod sound;
 #[path = "../terminal/mod.rs"]
 mod terminal;

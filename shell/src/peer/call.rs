@@ -14,13 +14,22 @@ use crate::queue::Receiver;
 pub struct PeerCall {
     peer: Arc<Inner>,
     id: u64,
-    other: Box<str>,
-    display: Box<str>,
-    sdp: Box<[u8]>,
-    replaces: Option<u64>,
+    invited: Invited,
     referred: Box<str>,
     steps: Receiver<UaStep>,
     status: Option<u16>,
+}
+
+/// What an INVITE says, or we do.
+#[derive(Debug, Default)]
+pub(super) struct Invited {
+    pub(super) other: Box<str>,
+    pub(super) display: Box<str>,
+    pub(super) called: Box<str>,
+    pub(super) diverted: Box<str>,
+    pub(super) sdp: Box<[u8]>,
+    /// The call of ours in whose place it comes.
+    pub(super) replaces: Option<u64>,
 }
 
 impl PeerCall {
@@ -28,37 +37,19 @@ impl PeerCall {
         let other: Box<str> = to.into();
         let request = UaCallRequest::Begin { to: other.clone(), sdp: offer.into() };
         match peer.ask(UaRequest::Call(request)).await? {
-            ReplyBody::Begun(id) => Ok(PeerCall::made(peer, id, other)),
+            ReplyBody::Begun(id) => {
+                let invited = Invited { called: other.clone(), other, ..Invited::default() };
+                Ok(PeerCall::known(peer, id, invited))
+            }
             // The engine answers this with nothing else.
             _ => Err(PeerError::Closed),
         }
     }
 
-    fn made(peer: &Arc<Inner>, id: u64, other: Box<str>) -> PeerCall {
-        PeerCall {
-            peer: peer.clone(),
-            id,
-            other,
-            display: Box::default(),
-            sdp: Box::default(),
-            replaces: None,
-            referred: Box::default(),
-            steps: peer.desk.claim(id),
-            status: None,
-        }
-    }
-
-    /// One that came in.
-    pub(super) fn incoming(
-        peer: &Arc<Inner>,
-        id: u64,
-        (other, display): (Box<str>, Box<str>),
-        sdp: Box<[u8]>,
-        replaces: Option<u64>,
-    ) -> PeerCall {
-        let mut call = PeerCall::made(peer, id, other);
-        (call.display, call.sdp, call.replaces) = (display, sdp, replaces);
-        call
+    /// One that has a number.
+    pub(super) fn known(peer: &Arc<Inner>, id: u64, invited: Invited) -> PeerCall {
+        let (steps, referred) = (peer.desk.claim(id), Box::default());
+        PeerCall { peer: peer.clone(), id, invited, referred, steps, status: None }
     }
 
     /// Its number, as [`Peer::view`](super::Peer::view) has it.
@@ -68,22 +59,32 @@ impl PeerCall {
 
     /// The URI of the other side.
     pub fn other(&self) -> &str {
-        &self.other
+        &self.invited.other
+    }
+
+    /// The URI that was called: ours, unless somebody sent the call on to us.
+    pub fn called(&self) -> &str {
+        &self.invited.called
+    }
+
+    /// Who sent the call on to us last, as the server says (Diversion, RFC 5806): the URI; `None` for nobody.
+    pub fn diverted_by(&self) -> Option<&str> {
+        Some(&*self.invited.diverted).filter(|by| !by.is_empty())
     }
 
     /// The name the caller shows; empty for none, and where we call.
     pub fn display(&self) -> &str {
-        &self.display
+        &self.invited.display
     }
 
     /// What the other side said last of the session: the offer of a call that came in.
     pub fn sdp(&self) -> &[u8] {
-        &self.sdp
+        &self.invited.sdp
     }
 
     /// The number of the call in whose place this one came (RFC 3891): when this is answered, that is hung up.
     pub fn replaces(&self) -> Option<u64> {
-        self.replaces
+        self.invited.replaces
     }
 
     /// What happens next. `None` when it is over and everything was taken.
@@ -97,7 +98,7 @@ impl PeerCall {
                 | UaCallStep::Progress { sdp, .. }
                     if !sdp.is_empty() =>
                 {
-                    self.sdp = sdp.clone();
+                    self.invited.sdp = sdp.clone();
                 }
                 UaCallStep::Referred { to, .. } => self.referred = to.clone(),
                 UaCallStep::Ended { status, .. } => self.status = Some(*status),
@@ -112,7 +113,7 @@ impl PeerCall {
     pub async fn answered(&mut self) -> Result<Box<[u8]>, PeerError> {
         loop {
             match self.next().await {
-                Some(UaCallStep::Established { .. }) => return Ok(self.sdp.clone()),
+                Some(UaCallStep::Established { .. }) => return Ok(self.invited.sdp.clone()),
                 Some(UaCallStep::Ended { status, .. }) => return Err(PeerError::Answered(status)),
                 Some(_) => {}
                 None => return Err(self.status.map_or(PeerError::Closed, PeerError::Answered)),
@@ -173,7 +174,11 @@ impl PeerCall {
     pub async fn follow(&self, offer: impl AsRef<[u8]>) -> Result<PeerCall, PeerError> {
         let request = UaCallRequest::Follow { call: self.id, sdp: offer.as_ref().into() };
         match self.peer.ask(UaRequest::Call(request)).await? {
-            ReplyBody::Begun(id) => Ok(PeerCall::made(&self.peer, id, self.referred.clone())),
+            ReplyBody::Begun(id) => {
+                let other = self.referred.clone();
+                let invited = Invited { called: other.clone(), other, ..Invited::default() };
+                Ok(PeerCall::known(&self.peer, id, invited))
+            }
             // The engine answers this with nothing else.
             _ => Err(PeerError::Closed),
         }

@@ -7,6 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use strowger_core::door::{Request, UaCallRequest, UaCallStep, UaRegistration, UaRequest, UaState, UaStep};
 
 use super::UA;
+use super::call::Invited;
 use super::tokens::Refusals;
 use crate::handle::{Call, Handle};
 use crate::promise::{Awaited, Promise, promise};
@@ -26,7 +27,7 @@ pub(super) type Outcome = Result<(), u16>;
 #[derive(Debug)]
 pub(super) enum Item {
     Told(UaStep),
-    Call { id: u64, from: Box<str>, display: Box<str>, sdp: Box<[u8]>, replaces: Option<u64> },
+    Call(u64, Invited),
 }
 
 pub(super) struct Desk {
@@ -114,11 +115,21 @@ impl Desk {
         let mut state = self.lock();
         match &step {
             UaStep::Sent { id, .. } => return state.say(*id, step.clone(), true),
-            UaStep::Call { call, step: UaCallStep::Incoming { from, display, sdp, replaces } } => {
+            UaStep::Call {
+                call,
+                step: UaCallStep::Incoming { from, display, to, diverted, sdp, replaces },
+            } => {
                 let id = *call;
                 state.thread(id);
-                let (from, display, sdp) = (from.clone(), display.clone(), sdp.clone());
-                if !state.tell(Item::Call { id, from, display, sdp, replaces: *replaces }) {
+                let invited = Invited {
+                    other: from.clone(),
+                    display: display.clone(),
+                    called: to.clone(),
+                    diverted: diverted.clone(),
+                    sdp: sdp.clone(),
+                    replaces: *replaces,
+                };
+                if !state.tell(Item::Call(id, invited)) {
                     state.threads.remove(&id);
                     let request = UaRequest::Call(UaCallRequest::Reject { call: id, status: 480 });
                     // A server that has ended has no calls.
@@ -238,7 +249,8 @@ mod tests {
 
     fn incoming(call: u64) -> UaStep {
         let (from, display) = ("sip:bob@example.com".into(), "".into());
-        of_call(call, UaCallStep::Incoming { from, display, sdp: Box::default(), replaces: None })
+        let (to, diverted, sdp) = (Box::default(), Box::default(), Box::default());
+        of_call(call, UaCallStep::Incoming { from, display, to, diverted, sdp, replaces: None })
     }
 
     fn state(state: UaRegistration) -> UaStep {
@@ -266,7 +278,7 @@ mod tests {
     fn a_call_that_nobody_takes_is_refused() {
         let (desk, mut items, asked) = desk();
         desk.told(incoming(1));
-        assert!(matches!(items.try_recv(), Some(Item::Call { id: 1, .. })));
+        assert!(matches!(items.try_recv(), Some(Item::Call(1, _))));
         for n in 0..=EVENTS as u64 {
             desk.told(state(UaRegistration::Failed { status: n as u16 }));
         }

@@ -538,9 +538,7 @@ impl PeerEvents {
         };
         Some(match item {
             Item::Told(step) => PeerEvent::Told(step),
-            Item::Call { id, from, display, sdp, replaces } => {
-                PeerEvent::Call(PeerCall::incoming(&self.peer, id, (from, display), sdp, replaces))
-            }
+            Item::Call(id, invited) => PeerEvent::Call(PeerCall::known(&self.peer, id, invited)),
         })
     }
 

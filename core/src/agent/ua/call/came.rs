@@ -9,7 +9,7 @@ use crate::dialog::Dialog;
 use crate::dialog::session_timer;
 use crate::door::{Changes, UaRefusal};
 use crate::txn::ServerKey;
-use crate::wire::{Essentials, Event, Header, Message, Method, Status};
+use crate::wire::{Essentials, Event, Header, Message, Method, NameAddr, Status};
 
 /// A request, and where it came from.
 #[derive(Clone, Copy)]
@@ -59,9 +59,13 @@ impl Uas {
         if let Some(call) = self.calls.list.get_mut(key) {
             call.life = life;
         }
+        // RFC 5806 s5.2: the topmost is the last.
+        let diverted = msg.values(Header::Diversion).next().and_then(|value| NameAddr::parse(value).ok());
         let step = Step::Incoming {
             from: lossy(ess.from.uri.raw()),
             display: lossy(ess.from.display.unwrap_or_default()),
+            to: lossy(ess.to.uri.raw()),
+            diverted: diverted.map(|by| lossy(by.uri.raw())).unwrap_or_default(),
             sdp: msg.body().into(),
             replaces: replaces.and_then(|key| self.calls.list.get(key)).map(|call| call.number),
         };

@@ -25,6 +25,8 @@ pub(crate) struct Sound {
     towards: Option<SocketAddr>,
     clock: Interval,
     play: std::vec::IntoIter<i16>,
+    /// What is heard while it plays is of no interest.
+    speaks_first: bool,
     heard: Vec<i16>,
     sequence: u16,
     timestamp: u32,
@@ -35,10 +37,14 @@ pub(crate) struct Sound {
 impl Sound {
     /// A socket at this address; silence without a file to play.
     pub(crate) fn open(ip: IpAddr, play: Option<&Path>) -> super::Result<Sound> {
+        Ok(Sound::playing(ip, play.map(read_wav).transpose()?.unwrap_or_default())?)
+    }
+
+    /// The same with these samples to play, and then silence.
+    pub(crate) fn playing(ip: IpAddr, samples: Vec<i16>) -> std::io::Result<Sound> {
         let socket = std::net::UdpSocket::bind((ip, 0))?;
         socket.set_nonblocking(true)?;
         let addr = socket.local_addr()?;
-        let samples = play.map(read_wav).transpose()?.unwrap_or_default();
         let mut clock = interval(Duration::from_millis(20));
         clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let seed = strowger_tokio::shell::seed();
@@ -49,6 +55,7 @@ impl Sound {
             towards: None,
             clock,
             play: samples.into_iter(),
+            speaks_first: false,
             heard: Vec::new(),
             // RFC 3550 s5.1: unguessable beginnings.
             sequence: u16::from_be_bytes([a, b]),
@@ -56,6 +63,22 @@ impl Sound {
             source: u32::from_be_bytes([c, d, e, f]),
             version: std::cell::Cell::new(0),
         })
+    }
+
+    /// What is heard is kept from when all is played.
+    pub(crate) fn speak_first(mut self) -> Sound {
+        self.speaks_first = true;
+        self
+    }
+
+    /// Is all played?
+    pub(crate) fn has_played(&self) -> bool {
+        self.play.len() == 0
+    }
+
+    /// What was heard.
+    pub(crate) fn heard(&self) -> &[i16] {
+        &self.heard
     }
 
     /// An offer, or an answer (RFC 4566, RFC 3264).
@@ -107,6 +130,9 @@ impl Sound {
     fn hear(&mut self, packet: &[u8]) {
         let [first, second, _, _, _, _, _, _, _, _, _, _, payload @ ..] = packet else { return };
         let plain = *first & 0xf0 == 0x80 && *second & 0x7f == PCMU;
+        if self.speaks_first && !self.has_played() {
+            return;
+        }
         let sources = usize::from(*first & 0x0f) * 4;
         if plain && self.heard.len() < MOST {
             self.heard.extend(payload.get(sources..).unwrap_or_default().iter().map(|&byte| decode(byte)));
@@ -147,7 +173,7 @@ fn decode(byte: u8) -> i16 {
     (if byte & 0x80 == 0 { magnitude } else { -magnitude }) as i16
 }
 
-fn read_wav(path: &Path) -> super::Result<Vec<i16>> {
+pub(crate) fn read_wav(path: &Path) -> super::Result<Vec<i16>> {
     let bytes = std::fs::read(path)?;
     samples(&bytes)
         .ok_or_else(|| format!("{}: not a WAV file of 8000 Hz, mono, 16 bits", path.display()).into())
