@@ -7,7 +7,8 @@ use std::io::Write;
 use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::time::{Duration, Instant};
 
-use common::{Folder, PATIENCE, Phone, Running, demo_password};
+use common::{Folder, PATIENCE, Phone, Running, demo_password, rest};
+use serde_json::json;
 use strowger_core::base::hash::DigestAlgorithm;
 
 /// A well-behaved phone is served, and soon.
@@ -77,6 +78,31 @@ fn a_flood_of_unknown_users() {
     serves(&server, &folder.path("state"));
     let metrics = common::get(server.http(), "/metrics").1;
     assert!(metrics.contains("strowger_registered_aors 1\n"), "{metrics}");
+}
+
+/// Credential stuffing by REST: what a password check costs is not paid by phones, and who guesses is slowed down.
+#[test]
+fn a_flood_of_logins() {
+    let folder = Folder::new();
+    let server = Running::local(&folder, &["--log-level", "error", "--http", "127.0.0.1:0"]);
+    let (http, state) = (server.http(), folder.path("state"));
+    let guess = move |crowd: u32| {
+        let names = ["1001", "admin", "nobody", "1002"];
+        let attempt = |(n, name): (usize, &str)| {
+            let body = json!({ "username": name, "password": format!("guess {crowd} {n}") });
+            rest::ask(http, "POST", "/auth/login", "", Some(body)).0
+        };
+        names.into_iter().cycle().take(12).enumerate().map(attempt).collect::<Vec<_>>()
+    };
+    let crowds: Vec<_> = (0..32).map(|crowd| std::thread::spawn(move || guess(crowd))).collect();
+    for _ in 0..20 {
+        serves(&server, &state);
+    }
+    let answers: Vec<u16> = crowds.into_iter().flat_map(|crowd| crowd.join().expect("answered")).collect();
+    assert!(answers.iter().all(|status| [401, 429, 503].contains(status)), "{answers:?}");
+    assert!(answers.contains(&429), "{answers:?}");
+    // Guesses at an account lock logins by password, and not its phones.
+    serves(&server, &state);
 }
 
 #[test]

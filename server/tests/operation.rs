@@ -83,6 +83,38 @@ fn a_phone_with_a_token_registers_and_one_with_anothers_does_not() {
 }
 
 #[test]
+fn hup_reads_keys_again_and_a_key_that_is_gone_opens_nothing() {
+    let folder = Folder::new();
+    let (old, new) =
+        (Issuer::new("https://login.example.com/", 7), Issuer::new("https://login.example.com/", 8));
+    let keys = folder.write("keys.json", &old.document());
+    let config = format!(
+        "{ACCOUNTS}[auth.jwt]\nallow_cleartext = true\nauthz_server = \"https://login.example.com/\"\n\
+         [[auth.jwt.issuer]]\nissuer = \"https://login.example.com/\"\naudiences = [\"sip\"]\njwks = {keys:?}\n"
+    );
+    let mut server = start(&folder, &config, &[]);
+    server.wait_for_log("keys fetched");
+    let to = server.addr("udp");
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("after 1970");
+    let token = |issuer: &Issuer| {
+        let now = Time::from_secs(now.as_secs());
+        let token = issuer.token(now, "carol@example.com", "sip", Duration::from_secs(300));
+        format!("Expires: 600\r\nAuthorization: Bearer {token}\r\n")
+    };
+    let mut carol = Phone::udp(to, "carol", "example.com");
+    let mut ask = |issuer: &Issuer, wanted: &str| {
+        let answer = until(|| carol.ask("REGISTER", &token(issuer)), |answer| answer.starts_with(wanted));
+        assert!(answer.starts_with(wanted), "{answer}");
+    };
+    ask(&old, "SIP/2.0 200 ");
+    folder.write("keys.json", &new.document());
+    server.signal(Signal::HUP);
+    server.wait_for_log("reloaded");
+    ask(&old, "SIP/2.0 401 ");
+    ask(&new, "SIP/2.0 200 ");
+}
+
+#[test]
 fn logs_have_a_line_per_request_and_no_secret() {
     let folder = Folder::new();
     let server = start(&folder, ACCOUNTS, &["--log-format", "json"]);

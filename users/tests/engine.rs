@@ -60,6 +60,8 @@ struct Phone<'p> {
     engine: Engine,
     now: Seconds,
     cseq: u32,
+    /// The key set as a cache on the way holds it, and since when.
+    cached: Option<(Seconds, String)>,
 }
 
 impl<'p> Phone<'p> {
@@ -84,7 +86,7 @@ impl<'p> Phone<'p> {
         let up =
             Input::FlowUp { flow, listener: 0, transport: Transport::Udp, local, remote: None, peer: None };
         engine.handle(Time::from_secs(NOW as u64), up);
-        Phone { place, engine, now: NOW, cseq: 0 }
+        Phone { place, engine, now: NOW, cseq: 0, cached: None }
     }
 
     /// The status of a REGISTER with this token.
@@ -99,6 +101,10 @@ impl<'p> Phone<'p> {
         );
         let (remote, local) = ("192.0.2.9:5060".parse().unwrap(), "192.0.2.1:5060".parse().unwrap());
         let now = Time::from_secs(self.now as u64);
+        while self.engine.poll_timeout().is_some_and(|due| due <= now) {
+            self.engine.handle(now, Input::Timeout);
+            while self.command().is_some() {}
+        }
         self.engine.handle(now, Input::Message { flow: FlowId(2), remote, local, data: text.as_bytes() });
         while let Some(command) = self.command() {
             if let Command::Transmit(transmit) = command {
@@ -114,8 +120,12 @@ impl<'p> Phone<'p> {
         loop {
             let command = self.engine.poll_command()?;
             let Command::Ask(Query::Keys(query)) = command else { return Some(command) };
-            let jwks = self.place.login.issuer().ring().jwks(self.now);
-            let json = Secret(jwks.body.into_bytes().into());
+            // A cache may hold it for as long as it is told to, and answers out of that.
+            let fresh = self.cached.take().filter(|(since, _)| self.now < since + 300);
+            let ring = self.place.login.issuer().ring();
+            let cached = fresh.unwrap_or_else(|| (self.now, ring.jwks(self.now).body));
+            let json = Secret(cached.1.as_bytes().into());
+            self.cached = Some(cached);
             let document = KeysAnswer::Document { json, max_age: Some(Duration::from_secs(300)) };
             let answer = Input::Answer(Answer::Keys(query.ticket, document));
             self.engine.handle(Time::from_secs(self.now as u64), answer);

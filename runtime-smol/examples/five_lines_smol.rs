@@ -1,7 +1,7 @@
 //! A server to which phones register.
 //!
 //! ```text
-//! cargo run -p strowger-smol --example five_lines
+//! cargo run -p strowger-smol --example five_lines_smol
 //! ```
 
 use strowger_smol::{SimpleB2bua, StartError, block_on};

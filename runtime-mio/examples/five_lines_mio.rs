@@ -1,7 +1,7 @@
 //! A server to which phones register, on one thread.
 //!
 //! ```text
-//! cargo run -p strowger-mio --example five_lines
+//! cargo run -p strowger-mio --example five_lines_mio
 //! ```
 
 use strowger_mio::{SimpleB2bua, StartError, Wait};
