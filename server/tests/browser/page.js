@@ -41,7 +41,7 @@ function change(what, emitter, fits) {
 }
 
 /** alice: JsSIP over WS. */
-async function registered() {
+async function registeredAlice() {
   const alice = new JsSIP.UA({
     sockets: [new JsSIP.WebSocketInterface(query.get("ws"))],
     uri: "sip:alice@localhost",
@@ -54,7 +54,7 @@ async function registered() {
 }
 
 async function run() {
-  const alice = await registered();
+  const alice = await registeredAlice();
   told("alice registered over WS");
 
   // bob: SIP.js over WSS.
@@ -189,7 +189,7 @@ async function run() {
 
 /** alice and a plain phone, which do not understand each other without a gateway. */
 async function gateway() {
-  const alice = await registered();
+  const alice = await registeredAlice();
   const media = { mediaConstraints: { audio: true, video: false } };
   const call = alice.call("sip:carol@localhost", media);
   await event(call, "confirmed", "failed");
