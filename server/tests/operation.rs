@@ -87,7 +87,7 @@ fn hup_reads_keys_again_and_a_key_that_is_gone_opens_nothing() {
     let folder = Folder::new();
     let (old, new) =
         (Issuer::new("https://login.example.com/", 7), Issuer::new("https://login.example.com/", 8));
-    let keys = folder.write("keys.json", &old.document());
+    let keys = folder.write("keys.json", &common::text(&old.document()));
     let config = format!(
         "{ACCOUNTS}[auth.jwt]\nallow_cleartext = true\nauthz_server = \"https://login.example.com/\"\n\
          [[auth.jwt.issuer]]\nissuer = \"https://login.example.com/\"\naudiences = [\"sip\"]\njwks = {keys:?}\n"
@@ -107,7 +107,7 @@ fn hup_reads_keys_again_and_a_key_that_is_gone_opens_nothing() {
         assert!(answer.starts_with(wanted), "{answer}");
     };
     ask(&old, "SIP/2.0 200 ");
-    folder.write("keys.json", &new.document());
+    folder.write("keys.json", &common::text(&new.document()));
     server.signal(Signal::HUP);
     server.wait_for_log("reloaded");
     ask(&old, "SIP/2.0 401 ");
