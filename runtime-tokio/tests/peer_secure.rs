@@ -104,19 +104,24 @@ async fn a_peer_is_at_home_over_tls_and_called_back_over_its_connection() {
     lobby.stopped().await.expect("in order");
 }
 
-#[tokio::test]
-async fn a_token_registers_and_a_newer_one_goes_on() {
-    let folder = Folder::new("token");
-    let (tls, authority) = folder.certified();
-    let key = Ed25519KeyPair::generate().expect("a key");
-    let jwks = folder.put("jwks.json", key_set(&key)).display().to_string();
-    let (lobby, server) = lobby(tls, |lobby| {
+/// A server where phones register with tokens that this key signs.
+async fn lobby_of_tokens(folder: &Folder, tls: TlsServer, key: &Ed25519KeyPair) -> (Server, String) {
+    let jwks = folder.put("jwks.json", key_set(key)).display().to_string();
+    lobby(tls, |lobby| {
         lobby.issuer("urn:login", ["sip"], jwks).configure(|config| {
             config.policies.register = AuthPolicy::Bearer;
             config.jwt.as_mut().expect("jwt").authz_server = Some("https://login.example".into());
         })
     })
-    .await;
+    .await
+}
+
+#[tokio::test]
+async fn a_token_registers_and_a_newer_one_goes_on() {
+    let folder = Folder::new("token");
+    let (tls, authority) = folder.certified();
+    let key = Ed25519KeyPair::generate().expect("a key");
+    let (lobby, server) = lobby_of_tokens(&folder, tls, &key).await;
     let token = |audience| token(&key, audience).0;
     let peer =
         SimplePeer::new("sip:bob@localhost").server(&server).authorities(&authority).token(token("mail"));
@@ -136,14 +141,7 @@ async fn a_program_is_asked_for_tokens_before_they_expire_and_when_one_is_not_ta
     let folder = Folder::new("provider");
     let (tls, authority) = folder.certified();
     let key = Ed25519KeyPair::generate().expect("a key");
-    let jwks = folder.put("jwks.json", key_set(&key)).display().to_string();
-    let (lobby, server) = lobby(tls, |lobby| {
-        lobby.issuer("urn:login", ["sip"], jwks).configure(|config| {
-            config.policies.register = AuthPolicy::Bearer;
-            config.jwt.as_mut().expect("jwt").authz_server = Some("https://login.example".into());
-        })
-    })
-    .await;
+    let (lobby, server) = lobby_of_tokens(&folder, tls, &key).await;
     let (tell, mut asked) = tokio::sync::mpsc::unbounded_channel();
     let clock = Clock::start();
     let mut turn = 0;

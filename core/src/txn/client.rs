@@ -23,7 +23,7 @@
 use core::net::SocketAddr;
 use core::num::NonZeroU64;
 use core::time::Duration;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use bytes::Bytes;
 use smallvec::SmallVec;
@@ -80,6 +80,8 @@ pub(crate) struct Client {
     after: Option<NonZeroU64>,
     /// How it goes if the connection that its size asked for is refused.
     instead: Option<Box<Instead>>,
+    /// The dialogs of which anything is to be known here, if it is an INVITE.
+    made: Option<Box<SmallVec<[Made; 1]>>>,
 }
 
 /// A dialog that the answers to an INVITE of ours made.
@@ -117,6 +119,10 @@ impl Client {
 
     fn is_waiting(&self) -> bool {
         matches!(self.state, State::Calling | State::Proceeding)
+    }
+
+    fn made(&self) -> impl Iterator<Item = &Made> + Clone {
+        self.made.iter().flat_map(|made| made.iter())
     }
 
     fn resend(&self, ctx: &mut Ctx<'_>) {
@@ -162,8 +168,6 @@ pub(super) struct Clients {
     names: Index<ClientKey>,
     /// Those that something was sent for and that wait, by where it went.
     waiting: BTreeSet<(FlowId, SocketAddr, ClientKey)>,
-    /// The dialogs of those INVITEs of which anything is to be known here.
-    made: BTreeMap<ClientKey, SmallVec<[Made; 1]>>,
     bytes: usize,
 }
 
@@ -205,6 +209,7 @@ impl Clients {
             cancelled: false,
             after: after.and_then(|SaveSeq(seq)| NonZeroU64::new(seq)),
             instead: None,
+            made: None,
         });
         self.names.insert(name.hash, key);
         self.waiting.insert((to.flow, to.remote, key));
@@ -249,14 +254,13 @@ impl Clients {
     }
 
     pub(super) fn spent(&self, key: ClientKey, tag: u64) -> u32 {
-        let made = self.made.get(&key).and_then(|made| made.iter().find(|made| made.tag == tag));
+        let made = self.slab.get(key).and_then(|client| client.made().find(|made| made.tag == tag));
         made.map_or(0, |made| made.spent)
     }
 
     /// The dialog of this tag; `None` if the transaction is gone.
     fn made(&mut self, key: ClientKey, tag: u64) -> Option<&mut Made> {
-        self.slab.get(key)?;
-        let of_it = self.made.entry(key).or_default();
+        let of_it = self.slab.get_mut(key)?.made.get_or_insert_default();
         let at = of_it.iter().position(|made| made.tag == tag).unwrap_or(of_it.len());
         if at == of_it.len() {
             of_it.push(Made { tag, accepted: false, spent: 0 });
@@ -271,7 +275,7 @@ impl Clients {
     /// True if an INVITE is accepted under the tag of this hash for the first time: a 2xx that comes again makes nothing
     /// new.
     pub(super) fn accepted(&mut self, key: ClientKey, tag: u64) -> bool {
-        let accepted = self.made.get(&key).into_iter().flatten().filter(|made| made.accepted);
+        let accepted = self.slab.get(key).into_iter().flat_map(Client::made).filter(|made| made.accepted);
         let known = accepted.clone().any(|made| made.tag == tag);
         if !known
             && accepted.count() < ACCEPTED
@@ -531,14 +535,13 @@ impl Clients {
     }
 
     fn remove(&mut self, ctx: &mut Ctx<'_>, key: ClientKey) {
-        self.stop_waiting(key);
+        if self.slab.get(key).is_some_and(Client::is_waiting) {
+            self.stop_waiting(key);
+        }
         let Some(mut client) = self.slab.remove(key) else { return };
         client.disarm(ctx);
         self.bytes -= client.bytes();
         self.names.remove(client.name.hash, |other| other == key);
-        if client.is_invite() {
-            self.made.remove(&key);
-        }
     }
 }
 
@@ -558,7 +561,7 @@ impl Clients {
         assert_eq!(self.names.len(), self.slab.len());
         assert_eq!(self.waiting.len(), self.slab.iter().filter(|(_, client)| client.is_waiting()).count());
         assert!(self.slab.iter().all(|(_, client)| !client.timer.is_none()), "each ends by its timer");
-        assert!(self.made.keys().all(|key| self.slab.get(*key).is_some_and(Client::is_invite)));
+        assert!(self.slab.iter().all(|(_, client)| client.made.is_none() || client.is_invite()));
     }
 }
 

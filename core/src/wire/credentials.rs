@@ -6,7 +6,7 @@
 
 use smallvec::SmallVec;
 
-use super::grammar::{SPACE, TOKEN, TOKEN68, VALUE, is, run};
+use super::grammar::{SPACE, TOKEN, TOKEN68, VALUE, behind_space, is, run};
 use super::params::is_name;
 use super::split::quoted_end;
 use super::{Fault, ParseError};
@@ -264,20 +264,20 @@ fn auth_params<'m>(
     let mut unknown: SmallVec<[&[u8]; 4]> = SmallVec::new();
     let mut at = 0;
     for _ in 0..=MOST {
-        at = run(input, at, SPACE);
+        at = behind_space(input, at);
         while input.get(at) == Some(&b',') {
-            at = run(input, at + 1, SPACE);
+            at = behind_space(input, at + 1);
         }
         if at >= input.len() {
             return Ok(());
         }
         let end = run(input, at, TOKEN);
         let name = part(at, end);
-        at = run(input, end, SPACE);
+        at = behind_space(input, end);
         if name.is_empty() || input.get(at) != Some(&b'=') {
             return Err(Fault::Malformed);
         }
-        let start = run(input, at + 1, SPACE);
+        let start = behind_space(input, at + 1);
         let value = if input.get(start) == Some(&b'"') {
             at = start + quoted_end(input.get(start..).unwrap_or_default()).ok_or(Fault::Malformed)?;
             AuthValue { inner: part(start + 1, at - 1), quoted: true }
@@ -288,7 +288,7 @@ fn auth_params<'m>(
         if at == start {
             return Err(Fault::Malformed);
         }
-        at = run(input, at, SPACE);
+        at = behind_space(input, at);
         if !matches!(input.get(at), None | Some(b',')) {
             return Err(Fault::Malformed);
         }

@@ -123,6 +123,15 @@ pub(crate) fn run(input: &[u8], from: usize, set: Set) -> usize {
     at
 }
 
+/// The end of the white space at `from`, of which there is mostly none.
+#[inline(always)]
+pub(crate) fn behind_space(input: &[u8], from: usize) -> usize {
+    match input.get(from) {
+        Some(byte) if is(*byte, SPACE) => run(input, from + 1, SPACE),
+        _ => from,
+    }
+}
+
 /// Cuts the input behind the bytes of this set that it begins with.
 #[inline(always)]
 pub(crate) fn cut(input: &[u8], set: Set) -> (&[u8], &[u8]) {
