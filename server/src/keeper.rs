@@ -5,11 +5,9 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use strowger_core::base::Time;
 use strowger_core::config::Config;
-use strowger_core::door::Revoked;
 use strowger_tokio::Handle;
-use strowger_users::store::{Revocation, Revoked as Taken};
+use strowger_users::store::Revoked;
 
 use crate::office::{self, Office};
 
@@ -29,7 +27,7 @@ pub struct Keeper {
 /// What the engine was told.
 struct Told {
     aors: BTreeSet<Box<str>>,
-    revoked: BTreeSet<(Taken, i64)>,
+    revoked: BTreeSet<(Revoked, i64)>,
 }
 
 impl Keeper {
@@ -87,8 +85,8 @@ impl Keeper {
         let mut config = self.base.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let office = Arc::clone(&self.office);
         let built = tokio::task::spawn_blocking(move || {
-            let left_out = office.add_to(&mut config).map_err(|error| error.to_string())?;
-            for account in left_out {
+            let added = office.add_to(&mut config).map_err(|error| error.to_string())?;
+            for account in added.left_out {
                 tracing::warn!(target: "strowger::accounts", "not for phones: {account}");
             }
             let aors = office::owned(&config);
@@ -118,23 +116,15 @@ impl Keeper {
     async fn tell_revoked(&self, told: &mut Told) {
         let issuer = &self.office.login().issuer().config().issuer;
         let all = self.office.store().revocations().all();
-        let mut known: BTreeSet<(Taken, i64)> = all.iter().map(|one| (one.what.clone(), one.until)).collect();
-        for Revocation { what, until } in all {
-            let entry = (what.clone(), until);
+        let mut known: BTreeSet<(Revoked, i64)> =
+            all.iter().map(|one| (one.what.clone(), one.until)).collect();
+        for one in all {
+            let entry = (one.what.clone(), one.until);
             if told.revoked.contains(&entry) {
                 continue;
             }
-            let tokens = match what {
-                // `since` is the last second that is dead.
-                Taken::Subject { username, since } => Revoked::Subject {
-                    subject: username.into(),
-                    issued_before: Time::from_secs(since.max(0) as u64 + 1),
-                },
-                Taken::Session(sid) => Revoked::Session { sid: sid.into() },
-                Taken::Token(jti) => Revoked::Token { jti: jti.into() },
-            };
-            let until = SystemTime::UNIX_EPOCH + Duration::from_secs(until.max(0) as u64);
-            if let Err(error) = self.handle.revoke(issuer, tokens, until).await {
+            let until = SystemTime::UNIX_EPOCH + Duration::from_secs(one.until.max(0) as u64);
+            if let Err(error) = self.handle.revoke(issuer, one.tokens(), until).await {
                 tracing::error!(target: "strowger::accounts", %error, "tokens that were taken back still work for phones");
                 known.remove(&entry);
             }

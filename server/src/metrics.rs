@@ -170,9 +170,11 @@ impl Collector for Export {
         ] {
             counters(encoder, name, help).write(by_transport(counts))?;
         }
+        let ended = sockets.ended.iter().map(|(reason, count)| ([("reason", reason.text())], count));
+        counters(encoder, "strowger_connections_ended", "Stream connections that were up, and ended")
+            .write(ended)?;
         for (name, help, value) in [
             ("strowger_connections_turned_away", "Stream connections over a limit", sockets.turned_away),
-            ("strowger_connections_too_slow", "Stream connections whose peer did not read", sockets.too_slow),
             ("strowger_datagrams_received", "UDP datagrams received", sockets.datagrams_received),
             ("strowger_datagrams_sent", "UDP datagrams sent", sockets.datagrams_sent),
             ("strowger_datagrams_lost", "UDP datagrams lost to a full socket", sockets.datagrams_lost),

@@ -8,9 +8,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use strowger_core::base::Time;
 use strowger_core::base::hash::DigestAlgorithm;
 use strowger_core::config::{AccountConfig, Config, Domains, IssuerConfig, JwtAlgorithm, JwtConfig};
-use strowger_core::door::Secret;
+use strowger_core::door::{Request, Secret};
 use strowger_users::Seconds;
 use strowger_users::keys::{Algorithm, KeyRing, RingConfig};
 use strowger_users::login::{Login, LoginConfig};
@@ -84,6 +85,15 @@ pub struct Office {
     changed: Arc<Notify>,
     /// The first administrator's password, at the start that made it.
     pub admin: Option<Secret<String>>,
+}
+
+/// What became of the accounts that were added to a configuration.
+#[derive(Debug)]
+pub struct Added {
+    /// Those that are not for phones, and why.
+    pub left_out: Vec<String>,
+    /// The addresses of record of those that are disabled, unless others have them.
+    pub disabled: Vec<Box<str>>,
 }
 
 /// What the clock says.
@@ -206,9 +216,23 @@ impl Office {
         self.publish()
     }
 
-    /// Adds the accounts, and their issuer, to what the engine shall know. What cannot be is left out, and named.
-    pub fn add_to(&self, config: &mut Config) -> Result<Vec<String>, UserError> {
-        let mut left_out = Vec::new();
+    /// What an engine has to know before a phone reaches it: which tokens are good no more, and whose registrations that an
+    /// earlier life has left are.
+    pub fn taken_back(&self, disabled: Vec<Box<str>>) -> Vec<Request> {
+        let issuer = &self.login.issuer().config().issuer;
+        let revocations = self.store().revocations().all();
+        let revoked = revocations.into_iter().map(|one| Request::Revoke {
+            issuer: issuer.as_str().into(),
+            tokens: one.tokens(),
+            until: Time::from_secs(u64::try_from(one.until).unwrap_or(0)),
+        });
+        let gone = disabled.into_iter().map(|aor| Request::RemoveBinding { aor, contact: None });
+        revoked.chain(gone).collect()
+    }
+
+    /// Adds the accounts, and their issuer, to what the engine shall know.
+    pub fn add_to(&self, config: &mut Config) -> Result<Added, UserError> {
+        let (mut left_out, mut disabled, mut beyond) = (Vec::new(), Vec::new(), 0);
         let mut names: BTreeSet<String> = config.accounts.iter().map(|one| one.username.clone()).collect();
         let domains = Domains::new(&config.domains);
         let of_file = config.accounts.iter();
@@ -219,7 +243,17 @@ impl Office {
             let page = self.store().sip_accounts(&self.realm, after.as_deref(), 1000)?;
             after = page.last().map(|account| account.username.clone());
             let Some(_) = after else { break };
-            for mut account in page.into_iter().filter(|account| !account.disabled) {
+            for mut account in page {
+                if account.disabled {
+                    if !account.aors.is_empty() {
+                        disabled.extend(addresses(&domains, &account));
+                    }
+                    continue;
+                }
+                if config.accounts.len() >= config.limits.accounts {
+                    beyond += 1;
+                    continue;
+                }
                 let had = account.aors.len();
                 account
                     .aors
@@ -261,7 +295,11 @@ impl Office {
             aor_claim: Some(AOR_CLAIM.into()),
             scope: Some(SCOPE.into()),
         });
-        Ok(left_out)
+        if beyond > 0 {
+            left_out.push(format!("{beyond} accounts: limits.accounts is reached"));
+        }
+        disabled.retain(|aor| !taken.contains(aor));
+        Ok(Added { left_out, disabled })
     }
 }
 

@@ -45,15 +45,18 @@ async fn serve(args: ServeArgs, mut plan: Plan) -> Result<ExitCode, Complaint> {
     let logs::Writer { on_event, on_notice, mut written } = logs::writer(lost.clone(), records)?;
     let office = office(&plan)?;
     let mut config = plan.config.clone();
+    let mut first = Vec::new();
     if let Some(office) = &office {
-        let left_out = office.add_to(&mut config).map_err(|error| Complaint(error.to_string()))?;
-        plan.warnings.extend(left_out.into_iter().map(|account| format!("not for phones: {account}")));
+        let added = office.add_to(&mut config).map_err(|error| Complaint(error.to_string()))?;
+        first = office.taken_back(added.disabled);
+        plan.warnings.extend(added.left_out.into_iter().map(|account| format!("not for phones: {account}")));
     }
     let aors = office::owned(&config);
     let hooks = Hooks {
         on_event: Some(on_event),
         on_notice: Some(on_notice),
         store: store(&plan)?,
+        first,
         ..Hooks::default()
     };
     let server =

@@ -1,13 +1,17 @@
 //! Accounts as an operator and his users meet them: the command line, the REST API, and phones that notice at once.
+#![allow(clippy::disallowed_methods)] // Tests of a process have the process's threads.
 
 mod common;
 
 use std::io::Write;
 use std::net::SocketAddr;
 use std::process::Stdio;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use common::rest::{admin, ask, log_in};
 use common::{Folder, Phone, Running, demo_password, strowger, text, until};
+use rustix::process::Signal;
 use serde_json::{Value, json};
 use strowger_core::base::hash::DigestAlgorithm;
 
@@ -193,6 +197,99 @@ fn accounts_keys_and_what_was_revoked_outlive_a_killed_server() {
     assert_eq!(ask(http, "GET", "/me", &first, None).0, 401);
     assert_eq!(ask(http, "GET", "/me", &second, None).0, 200);
     log_in(http, "carol", "carols secret");
+}
+
+#[test]
+fn accounts_beyond_the_limit_are_not_for_phones_and_that_is_said() {
+    let folder = Folder::new();
+    let file = folder.write("strowger.toml", &format!("{CONFIG}[limits]\naccounts = 2\n"));
+    for name in ["carol", "dave", "erin"] {
+        let (added, said) =
+            desk(&folder, &["user", "add", name, "--digest", "--password-file", "-"], "a long secret\n");
+        assert!(added, "{said}");
+    }
+    let mut server = Running::local(&folder, &["-c", file.to_str().expect("utf-8")]);
+    let log = server.wait_for_log("limits.accounts is reached");
+    // The administrator has no address of record, and counts for nothing.
+    assert!(log.contains("not for phones: 1 accounts"), "{log}");
+    let udp = server.addr("udp");
+    let register =
+        |name: &str| Phone::udp(udp, name, "example.com").register(DigestAlgorithm::Sha256, "a long secret");
+    assert!(register("carol").starts_with("SIP/2.0 200 ") && register("dave").starts_with("SIP/2.0 200 "));
+    assert!(register("erin").starts_with("SIP/2.0 401 "));
+}
+
+/// Phones do not wait until a server has all its wits about it.
+#[test]
+fn what_was_taken_back_before_a_start_is_worth_nothing_from_the_first_datagram() {
+    let folder = Folder::new();
+    let file = folder.write("strowger.toml", CONFIG);
+    let (config, state) = (file.display().to_string(), folder.path("state").display().to_string());
+    let start = |port: u16| {
+        let listen = format!("udp:127.0.0.1:{port}");
+        Running::start(&[
+            "serve",
+            "-c",
+            &config,
+            "--state-dir",
+            &state,
+            "--listen",
+            &listen,
+            "--http",
+            "127.0.0.1:0",
+        ])
+    };
+    let mut server = start(0);
+    server.wait_for_log("keys fetched");
+    let (http, udp) = (server.http(), server.addr("udp"));
+    for name in ["carol", "dave"] {
+        let (added, said) = desk(&folder, &["user", "add", name, "--password-file", "-"], "a long secret\n");
+        assert!(added, "{said}");
+    }
+    let (token, refresh) = log_in(http, "carol", "a long secret");
+    let (daves, _) = log_in(http, "dave", "a long secret");
+    let mut carol = Phone::udp(udp, "carol", "example.com");
+    let mut dave = Phone::udp(udp, "dave", "example.com");
+    for (phone, token) in [(&mut carol, &token), (&mut dave, &daves)] {
+        let ok = until(|| phone.ask("REGISTER", &bearer(token)), |answer| answer.starts_with("SIP/2.0 200 "));
+        assert!(ok.starts_with("SIP/2.0 200 "), "{ok}");
+    }
+    let logout = json!({ "refresh_token": refresh });
+    assert_eq!(ask(http, "POST", "/auth/logout", "", Some(logout)).0, 204);
+    server.signal(Signal::TERM);
+    assert!(server.wait().0.success());
+    let (disabled, said) = desk(&folder, &["user", "disable", "dave"], "");
+    assert!(disabled, "{said}");
+
+    // They ask all the time while it starts.
+    let up = Arc::new(AtomicBool::new(false));
+    let asking: Vec<_> = [(carol, token.clone()), (dave, daves)]
+        .map(|(mut phone, token)| {
+            let up = Arc::clone(&up);
+            std::thread::spawn(move || {
+                let mut answers = Vec::new();
+                loop {
+                    let last = up.load(Ordering::Relaxed);
+                    answers.extend(phone.try_ask("REGISTER", &bearer(&token)));
+                    if last && !answers.is_empty() {
+                        return answers;
+                    }
+                }
+            })
+        })
+        .into();
+    let server = start(udp.port());
+    let admin = admin(&folder, server.http());
+    // Whose account was disabled meanwhile has no phone any more.
+    let (_, found) = ask(server.http(), "GET", "/registrations/dave@example.com", &admin, None);
+    assert_eq!(found["items"], json!([]), "{found}");
+    up.store(true, Ordering::Relaxed);
+    for answers in asking.into_iter().map(|one| one.join().expect("answered")) {
+        // 503 while the keys are on their way from their file.
+        let refused =
+            |answer: &String| answer.starts_with("SIP/2.0 401 ") || answer.starts_with("SIP/2.0 503 ");
+        assert!(answers.iter().all(refused), "{answers:?}");
+    }
 }
 
 #[test]

@@ -207,6 +207,50 @@ fn a_dialog_is_of_who_has_shown_a_certificate() {
     assert!(answer.starts_with("SIP/2.0 200 OK\r\n"), "{answer}");
 }
 
+/// RFC 8898: over TLS a token of its own is offered and taken, with nothing said of keys or of clear text.
+#[test]
+fn a_token_of_its_own_registers_over_tls_and_not_over_udp() {
+    if !client::is_there("openssl") {
+        return;
+    }
+    let folder = Folder::new();
+    let own = "[accounts]\n[auth.jwt]\nauthz_server = \"https://localhost/auth/login\"\n";
+    let mut server = serve(&folder, own);
+    server.wait_for_log("keys fetched");
+    let path = |name: &str| folder.path(name).display().to_string();
+    let password = folder.write("password", "carols secret\n").display().to_string();
+    let desk = |args: &[&str]| {
+        let done = run(&[args, &["-c", &path("strowger.toml"), "--state-dir", &path("state")]].concat());
+        assert!(done.status.success(), "{}", text(&done.stderr));
+        text(&done.stdout)
+    };
+    desk(&["user", "add", "carol", "--password-file", &password]);
+    let token = desk(&["token", "issue", "carol", "--scope", "sip"]);
+    let register = |transport: &str, n: u32, token: &str| {
+        let shown =
+            if token.is_empty() { String::new() } else { format!("Authorization: Bearer {token}\r\n") };
+        format!(
+            "REGISTER sip:localhost SIP/2.0\r\nVia: SIP/2.0/{transport} a.invalid;branch=z9hG4bKo{n}\r\nMax-Forwards: 70\r\n\
+             From: <sip:carol@localhost>;tag=1\r\nTo: <sip:carol@localhost>\r\nCall-ID: own\r\nCSeq: {n} REGISTER\r\n\
+             Contact: <sip:carol@127.0.0.1:9;transport={transport}>\r\n{shown}Content-Length: 0\r\n\r\n"
+        )
+    };
+    let mut phone = OpenSsl::start(server.addr("tls"), &folder, &[]);
+    let challenge = phone.ask(&register("TLS", 1, ""));
+    assert!(challenge.contains("WWW-Authenticate: Bearer realm="), "{challenge}");
+    let mut n = 1;
+    let mut ask = || {
+        n += 1;
+        phone.ask(&register("TLS", n, token.trim()))
+    };
+    // Added by another process: taken over within a second.
+    let ok = until(&mut ask, |answer| answer.starts_with("SIP/2.0 200 "));
+    assert!(ok.starts_with("SIP/2.0 200 "), "{ok}");
+    let mut plain = common::Phone::udp(server.addr("udp"), "carol", "localhost");
+    let refused = plain.ask("REGISTER", &format!("Authorization: Bearer {}\r\n", token.trim()));
+    assert!(refused.starts_with("SIP/2.0 401 ") && !refused.contains("Bearer realm="), "{refused}");
+}
+
 /// A page over HTTPS: the whole answer; empty if there is none.
 fn https(server: SocketAddr, folder: &Folder, request: &str) -> String {
     let mut client = OpenSsl::start(server, folder, &[]);

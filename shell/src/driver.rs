@@ -28,8 +28,8 @@ use strowger_core::Engine;
 use strowger_core::base::Time;
 use strowger_core::config::{ListenerConfig, Settings};
 use strowger_core::door::{
-    Answer, CloseReason, Command, CredentialsAnswer, CredentialsQuery, Event, FlowDownReason, FlowId, Input,
-    Query, SendError, Transmit, Transport,
+    Answer, Command, CredentialsAnswer, CredentialsQuery, Event, FlowDownReason, FlowId, Input, Query,
+    Request, SendError, Transmit, Transport,
 };
 
 use crate::admission::Admission;
@@ -78,6 +78,7 @@ pub trait Errands {
 pub(crate) struct Parts {
     pub(crate) settings: Arc<Settings>,
     pub(crate) kept: Vec<strowger_core::door::Change>,
+    pub(crate) first: Vec<Request>,
     pub(crate) clock: Clock,
     pub(crate) udp: Vec<BoundUdp>,
     pub(crate) ids: FlowIds,
@@ -117,6 +118,7 @@ pub struct Driver<E: Errands> {
     /// Where changes go, if anywhere.
     storage: Option<Storage>,
     media: Relays,
+    first: Vec<Request>,
     errands: E,
     options: Options,
     state: State,
@@ -145,7 +147,7 @@ impl<E: Errands> fmt::Debug for Driver<E> {
 impl<E: Errands> Driver<E> {
     /// Makes the engine, restores what an earlier life has left, and has the UDP sockets watched.
     pub(crate) fn new(parts: Parts, mut errands: E) -> io::Result<Driver<E>> {
-        let Parts { settings, kept, clock, udp, ids, options, .. } = parts;
+        let Parts { settings, kept, first, clock, udp, ids, options, .. } = parts;
         let mut engine = Engine::new(settings, crate::seed(), clock.now());
         storage::restore(&mut engine, clock.now(), kept);
         let pending = options.datagram.pending_bytes;
@@ -168,13 +170,14 @@ impl<E: Errands> Driver<E> {
             resolver: parts.resolver,
             storage: parts.storage,
             media: parts.media,
+            first,
             errands,
             options,
             state: State::default(),
         })
     }
 
-    /// Tells the engine of its UDP sockets.
+    /// Tells the engine of its UDP sockets, and asks it what the program asks first.
     pub fn begin(&mut self) {
         let now = self.clock.now();
         self.state.clock_due = now + self.options.clock_check;
@@ -183,6 +186,9 @@ impl<E: Errands> Driver<E> {
             let up =
                 Input::FlowUp { flow, listener, transport: Transport::Udp, local, remote: None, peer: None };
             self.engine.handle(now, up);
+        }
+        for request in std::mem::take(&mut self.first) {
+            self.engine.handle(now, Input::Host { reply: None, request });
         }
     }
 
@@ -324,7 +330,7 @@ impl<E: Errands> Driver<E> {
                 Command::Open { flow, transport, remote, local, server_name } => {
                     self.open(flow, transport, remote, local, server_name.as_deref());
                 }
-                Command::Close { flow, reason } => self.order(flow, Outbound::Close(down_reason(reason))),
+                Command::Close { flow, reason } => self.order(flow, Outbound::closing(reason)),
                 Command::Ask(query) => self.ask(query),
                 Command::Save(seq, change) => {
                     let now = *now.get_or_insert_with(|| self.clock.now());
@@ -360,7 +366,6 @@ impl<E: Errands> Driver<E> {
     fn write(&mut self, flow: FlowId, payload: Bytes) -> Result<(), SendError> {
         let Some((_, out)) = self.state.flows.get(&flow) else { return Err(SendError::NoFlow) };
         if !out.backlog.reserve(payload.len()) {
-            self.state.stats.too_slow += 1;
             let _ = out.orders.try_send(Outbound::Abort(FlowDownReason::TooSlow));
             return Err(SendError::Full);
         }
@@ -514,6 +519,7 @@ impl<E: Errands> Driver<E> {
                 while self.perform() {}
                 if let Some((transport, _)) = self.state.flows.remove(&flow) {
                     *self.state.stats.connections.count(transport) -= 1;
+                    *self.state.stats.ended.count(reason) += 1;
                 }
             }
             Inbound::Answer(answer) => self.engine.handle(now, Input::Answer(answer)),
@@ -557,7 +563,7 @@ impl<E: Errands> Driver<E> {
             Call::Reload(settings) => {
                 let durability = self.storage.as_ref().map(Storage::durability);
                 let settings = storage::fit(self.asking.fit(settings), durability);
-                self.engine.handle(now, Input::Reload(settings));
+                storage::reload(&mut self.engine, now, settings);
             }
             Call::Stop => self.state.stopped = true,
         }
@@ -589,13 +595,5 @@ impl<E: Errands> Driver<E> {
                 engine.handle(now, Input::SendFailed { flow, remote, reason });
             });
         }
-    }
-}
-
-fn down_reason(reason: CloseReason) -> FlowDownReason {
-    match reason {
-        CloseReason::Idle => FlowDownReason::Idle,
-        CloseReason::BadFrame => FlowDownReason::Error,
-        CloseReason::Replaced | CloseReason::Shutdown => FlowDownReason::Shutdown,
     }
 }

@@ -9,7 +9,8 @@ use std::time::{Duration, SystemTime};
 use strowger_core::base::Time;
 use strowger_core::config::Settings;
 use strowger_core::door::{
-    BindingView, DeviceTold, Notice, NoticeRefusal, Reply, ReplyBody, Request, Revoked, Transport,
+    BindingView, DeviceTold, FlowDownReason, Notice, NoticeRefusal, Reply, ReplyBody, Request, Revoked,
+    Transport,
 };
 use strowger_core::stats::{Sizes, Stats};
 use thiserror::Error;
@@ -87,6 +88,26 @@ impl PerTransport {
     }
 }
 
+/// A count for each reason why a stream connection ends.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct PerReason([u64; FlowDownReason::ALL.len()]);
+
+impl PerReason {
+    /// The count of one reason.
+    pub fn of(&self, reason: FlowDownReason) -> u64 {
+        self.0[reason as usize]
+    }
+
+    pub(crate) fn count(&mut self, reason: FlowDownReason) -> &mut u64 {
+        &mut self.0[reason as usize]
+    }
+
+    /// The counts, by reason.
+    pub fn iter(&self) -> impl Iterator<Item = (FlowDownReason, u64)> {
+        FlowDownReason::ALL.into_iter().zip(self.0)
+    }
+}
+
 /// What the sockets counted.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct SocketStats {
@@ -106,8 +127,9 @@ pub struct SocketStats {
     pub turned_away: u64,
     /// Accepted connections on which TLS or WebSocket was not agreed on.
     pub handshakes_failed: PerTransport,
-    /// Stream connections closed because the peer did not read.
-    pub too_slow: u64,
+    /// Stream connections that were up, or opened by the engine, and ended. What the peer sent that is no SIP counts as
+    /// [`Error`](FlowDownReason::Error), keep-alives without end as [`Limit`](FlowDownReason::Limit).
+    pub ended: PerReason,
 }
 
 /// Why a request of a handle failed.

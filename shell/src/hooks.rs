@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use strowger_core::door::{CredentialsAnswer, CredentialsQuery, Event};
+use strowger_core::door::{CredentialsAnswer, CredentialsQuery, Event, Request};
 
 use crate::route::{Route, RouteCall};
 use crate::store::Store;
@@ -47,17 +47,20 @@ pub struct Hooks {
     /// [`Options::storage`](crate::options::Options::storage). What it has is restored before the listeners
     /// open.
     pub store: Option<Box<dyn Store>>,
+    /// What the engine is asked before anything of the network reaches it, in this order; nobody is told the replies.
+    pub first: Vec<Request>,
 }
 
 impl fmt::Debug for Hooks {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Hooks { on_event, on_notice, credentials, on_route, store } = self;
+        let Hooks { on_event, on_notice, credentials, on_route, store, first } = self;
         f.debug_struct("Hooks")
             .field("on_event", &on_event.is_some())
             .field("on_notice", &on_notice.is_some())
             .field("credentials", &credentials.is_some())
             .field("on_route", &on_route.is_some())
             .field("store", &store.is_some())
+            .field("first", &first.len())
             .finish()
     }
 }

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use bytes::Bytes;
 use strowger_core::door::{
-    Answer, BadFrame, FlowDownReason, FlowId, KeepAlive, PeerIdentity, RouteAnswer, Transport,
+    Answer, BadFrame, CloseReason, FlowDownReason, FlowId, KeepAlive, PeerIdentity, RouteAnswer, Transport,
 };
 
 use crate::asking::Asked;
@@ -67,6 +67,17 @@ pub enum Outbound {
     Close(FlowDownReason),
     /// Close without writing what is queued.
     Abort(FlowDownReason),
+}
+
+impl Outbound {
+    /// The engine closes it.
+    pub(crate) fn closing(reason: CloseReason) -> Outbound {
+        Outbound::Close(match reason {
+            CloseReason::Idle => FlowDownReason::Idle,
+            CloseReason::BadFrame => FlowDownReason::Error,
+            CloseReason::Replaced | CloseReason::Shutdown => FlowDownReason::Shutdown,
+        })
+    }
 }
 
 /// The engine's end of a connection. The channel is bounded by the backlog, in bytes.

@@ -29,7 +29,7 @@ const QUEUE: usize = 64;
 /// A key set as it came.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Fetched {
-    /// The document, not looked into.
+    /// The document: a list of keys, which were not looked into.
     pub json: Vec<u8>,
     /// How long the server lets it be kept.
     pub max_age: Option<Duration>,
@@ -56,6 +56,9 @@ pub enum FetchError {
     /// The metadata name a place for the keys that is not as safe as the issuer.
     #[error("the metadata name {0:?} for the keys, which is not an https URL")]
     KeysElsewhere(Box<str>),
+    /// What came is no JSON object with a list of keys (RFC 7517 s5).
+    #[error("the document is no JSON Web Key Set")]
+    NoKeySet,
     /// It is larger than [`MAX_BYTES`].
     #[error("the document is larger than {MAX_BYTES} bytes")]
     TooLarge,
@@ -79,10 +82,17 @@ impl From<ureq::Error> for FetchError {
 /// Fetches a key set now, blocking for at most [`TIMEOUT`].
 pub fn fetch(source: &str) -> Result<Fetched, FetchError> {
     match place(source) {
-        Some(Place::File(path)) => read_file(path),
-        Some(Place::Url(url)) => read_url(url, TIMEOUT),
+        Some(Place::File(path)) => read_file(path).and_then(key_set),
+        Some(Place::Url(url)) => read_url(url, TIMEOUT).and_then(key_set),
         None => Err(FetchError::Source(source.into())),
     }
+}
+
+/// RFC 7517 s5: what comes from a page of errors or of logins is none.
+fn key_set(fetched: Fetched) -> Result<Fetched, FetchError> {
+    let read: Option<serde_json::Value> = serde_json::from_slice(&fetched.json).ok();
+    let keys = read.as_ref().and_then(|document| document.get("keys")?.as_array());
+    if keys.is_some() { Ok(fetched) } else { Err(FetchError::NoKeySet) }
 }
 
 /// True if [`fetch`] would try this source; for checking a configuration.

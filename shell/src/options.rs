@@ -34,6 +34,9 @@ pub struct StreamOptions {
     pub write_deadline: Duration,
     /// Most bytes that wait to be written; more close the connection as too slow.
     pub write_queue: usize,
+    /// Most keep-alives of a peer in a minute without a message between them: line ends, pings and pongs of WebSocket,
+    /// empty messages. More close the connection. RFC 5626 s4.4.1 has one every 95 to 120 seconds.
+    pub keep_alives: u32,
     /// How long an outgoing connection may take to be established.
     pub connect_deadline: Duration,
     /// Most bytes read at once from one connection.
@@ -56,6 +59,7 @@ impl Default for StreamOptions {
             idle: Duration::from_secs(120),
             write_deadline: Duration::from_secs(32),
             write_queue: 1 << 20,
+            keep_alives: 120,
             connect_deadline: Duration::from_secs(10),
             read_chunk: 16 << 10,
             web: Arc::default(),

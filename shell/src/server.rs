@@ -135,6 +135,7 @@ impl Start {
         let parts = Parts {
             settings,
             kept: kept.unwrap_or_default(),
+            first: hooks.first,
             clock,
             udp: sockets.udp,
             ids,

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::thread;
 use std::time::Duration;
 
 use strowger_core::Engine;
@@ -29,6 +30,14 @@ pub(crate) fn restore(engine: &mut Engine, now: Time, kept: Vec<Change>) {
     for change in kept {
         engine.handle(now, Input::Host { reply: None, request: Request::Restore(Box::new(change)) });
     }
+}
+
+/// Has the engine go by other settings. Those it had may name very many accounts: they are let go elsewhere, while it goes on.
+pub(crate) fn reload(engine: &mut Engine, now: Time, settings: Arc<Settings>) {
+    let old = Arc::clone(engine.settings());
+    engine.handle(now, Input::Reload(settings));
+    // Without a thread it takes its time here.
+    let _ = thread::Builder::new().name("strowger-reload".into()).spawn(move || drop(old));
 }
 
 /// The engine saves if and only if there is a store, whatever a configuration says.

@@ -8,7 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use strowger_core::config::{AuthPolicy, CallsConfig, Config, DomainConfig, ListenerConfig};
-use strowger_core::door::Transport;
+use strowger_core::door::{FlowDownReason, Transport};
 use strowger_shell::clock::Clock;
 use strowger_shell::handle::Handle;
 use strowger_shell::hooks::{Hooks, OnRoute};
@@ -169,8 +169,12 @@ fn a_peer_that_does_not_read_is_closed_and_the_others_are_served() {
         let is_closed =
             matches!(refused.kind(), std::io::ErrorKind::ConnectionReset | std::io::ErrorKind::BrokenPipe);
         assert!(is_closed, "{runtime:?}: {refused}");
-        let numbers = server.handle.snapshot().wait().expect("numbers");
-        assert!(numbers.sockets.too_slow > 0, "{runtime:?}: {:?}", numbers.sockets);
+        let clock = Clock::start();
+        let until = clock.now() + PATIENCE;
+        let ended = || server.handle.snapshot().wait().expect("numbers").sockets.ended;
+        while ended().of(FlowDownReason::TooSlow) == 0 {
+            assert!(clock.now() < until, "{runtime:?}: {:?}", ended());
+        }
         assert!(ask(&mut server.connect(), "OPTIONS", "alice", 1).starts_with("SIP/2.0 200 "), "{runtime:?}");
         server.end();
     }

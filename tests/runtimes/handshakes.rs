@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use strowger_core::config::{AuthPolicy, Config, DomainConfig, ListenerConfig};
-use strowger_core::door::Transport;
+use strowger_core::door::{FlowDownReason, Transport};
 use strowger_shell::clock::Clock;
 use strowger_shell::handle::Handle;
 use strowger_shell::hooks::Hooks;
@@ -92,6 +92,16 @@ impl Open {
         let until = clock.now() + PATIENCE;
         while self.counts(transport) != wanted {
             assert!(clock.now() < until, "{what}: {:?}", self.counts(transport));
+        }
+    }
+
+    /// Waits until so many have ended for this reason.
+    fn ended(&self, reason: FlowDownReason, wanted: u64) {
+        let clock = Clock::start();
+        let until = clock.now() + PATIENCE;
+        let ended = || self.handle.snapshot().wait().expect("numbers").sockets.ended;
+        while ended().of(reason) < wanted {
+            assert!(clock.now() < until, "{wanted} of {reason:?}: {:?}", ended());
         }
     }
 
@@ -195,14 +205,39 @@ fn who_stalls_while_agreeing_is_closed_in_time_and_many_of_them_keep_nobody_out(
 fn who_never_reads_is_closed_whatever_is_spoken_and_others_are_served() {
     for runtime in Runtime::ALL {
         let server = Open::start(runtime, |options| options.stream.write_queue = 64 << 10);
-        let mut before = 0;
+        let mut ended = 0;
         for transport in [Transport::Tls, Transport::Ws, Transport::Wss] {
             let mut stuck = server.phone(transport).expect("a way there");
             let request = request(&stuck, transport);
             while stuck.write(&request).is_ok() {}
-            let too_slow = server.handle.snapshot().wait().expect("numbers").sockets.too_slow;
-            assert!(too_slow > before, "{runtime:?} {transport:?}");
-            before = too_slow;
+            ended += 1;
+            server.ended(FlowDownReason::TooSlow, ended);
+            server.serves(transport);
+        }
+        server.end();
+    }
+}
+
+#[test]
+fn keep_alives_are_answered_up_to_a_number_and_who_sends_more_is_closed() {
+    for runtime in Runtime::ALL {
+        let server = Open::start(runtime, |options| options.stream.keep_alives = 20);
+        for (transport, ended) in TRANSPORTS.into_iter().zip(1..) {
+            let mut flood = server.phone(transport).expect("a way there");
+            for _ in 0..2 {
+                for _ in 0..20 {
+                    flood.keep_alive().expect("an answer");
+                }
+                options(&mut flood, transport);
+            }
+            for _ in 0..20 {
+                flood.keep_alive().expect("an answer");
+            }
+            // The last ping of WebSocket is answered before the end is said.
+            let closed = (0..2).find_map(|_| flood.keep_alive().err()).expect("one too many").to_string();
+            // RFC 6455 s7.4.1.
+            assert!(!transport.is_web() || closed == "1008", "{runtime:?} {transport:?}: {closed}");
+            server.ended(FlowDownReason::Limit, ended);
             server.serves(transport);
         }
         server.end();

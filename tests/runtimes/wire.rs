@@ -70,6 +70,25 @@ impl Wire {
         }
     }
 
+    /// Sends what keeps a way open, and waits for what answers it (RFC 5626 s4.4.1, RFC 6455 s5.5.2).
+    pub(crate) fn keep_alive(&mut self) -> io::Result<()> {
+        match &mut self.kind {
+            Kind::Udp(_) => Err(io::ErrorKind::Unsupported.into()),
+            Kind::Stream(stream, _) => {
+                stream.write_all(b"\r\n\r\n").and_then(|()| stream.flush())?;
+                stream.read_exact(&mut [0; 2])
+            }
+            Kind::Web(socket) => {
+                socket.send(Message::Ping("?".into())).map_err(broken)?;
+                match socket.read().map_err(broken)? {
+                    Message::Pong(_) => Ok(()),
+                    Message::Close(Some(why)) => Err(io::Error::other(u16::from(why.code).to_string())),
+                    other => Err(io::Error::other(other.to_string())),
+                }
+            }
+        }
+    }
+
     /// The next message.
     pub(crate) fn read(&mut self) -> io::Result<String> {
         loop {

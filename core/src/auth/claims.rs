@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use crate::base::Time;
-use crate::config::JwtAlgorithm;
+use crate::config::{JwtAlgorithm, Template};
 use crate::documents::json::Object;
 
 /// What is wrong with a token before its signature is looked at.
@@ -92,13 +92,13 @@ pub(super) struct Claims {
     /// `jti`, if there is one and it is text.
     pub(super) id: Option<String>,
     pub(super) scopes: Vec<String>,
-    /// The claim that names the AoRs; empty if it is absent or of another type.
+    /// What the claim of the AoRs names; empty if it is absent or of another type.
     pub(super) aors: Vec<String>,
 }
 
 impl Claims {
     /// Reads the claims. `iss`, `sub`, `aud` and `exp` must be there and of their type. `aor_claim` names the claim in which
-    /// an issuer says whose addresses of record they are.
+    /// an issuer says whose addresses of record they are, or is a template with it.
     pub(super) fn parse<'c>(json: &[u8], aor_claim: impl FnOnce(&str) -> &'c str) -> Result<Claims, Fault> {
         let Object(members) = serde_json::from_slice(json).map_err(|_| Fault::Malformed)?;
         let required = |name: &str| match members.get(name) {
@@ -113,7 +113,7 @@ impl Claims {
             None => return Err(Fault::Refused),
         };
         Ok(Claims {
-            aors: members.get(aor_claim(&issuer)).and_then(strings).unwrap_or_default(),
+            aors: named(&members, aor_claim(&issuer)),
             issuer,
             subject: required("sub")?,
             audience,
@@ -164,7 +164,7 @@ impl Claims {
             session: members.get("sid").and_then(Value::as_str).map(Into::into),
             id: members.get("jti").and_then(Value::as_str).map(Into::into),
             scopes: scopes(&members)?,
-            aors: members.get(aor_claim).and_then(strings).unwrap_or_default(),
+            aors: named(&members, aor_claim),
         }))
     }
 
@@ -188,6 +188,17 @@ fn scopes(members: &BTreeMap<String, Value>) -> Result<Vec<String>, Fault> {
         Some(value) => strings(value).ok_or(Fault::Malformed),
         None => Ok(Vec::new()),
     }
+}
+
+/// The names in the claim of the AoRs, or what a template makes of them.
+fn named(members: &BTreeMap<String, Value>, aor_claim: &str) -> Vec<String> {
+    let of = |claim: &str| members.get(claim).and_then(strings).unwrap_or_default();
+    let Some(Template { before, claim, after }) = Template::of(aor_claim) else { return of(aor_claim) };
+    // A value is the whole of what it stands for: nothing in it may look like another part of an address.
+    let is_user = |name: &String| {
+        !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.!~*'+".contains(&b))
+    };
+    of(claim).iter().filter(|name| is_user(name)).map(|name| format!("{before}{name}{after}")).collect()
 }
 
 /// A string, or a list of strings.
@@ -303,6 +314,25 @@ mod tests {
         ] {
             assert_eq!(claims(bad), Err(Fault::Malformed), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_template_makes_an_address_of_a_claim_that_holds_a_name_and_nothing_else() {
+        let aors = |names: &str| {
+            let json = format!(r#"{{"iss":"i","sub":"s","aud":"a","exp":1,"user":{names}}}"#);
+            Claims::parse(json.as_bytes(), |_| "sip:{user}@example.com").map(|claims| claims.aors)
+        };
+        assert_eq!(aors(r#""bob""#), Ok(vec!["sip:bob@example.com".into()]));
+        let good = r#"["bob","+1.201-555_0123","","b@x","bob@example.com;x=","b:secret","b%40x","b;p","bo\u00e9","b ","b\r\n","<b>","{user}"]"#;
+        assert_eq!(
+            aors(good),
+            Ok(vec!["sip:bob@example.com".into(), "sip:+1.201-555_0123@example.com".into()])
+        );
+        assert_eq!(aors("7"), Ok(vec![]));
+        let plain = |claim| {
+            Claims::parse(br#"{"iss":"i","sub":"s","aud":"a","exp":1}"#, |_| claim).map(|claims| claims.aors)
+        };
+        assert_eq!([plain("{sub}@x"), plain("{user}@x")], [Ok(vec!["s@x".into()]), Ok(vec![])]);
     }
 
     #[test]

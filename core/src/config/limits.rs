@@ -13,6 +13,9 @@ pub struct Limits {
     pub values: usize,
     /// Most contacts in one REGISTER.
     pub contacts_per_request: usize,
+    /// Most accounts, all of which are held, with their addresses of record and what Digest needs; a configuration with
+    /// more is refused.
+    pub accounts: usize,
     /// Most AoRs with bindings; a REGISTER past it gets 503.
     pub aors: usize,
     /// Most bindings in total; a REGISTER past it gets 503.
@@ -107,6 +110,7 @@ impl Default for Limits {
             values: 64,
             contacts_per_request: 16,
             aors: 1_000_000,
+            accounts: 1_000_000,
             bindings: 2_000_000,
             binding_bytes: 4_096,
             transaction_bytes: 128 << 20,

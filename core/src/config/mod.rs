@@ -28,6 +28,7 @@ pub use limits::{Limits, Timers};
 pub use lists::{List, ListConfig, ListMembers, Lists};
 pub use mailboxes::{MailboxRule, MessageSummaryConfig};
 pub use messages::MessagesConfig;
+pub(crate) use policy::Template;
 pub use policy::{
     AuthPolicy, DigestConfig, IntrospectionConfig, IpNet, IssuerConfig, JwtAlgorithm, JwtConfig,
     ListenerConfig, MaxContacts, OutboundMode, PathMode, Policies, RegistrarConfig, Tell,

@@ -207,7 +207,7 @@ pub struct IssuerConfig {
     pub keys_min_age: Duration,
     /// See `keys_min_age`.
     pub keys_max_age: Duration,
-    /// The claim in which this issuer names the AoRs, if not that of [`JwtConfig::aor_claim`].
+    /// The claim in which this issuer names the AoRs, or a template, if not that of [`JwtConfig::aor_claim`].
     pub aor_claim: Option<String>,
     /// What its tokens must have in `scope`, beside what [`JwtConfig::scope`] asks of all.
     pub scope: Option<String>,
@@ -277,7 +277,8 @@ pub struct JwtConfig {
     /// `scope` of the challenge, and required of tokens when given.
     pub scope: Option<String>,
     /// Claim that names the AoRs: a string or an array of strings, each a URI or `user@domain` or a bare user of the
-    /// default domain.
+    /// default domain. Or a template around such a claim, `{preferred_username}@example.com`: its values are letters, digits
+    /// and `-_.!~*'+` then, and others name nobody.
     pub aor_claim: String,
     /// Leeway for `exp`, `nbf` and `iat`.
     pub leeway: Duration,
@@ -289,8 +290,32 @@ pub struct JwtConfig {
     pub introspection: Option<IntrospectionConfig>,
 }
 
+/// An AoR around the value of a claim, as in [`JwtConfig::aor_claim`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Template<'t> {
+    pub(crate) before: &'t str,
+    pub(crate) claim: &'t str,
+    pub(crate) after: &'t str,
+}
+
+impl<'t> Template<'t> {
+    /// `None` if this is the name of a claim and nothing more.
+    pub(crate) fn of(text: &'t str) -> Option<Template<'t>> {
+        let (before, rest) = text.split_once('{')?;
+        let (claim, after) = rest.split_once('}')?;
+        Some(Template { before, claim, after })
+    }
+
+    /// One claim, in what comes before an `@`.
+    pub(crate) fn is_good(&self) -> bool {
+        let Template { before, claim, after } = *self;
+        let braces = [before, claim, after].iter().any(|part| part.contains(['{', '}']));
+        !braces && !claim.is_empty() && !before.contains('@') && after.contains('@')
+    }
+}
+
 impl JwtConfig {
-    /// The claim in which an issuer names the AoRs.
+    /// The claim in which an issuer names the AoRs, or a template.
     pub fn aor_claim_of(&self, issuer: &str) -> &str {
         let own = self.issuers.iter().find(|one| one.issuer == issuer);
         own.and_then(|one| one.aor_claim.as_deref()).unwrap_or(&self.aor_claim)

@@ -7,7 +7,8 @@ use thiserror::Error;
 use super::{
     Account, AccountConfig, Accounts, AuthPolicy, CallsConfig, DigestAlgorithm, DigestConfig, DomainConfig,
     Domains, EventsConfig, HashedCredential, IpNet, JwtConfig, Limits, ListConfig, ListenerConfig, Lists,
-    MessageSummaryConfig, MessagesConfig, Policies, PresenceConfig, RegistrarConfig, Tell, Timers, WatchRule,
+    MessageSummaryConfig, MessagesConfig, Policies, PresenceConfig, RegistrarConfig, Tell, Template, Timers,
+    WatchRule,
 };
 use super::{calls, lists};
 use crate::door::{Identity, Scheme};
@@ -111,6 +112,7 @@ impl Config {
             .filter_map(|(i, a)| account(i, a, &hashed, &realm, &domains, &mut faults))
             .collect::<Vec<_>>();
         refuse_twins(&accounts, &mut faults);
+        faults.unless(accounts.len() <= self.limits.accounts, || "accounts", "are more than limits.accounts");
         let mut presence = self.presence;
         if let Some(presence) = &mut presence {
             canonical_rules(&mut presence.rules, &domains, &mut faults);
@@ -323,7 +325,16 @@ impl Config {
                 || "jwt.aor_claim",
                 "name the claim that holds the AoRs, for example \"sub\"",
             );
+            let template =
+                |text: &str| Template::of(text).map_or(!text.contains(['{', '}']), |one| one.is_good());
+            let wanted = "a template is one claim in braces in the user of an address: {sub}@example.com";
+            faults.unless(template(&jwt.aor_claim), || "jwt.aor_claim", wanted);
             for (i, issuer) in jwt.issuers.iter().enumerate() {
+                faults.unless(
+                    issuer.aor_claim.as_deref().is_none_or(|claim| !claim.is_empty() && template(claim)),
+                    || format!("jwt.issuers[{i}].aor_claim"),
+                    wanted,
+                );
                 faults.unless(
                     !issuer.issuer.is_empty(),
                     || format!("jwt.issuers[{i}].issuer"),

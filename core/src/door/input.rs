@@ -109,7 +109,7 @@ pub enum FlowDownReason {
     TooSlow,
     /// An `Open` could not connect.
     Unreachable,
-    /// The shell is over a connection limit.
+    /// The peer went over a limit of the shell.
     Limit,
     /// TLS or WebSocket could not be agreed on.
     Handshake,
@@ -117,6 +117,36 @@ pub enum FlowDownReason {
     Protocol,
     /// The host or the engine closed it.
     Shutdown,
+}
+
+impl FlowDownReason {
+    /// All of them, in the order of their declaration.
+    pub const ALL: [FlowDownReason; 9] = [
+        FlowDownReason::Closed,
+        FlowDownReason::Error,
+        FlowDownReason::Idle,
+        FlowDownReason::TooSlow,
+        FlowDownReason::Unreachable,
+        FlowDownReason::Limit,
+        FlowDownReason::Handshake,
+        FlowDownReason::Protocol,
+        FlowDownReason::Shutdown,
+    ];
+
+    /// A name for logs and metrics.
+    pub const fn text(self) -> &'static str {
+        match self {
+            FlowDownReason::Closed => "closed",
+            FlowDownReason::Error => "error",
+            FlowDownReason::Idle => "idle",
+            FlowDownReason::TooSlow => "too_slow",
+            FlowDownReason::Unreachable => "unreachable",
+            FlowDownReason::Limit => "limit",
+            FlowDownReason::Handshake => "handshake",
+            FlowDownReason::Protocol => "protocol",
+            FlowDownReason::Shutdown => "shutdown",
+        }
+    }
 }
 
 /// Which half of a keep-alive came in.

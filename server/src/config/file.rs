@@ -171,6 +171,7 @@ pub(super) struct Issuer {
     pub(super) issuer: String,
     pub(super) audiences: Vec<String>,
     pub(super) jwks: Option<String>,
+    pub(super) aor_claim: Option<String>,
     pub(super) algorithms: Option<Vec<Signature>>,
     pub(super) keys_min_age: Option<Span>,
     pub(super) keys_max_age: Option<Span>,
@@ -396,6 +397,7 @@ pub(super) struct Limits {
     pub(super) header_values: Option<usize>,
     pub(super) contacts_per_request: Option<usize>,
     pub(super) aors: Option<usize>,
+    pub(super) accounts: Option<usize>,
     pub(super) bindings: Option<usize>,
     pub(super) binding: Option<Size>,
     pub(super) transactions: Option<Size>,
@@ -441,6 +443,7 @@ pub(super) struct Connections {
     pub(super) message_deadline: Option<Span>,
     pub(super) write_deadline: Option<Span>,
     pub(super) write_queue: Option<Size>,
+    pub(super) keep_alives: Option<u32>,
     pub(super) udp_buffer: Option<Size>,
 }
 

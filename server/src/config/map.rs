@@ -291,6 +291,7 @@ fn tokens(from: file::Jwt, errors: &mut Vec<ConfigError>) -> JwtConfig {
             issuer: from.issuer,
             audiences: from.audiences,
             jwks: from.jwks.unwrap_or_default(),
+            aor_claim: from.aor_claim,
             ..IssuerConfig::default()
         };
         set!(issuer, from; keys_min_age, keys_max_age);
@@ -441,7 +442,7 @@ fn message_summary(
 
 fn limits(from: file::Limits) -> Limits {
     let mut to = Limits::default();
-    set!(to, from; headers, contacts_per_request, aors, bindings, parked, park_timeout, nonces, tokens, revocations, users);
+    set!(to, from; headers, contacts_per_request, accounts, aors, bindings, parked, park_timeout, nonces, tokens, revocations, users);
     set!(to, from; subscriptions, publications, publications_per_presentity, watch_decisions, mailboxes, list_members, notifies_per_call, notifies_per_second);
     set!(to, from; notifies_per_host, subscriptions_per_watcher, subscriptions_per_source, connecting);
     set!(to, from; calls, calls_per_account, calls_per_source, legs_per_call, redirects, overloaded, retry_after);
@@ -472,7 +473,7 @@ fn timers(from: file::Timers) -> Timers {
 
 fn options(from: file::Connections) -> Options {
     let mut to = Options::default();
-    set!(to.stream, from; idle, message_deadline, write_deadline, write_queue);
+    set!(to.stream, from; idle, message_deadline, write_deadline, write_queue, keep_alives);
     if let Some(total) = from.total {
         to.stream.connections = total;
     }

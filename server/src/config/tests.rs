@@ -146,6 +146,7 @@ fn everything_reaches_the_engines_configuration() {
         [connections]
         per_source = 7
         idle = "90s"
+        keep_alives = 9
         [timers]
         t1 = "250ms"
         [network]
@@ -194,7 +195,8 @@ fn everything_reaches_the_engines_configuration() {
     assert_eq!(config.limits.mailboxes, 5);
     assert_eq!((config.limits.subscriptions, config.limits.publications_per_presentity), (10, 2));
     assert_eq!((config.limits.message_bytes, config.limits.transaction_bytes), (32 << 10, 1 << 20));
-    assert_eq!((options.stream.connections_per_source, options.stream.idle), (7, Duration::from_secs(90)));
+    assert_eq!((options.stream.connections_per_source, options.stream.keep_alives), (7, 9));
+    assert_eq!(options.stream.idle, Duration::from_secs(90));
     assert_eq!(config.timers.t1, Duration::from_millis(250));
     assert_eq!(config.trusted.len(), 1);
     assert_eq!((http, log_format), (Some(HttpAddr::Off), Some(LogFormat::Json)));
@@ -286,6 +288,38 @@ strowger.toml, line 11, column 8: account no. 1.aors: "alice@elsewhere.org" is n
    11 | aors = ["*******************"]
       |        ^^^^^^^^^^^^^^^^^^^^^^^
 "#);
+}
+
+#[test]
+fn templates_of_addresses_that_cannot_be_are_named() {
+    let file = |claim: &str| {
+        format!(
+            "[[domain]]\nname = \"example.com\"\n[auth.jwt]\naor_claim = \"{claim}\"\n[[auth.jwt.issuer]]\n\
+             issuer = \"https://login.example.com/\"\naudiences = [\"sip\"]\naor_claim = \"{claim}\"\n"
+        )
+    };
+    for good in [
+        "sub",
+        "https://example.com/claims/aor",
+        "{sub}@example.com",
+        "sip:x-{preferred_username}@example.com",
+    ] {
+        let loaded = load("strowger.toml", &file(good)).unwrap_or_else(|faults| panic!("{faults}"));
+        assert_eq!(loaded.config.jwt.expect("tokens").issuers[0].aor_claim.as_deref(), Some(good));
+    }
+    for bad in [
+        "{sub}",
+        "{}@example.com",
+        "{sub@example.com",
+        "sub}",
+        "x@{sub}",
+        "{a}{b}@example.com",
+        "{sub}@{iss}",
+    ] {
+        let said = fault(&file(bad));
+        assert!(said.contains("line 4, ") && said.contains("line 8, "), "{bad}: {said}");
+        assert!(said.contains("a template is one claim in braces"), "{said}");
+    }
 }
 
 #[test]

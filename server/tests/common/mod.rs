@@ -274,6 +274,22 @@ impl Phone {
         }
     }
 
+    /// Sends a request once and gives the answer, if there is one soon: to a server that may not be there yet.
+    pub(crate) fn try_ask(&mut self, method: &str, more: &str) -> Option<String> {
+        let request = self.request(method, more);
+        let cseq = format!("{} {method}", self.cseq);
+        let Wire::Udp(socket) = &self.wire else { return None };
+        socket.send(request.as_bytes()).ok()?;
+        let mut buf = vec![0; 65_536];
+        loop {
+            let read = socket.recv(&mut buf).ok()?;
+            let answer = text(&buf[..read]);
+            if header(&answer, "CSeq") == Some(&cseq) {
+                return Some(answer);
+            }
+        }
+    }
+
     /// REGISTER, answering the challenge of this algorithm; the last answer.
     pub(crate) fn register(&mut self, algorithm: DigestAlgorithm, password: &str) -> String {
         let challenge = self.ask("REGISTER", "Expires: 600\r\n");

@@ -37,6 +37,9 @@ pub use crate::write_queue::PIECES;
 /// What a record of TLS adds to a message, more or less.
 const RECORD: usize = 32;
 
+/// In what time a peer may send so many keep-alives.
+const CALM: Duration = Duration::from_secs(60);
+
 /// Which side opened the connection.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Opened {
@@ -153,6 +156,7 @@ pub struct Connection {
     message_deadline: Duration,
     write_deadline: Duration,
     idle: Duration,
+    keep_alives: KeepAlives,
     /// A message began on a WebSocket, and did not end.
     begun: bool,
     /// It was said that nothing more is sent.
@@ -168,6 +172,36 @@ enum Stage {
     Shaken,
     /// SIP is spoken.
     Up,
+}
+
+/// How many keep-alives a peer may still send.
+#[derive(Debug)]
+struct KeepAlives {
+    most: u32,
+    left: u32,
+    /// When it may send all of them again.
+    calm: Time,
+}
+
+impl KeepAlives {
+    /// Something was read.
+    fn read(&mut self, now: Time) {
+        if self.calm <= now {
+            (self.left, self.calm) = (self.most, now + CALM);
+        }
+    }
+
+    /// One more. False if that is one too many.
+    fn take(&mut self) -> bool {
+        let left = self.left.checked_sub(1);
+        self.left = left.unwrap_or(0);
+        left.is_some()
+    }
+
+    /// A message came: what is between messages comes with them.
+    fn renew(&mut self) {
+        self.left = self.most;
+    }
 }
 
 impl Connection {
@@ -199,6 +233,7 @@ impl Connection {
             message_deadline: options.message_deadline,
             write_deadline: options.write_deadline,
             idle: options.idle,
+            keep_alives: KeepAlives { most: options.keep_alives, left: 0, calm: now },
             begun: false,
             parted: false,
             layers,
@@ -214,6 +249,7 @@ impl Connection {
             return;
         }
         self.idle_due = now + self.idle;
+        self.keep_alives.read(now);
         let Layers { tls, web } = &mut self.layers;
         let mut plain = Vec::new();
         let mut result = Ok(false);
@@ -274,22 +310,36 @@ impl Connection {
         if self.layers.web.is_some() {
             return self.poll_web();
         }
-        let arrival = match self.framer.next()? {
-            Frame::Message(message) => Arrival::Message(message),
+        let frame = self.framer.next()?;
+        self.message_due = None;
+        if matches!(frame, Frame::Ping | Frame::Pong) && !self.keep_alives.take() {
+            self.reading = false;
+            self.ending.get_or_insert(FlowDownReason::Limit);
+            return None;
+        }
+        Some(match frame {
+            Frame::Message(message) => {
+                self.keep_alives.renew();
+                Arrival::Message(message)
+            }
             Frame::Ping => Arrival::KeepAlive(KeepAlive::Ping),
             Frame::Pong => Arrival::KeepAlive(KeepAlive::Pong),
             Frame::Bad { head, reason } => {
                 self.reading = false;
                 Arrival::Bad { head, reason }
             }
-        };
-        self.message_due = None;
-        Some(arrival)
+        })
     }
 
     fn poll_web(&mut self) -> Option<Arrival<'_>> {
         let arrival = loop {
-            match self.layers.web.as_mut()?.next()? {
+            let came = self.layers.web.as_mut()?.next()?;
+            if matches!(came, Came::Quiet | Came::Ping | Came::Pong) && !self.keep_alives.take() {
+                self.layers.web.as_mut()?.refuse();
+                self.stop(FlowDownReason::Limit);
+                return None;
+            }
+            match came {
                 // A message that began in an earlier read stays due (RFC 6455 s5.4: pings may come amid its fragments).
                 Came::Quiet => self.begun = false,
                 Came::Closed => {
@@ -302,7 +352,10 @@ impl Connection {
                 }
                 Came::Ping => break Arrival::KeepAlive(KeepAlive::Ping),
                 Came::Pong => break Arrival::KeepAlive(KeepAlive::Pong),
-                Came::Message => break Arrival::Message(self.layers.web.as_ref()?.message()),
+                Came::Message => {
+                    self.keep_alives.renew();
+                    break Arrival::Message(self.layers.web.as_ref()?.message());
+                }
             }
         };
         (self.begun, self.message_due) = (false, None);

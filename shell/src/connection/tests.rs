@@ -130,6 +130,26 @@ fn a_peer_that_does_not_read_is_closed() {
     assert_eq!(conn.on_deadline(at(40)), Due::Close(FlowDownReason::TooSlow));
 }
 
+/// RFC 5626 s4.4.1: one every two minutes is usual.
+#[test]
+fn a_peer_that_sends_keep_alives_without_end_is_closed() {
+    let options = StreamOptions { keep_alives: 3, ..options() };
+    let layers = Layers::default();
+    let mut conn =
+        Connection::new(at(0), Opened::ByPeer, layers, 65_535, &options, Backlog::new(options.write_queue));
+    let mut hear = |second: u64, bytes: &[u8]| {
+        conn.received(at(second), bytes);
+        (arrivals(&mut conn, at(second)).len(), conn.poll_end())
+    };
+    let pings = b"\r\n\r\n".repeat(3);
+    assert_eq!(hear(1, &pings), (3, None));
+    // A message takes what is between messages with it.
+    assert_eq!(hear(2, &[OPTIONS, &pings].concat()), (4, None));
+    assert_eq!(hear(62, &pings), (3, None));
+    assert_eq!(hear(63, &pings[..4]), (0, Some(FlowDownReason::Limit)));
+    assert!(!conn.wants_read());
+}
+
 #[test]
 fn what_was_queued_is_written_before_closing() {
     let (mut conn, backlog) = connection(Opened::ByPeer);

@@ -244,8 +244,7 @@ impl Web {
                     Error::Utf8(_) => CloseCode::Invalid,
                     _ => CloseCode::Protocol,
                 };
-                let _ = socket.close(Some(CloseFrame { code, reason: Utf8Bytes::default() }));
-                let _ = socket.flush();
+                self.part(code);
                 return Some(Came::Broken);
             }
         };
@@ -286,8 +285,19 @@ impl Web {
 
     /// RFC 6455 s7.1.2: says that we go away.
     pub(super) fn close(&mut self) {
+        self.part(CloseCode::Away);
+    }
+
+    /// RFC 6455 s7.4.1: says that the peer broke no rule of WebSocket, and one of ours (1008).
+    pub(super) fn refuse(&mut self) {
+        self.part(CloseCode::Policy);
+    }
+
+    fn part(&mut self, code: CloseCode) {
         if let State::Open(socket) = &mut self.state {
-            let _ = socket.close(Some(CloseFrame { code: CloseCode::Away, reason: Utf8Bytes::default() }));
+            // The pong to the last ping would come behind it.
+            let _ = socket.flush();
+            let _ = socket.close(Some(CloseFrame { code, reason: Utf8Bytes::default() }));
             let _ = socket.flush();
         }
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::{FetchError, Fetched, Place, TIMEOUT, place, read_url};
+use super::{FetchError, Fetched, Place, TIMEOUT, key_set, place, read_url};
 
 /// Longest time for one look at the metadata. There may be two, and the keys have the rest of [`TIMEOUT`].
 const METADATA_TIMEOUT: Duration = Duration::from_secs(3);
@@ -32,7 +32,7 @@ pub fn discover(issuer: &str) -> Result<Fetched, FetchError> {
         }
         other => other?,
     };
-    read_url(&jwks_uri(issuer, &metadata.json)?, TIMEOUT - 2 * METADATA_TIMEOUT)
+    read_url(&jwks_uri(issuer, &metadata.json)?, TIMEOUT - 2 * METADATA_TIMEOUT).and_then(key_set)
 }
 
 /// True if [`discover`] would try this issuer; for checking a configuration.

@@ -39,12 +39,20 @@ fn a_key_set_that_is_too_large_is_refused() {
 }
 
 #[test]
+fn what_is_no_key_set_is_refused() {
+    for body in ["", "{}", "[]", r#"{"keys":{}}"#, r#"{"keys":["#, "<html>Please log in</html>"] {
+        let (addr, _server) = serve_once(ok("", body));
+        assert!(matches!(fetch(&format!("http://{addr}/")), Err(FetchError::NoKeySet)), "{body}");
+    }
+}
+
+#[test]
 fn a_redirect_out_of_this_machine_is_not_followed() {
     let elsewhere = Forbidden::new();
     let (addr, _server) = serve_once(elsewhere.redirect("302 Found"));
     let result = fetch(&format!("http://{addr}/"));
     // The redirect itself is what came; it holds no keys.
-    assert!(result.is_err() || result.is_ok_and(|fetched| fetched.json.is_empty()));
+    assert!(result.is_err());
     assert!(!elsewhere.was_visited());
 }
 
@@ -112,7 +120,7 @@ fn lifetimes_are_read_from_cache_control() {
 
 #[test]
 fn the_worker_answers_each_query() {
-    let path = temp("worker", b"{}");
+    let path = temp("worker", br#"{"keys":[]}"#);
     let (tx, rx) = mpsc::channel();
     let fetcher = KeyFetcher::start(move |_, answer, error| {
         let _ = tx.send((answer, error.is_some()));

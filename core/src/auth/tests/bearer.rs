@@ -124,6 +124,25 @@ fn verdict(world: &mut World, token: &str) -> AuthVerdict {
     why(&world.check(&bearer(token)))
 }
 
+/// Deny by default: whoever a template names is somebody of a domain here, or nobody.
+#[test]
+fn an_issuer_may_name_users_whose_addresses_a_template_makes() {
+    for (template, owns) in [
+        ("{sub}@example.com", &["u-1@example.com"][..]),
+        ("sip:{sub}@else.net", &[]),
+        ("{name}@example.com", &[]),
+    ] {
+        let mut world = ready(|jwt| jwt.issuers[0].aor_claim = Some(template.into()));
+        let verdict = world.check(&bearer(&token()));
+        match owns {
+            [] => assert_eq!(why(&verdict), AuthVerdict::NotAllowed, "{template}"),
+            _ => {
+                assert_eq!(allowed(verdict).identity.aors.iter().map(|aor| &**aor).collect::<Vec<_>>(), owns)
+            }
+        }
+    }
+}
+
 #[test]
 fn a_good_token_says_who_it_is() {
     let mut world = ready(|_| {});

@@ -380,6 +380,26 @@ fn who_breaks_the_rules_of_websocket_is_told_why_and_closed() {
 }
 
 #[test]
+fn who_pings_without_end_is_answered_up_to_a_number_and_closed_with_1008() {
+    for one in [frame(PING, true, b""), frame(PONG, true, b""), text(b""), text(b"\r\n\r\n"), text(b"\r\n")] {
+        let (mut conn, backlog) = upgraded();
+        let most = one.repeat(StreamOptions::default().keep_alives as usize);
+        for bytes in [&most, &text(OPTIONS), &most] {
+            conn.received(at(1), bytes);
+            arrivals(&mut conn, at(1));
+            // It reads what it is told.
+            drain(&mut conn);
+        }
+        assert!(conn.wants_read() && conn.poll_end().is_none());
+        conn.received(at(2), &one);
+        assert!(arrivals(&mut conn, at(2)).is_empty());
+        let said = drain(&mut conn);
+        assert!(said.ends_with(b"\x88\x02\x03\xf0"), "1008: {said:x?}");
+        assert_eq!((conn.poll_end(), backlog.waiting()), (Some(FlowDownReason::Limit), 0));
+    }
+}
+
+#[test]
 fn what_is_no_upgrade_to_sip_gets_an_answer_of_http() {
     let cases = [
         ("no subprotocol", UPGRADE.replace("Sec-WebSocket-Protocol: sip\r\n", ""), "HTTP/1.1 400 "),
