@@ -19,14 +19,20 @@ fi
 [ -x "$target/debug/strowger" ] || cargo build --locked -p strowger
 
 work=$(mktemp -d)
-trap 'kill "${server:-}" 2>/dev/null || true; rm -rf "$work"' EXIT
+trap 'kill "${phones:-}" "${server:-}" 2>/dev/null || true; rm -rf "$work"' EXIT
 cat >"$work/strowger.toml" <<'TOML'
 [[domain]]
 name = "example.com"
 [[listen]]
 bind = "udp:127.0.0.1:0"
 [accounts]
+[auth.policy]
+register = "open"
+publish = "open"
+subscribe = "open"
+invite = "open"
 [presence]
+watchers = "everyone"
 [http]
 listen = "127.0.0.1:0"
 source_rate = 10000
@@ -51,8 +57,30 @@ print(json.load(urllib.request.urlopen(request))["access_token"])
 PYTHON
 )
 
+# Phones that are registered, watch each other and talk: no list is empty, before and after.
+sip=$(sed -n 's|.* udp:\([0-9.]*\):\([0-9]*\).*|\1 \2|p' "$work/banner")
+# shellcheck disable=SC2086 # Host and port.
+python3 tests/phones.py $sip >&2 &
+phones=$!
+shown() {
+    for _ in $(seq 300); do
+        python3 - "$url/metrics" <<'PYTHON' && return
+import re, sys, urllib.request
+text = urllib.request.urlopen(sys.argv[1]).read().decode()
+names = ["registered_contacts", "subscriptions", "publications", "live_calls"]
+found = [int(re.search(rf"^strowger_{name} (\d+)$", text, re.M).group(1)) for name in names]
+sys.exit(0 in found)
+PYTHON
+        sleep 0.1
+    done
+    echo "a list is empty" >&2
+    return 1
+}
+shown
+
 # The same requests in every run.
 "$venv/bin/schemathesis" --config-file tests/schemathesis.toml run users/openapi.json --url "$url" --header "Authorization: Bearer $token" \
     --seed 1 --generation-database none --max-examples "${EXAMPLES:-10}" --phases examples,coverage,fuzzing \
     --checks all --no-color "$@"
+shown
 kill -0 "$server" || { cat "$work/log" >&2; exit 1; }

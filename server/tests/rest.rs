@@ -87,6 +87,47 @@ fn what_goes_on_is_shown_and_ended() {
     assert_eq!(items(path), json!([]));
 }
 
+/// What the document says of who may, on the server that runs, for everything in the document: nobody and every role.
+#[test]
+fn everything_in_the_document_is_for_those_whom_it_names() {
+    let folder = Folder::new();
+    let file = folder
+        .write("strowger.toml", &format!("{CONFIG}[http]\nsource_rate = 10000\naccount_rate = 10000\n"));
+    let server = Running::local(&folder, &["-c", file.to_str().expect("utf-8"), "--http", "127.0.0.1:0"]);
+    let http = server.http();
+    let token = admin(&folder, http);
+    let mut tokens = vec![("nobody", String::new())];
+    for role in ["user", "operator"] {
+        let new = json!({ "username": role, "password": "a long secret", "role": role });
+        assert_eq!(rest::ask(http, "POST", "/users", &token, Some(new)).0, 201);
+        tokens.push((role, log_in(http, role, "a long secret").0));
+    }
+    tokens.push(("admin", token));
+    let document: Value = serde_json::from_str(include_str!("../../users/openapi.json")).expect("JSON");
+    let (mut asked, mut guarded) = (0, 0);
+    for (path, operations) in document["paths"].as_object().expect("paths") {
+        let at =
+            path.replace("{username}", "nobody").replace("{aor}", "nobody@example.com").replace("{id}", "0");
+        for (verb, operation) in operations.as_object().expect("operations") {
+            // `Needs the scope `x`: role and above.`
+            let needs = operation["description"].as_str().unwrap_or_default();
+            let least = needs.split(": ").nth(1).and_then(|rest| rest.split(' ').next()).unwrap_or("nobody");
+            let rank = |role: &str| tokens.iter().position(|(name, _)| *name == role).expect("a role");
+            guarded += usize::from(rank(least) > 0);
+            assert_eq!(rank(least) > 0, operation["security"].is_array(), "{verb} {path}");
+            let body = operation["requestBody"].is_object().then(|| json!({ "x": 1 }));
+            for (role, token) in &tokens {
+                let (status, said) = rest::ask(http, &verb.to_ascii_uppercase(), &at, token, body.clone());
+                let open = rank(role) >= rank(least);
+                let refused = if *role == "nobody" { status == 401 } else { status == 403 };
+                assert_eq!(refused, !open, "{verb} {path} by {role}: {status} {said}");
+                asked += 1;
+            }
+        }
+    }
+    assert!(asked > 120 && guarded > 25, "{asked} {guarded}");
+}
+
 #[test]
 fn logins_keys_and_passwords_hold_for_as_long_as_they_should() {
     let folder = Folder::new();
