@@ -10,10 +10,12 @@
 //! | the same | another name, or nothing | 403 |
 //! | as a server that we called | one of his names, or nothing: nobody may have asked | is in the dialog |
 //! | the same | another name | 403 |
+//!
+//! What a dialog that outlives the engine knows of that is stored with it.
 
 use super::Dialog;
 use crate::ctx::{Ctx, Origin, Refusal};
-use crate::door::{FlowId, PeerIdentity};
+use crate::door::{FlowId, PeerIdentity, StoredPeer};
 use crate::wire::Status;
 
 /// Who he proved to be.
@@ -30,6 +32,17 @@ impl Proved {
         // A certificate without a name proves nothing that could be asked for again.
         let who = ctx.flows.peer(flow).filter(|who| !who.names.is_empty())?.clone();
         Some(Box::new(Proved { who, client: !flow.is_dialled() }))
+    }
+
+    /// As the store keeps it.
+    pub(super) fn stored(&self) -> StoredPeer {
+        StoredPeer { names: self.who.names.clone(), client: self.client }
+    }
+
+    /// In an earlier life.
+    pub(super) fn restored(stored: &StoredPeer) -> Proved {
+        let StoredPeer { names, client } = stored.clone();
+        Proved { who: PeerIdentity { names }, client }
     }
 }
 

@@ -1,5 +1,6 @@
 //! Dialogs that outlive the engine: as the store keeps them, and back from there.
 
+use super::peer::Proved;
 use super::reach::Aim;
 use super::{Dialog, PARTS};
 use crate::config::Settings;
@@ -9,25 +10,27 @@ use crate::door::{FlowId, StoredDialog};
 impl Dialog {
     /// As the store keeps it.
     pub(crate) fn stored(&self) -> StoredDialog {
-        let [call_id, own_tag, tag, own_uri, uri, target, routes, _] = self.parts().map(Box::from);
+        let [call_id, own_tag, tag, own_uri, uri, target, routes, instance] = self.parts().map(Box::from);
         let Origin { transport, remote, local, .. } = self.origin;
         StoredDialog {
             call_id,
             tags: [own_tag, tag],
             uris: [own_uri, uri],
             target,
+            instance,
             routes,
             cseq: self.cseq,
             their_cseq: self.their_cseq,
             transport,
             remote,
             local,
+            peer: self.proved.as_ref().map(|proved| proved.stored()),
         }
     }
 
     /// A dialog of an earlier life, whose socket is not known yet; `None` if it is too large to be one.
     pub(crate) fn restored(settings: &Settings, stored: &StoredDialog) -> Option<Dialog> {
-        let StoredDialog { call_id, tags, uris, target, routes, .. } = stored;
+        let StoredDialog { call_id, tags, uris, target, instance, routes, peer, .. } = stored;
         let [own_tag, tag] = tags;
         let [own_uri, uri] = uris;
         let origin = Origin {
@@ -44,10 +47,9 @@ impl Dialog {
             their_cseq: stored.their_cseq,
             origin,
             aim: Aim::of(settings, &origin, None, target, routes),
-            // Whoever speaks first for it in this life is believed to be who he was.
-            proved: None,
+            proved: peer.as_ref().map(|peer| Box::new(Proved::restored(peer))),
         };
-        dialog.write(&[call_id, own_tag, tag, own_uri, uri, target, routes, b""]).ok()?;
+        dialog.write(&[call_id, own_tag, tag, own_uri, uri, target, routes, instance]).ok()?;
         Some(dialog)
     }
 
@@ -60,6 +62,7 @@ impl Dialog {
     pub(crate) fn absorb(&mut self, other: &Dialog) {
         self.cseq = self.cseq.max(other.cseq);
         self.their_cseq = self.their_cseq.max(other.their_cseq);
+        self.proved = self.proved.take().or_else(|| other.proved.clone());
     }
 
     /// Goes over this UDP socket from now on, if it is the one the peer sends to. True if it is.

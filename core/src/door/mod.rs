@@ -36,7 +36,8 @@ pub use query::{
 pub use record::{RecordError, VERSION as RECORD_VERSION};
 pub use route::{ResolveQuery, Resolved, RouteAnswer, RouteQuery, RouteTarget};
 pub use stored::{
-    StoredDialog, StoredForm, StoredMessage, StoredPublication, StoredStanding, StoredSubscription, StoredTie,
+    StoredDialog, StoredForm, StoredMessage, StoredPeer, StoredPublication, StoredStanding,
+    StoredSubscription, StoredTie,
 };
 pub use ua::{
     Changes, UaAccount, UaEvent, UaPresence, UaRefusal, UaRegistration, UaRegistrationView, UaRequest,

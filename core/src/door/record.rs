@@ -1,22 +1,26 @@
 //! Changes as bytes, for a store that keeps no columns.
 //!
 //! A record is one byte of version, one byte of kind, then the fields in the order they are declared: numbers in little
-//! endian, texts behind their length in 32 bits, addresses as text, an optional field behind a byte 0 or 1. Version 1 is
-//! the only one so far. A later version may add kinds and fields; what was written as version 1 is always read.
+//! endian, texts behind their length in 32 bits, addresses as text, an optional field behind a byte 0 or 1. A later
+//! version may add kinds and fields; what was written as an earlier one is always read.
+//!
+//! Version 1 has no `trusted`, `instance` and `peer` of subscriptions; version 2 has these behind all other fields, and
+//! differs in nothing else. What says nothing by them is written as version 1.
 
 use core::net::SocketAddr;
 
 use thiserror::Error;
 
 use super::stored::{
-    StoredDialog, StoredForm, StoredMessage, StoredPublication, StoredStanding, StoredSubscription, StoredTie,
+    StoredDialog, StoredForm, StoredMessage, StoredPeer, StoredPublication, StoredStanding,
+    StoredSubscription, StoredTie,
 };
 use super::view::{BindingView, Change, FlowId, StoredBinding, Transport};
 use crate::base::Time;
 use crate::base::text::{put, put_v4};
 
-/// The version that is written.
-pub const VERSION: u8 = 1;
+/// The latest version, and the highest that is written or read.
+pub const VERSION: u8 = 2;
 
 /// Why bytes are no record.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
@@ -40,13 +44,18 @@ impl Change {
     /// The same, behind what is there.
     pub fn write_record(&self, record: &mut Vec<u8>) {
         let mut out = Out(record);
-        let out = out.byte(VERSION);
+        let version = match self {
+            Change::PutSubscription(stored) if !is_of_first(stored) => VERSION,
+            _ => 1,
+        };
+        let out = out.byte(version);
         match self {
             Change::PutBinding(stored) => out.byte(1).binding(stored),
             Change::RemoveBinding { aor, id } => out.byte(2).text(aor).u64(*id),
             Change::PutPublication(stored) => out.byte(3).publication(stored),
             Change::RemovePublication { aor, lineage } => out.byte(4).text(aor).u64(*lineage),
-            Change::PutSubscription(stored) => out.byte(5).subscription(stored),
+            Change::PutSubscription(stored) if version == 1 => out.byte(5).subscription(stored),
+            Change::PutSubscription(stored) => out.byte(5).subscription(stored).more_of(stored),
             Change::RemoveSubscription { id } => out.byte(6).u64(*id),
             Change::PutDecision { aor, watcher, allow } => {
                 out.byte(7).text(aor).text(watcher).byte(u8::from(*allow))
@@ -62,17 +71,17 @@ impl Change {
     /// Reads what [`to_record`](Self::to_record) wrote, in this version or an earlier one.
     pub fn from_record(record: &[u8]) -> Result<Change, RecordError> {
         let mut input = In(record);
-        match input.byte()? {
-            VERSION => {}
-            later @ 2.. => return Err(RecordError::Version(later)),
+        let version = match input.byte()? {
+            version @ 1..=VERSION => version,
             0 => return Err(RecordError::Broken),
-        }
+            later => return Err(RecordError::Version(later)),
+        };
         let change = match input.byte()? {
             1 => Change::PutBinding(Box::new(input.binding()?)),
             2 => Change::RemoveBinding { aor: input.text()?, id: input.u64()? },
             3 => Change::PutPublication(Box::new(input.publication()?)),
             4 => Change::RemovePublication { aor: input.text()?, lineage: input.u64()? },
-            5 => Change::PutSubscription(Box::new(input.subscription()?)),
+            5 => Change::PutSubscription(Box::new(input.subscription(version)?)),
             6 => Change::RemoveSubscription { id: input.u64()? },
             7 => Change::PutDecision { aor: input.text()?, watcher: input.text()?, allow: input.flag()? },
             8 => Change::PutMessage(Box::new(input.message()?)),
@@ -191,6 +200,20 @@ impl<'o> Out<'o> {
         self.u32(dialog.cseq).u32(dialog.their_cseq);
         self.transport(dialog.transport).addr(dialog.remote).addr(dialog.local)
     }
+
+    /// What version 2 has of it.
+    fn more_of(&mut self, stored: &StoredSubscription) -> &mut Out<'o> {
+        self.byte(u8::from(stored.trusted)).bytes(&stored.dialog.instance);
+        let Some(peer) = &stored.dialog.peer else { return self.byte(0) };
+        self.byte(1).byte(u8::from(peer.client));
+        self.u32(u32::try_from(peer.names.len()).expect("invariant: state is bounded far below 4 GiB"));
+        peer.names.iter().fold(self, |out, name| out.text(name))
+    }
+}
+
+/// Is there nothing in it that version 1 has no place for?
+fn is_of_first(stored: &StoredSubscription) -> bool {
+    !stored.trusted && stored.dialog.instance.is_empty() && stored.dialog.peer.is_none()
 }
 
 struct In<'r>(&'r [u8]);
@@ -311,13 +334,14 @@ impl<'r> In<'r> {
         })
     }
 
-    fn subscription(&mut self) -> Result<StoredSubscription, RecordError> {
-        Ok(StoredSubscription {
+    fn subscription(&mut self, version: u8) -> Result<StoredSubscription, RecordError> {
+        let mut stored = StoredSubscription {
             id: self.u64()?,
             package: self.text()?,
             event: self.bytes()?,
             aor: self.text()?,
             watcher: self.text()?,
+            trusted: false,
             standing: match self.byte()? {
                 0 => StoredStanding::Active,
                 1 => StoredStanding::Pending,
@@ -338,14 +362,28 @@ impl<'r> In<'r> {
                 tags: [self.bytes()?, self.bytes()?],
                 uris: [self.bytes()?, self.bytes()?],
                 target: self.bytes()?,
+                instance: Box::default(),
                 routes: self.bytes()?,
                 cseq: self.u32()?,
                 their_cseq: self.u32()?,
                 transport: self.transport()?,
                 remote: self.addr()?,
                 local: self.addr()?,
+                peer: None,
             },
-        })
+        };
+        if version > 1 {
+            stored.trusted = self.flag()?;
+            stored.dialog.instance = self.bytes()?;
+            stored.dialog.peer = self.if_there(Self::peer)?;
+        }
+        Ok(stored)
+    }
+
+    fn peer(&mut self) -> Result<StoredPeer, RecordError> {
+        let (client, count) = (self.flag()?, self.u32()?);
+        let names = (0..count).map(|_| self.text()).collect::<Result<_, _>>()?;
+        Ok(StoredPeer { names, client })
     }
 }
 
@@ -397,6 +435,7 @@ mod tests {
                 event: bytes("presence;id=1"),
                 aor: "bob@example.com".into(),
                 watcher: "alice@example.com".into(),
+                trusted: false,
                 standing: StoredStanding::Pending,
                 form: StoredForm::Changes,
                 since: Time::from_secs(1),
@@ -407,12 +446,14 @@ mod tests {
                     tags: [bytes("ours"), bytes("theirs")],
                     uris: [bytes("sip:bob@example.com"), bytes("sip:alice@example.com")],
                     target: bytes("sip:alice@192.0.2.9"),
+                    instance: bytes(""),
                     routes: bytes(""),
                     cseq: 1000,
                     their_cseq: 2,
                     transport: Transport::Udp,
                     remote: addr("192.0.2.9:5060"),
                     local: addr("192.0.2.1:5060"),
+                    peer: None,
                 },
             })),
             Change::RemoveSubscription { id: 9 },
@@ -432,9 +473,31 @@ mod tests {
         ]
     }
 
+    /// What version 1 has no place for.
+    fn later() -> Vec<Change> {
+        let Some(Change::PutSubscription(plain)) =
+            changes().into_iter().find(|change| matches!(change, Change::PutSubscription(_)))
+        else {
+            panic!("one of them is a subscription");
+        };
+        let with = |change: fn(&mut StoredSubscription)| {
+            let mut stored = plain.clone();
+            change(&mut stored);
+            Change::PutSubscription(stored)
+        };
+        vec![
+            with(|stored| stored.trusted = true),
+            with(|stored| stored.dialog.instance = Box::from(&b"<urn:uuid:1>"[..])),
+            with(|stored| {
+                let names = vec!["carrier.example".into(), "sip:carrier.example".into()];
+                stored.dialog.peer = Some(StoredPeer { names, client: true });
+            }),
+        ]
+    }
+
     #[test]
     fn every_change_is_read_back_as_it_was_written() {
-        for change in changes() {
+        for change in changes().into_iter().chain(later()) {
             assert_eq!(Change::from_record(&change.to_record()), Ok(change));
         }
     }
@@ -447,8 +510,17 @@ mod tests {
     }
 
     #[test]
+    fn what_version_one_has_no_place_for_is_of_version_two() {
+        assert!(changes().iter().all(|change| change.to_record()[0] == 1));
+        let hex = |bytes: &[u8]| bytes.iter().map(|b| format!("{b:02x}")).collect::<String>();
+        let all: Vec<String> = later().iter().map(|change| hex(&change.to_record())).collect();
+        assert!(all.iter().all(|record| record.starts_with("02")));
+        insta::assert_snapshot!(all.join("\n"));
+    }
+
+    #[test]
     fn what_is_cut_off_or_goes_on_is_broken_and_what_is_later_says_so() {
-        for change in changes() {
+        for change in changes().into_iter().chain(later()) {
             let mut record = change.to_record();
             for length in 0..record.len() {
                 assert_eq!(Change::from_record(&record[..length]), Err(RecordError::Broken), "{change:?}");

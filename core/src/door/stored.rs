@@ -52,6 +52,8 @@ pub struct StoredSubscription {
     pub aor: Box<str>,
     /// Who watches: a canonical address of record, or empty.
     pub watcher: Box<str>,
+    /// Nobody asked the watcher to prove who he is.
+    pub trusted: bool,
     /// What the watcher may be told.
     pub standing: StoredStanding,
     /// In which form it is told.
@@ -120,6 +122,8 @@ pub struct StoredDialog {
     pub uris: [Box<[u8]>; 2],
     /// Their Contact.
     pub target: Box<[u8]>,
+    /// The instance of their phone (RFC 5626), or empty.
+    pub instance: Box<[u8]>,
     /// The route set, joined by commas.
     pub routes: Box<[u8]>,
     /// No request with a higher number was sent.
@@ -132,4 +136,15 @@ pub struct StoredDialog {
     pub remote: SocketAddr,
     /// Our address it came to.
     pub local: SocketAddr,
+    /// Who they proved to be by a certificate, if they did.
+    pub peer: Option<StoredPeer>,
+}
+
+/// Who the other side of a dialog proved to be: nobody else may speak for it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct StoredPeer {
+    /// The names of the certificate.
+    pub names: Vec<Box<str>>,
+    /// On a connection that they opened; else as a server that we called.
+    pub client: bool,
 }

@@ -359,9 +359,11 @@ impl Change {
                 size_of::<StoredPublication>() + stored.aor.len() + stored.document.len()
             }
             Change::PutSubscription(stored) => {
-                let StoredDialog { call_id, tags, uris, target, routes, .. } = &stored.dialog;
-                let bytes = [call_id, target, routes, &stored.event].into_iter().chain(tags).chain(uris);
-                let texts = stored.aor.len() + stored.watcher.len() + stored.package.len();
+                let StoredDialog { call_id, tags, uris, target, instance, routes, peer, .. } = &stored.dialog;
+                let bytes = [call_id, target, instance, routes, &stored.event].into_iter();
+                let bytes = bytes.chain(tags).chain(uris);
+                let names = peer.iter().flat_map(|peer| &peer.names).map(|name| name.len()).sum::<usize>();
+                let texts = stored.aor.len() + stored.watcher.len() + stored.package.len() + names;
                 size_of::<StoredSubscription>() + texts + bytes.map(|bytes| bytes.len()).sum::<usize>()
             }
             Change::PutMessage(stored) => {

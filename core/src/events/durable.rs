@@ -66,6 +66,7 @@ impl Events {
             event: event.into(),
             aor: self.store.name(sub.resource).into(),
             watcher: shared.watcher.clone(),
+            trusted: shared.trusted,
             standing: match sub.standing {
                 Standing::Active => StoredStanding::Active,
                 Standing::Pending => StoredStanding::Pending,
@@ -105,7 +106,7 @@ impl Events {
 
     /// Takes over a subscription of an earlier life.
     pub(crate) fn restore(&mut self, ctx: &mut Ctx<'_>, stored: StoredSubscription) {
-        let StoredSubscription { id, package, event, aor, watcher, .. } = stored;
+        let StoredSubscription { id, package, event, aor, watcher, trusted, .. } = stored;
         self.shelf.last_id = self.shelf.last_id.max(id);
         self.restore_removal(ctx, id);
         let expires_at = ctx.at_wall(stored.expires_at);
@@ -134,7 +135,7 @@ impl Events {
             }
             None => {
                 let cseq = dialog.cseq();
-                let key = self.store.add_dialog(&self.hash, dialog, &watcher, false);
+                let key = self.store.add_dialog(&self.hash, dialog, &watcher, trusted);
                 if let Some(shared) = self.store.dialog_mut(key) {
                     shared.reserved = cseq;
                 }

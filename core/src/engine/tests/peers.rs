@@ -4,7 +4,7 @@
 use super::calls::*;
 use super::*;
 use crate::config::{ListenerConfig, PresenceConfig, TrunkConfig};
-use crate::door::PeerIdentity;
+use crate::door::{Change, PeerIdentity};
 
 /// The connection over which it began, one that comes later, and where both come from.
 const FIRST: FlowId = FlowId(40);
@@ -154,4 +154,45 @@ fn a_subscription_is_of_who_proved_to_be_its_watcher() {
     up(&mut calls.host, third, Transport::Tls, NAMED);
     let sent = hears(&mut calls, third, &subscribe(3, &tag));
     assert!(sent[0].first().starts_with("SIP/2.0 200"), "{sent:?}");
+}
+
+#[test]
+fn who_proved_to_be_a_watcher_stays_that_one_in_the_next_life_of_the_server() {
+    let subscribe = |number: u32, tag: &str| {
+        let lines = "Event: presence\r\nExpires: 600\r\nAccept: application/pidf+xml\r\nContact: ";
+        request("SUBSCRIBE", number, tag, &format!("s{number}")).replace("Contact: ", lines)
+    };
+    let mut config = config();
+    config.tell.changes = true;
+    let mut before = Calls::new(config.clone());
+    up(&mut before.host, FIRST, Transport::Tls, NAMED);
+    let (remote, local) = (addr(CARRIER), addr("192.0.2.1:5061"));
+    let data = subscribe(1, "");
+    let commands = before.host.input(Input::Message { flow: FIRST, remote, local, data: data.as_bytes() });
+    let saved = commands.iter().rev().find_map(|command| match command {
+        Command::Save(_, change @ Change::PutSubscription(_)) => Some(change.to_record()),
+        _ => None,
+    });
+    let saved = Change::from_record(&saved.expect("it was saved")).expect("a record");
+    let tag = before.sent(commands)[0].tag("To").to_owned();
+    for (names, status) in [
+        (Some(&["mallory.example"][..]), "SIP/2.0 403 Another Peer"),
+        (None, "SIP/2.0 403 Another Peer"),
+        (NAMED, "SIP/2.0 200 OK"),
+    ] {
+        let settings = config.clone().validate().expect("a good configuration");
+        let mut host = Host { engine: Engine::new(settings, [7; 32], START), now: START };
+        host.input(Input::Host { reply: None, request: Request::Restore(Box::new(saved.clone())) });
+        assert_eq!(host.engine.sizes().subscriptions, 1);
+        up(&mut host, LATER, Transport::Tls, names);
+        let mut after = Calls { host, ladder: String::new() };
+        // To end it is no less than to refresh it.
+        for expires in ["600", "0"] {
+            let text = subscribe(2, &tag).replace("Expires: 600", &format!("Expires: {expires}"));
+            let text = text.replace("z9hG4bKs2", &format!("z9hG4bKs2{expires}"));
+            let text = if expires == "0" { text.replace("CSeq: 2", "CSeq: 3") } else { text };
+            let sent = hears(&mut after, LATER, &text);
+            assert_eq!(sent[0].first(), status, "{names:?}");
+        }
+    }
 }
