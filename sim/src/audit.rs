@@ -264,8 +264,6 @@ impl Audit {
         if let Some((since, first, tag)) = finals.first()
             && (*first, tag) != (status, &message.header("To").unwrap_or_default().to_owned())
             && !overtaken(since, first)
-            // RFC 3261 s9.2: a CANCEL leaves no state; when its INVITE is forgotten, a copy says so and changes nothing.
-            && !(message.method() == "CANCEL" && (*first, status) == (200, 481))
         {
             let detail = format!("{first} and then {} with To {tag}", message.start);
             self.find("RFC 3261 s17.2.2", "one final response per request", at, detail);

@@ -351,6 +351,12 @@ impl Phone {
         branch
     }
 
+    /// The server begins a new life. What it answered in the one before it knows nothing of: a copy that was on its way then
+    /// is a new request to it, and its answer another one.
+    pub(crate) fn server_restarted(&mut self) {
+        self.transactions.retain(|t| matches!(t.finished, Finished::No));
+    }
+
     fn receive_response(&mut self, now: Time, m: Sip) {
         let (Some(via), Some(status)) = (m.via(), m.status()) else {
             self.flaws.push("a response without Via".into());
@@ -373,7 +379,8 @@ impl Phone {
             // RFC 3261 s8.2.7, s17.2.2: the same final response, with the same tag. A challenge without state may carry
             // another nonce each time.
             if (&before.start, before.header("To")) != (&m.start, m.header("To")) {
-                self.flaws.push(format!("a second, different response: {}", m.start));
+                let (cseq, first) = (m.header("CSeq").unwrap_or_default(), &before.start);
+                self.flaws.push(format!("{now:?}: {first} to {cseq}, and then {}", m.start));
             }
             return;
         }

@@ -429,6 +429,7 @@ impl World {
         self.note("the server starts");
         self.config.digest.boot_epoch += 1;
         self.audit.restarted();
+        self.seats.iter_mut().for_each(|seat| seat.phone.server_restarted());
         self.settings = self.config.clone().validate().expect("the configuration of the world");
         self.boot();
     }

@@ -146,6 +146,8 @@ pub(super) struct Side {
     pub(super) over: bool,
     pub(super) local: bool,
     pub(super) trusted: bool,
+    /// He did not want to be named when the call began (RFC 3323): that holds for all of it.
+    pub(super) hides: bool,
     /// The trunk he is on.
     pub(super) trunk: Option<u16>,
     /// The challenge of that trunk: answered with each request (RFC 3261 s22.3).
@@ -212,6 +214,8 @@ pub(super) struct Link {
 pub(super) struct Best {
     pub(super) status: u16,
     pub(super) held: Option<Held>,
+    /// It is of a phone of a user of ours.
+    pub(super) local: bool,
 }
 
 /// One call.

@@ -4,7 +4,7 @@ use super::call::{CALLEE, CALLER, Call, Phase};
 use super::refer::Inner;
 use super::write::{self, Answer};
 use super::{Bridge, CallKey, Desk, Kit};
-use crate::dialog::Crossing;
+use crate::dialog::{Crossing, Names};
 use crate::door::CallEnd;
 use crate::txn::ServerKey;
 use crate::wire::{ContactValue, Header, Message, Status, StatusLine};
@@ -36,8 +36,10 @@ impl Call {
     ) {
         let best = self.best.take();
         let line = best.as_ref().map_or(fallback.into(), |best| Status(told(best.status)).into());
+        let house = self.asker.ours && self.asker.trunk.is_none();
+        let local = house && best.as_ref().is_some_and(|best| best.local);
         let from = best.as_ref().and_then(|best| best.held.as_ref());
-        self.close(kit, desk, line, from.map(|held| held.message()));
+        self.close(kit, desk, line, from.map(|held| (held.message(), local)));
         self.halt(kit, None, None);
         self.tell_end(kit.ctx, desk);
     }
@@ -58,13 +60,14 @@ impl Call {
         self.tell_end(kit.ctx, desk);
     }
 
-    /// The final response to the caller, and the end of what he waited for.
+    /// The final response to the caller, with what is said in another one, be it between users of ours; and the end of what
+    /// he waited for.
     fn close(
         &mut self,
         kit: &mut Kit<'_, '_>,
         desk: &mut Desk,
         line: StatusLine<'_>,
-        from: Option<Message<'_>>,
+        from: Option<(Message<'_>, bool)>,
     ) {
         let status = line.status().0;
         if self.phase == Phase::Over {
@@ -76,9 +79,9 @@ impl Call {
         self.end_succession(desk, status);
         if let Some(incoming) = self.incoming.take() {
             desk.servers.remove(&incoming.server);
-            let crossing = Crossing { trusted: false, local: true };
             // What goes with a status that is not passed on says nothing of the one that is.
-            let from = from.filter(|msg| msg.status() == Some(status)).map(|msg| (msg, crossing));
+            let from = from.filter(|(msg, _)| msg.status() == Some(status));
+            let from = from.map(|(msg, local)| (msg, Crossing { trusted: false, names: Names::None, local }));
             let body = from.map_or(&b""[..], |(msg, _)| msg.body());
             let answer = Answer { line, tag: &incoming.tag, dialog: false, from, body };
             write::respond(kit, incoming.server, &incoming.origin, incoming.held.message(), &answer);

@@ -297,7 +297,8 @@ impl Bridge {
                         let groups = groups.map(|group| invitation.carry(group));
                         call.queue.extend(groups.filter(|group| !group.is_empty()));
                         if call.queue.is_empty() && invitation.replaces_elsewhere() {
-                            call.best.get_or_insert(Best { status: Status::NO_TRANSACTION.0, held: None });
+                            let (status, held) = (Status::NO_TRANSACTION.0, None);
+                            call.best.get_or_insert(Best { status, held, local: false });
                         }
                     }
                     None => call.queue.extend(groups),

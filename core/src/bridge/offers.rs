@@ -12,10 +12,10 @@
 
 use super::call::{CALLEE, CALLER, Call, Errand, Link, Phase, Side};
 use super::reliable::Deal;
-use super::{CallKey, Kit, sdp, write};
+use super::{Bridge, CallKey, Kit, sdp, write};
 use crate::base::ids::IdKind;
 use crate::ctx::{Extra, Refusal};
-use crate::wire::{Message, Method, Status};
+use crate::wire::{Essentials, Message, Method, Status};
 
 impl Link {
     /// The table above.
@@ -67,6 +67,15 @@ impl Link {
             return crossed;
         }
         Ok(())
+    }
+}
+
+impl Bridge {
+    /// Has who sends this made an offer in that dialog that has no answer?
+    pub(crate) fn has_offered(&self, key: CallKey, ess: &Essentials<'_>) -> bool {
+        let Some(call) = self.calls.get(key) else { return false };
+        let Some((at, from)) = call.find(ess) else { return false };
+        call.links.get(at).is_some_and(|link| link.errands.iter().any(|e| asks(e) && e.to != from))
     }
 }
 

@@ -18,8 +18,8 @@ use super::write::{self, Answer};
 use super::{Asked, Asker, CallKey, Desk, Kit, PROGRESS, sdp};
 use crate::base::ids::{self, IdKind};
 use crate::ctx::{CallPhase, CallTimer, Extra, Refusal, Timer};
-use crate::dialog::Dialog;
 use crate::dialog::session_timer::Refresher;
+use crate::dialog::{Dialog, hides};
 use crate::documents::dialog_info::DialogEvent;
 use crate::door::{CallEvent, Event, LegRecord};
 use crate::stats::Counter;
@@ -85,6 +85,7 @@ impl Call {
             over: false,
             local: asker.ours,
             trusted: asker.trusted,
+            hides: hides(asked.msg),
             trunk: asker.trunk,
             ..Side::absent(dialog)
         };
@@ -211,6 +212,7 @@ impl Call {
             over: false,
             local: asker.ours,
             trusted: asker.trusted,
+            hides: hides(incoming.held.message()),
             trunk: asker.trunk,
             ..Side::absent(dialog)
         };

@@ -38,6 +38,8 @@ pub(super) struct Transfer {
     pub(super) refer: u32,
     /// It wants to hear of it (RFC 4488).
     pub(super) tells: bool,
+    /// What it heard last.
+    pub(super) said: u16,
     /// Where it goes: a URI.
     pub(super) target: Box<str>,
     /// Who asks, as the sought one is told (RFC 3892).
@@ -63,6 +65,7 @@ impl Transfer {
             by: CALLEE,
             refer: 0,
             tells: false,
+            said: Status::TRYING.0,
             target,
             referred_by: Box::default(),
             replaces: None,
@@ -200,6 +203,7 @@ impl Bridge {
             by,
             refer: asked.ess.cseq.number,
             tells: !quiet,
+            said: Status::TRYING.0,
             target,
             referred_by,
             replaces: None,
@@ -393,6 +397,7 @@ impl Side {
             over: true,
             local: true,
             trusted: false,
+            hides: false,
             trunk: None,
             asked: None,
             sdp: Box::default(),
@@ -432,8 +437,16 @@ impl Call {
 
     /// Who asked hears how far it is (RFC 3515 s2.4.4).
     pub(super) fn tell_transferor(&mut self, kit: &mut Kit<'_, '_>, key: CallKey, status: u16) {
-        let Some(transfer) = self.transfer.as_mut().filter(|transfer| transfer.tells) else { return };
-        let (by, refer) = (transfer.by, transfer.refer);
+        if let Some(transfer) = self.transfer.as_mut().filter(|transfer| transfer.tells) {
+            transfer.said = status;
+            self.notify_transferor(kit, key, PATIENCE);
+        }
+    }
+
+    /// The same, for so many seconds more; 0 if he does not want to hear more.
+    fn notify_transferor(&mut self, kit: &mut Kit<'_, '_>, key: CallKey, left: u32) {
+        let Some(transfer) = self.transfer.as_mut() else { return };
+        let (by, refer, status) = (transfer.by, transfer.refer, transfer.said);
         let Some(link) = self.links.first_mut() else { return };
         let side = &mut link.sides[by];
         let dialog = match &mut transfer.outside {
@@ -444,9 +457,35 @@ impl Call {
         };
         dialog.advance();
         let number = dialog.cseq();
-        if let Some(notify) = write::refer_notify(kit, (dialog, &side.aor), refer, status, PATIENCE) {
+        if let Some(notify) = write::refer_notify(kit, (dialog, &side.aor), refer, status, left) {
             link.send(kit, key, (by, Method::Notify, number), notify, None);
         }
+    }
+
+    /// SUBSCRIBE of who asked for a transfer, to what came of it: RFC 3515 s2.4.4, RFC 6665 s4.2.1.
+    pub(super) fn on_resubscribe(
+        &mut self,
+        kit: &mut Kit<'_, '_>,
+        key: CallKey,
+        from: usize,
+        asked: &Asked<'_>,
+    ) -> Result<(), Refusal> {
+        let unknown = Refusal::plain(Status::NO_TRANSACTION);
+        let (id, left) = refer::resubscribed(asked.msg, PATIENCE)?;
+        let is_it = |transfer: &&mut Box<Transfer>| {
+            let told = transfer.tells && !transfer.done && transfer.outside.is_none();
+            told && transfer.by == from && id.is_none_or(|id| id == transfer.refer)
+        };
+        let transfer = self.transfer.as_mut().filter(is_it).ok_or(unknown.clone())?;
+        let side = self.links.first_mut().map(|link| &mut link.sides[from]).ok_or(unknown)?;
+        side.dialog.accept(kit.ctx, asked.origin, asked.msg, asked.ess)?;
+        transfer.tells = left > 0;
+        let answer = Answer { dialog: true, ..Answer::own(Status::OK) };
+        write::respond_with(kit, asked.server, asked.origin, asked.msg, &answer, |writer| {
+            writer.number(Header::Expires, left);
+        });
+        self.notify_transferor(kit, key, left);
+        Ok(())
     }
 
     /// The answer to an INVITE of our own: what there is to agree about goes to the other call.

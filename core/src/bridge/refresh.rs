@@ -172,7 +172,7 @@ impl Link {
         msg: Message<'_>,
     ) -> Option<Errand> {
         let to = errand.to;
-        let crossing = self.crossing(to);
+        let crossing = self.crossing(kit.ctx.settings, to);
         let side = &mut self.sides[to];
         let known = side.timer.asks(kit.ctx.settings);
         let Some(min_se) = session_timer::longer(kit.ctx.settings, msg, known) else { return Some(errand) };

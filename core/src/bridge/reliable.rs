@@ -180,7 +180,7 @@ impl Call {
         theirs: Option<u32>,
     ) {
         let (Some(link), Some(incoming)) = (self.links.get_mut(at), &mut self.incoming) else { return };
-        let crossing = link.crossing(CALLER);
+        let crossing = link.crossing(kit.ctx.settings, CALLER);
         let Some(early) = &mut link.early else { return };
         if early.unacked.is_some() {
             return early.waiting.push_back(Waiting { status, held: msg.to_held(), theirs });
@@ -345,7 +345,7 @@ fn send_prack(
     number: u32,
     asked: Option<&Asked<'_>>,
 ) -> Result<(), Refusal> {
-    let crossing = link.crossing(CALLEE);
+    let crossing = link.crossing(kit.ctx.settings, CALLEE);
     let side = &mut link.sides[CALLEE];
     let invite = link.early.as_ref().map_or(0, |early| early.invites[1]);
     side.dialog.advance();

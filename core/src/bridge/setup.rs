@@ -12,7 +12,7 @@ use super::{CallKey, Desk, Kit, News, Outcome, PROGRESS};
 use crate::ctx::{CallPhase, CallTimer, Ctx, Timer};
 use crate::dialog::reliable::Wants;
 use crate::dialog::session_timer::Refresher;
-use crate::dialog::{Crossing, Dialog};
+use crate::dialog::{Dialog, hides};
 use crate::documents::dialog_info::DialogEvent;
 use crate::door::{CallEvent, Event, LegRecord};
 use crate::stats::Counter;
@@ -107,10 +107,11 @@ impl Call {
         }
     }
 
-    /// Somebody refused: it counts for the choice (RFC 3261 s16.7 step 6).
-    fn fail(&mut self, status: u16, msg: Option<Message<'_>>) {
+    /// Somebody refused, a user of ours or not: it counts for the choice (RFC 3261 s16.7 step 6).
+    fn fail(&mut self, status: u16, said: Option<(Message<'_>, bool)>) {
         if self.best.as_ref().is_none_or(|best| rank(status) < rank(best.status)) {
-            self.best = Some(Best { status, held: msg.map(|msg| msg.to_held()) });
+            let local = said.is_some_and(|(_, local)| local);
+            self.best = Some(Best { status, held: said.map(|(msg, _)| msg.to_held()), local });
         }
     }
 
@@ -151,7 +152,8 @@ impl Call {
                 self.heed(kit, i, status, msg);
                 let all = (600..700).contains(&status)
                     && !kit.ctx.settings.calls.as_ref().is_some_and(|calls| calls.decline_is_local);
-                self.fail(status, Some(msg));
+                let local = self.attempts.get(i).is_some_and(|attempt| attempt.hop.local);
+                self.fail(status, Some((msg, local)));
                 let event = DialogEvent::Rejected;
                 self.tell_callee(kit.ctx, desk, i, CallPhase::Terminated { code: Some(status), event });
                 self.lose(kit, desk, key, client);
@@ -222,6 +224,7 @@ impl Call {
         desk.enlist(key, &callee);
         let mut sides = [caller, attempt.side(callee)];
         sides[CALLEE].timer.min_se = attempt.min_se;
+        sides[CALLEE].hides = hides(msg);
         sides[CALLEE].hear_packages(msg);
         let (errands, client, early) = (Vec::new(), attempt.client, Some(early));
         add(&mut self.links, Link { sides, errands, client, early });
@@ -289,7 +292,7 @@ impl Call {
         body: bool,
     ) {
         let (Some(link), Some(incoming)) = (self.links.get(at), &mut self.incoming) else { return };
-        let crossing = link.crossing(CALLER);
+        let crossing = link.crossing(kit.ctx.settings, CALLER);
         let tag = link.sides[CALLER].own_tag();
         let body = if body { msg.body() } else { b"" };
         let answer =
@@ -341,7 +344,7 @@ impl Call {
         let changed = kept.sides[CALLER].change(msg.body());
         let body = changed.as_deref().unwrap_or(msg.body());
         let tag = kept.sides[CALLER].own_tag();
-        let crossing = kept.crossing(CALLER);
+        let crossing = kept.crossing(kit.ctx.settings, CALLER);
         let answer =
             Answer { line: Status(status).into(), tag, dialog: true, from: Some((msg, crossing)), body };
         let held = incoming.held.message();
@@ -554,24 +557,6 @@ impl Call {
         }
         let again = kit.ctx.now + PROGRESS;
         self.timers.progress = kit.ctx.timers.arm(again, Timer::Call(key.to_bits(), CallTimer::Progress));
-    }
-}
-
-impl Link {
-    /// What crosses to a side.
-    pub(super) fn crossing(&self, to: usize) -> Crossing {
-        let [caller, callee] = &self.sides;
-        let from = if to == CALLER { callee } else { caller };
-        Crossing { trusted: from.trusted, local: caller.local && callee.local }
-    }
-}
-
-impl Link {
-    /// Are both named to each other as they name themselves?
-    pub(super) fn keeps_names(&self) -> bool {
-        let [caller, callee] = &self.sides;
-        let (caller, callee) = (&caller.dialog, &callee.dialog);
-        (caller.own_uri(), caller.their_uri()) == (callee.their_uri(), callee.own_uri())
     }
 }
 

@@ -8,6 +8,7 @@
 //! | NOTIFY | the same, with what it is about: whoever knows no such subscription says so (RFC 6665 s4.1.3) |
 //! | an offer while another is open | 491 or 500 (`offers`), nothing |
 //! | PRACK | PRACK of what it acknowledges (`reliable`) |
+//! | SUBSCRIBE to what came of its REFER | nothing: it is told by us (`refer`) |
 //! | BYE | 200 to the one, BYE to the other when it has acknowledged what it was answered |
 //! | anything when it is over | 481; another BYE gets its 200 |
 
@@ -20,7 +21,7 @@ use super::{Asked, CallKey, Desk, Kit};
 use crate::ctx::{CallTimer, Extra, Refusal, Timer};
 use crate::dialog::reliable::Wants;
 use crate::dialog::session_timer::Refresher;
-use crate::dialog::{is_signed, write_signature};
+use crate::dialog::{is_signed, refer, write_signature};
 use crate::door::CallEnd;
 use crate::stats::Counter;
 use crate::txn::{ClientKey, ServerKey};
@@ -72,6 +73,9 @@ impl Call {
                 return Ok(());
             }
             Method::Prack => return self.on_prack(kit, desk, key, (at, from), asked),
+            Method::Subscribe if refer::is_of_refer(asked.msg) => {
+                return self.on_resubscribe(kit, key, from, asked);
+            }
             Method::Invite | Method::Update | Method::Info | Method::Message | Method::Options => {}
             Method::Notify => refuse_without_event(asked.msg)?,
             _ => return Err(Refusal::with(Status::METHOD_NOT_ALLOWED, Extra::Allow)),
@@ -105,7 +109,7 @@ impl Call {
     ) -> Result<(), Refusal> {
         let Some(link) = self.links.get_mut(at) else { return Ok(()) };
         let (to, method) = (1 - from, asked.msg.method());
-        let crossing = link.crossing(to);
+        let crossing = link.crossing(kit.ctx.settings, to);
         let signed = is_signed(asked.msg) && link.keeps_names();
         let side = &mut link.sides[to];
         if side.over {
@@ -158,7 +162,7 @@ impl Call {
         };
         let Some(link) = self.links.get_mut(at) else { return };
         let (to, method) = link.errands.get(which).map_or((0, Method::Other), |e| (e.to, e.method));
-        let crossing = link.crossing(1 - to);
+        let crossing = link.crossing(kit.ctx.settings, 1 - to);
         if status < 200 {
             let Some(errand) = link.errands.get_mut(which) else { return };
             let heard = if status == 100 { Heard::Trying } else { Heard::Progress };
@@ -382,7 +386,7 @@ impl Call {
             return;
         }
         link.sides[from].unacked = None;
-        let crossing = link.crossing(1 - from);
+        let crossing = link.crossing(kit.ctx.settings, 1 - from);
         link.sides[1 - from].keep_sdp(msg.body());
         link.sides[1 - from].acknowledge(kit, Some((msg, crossing)));
         if link.sides.iter().all(|side| side.unacked.is_none()) {
@@ -456,7 +460,7 @@ impl Call {
                 relayed.refuse(kit, Status::REQUEST_TERMINATED);
             }
             for to in [CALLER, CALLEE] {
-                let crossing = link.crossing(to);
+                let crossing = link.crossing(kit.ctx.settings, to);
                 let side = &mut link.sides[to];
                 side.timer.stop(kit.ctx);
                 if side.over {

@@ -3,13 +3,14 @@
 use bytes::Bytes;
 
 use super::Kit;
-use super::call::{Asker, Hop, Side};
+use super::call::{Asker, CALLER, Hop, Link, Side};
 use crate::config::Settings;
 use crate::ctx::{Ctx, Origin};
 use crate::dialog::reliable::Wants;
 use crate::dialog::session_timer;
 use crate::dialog::{
-    Addressed, Crossing, DATAGRAM, Dialog, Manner, OwnAddress, Way, is_signed, refer, write_signature,
+    Addressed, Crossing, DATAGRAM, Dialog, Manner, Names, OwnAddress, Way, hides, is_signed, refer,
+    write_signature,
 };
 use crate::door::Transport;
 use crate::stats::Counter;
@@ -157,18 +158,34 @@ pub(super) struct Again {
     pub(super) proof: Proof,
 }
 
-/// RFC 3325 s7, RFC 3323 s4.2: whether the caller is not to be named to whom it is no business of.
-fn hides(msg: Message<'_>, from: &NameAddr<'_>) -> bool {
-    let says = |word: &[u8]| [&b"id"[..], b"user"].iter().any(|hidden| word.eq_ignore_ascii_case(hidden));
-    let mut asked = msg.values(Header::Privacy);
-    from.uri.is_anonymous()
-        || asked.any(|value| value.split(|b| *b == b';').any(|word| says(word.trim_ascii())))
+/// What is heard of who calls by somebody behind a trunk, or of ours.
+pub(super) fn names(settings: &Settings, trunk: Option<u16>) -> Names {
+    let trunks = settings.calls.as_ref().map_or(&[][..], |calls| &calls.trunks);
+    match trunk.map(|trunk| trunks.get(usize::from(trunk))) {
+        None => Names::Public,
+        Some(trunk) if trunk.is_some_and(|trunk| trunk.asserted) => Names::All,
+        Some(_) => Names::None,
+    }
 }
 
-/// A trunk that is trusted with who calls.
-fn is_told(settings: &Settings, trunk: u16) -> bool {
-    let trunks = settings.calls.as_ref().map_or(&[][..], |calls| &calls.trunks);
-    trunks.get(usize::from(trunk)).is_some_and(|trunk| trunk.asserted)
+impl Link {
+    /// What crosses to a side.
+    pub(super) fn crossing(&self, settings: &Settings, to: usize) -> Crossing {
+        let [caller, callee] = &self.sides;
+        let (to, from) = if to == CALLER { (caller, callee) } else { (callee, caller) };
+        let names = match names(settings, to.trunk) {
+            Names::Public if from.hides => Names::None,
+            names => names,
+        };
+        Crossing { trusted: from.trusted, names, local: caller.local && callee.local }
+    }
+
+    /// Are both named to each other as they name themselves?
+    pub(super) fn keeps_names(&self) -> bool {
+        let [caller, callee] = &self.sides;
+        let (caller, callee) = (&caller.dialog, &callee.dialog);
+        (caller.own_uri(), caller.their_uri()) == (callee.their_uri(), callee.own_uri())
+    }
 }
 
 /// The INVITE to a callee, of a caller whose INVITE says `from`; `base` is the dialog it may make.
@@ -182,12 +199,9 @@ pub(super) fn invite(
 ) -> (Bytes, Addressed) {
     base.advance();
     let ctx = &mut *kit.ctx;
-    let hides = hides(msg, from);
-    let told = match hop.trunk {
-        Some(trunk) => is_told(ctx.settings, trunk),
-        None => !hides,
-    };
-    let crossing = Crossing { trusted: asker.trusted && told, local: hop.local && asker.trunk.is_none() };
+    let names = names(ctx.settings, hop.trunk);
+    let local = hop.local && asker.trunk.is_none();
+    let crossing = Crossing { trusted: asker.trusted, names, local };
     let mut way = Way::to_phone(hop.to, &hop.contact, &hop.path);
     if hop.to.transport == Transport::Udp && msg.raw().len() > DATAGRAM - 200 {
         match base.first_by_stream(ctx, kit.phones, &hop.target, way) {
@@ -205,13 +219,13 @@ pub(super) fn invite(
     let single = ctx.settings.calls.as_ref().is_some_and(|calls| calls.single_early_dialog);
     write_first(ctx.settings, &mut writer, !single && Wants::of(msg) != Wants::Nothing, (hop, again));
     // RFC 3325 s5: what the caller proved, as the trunk writes him.
-    if !asker.trusted && !asker.identity.account.is_empty() && told {
+    if !asker.trusted && !asker.identity.account.is_empty() && names.hear(msg) {
         match &hop.from {
             Some(uri) => writer.header_fmt(Header::PAssertedIdentity, format_args!("<{uri}>")),
             None => writer.header_fmt(Header::PAssertedIdentity, format_args!("<sip:{}>", asker.aor)),
         };
         // RFC 3325 s9.3: who is trusted with it is told to keep it.
-        if hides && msg.header(Header::Privacy).is_none() {
+        if hides(msg) && msg.header(Header::Privacy).is_none() {
             writer.header(Header::Privacy, b"id");
         }
     }

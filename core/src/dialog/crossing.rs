@@ -6,7 +6,7 @@
 //! | what each leg agrees for itself: Allow, Supported, Require, Session-Expires, RSeq | never |
 //! | credentials and challenges | never |
 //! | Proxy-Require, Max-Forwards, Max-Breadth, Timestamp, Server, User-Agent | never |
-//! | identities that are believed of trusted peers only | between trusted peers |
+//! | identities that are believed of trusted peers only | from trusted peers, to who may hear them ([`Names`]) |
 //! | Identity, with the Date that it signs (RFC 8224) | where From and To are what they were ([`write_signature`]) |
 //! | Identity-Info, and an Identity beside it (RFC 4474): it signs what each leg has of its own | never |
 //! | P-Early-Media (RFC 5009 s4: of a trust domain) | between local users, and from trusted peers |
@@ -21,8 +21,40 @@ use crate::wire::{Header, Message, Writer};
 pub(crate) struct Crossing {
     /// What the sender says of identities is believed.
     pub(crate) trusted: bool,
+    /// Which of that the receiver hears.
+    pub(crate) names: Names,
     /// Both are users of ours.
     pub(crate) local: bool,
+}
+
+/// What a receiver hears of who a message is from, as trusted peers say it: RFC 3325 s5, s7.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Names {
+    /// Everything: he is trusted to keep it to himself.
+    All,
+    /// What nobody asked to be kept from him.
+    Public,
+    /// Nothing.
+    None,
+}
+
+impl Names {
+    /// Does he hear who this one is from?
+    pub(crate) fn hear(self, msg: Message<'_>) -> bool {
+        match self {
+            Names::All => true,
+            Names::Public => !hides(msg),
+            Names::None => false,
+        }
+    }
+}
+
+/// RFC 3325 s7, RFC 3323 s4.2: whether who sent a message is not to be named to whom it is no business of.
+pub(crate) fn hides(msg: Message<'_>) -> bool {
+    let says = |word: &[u8]| [&b"id"[..], b"user"].iter().any(|hidden| word.eq_ignore_ascii_case(hidden));
+    let mut asked = msg.values(Header::Privacy);
+    let nameless = || msg.is_request() && msg.from().is_ok_and(|from| from.uri.is_anonymous());
+    asked.any(|value| value.split(|b| *b == b';').any(|word| says(word.trim_ascii()))) || nameless()
 }
 
 /// Copies what proves who sent a request to whom, and when (RFC 8224 s4), of one that [is signed](is_signed): for a leg that
@@ -40,7 +72,7 @@ pub(crate) fn is_signed(msg: Message<'_>) -> bool {
 }
 
 impl Crossing {
-    fn takes(self, header: Header) -> bool {
+    fn takes(self, header: Header, named: bool) -> bool {
         match header {
             // Of the transaction, the dialog and the way.
             Header::Via
@@ -106,7 +138,7 @@ impl Crossing {
             | Header::PPreferredIdentity
             | Header::PPreferredService
             | Header::Diversion
-            | Header::HistoryInfo => self.trusted,
+            | Header::HistoryInfo => named,
             // Written apart.
             Header::Identity | Header::IdentityInfo => false,
             Header::PEarlyMedia => self.trusted || self.local,
@@ -117,7 +149,8 @@ impl Crossing {
 
     /// Copies the lines that cross, each as it came.
     pub(crate) fn write(self, writer: &mut Writer<'_>, msg: Message<'_>) {
-        for line in msg.lines().filter(|line| self.takes(line.header)) {
+        let named = self.trusted && self.names.hear(msg);
+        for line in msg.lines().filter(|line| self.takes(line.header, named)) {
             writer.raw_line(line);
         }
     }

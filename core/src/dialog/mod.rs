@@ -25,7 +25,7 @@ use crate::wire::{
     Arena, ContactValue, Essentials, Header, Message, Method, NameAddr, RequestWriter, Status,
 };
 
-pub(crate) use crossing::{Crossing, is_signed, write_signature};
+pub(crate) use crossing::{Crossing, Names, hides, is_signed, write_signature};
 pub(crate) use own::OwnAddress;
 pub(crate) use reach::{DATAGRAM, Way};
 pub(crate) use replaces::{Replaces, tags};

@@ -1,8 +1,9 @@
 //! What REFER asks for, and how whoever asked is told what came of it: RFC 3515, RFC 4488.
 
 use super::Replaces;
+use crate::base::text::clamp_u32;
 use crate::ctx::Refusal;
-use crate::wire::{Header, Message, NameAddr, Status, Uri, Writer};
+use crate::wire::{Event, Header, Message, NameAddr, Status, Uri, Writer};
 
 /// Content-Type of what came of it.
 pub(crate) const FRAGMENT: &[u8] = b"message/sipfrag;version=2.0";
@@ -41,12 +42,34 @@ pub(crate) fn without_headers(uri: &Uri<'_>) -> Box<str> {
     String::from_utf8_lossy(raw.split(|b| *b == b'?').next().unwrap_or(raw)).into()
 }
 
+/// Is a SUBSCRIBE about what came of a REFER?
+pub(crate) fn is_of_refer(msg: Message<'_>) -> bool {
+    event_of(msg).is_some()
+}
+
+fn event_of(msg: Message<'_>) -> Option<Event<'_>> {
+    let event = msg.header(Header::Event).and_then(|value| Event::parse(value).ok())?;
+    event.package.eq_ignore_ascii_case(b"refer").then_some(event)
+}
+
+/// Which REFER such a SUBSCRIBE names, if it names any (RFC 3515 s2.4.6), and for how many seconds it is told more of that:
+/// 0 for no more. There is no other end to it than these `most` seconds, so that less is refused (RFC 6665 s4.2.1.1).
+pub(crate) fn resubscribed(msg: Message<'_>, most: u32) -> Result<(Option<u32>, u32), Refusal> {
+    let id = event_of(msg).and_then(|event| event.id());
+    let known = id.map(|id| clamp_u32(id).ok_or(Refusal::plain(Status::NO_TRANSACTION)));
+    let asked = msg.expires().unwrap_or(most);
+    Refusal::if_too_brief(asked, most)?;
+    Ok((known.transpose()?, asked.min(most)))
+}
+
 /// Event and Subscription-State of the NOTIFY that tells whoever sent the REFER of this number so much; `left` is for how
 /// many seconds more may follow.
 pub(crate) fn write_progress(writer: &mut Writer<'_>, refer: u32, status: u16, left: u32) {
     // RFC 3515 s2.4.6.
     writer.header_fmt(Header::Event, format_args!("refer;id={refer}"));
     match status {
+        // RFC 6665 s4.1.3: nobody wants to hear more.
+        100..=199 if left == 0 => writer.header(Header::SubscriptionState, b"terminated;reason=timeout"),
         100..=199 => writer.header_fmt(Header::SubscriptionState, format_args!("active;expires={left}")),
         _ => writer.header(Header::SubscriptionState, b"terminated;reason=noresource"),
     };

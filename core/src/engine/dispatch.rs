@@ -11,6 +11,7 @@ use crate::auth::{Allowed, Need, Verdict, Wait};
 use crate::base::Time;
 use crate::config::{AorBuf, AuthPolicy, Settings};
 use crate::ctx::{Extra, Origin, Refusal, Timer};
+use crate::dialog::refer;
 use crate::door::{AuthVerdict, CloseReason, Command, FlowId, Identity, KeepAlive, Scheme, Transport};
 use crate::stats::{Counter, DropReason};
 use crate::txn::{RequestMatch, ResponseMatch, ServerKey, TxnId, Usage};
@@ -265,7 +266,12 @@ impl Engine {
             RequestMatch::Ack => return self.on_ack(&origin, msg, ess),
             // RFC 3261 s9.2: 200 says only that the CANCEL found its transaction; a finished one is not changed by it.
             RequestMatch::Cancel { id, invite: Some(server) } => {
-                self.answer(&pass(id), Status::OK);
+                let mut pass = pass(id);
+                // RFC 3261 s17.2.2: its copies get the same answer, also when the INVITE is forgotten. Without room for
+                // that it is answered all the same.
+                let opened = self.rooms.txn.open(&mut ctx, &origin, pass.via, id, method);
+                pass.asker.server = opened.ok();
+                self.answer(&pass, Status::OK);
                 return self.on_cancel(server, msg);
             }
             RequestMatch::Cancel { id, invite: None } => {
@@ -280,7 +286,10 @@ impl Engine {
         if method != Method::Invite && msg.header(Header::Replaces).is_some() {
             return self.refuse(&pass, &Refusal::because(Status::BAD_REQUEST, "Misplaced Replaces"));
         }
-        if method == Method::Subscribe && ess.to.tag().is_some() && self.house.settings.has_events() {
+        // What came of a REFER is told in the call in which it was asked for.
+        let of_refer = || refer::is_of_refer(msg);
+        let events = self.house.settings.has_events();
+        if method == Method::Subscribe && ess.to.tag().is_some() && events && !of_refer() {
             return self.subscribe_in_dialog(&mut pass);
         }
         if ess.to.tag().is_some() && method != Method::Register {

@@ -35,6 +35,10 @@ impl Engine {
             _ if in_dialog && pass.method != Method::Register => {
                 return Err(Refusal::plain(Status::NO_TRANSACTION));
             }
+            // RFC 3261 s15.1.2, RFC 3262 s3, RFC 6086 s4.2.2: these are known, and only ever in a dialog.
+            Method::Bye | Method::Prack | Method::Update | Method::Info if settings.calls.is_some() => {
+                return Err(Refusal::plain(Status::NO_TRANSACTION));
+            }
             _ => return Err(Refusal::with(Status::METHOD_NOT_ALLOWED, Extra::Allow)),
         }
         // RFC 3261 s8.2.2.1: only URIs of schemes we serve.

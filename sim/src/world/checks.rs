@@ -130,11 +130,14 @@ impl World {
         if let Some(finding) = self.audit.findings.first() {
             let all: Vec<String> = self.audit.findings.iter().take(10).map(ToString::to_string).collect();
             let at = finding.at;
-            self.fail(&format!(
-                "{} findings of the audit, the first at {at:?}:\n  {}",
-                self.audit.findings.len(),
-                all.join("\n  ")
-            ));
+            self.fail_at(
+                at,
+                &format!(
+                    "{} findings of the audit, the first at {at:?}:\n  {}",
+                    self.audit.findings.len(),
+                    all.join("\n  ")
+                ),
+            );
         }
         if let Some(seat) = self.seats.iter().find(|s| !s.phone.flaws.is_empty()) {
             self.fail(&format!("{} was told nonsense: {:?}", seat.phone.name, seat.phone.flaws));
@@ -157,9 +160,19 @@ impl World {
     }
 
     pub(super) fn fail(&self, fault: &str) -> ! {
+        self.fail_at(self.now, fault)
+    }
+
+    /// The same of what was found out about an earlier time: what was said until then is shown.
+    fn fail_at(&self, at: Time, fault: &str) -> ! {
+        let until = at.since(self.start).as_secs_f64() + 0.1;
         let ladder = self.ladder().to_string();
         let lines: Vec<&str> = ladder.lines().collect();
-        let tail = lines[lines.len().saturating_sub(60)..].join("\n");
+        // Lines of header fields have no time.
+        let time = |line: &&str| line.get(..9).and_then(|text| text.trim().parse::<f64>().ok());
+        let end =
+            lines.iter().position(|line| time(line).is_some_and(|time| time > until)).unwrap_or(lines.len());
+        let tail = lines[end.saturating_sub(60)..end].join("\n");
         panic!("seed {}, {:?} after the start: {fault}\n{tail}", self.seed, self.now.since(self.start));
     }
 }

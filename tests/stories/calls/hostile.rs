@@ -91,12 +91,16 @@ fn a_cancel_from_elsewhere_cancels_nothing() {
 
 #[test]
 fn requests_of_unknown_dialogs_are_481_and_an_ack_is_nothing() {
-    for method in ["BYE", "INVITE", "UPDATE", "INFO", "PRACK", "REFER", "ACK"] {
+    let tagged =
+        ["BYE", "INVITE", "UPDATE", "INFO", "PRACK", "REFER", "ACK"].map(|method| (method, ";tag=none"));
+    // What is only ever within a dialog, and names none.
+    let bare = ["BYE", "UPDATE", "INFO", "PRACK", "ACK"].map(|method| (method, ""));
+    for (method, tag) in tagged.into_iter().chain(bare) {
         let (mut world, ..) = world(4);
         let mallory = mallory(&mut world);
         let text = format!(
             "{method} sip:bob@example.com SIP/2.0\r\nVia: SIP/2.0/UDP 10.0.66.6:5060;branch=z9hG4bKun{method}\r\n\
-             Max-Forwards: 70\r\nFrom: <sip:mallory@example.com>;tag=m\r\nTo: <sip:bob@example.com>;tag=none\r\n\
+             Max-Forwards: 70\r\nFrom: <sip:mallory@example.com>;tag=m\r\nTo: <sip:bob@example.com>{tag}\r\n\
              Call-ID: unknown\r\nCSeq: 7 {method}\r\nContact: <sip:mallory@10.0.66.6>\r\nContent-Length: 0\r\n\r\n"
         );
         world.act(mallory, |p, _| p.raw(text.clone().into_bytes()));

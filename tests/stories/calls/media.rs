@@ -178,6 +178,46 @@ fn an_answer_that_cannot_be_relayed_ends_the_call_on_both_sides() {
 }
 
 #[test]
+fn a_preview_that_cannot_be_relayed_is_not_shown_and_the_answer_is_when_it_can() {
+    let (mut world, [alice, bob, _]) = relayed(17, MediaMode::Always);
+    let script =
+        vec![(ms(10), Step::Early { status: 183, fork: 0, media: true }), (s(2), Step::Answer { fork: 0 })];
+    world[bob].manners = Manners { script, ..Manners::default() };
+    let relay = world.relay;
+    world.relay = relay.map(|relay| Relay { refuses: Some(MediaStep::Answer), ..relay });
+    let call = world.call(alice, "bob");
+    world.run_for(s(1));
+    assert_eq!(world.talk(alice).state, State::Ringing, "{}", ladder(&world));
+    assert!(shown(&world, alice).is_empty(), "{}", ladder(&world));
+    world.relay = relay;
+    world.run_for(s(3));
+    assert_eq!([world.talk(alice).state, world.talk(bob).state], [State::Talking; 2], "{}", ladder(&world));
+    assert_eq!(shown(&world, alice), [RELAY]);
+    world.act(alice, |p, now| p.hang_up(now, call));
+    world.run_for(s(1));
+    insta::assert_snapshot!(ladder(&world));
+    over(world, s(2));
+}
+
+#[test]
+fn a_preview_that_is_the_answer_and_cannot_be_relayed_ends_the_call_on_both_sides() {
+    let (mut world, [alice, bob, _]) = relayed(18, MediaMode::Always);
+    let script =
+        vec![(ms(10), Step::Early { status: 183, fork: 0, media: true }), (s(2), Step::Answer { fork: 0 })];
+    world[alice].manners.reliable = Reliable::Supported;
+    world[bob].manners = Manners { script, reliable: Reliable::Required, ..Manners::default() };
+    world.relay = world.relay.map(|relay| Relay { refuses: Some(MediaStep::Answer), ..relay });
+    world.call(alice, "bob");
+    world.run_for(s(1));
+    let refused = [Some(Ending::Refused(503)), Some(Ending::Cancelled)];
+    assert_eq!(endings(&world, [alice, bob]), refused, "{}", ladder(&world));
+    assert!(shown(&world, alice).is_empty(), "{}", ladder(&world));
+    insta::assert_snapshot!(ladder(&world));
+    assert_eq!(done(&world), 1);
+    over(world, s(2));
+}
+
+#[test]
 fn an_answer_that_is_sent_again_is_asked_about_once() {
     let (mut world, [alice, _], _) = called(13, ms(600), None);
     world.run_for(s(3));

@@ -41,6 +41,13 @@ pub(super) fn answer(own: &[u8], offer: &[u8], version: u64) -> Option<Vec<u8>> 
     Some(out)
 }
 
+/// The same by what was said last: RFC 3264 s8, of a higher version if anything in it is different.
+pub(super) fn again(own: &[u8], sent: &[u8], offer: &[u8]) -> Option<Vec<u8>> {
+    let version = version(sent);
+    let same = answer(own, offer, version).filter(|answer| **answer == *sent);
+    same.or_else(|| answer(own, offer, version.wrapping_add(1)))
+}
+
 /// The version of a description, as its origin says it.
 pub(super) fn version(sdp: &[u8]) -> u64 {
     let origin = lines(sdp).find_map(|line| line.strip_prefix(b"o=")).unwrap_or_default();

@@ -18,10 +18,12 @@ use super::Engine;
 use super::dispatch::Pass;
 use super::pending::{MediaWait, ParkedKey, Waits};
 use crate::base::Key;
+use crate::base::ids::IdKind;
 use crate::bridge::{CallKey, Hop, Shown, is_session};
 use crate::config::{MediaConfig, MediaMode};
-use crate::ctx::{Origin, Refusal, Timer};
+use crate::ctx::{Extra, Origin, Refusal, Timer};
 use crate::dialog::Replaces;
+use crate::dialog::reliable::number_of;
 use crate::door::{Event, Identity, MediaAnswer, MediaQuery, MediaStep, Query, Ticket};
 use crate::stats::{Counter, DropReason};
 use crate::txn::ClientKey;
@@ -109,8 +111,28 @@ impl Engine {
         if !concerns && !self.is_asking(session) {
             return false;
         }
-        self.park_request(pass, session);
+        match self.offers_twice(pass, key, session) {
+            true => {
+                let wait = self.house.ctx().ids.below(IdKind::Jitter, 10) as u32;
+                self.refuse(pass, &Refusal::with(Status::SERVER_ERROR, Extra::RetryAfter(wait)));
+            }
+            false => self.park_request(pass, session),
+        }
         true
+    }
+
+    /// RFC 3264 s4, RFC 3261 s14.2, RFC 3311 s5.2: is it an offer of who has made another one, which has no answer that he
+    /// could know of? What waits for the relay has none.
+    fn offers_twice(&self, pass: &Pass<'_>, key: CallKey, session: u64) -> bool {
+        let offers =
+            |msg: Message<'_>| matches!(msg.method(), Method::Invite | Method::Update) && is_session(msg);
+        let (call_id, from) = (pass.ess.call_id, pass.ess.from.tag());
+        let his = |msg: Message<'_>| {
+            msg.call_id() == Ok(call_id) && msg.from().is_ok_and(|other| other.tag() == from) && offers(msg)
+        };
+        let waits = |parked: ParkedKey| self.rooms.pending.get(parked).is_some_and(|p| his(p.held.message()));
+        offers(pass.msg)
+            && (self.rooms.bridge.has_offered(key, pass.ess) || self.rooms.media.requests(session).any(waits))
     }
 
     fn park_request(&mut self, pass: &mut Pass<'_>, session: u64) {
@@ -402,13 +424,14 @@ impl Engine {
         }
     }
 
-    /// It cannot go on. What answers somebody does all the same: he would wait for it. Whose call is answered like that for
-    /// the first time is told no instead, and who answered hears it (RFC 3261 s13.2.2.4).
+    /// It cannot go on. What answers somebody does all the same: he would wait for it. A provisional response says nothing of
+    /// the session then, for its final one says it again. Whose call is answered like that for the first time, or so that
+    /// it need not be said again (RFC 3262 s5), is told no instead, and who answered hears it (RFC 3261 s13.2.2.4).
     fn refuse_parcel(&mut self, parcel: Parcel, status: Status) {
         match parcel {
             Parcel::Ring { key, .. } => self.bridge(|bridge, kit| bridge.refuse(kit, key, status)),
-            Parcel::Response { bits, status: 200..300, ref held, .. }
-                if is_of_invite(held.message())
+            Parcel::Response { bits, ref held, .. }
+                if answers_first(held.message())
                     && self.rooms.bridge.offered(CallKey::from_bits(bits)).is_some() =>
             {
                 self.bridge(|bridge, kit| bridge.refuse(kit, CallKey::from_bits(bits), status));
@@ -417,6 +440,9 @@ impl Engine {
             Parcel::Request { parked } | Parcel::Replaces { parked } => {
                 self.refuse_parked(parked, status);
             }
+            Parcel::Response { status: 101..200, ref held, .. } if is_session(held.message()) => {
+                self.go_on(parcel, Some(b""));
+            }
             Parcel::Response { .. } | Parcel::Ack { .. } => self.go_on(parcel, None),
         }
     }
@@ -424,4 +450,10 @@ impl Engine {
     fn refuse_parked(&mut self, key: ParkedKey, status: Status) {
         self.with_parked(key, |engine, pass| engine.refuse(pass, &Refusal::plain(status)));
     }
+}
+
+/// Is it a response to an INVITE after which nothing has to say again what it says of the session?
+fn answers_first(msg: Message<'_>) -> bool {
+    let accepts = msg.status().is_some_and(|status| (200..300).contains(&status));
+    is_of_invite(msg) && (accepts || (is_session(msg) && number_of(msg).is_some()))
 }

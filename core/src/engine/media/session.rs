@@ -124,6 +124,17 @@ impl Media {
         self.awaited.get(&dialog).map(|(session, _)| *session)
     }
 
+    /// Requests within calls of a session that wait.
+    pub(super) fn requests(&self, session: u64) -> impl Iterator<Item = ParkedKey> {
+        let state = self.sessions.get(&session).into_iter();
+        let parcels =
+            state.flat_map(|state| state.asking.iter().map(|asking| &asking.parcel).chain(&state.waiting));
+        parcels.filter_map(|parcel| match parcel {
+            Parcel::Request { parked } => Some(*parked),
+            _ => None,
+        })
+    }
+
     /// A parcel waits behind what is asked. It comes back if there is no room.
     pub(super) fn wait(&mut self, session: u64, parcel: Parcel) -> Result<(), Parcel> {
         let Some(busy) = self.sessions.get_mut(&session).filter(|busy| busy.waiting.len() < WAITING) else {

@@ -258,6 +258,32 @@ fn who_cancels_gets_487_and_the_phone_stops_ringing() {
 }
 
 #[test]
+fn a_cancel_that_comes_again_is_answered_as_before_also_when_its_invite_is_forgotten() {
+    let mut calls = Calls::new(calls_config());
+    let to_bob = calls.from(ALICE, &invite(""))[1].clone();
+    calls.from(BOB, &response(&to_bob, "180 Ringing", "b1", BOB, ""));
+    let cancel = invite("").replace("INVITE", "CANCEL");
+    let first = calls.from(ALICE, &cancel);
+    calls.from(BOB, &response(&to_bob, "487 Request Terminated", "b1", "", ""));
+    let ack =
+        by_caller("ACK", 1, &first[1], "inv;rport", "").replace("sip:192.0.2.1:5060", "sip:bob@example.com");
+    calls.from(ALICE, &ack);
+    for wait in [1, 10] {
+        // Timer I is T4, and timer J 64*T1 (RFC 3261 s17.2.1, s17.2.2).
+        calls.wait(Duration::from_secs(wait));
+        let again = calls.from(ALICE, &cancel);
+        let [again] = &again[..] else { panic!("{again:?}") };
+        assert_eq!(again.text, first[0].text);
+    }
+    // One that there was no INVITE for leaves nothing (RFC 3261 s8.2.7).
+    let before = calls.host.engine.sizes().transactions;
+    let unknown = calls.from(ALICE, &cancel.replace("z9hG4bKinv", "z9hG4bKother"));
+    assert_eq!(unknown[0].first(), "SIP/2.0 481 Call/Transaction Does Not Exist");
+    assert_eq!(calls.host.engine.sizes().transactions, before);
+    calls.finish();
+}
+
+#[test]
 fn an_answer_that_crosses_the_cancel_is_acknowledged_and_ended() {
     let mut calls = Calls::new(calls_config());
     let to_bob = calls.from(ALICE, &invite(""))[1].clone();

@@ -29,6 +29,7 @@ fn crossed(names: &[&str], asks: &str, says: &str, within: &str) -> String {
         let mut config = two(|_| {});
         let settings = config.calls.as_mut().expect("calls");
         settings.trunks[1].from = "sip:customer@carrier.example".into();
+        settings.trunks[1].asserted = true;
         let way = usize::from(to == SECOND);
         settings.routes[0].targets.swap_remove(1 - way);
         let mut calls = Calls::new(config);
@@ -64,6 +65,39 @@ fn early_media_is_authorised_within_the_house_and_by_trusted_peers() {
     let names = ["P-Early-Media"];
     let (asks, says) = ("P-Early-Media: supported\r\n", "P-Early-Media: sendonly, gated");
     insta::assert_snapshot!(crossed(&names, asks, says, "P-Early-Media: inactive\r\n"));
+}
+
+#[test]
+fn who_is_who_is_told_within_a_call_to_whom_it_was_told_when_it_began() {
+    let names = ["P-Asserted-Identity", "Privacy"];
+    let (asks, says) = ("P-Asserted-Identity: <tel:+441>\r\n", "P-Asserted-Identity: <tel:+442>");
+    let within = "P-Asserted-Identity: <tel:+443>\r\n";
+    let mut told = crossed(&names, asks, says, within);
+    // What was hidden when the call began stays so, also where a gateway says it again.
+    told.push_str("\nhidden by the INVITE\n");
+    told.push_str(&crossed(&names, &format!("{asks}Privacy: id\r\n"), says, within));
+    told.push_str("\nhidden by each answer\n");
+    told.push_str(&crossed(&names, asks, &format!("{says}\r\nPrivacy: id"), within));
+    insta::assert_snapshot!(told);
+}
+
+#[test]
+fn what_nobody_knows_of_a_refusal_stays_in_the_house() {
+    for (from, to, told) in [(ALICE, BOB, "grumpy"), (ALICE, FIRST, ""), (FIRST, BOB, "")] {
+        let mut calls = Calls::new(two(|_| {}));
+        let uri = if to == BOB { "sip:bob@example.com" } else { "sip:+4420@example.com" };
+        let first = outward(1).replace("INVITE sip:+4420@example.com", &format!("INVITE {uri}"));
+        let sent = calls.from(from, &first.replace(ALICE, from));
+        let says = "603 Decline\r\nX-Mood: grumpy\r\nReason: Q.850;cause=21";
+        let refused = calls.from(to, &response(find(&sent, to, "INVITE"), says, "t", "", ""));
+        let refused = find(&refused, from, "SIP/2.0 603");
+        assert_eq!(
+            (refused.one("X-Mood"), refused.one("Reason")),
+            (told, "Q.850;cause=21"),
+            "{from} to {to}"
+        );
+        calls.finish();
+    }
 }
 
 #[test]

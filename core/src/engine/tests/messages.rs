@@ -94,6 +94,39 @@ fn a_message_goes_to_all_phones_and_the_first_that_takes_it_is_the_answer() {
 }
 
 #[test]
+fn what_a_message_says_is_its_own_business_and_arrives_byte_for_byte() {
+    // RFC 3862: what looks like headers, and what is no text at all.
+    let cpim = b"From: <im:alice@example.com>\r\nNS: x <mid:1>\r\n\r\nContent-Type: text/plain\r\n\r\nhi\r\n";
+    for (kind, body) in
+        [("message/cpim", &cpim[..]), ("image/png", b"\x89PNG\r\n\x1a\n\x00\xff"), ("", b"\xfe\x00")]
+    {
+        let mut host = Host::new(messages());
+        host.bob_at(DESK, 1, "");
+        let line = if kind.is_empty() { String::new() } else { format!("Content-Type: {kind}\r\n") };
+        let head = text(1, "sip:bob@example.com", "", "").replace("Content-Type: text/plain\r\n", &line);
+        let head = head.replace("Content-Length: 0", &format!("Content-Length: {}", body.len()));
+        let data = [head.as_bytes(), body].concat();
+        let (remote, local) = (addr(ALICE), addr("192.0.2.1:5060"));
+        let commands = host.input(Input::Message { flow: UDP, remote, local, data: &data });
+        let arrived = commands.iter().find_map(|command| match command {
+            Command::Transmit(sent) if sent.remote == addr(DESK) => Some(sent.payload.clone()),
+            _ => None,
+        });
+        let arrived = arrived.unwrap_or_else(|| panic!("{}", shown(&commands)));
+        assert!(arrived.ends_with(body), "{kind}");
+        let head = String::from_utf8_lossy(&arrived).into_owned();
+        assert!(kind.is_empty() || head.contains(&line), "{head}");
+        let answer = host.taken(&commands, DESK, "415 Unsupported Media Type\r\nAccept: text/plain");
+        let answer = sent_to(&answer, ALICE).remove(0);
+        assert!(
+            answer.starts_with("SIP/2.0 415") && answer.contains("\r\nAccept: text/plain\r\n"),
+            "{answer}"
+        );
+        host.ends_empty();
+    }
+}
+
+#[test]
 fn the_best_failure_is_the_senders() {
     let mut table = String::new();
     for (desk, cell) in [

@@ -88,6 +88,62 @@ fn a_blind_transfer_joins_the_two_others() {
 }
 
 #[test]
+fn who_asked_for_a_transfer_may_ask_again_what_came_of_it_or_leave_it() {
+    let config = |config: &mut Config| config.presence = Some(crate::config::PresenceConfig::default());
+    for leaves in [false, true] {
+        let mut calls = three_with(config);
+        let (_, ok) = established(&mut calls);
+        let subscribe = |number: u32, lines: &str| {
+            by_caller("SUBSCRIBE", number, &ok, &format!("s{number}"), "")
+                .replace("Content-Length", &format!("{lines}Content-Length"))
+        };
+        let early = calls.from(ALICE, &subscribe(2, "Event: refer\r\n"));
+        assert_eq!(early[0].first(), "SIP/2.0 481 Call/Transaction Does Not Exist");
+        let all = calls.from(ALICE, &refer(&ok, 3, "<sip:carol@example.com>", ""));
+        let to_carol = find(&all, CAROL, "INVITE").clone();
+        calls.from(ALICE, &response(find(&all, ALICE, "NOTIFY"), "200 OK", "", "", ""));
+        let ringing = calls.from(CAROL, &response(&to_carol, "180 Ringing", "c1", CAROL, ""));
+        calls.from(ALICE, &response(find(&ringing, ALICE, "NOTIFY"), "200 OK", "", "", ""));
+        for (number, lines, status) in [
+            (4, "Event: refer;id=2\r\n", "481"),
+            (5, "Event: refer;id=3\r\nExpires: 60\r\n", "423"),
+            // It is no subscription to anything else.
+            (6, "Event: presence\r\n", "481"),
+        ] {
+            let refused = calls.from(ALICE, &subscribe(number, lines));
+            find(&refused, ALICE, &format!("SIP/2.0 {status}"));
+        }
+        let again = calls.from(ALICE, &subscribe(7, "Event: refer;id=3\r\nExpires: 600\r\n"));
+        assert_eq!(find(&again, ALICE, "SIP/2.0 200").one("Expires"), "180");
+        let told = find(&again, ALICE, "NOTIFY");
+        assert_eq!(told.body(), "SIP/2.0 180 Ringing\r\n");
+        assert_eq!(told.one("Subscription-State"), "active;expires=180");
+        calls.from(ALICE, &response(told, "200 OK", "", "", ""));
+        if leaves {
+            let left = calls.from(ALICE, &subscribe(8, "Event: refer;id=3\r\nExpires: 0\r\n"));
+            assert_eq!(find(&left, ALICE, "SIP/2.0 200").one("Expires"), "0");
+            let told = find(&left, ALICE, "NOTIFY");
+            assert_eq!(told.one("Subscription-State"), "terminated;reason=timeout");
+            calls.from(ALICE, &response(told, "200 OK", "", "", ""));
+            find(&calls.from(ALICE, &subscribe(9, "Event: refer\r\n")), ALICE, "SIP/2.0 481");
+        }
+        let answered = calls.from(CAROL, &response(&to_carol, "200 OK", "c1", CAROL, CAROL_OFFER));
+        let reinvite = find(&answered, BOB, "INVITE").clone();
+        let agreed = calls.from(BOB, &response(&reinvite, "200 OK", "", BOB, ANSWER));
+        let bye = match leaves {
+            true => find(&agreed, ALICE, "BYE").clone(),
+            false => {
+                let last = find(&agreed, ALICE, "NOTIFY");
+                find(&calls.from(ALICE, &response(last, "200 OK", "", "", "")), ALICE, "BYE").clone()
+            }
+        };
+        calls.from(ALICE, &response(&bye, "200 OK", "", "", ""));
+        carol_hangs_up(&mut calls, &to_carol);
+        calls.finish();
+    }
+}
+
+#[test]
 fn answers_that_come_again_after_a_transfer_and_its_end_are_acknowledged_and_no_more() {
     let mut calls = three();
     let (_, ok) = established(&mut calls);
@@ -118,7 +174,15 @@ fn a_transfer_that_fails_leaves_the_call_as_it_was() {
     assert_eq!(told.body(), "SIP/2.0 486 Busy Here\r\n");
     assert_eq!(told.one("Subscription-State"), "terminated;reason=noresource");
     calls.from(ALICE, &response(told, "200 OK", "", "", ""));
-    alice_hangs_up(&mut calls, &ok, 3);
+    // RFC 3515 s2.4.6: another one is another subscription.
+    let again = refer(&ok, 3, "<sip:carol@example.com>", "").replace("z9hG4bKrefer", "z9hG4bKrefer2");
+    let sent = calls.from(ALICE, &again);
+    let notify = find(&sent, ALICE, "NOTIFY");
+    assert_eq!((told.one("Event"), notify.one("Event")), ("refer;id=2", "refer;id=3"));
+    calls.from(ALICE, &response(notify, "200 OK", "", "", ""));
+    let busy = calls.from(CAROL, &response(find(&sent, CAROL, "INVITE"), "486 Busy Here", "c2", "", ""));
+    calls.from(ALICE, &response(find(&busy, ALICE, "NOTIFY"), "200 OK", "", "", ""));
+    alice_hangs_up(&mut calls, &ok, 4);
     calls.finish();
 }
 

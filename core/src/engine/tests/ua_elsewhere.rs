@@ -204,6 +204,49 @@ fn a_transfer_that_is_followed_is_a_call_of_which_the_other_side_hears() {
 }
 
 #[test]
+fn what_came_of_a_transfer_may_be_asked_for_again_and_left() {
+    let (mut phone, own, tag) = referred(CAROL);
+    ask(&mut phone, Do::Follow { call: 2, sdp: SDP.as_bytes().into() });
+    let (notify, invite) = (phone.sent[1].clone(), phone.sent[2].clone());
+    phone.answered(&notify, "200 OK", "");
+    phone.hears(&response(&invite, "180 Ringing", "c", SERVER, ""));
+    let notify = phone.request();
+    phone.answered(&notify, "200 OK", "");
+    let subscribe = |number: u32, lines: &str| {
+        within("SUBSCRIBE", number, &own, &tag, "").replace("Contact: ", &format!("{lines}Contact: "))
+    };
+    // RFC 6665 s4.2.1.1: there is one way to have less of it, and that is none.
+    for (number, lines, status) in [
+        (3, "Event: refer;id=9\r\n", "481"),
+        (4, "Event: refer;id=2\r\nExpires: 60\r\n", "423"),
+        (5, "Event: presence\r\n", "405"),
+    ] {
+        phone.hears(&subscribe(number, lines));
+        let refused = phone.sent[0].clone();
+        assert!(refused.first().starts_with(&format!("SIP/2.0 {status}")), "{lines}: {}", refused.text);
+        assert_eq!(refused.one("Min-Expires"), if status == "423" { "180" } else { "" });
+    }
+    phone.hears(&subscribe(6, "Event: refer;id=2\r\nExpires: 3600\r\n"));
+    assert_eq!((phone.sent[0].first(), phone.sent[0].one("Expires")), ("SIP/2.0 200 OK", "180"));
+    assert!(phone.sent[0].one("Contact").starts_with("<sip:"));
+    let again = phone.sent[1].clone();
+    assert_eq!((again.one("Event"), again.one("Subscription-State")), ("refer;id=2", "active;expires=180"));
+    assert_eq!(again.body(), "SIP/2.0 180 Ringing\r\n");
+    phone.answered(&again, "200 OK", "");
+    phone.hears(&subscribe(7, "Event: refer\r\nExpires: 0\r\n"));
+    assert_eq!((phone.sent[0].first(), phone.sent[0].one("Expires")), ("SIP/2.0 200 OK", "0"));
+    let last = phone.sent[1].clone();
+    assert_eq!(last.one("Subscription-State"), "terminated;reason=timeout");
+    assert_eq!(last.body(), "SIP/2.0 180 Ringing\r\n");
+    phone.answered(&last, "200 OK", "");
+    phone.hears(&subscribe(8, "Event: refer;id=2\r\n"));
+    assert_eq!(lines(&phone), ["481 Call/Transaction Does Not Exist"]);
+    phone.hears(&ok(&invite, "c"));
+    assert_eq!(lines(&phone).len(), 1, "ACK, and nobody hears of it: {:?}", phone.sent);
+    assert_eq!(phone.view().calls.len(), 2);
+}
+
+#[test]
 fn a_transfer_that_comes_to_nothing_says_why() {
     for (status, said) in
         [("486 Busy Here", "SIP/2.0 486 Busy Here\r\n"), ("302 Moved", "SIP/2.0 302 Moved Temporarily\r\n")]

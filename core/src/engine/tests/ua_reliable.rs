@@ -111,26 +111,98 @@ fn a_prack_that_is_challenged_says_who_we_are() {
     assert_eq!(words(&phone), ["ACK"]);
 }
 
+/// A request of the callee in the early dialog of this INVITE of ours.
+fn early(invite: &Sent, method: &str, number: u32, sdp: &str) -> String {
+    let contact = invite.one("Contact").trim_start_matches('<').split('>').next().unwrap_or_default();
+    within(method, number, contact, "x", sdp)
+        .replace("Call-ID: in", &format!("Call-ID: {}", invite.one("Call-ID")))
+        .replace("<sip:alice@example.org>;tag=x", invite.one("From"))
+}
+
+/// The same session on hold.
+fn held() -> String {
+    format!("{}a=sendonly\r\n", SDP.replacen(" 1 IN", " 2 IN", 1))
+}
+
+/// The version of a description, and which way media go in it.
+fn said(sdp: &str) -> (&str, &str) {
+    let version = sdp.split(' ').nth(2).unwrap_or_default();
+    let direction = sdp.lines().find(|line| ["a=sendrecv", "a=recvonly", "a=sendonly"].contains(line));
+    (version, direction.unwrap_or_default())
+}
+
 #[test]
-fn what_comes_in_an_early_dialog_is_answered_and_changes_no_session() {
+fn what_comes_in_an_early_dialog_is_answered() {
     let mut phone = Phone::registered();
     let invite = begin(&mut phone);
     phone.hears(&reliable(&invite, "183 Session Progress", "b", 7, SDP));
-    let contact = invite.one("Contact").trim_start_matches('<').split('>').next().unwrap_or_default();
-    let asked = |method: &str, number: u32, sdp: &str| {
-        within(method, number, contact, "x", sdp)
-            .replace("Call-ID: in", &format!("Call-ID: {}", invite.one("Call-ID")))
-            .replace("<sip:alice@example.org>;tag=x", invite.one("From"))
-    };
     for (method, sdp, status) in
-        [("UPDATE", "", "200"), ("UPDATE", SDP, "488"), ("OPTIONS", "", "200"), ("BYE", "", "481")]
+        [("UPDATE", "", "200"), ("UPDATE", "v=0\r\n", "488"), ("OPTIONS", "", "200"), ("BYE", "", "481")]
     {
         let mut phone = phone.clone();
-        phone.hears(&asked(method, 5, sdp));
+        phone.hears(&early(&invite, method, 5, sdp));
         assert_eq!(words(&phone), [status], "{method}");
         phone.hears(&ok(&invite, "b"));
         assert!(matches!(steps(&phone)[..], [Step::Established { .. }]));
     }
+}
+
+#[test]
+fn a_callee_may_change_the_session_before_he_answers_when_ours_is_agreed() {
+    let mut phone = Phone::registered();
+    let invite = begin(&mut phone);
+    // RFC 3311 s5.2: our offer has no answer that could be relied on.
+    phone.hears(&reliable(&invite, "180 Ringing", "b", 7, ""));
+    phone.hears(&early(&invite, "UPDATE", 4, &held()));
+    assert_eq!(words(&phone), ["491"]);
+    phone.hears(&reliable(&invite, "183 Session Progress", "b", 8, SDP));
+    phone.hears(&early(&invite, "UPDATE", 5, &held()));
+    let agreed = phone.sent[0].clone();
+    assert_eq!((agreed.first(), said(agreed.body())), ("SIP/2.0 200 OK", ("2", "a=recvonly")));
+    assert!(agreed.one("Contact").starts_with("<sip:") && agreed.one("Allow").contains("UPDATE"));
+    assert!(matches!(steps(&phone)[..], [Step::Changed { sdp }] if **sdp == *held().as_bytes()));
+    // And back; the 2xx changes nothing of it, whatever it says (RFC 3261 s13.2.1).
+    phone.hears(&early(&invite, "UPDATE", 6, &SDP.replacen(" 1 IN", " 3 IN", 1)));
+    assert_eq!(said(phone.sent[0].body()), ("3", "a=sendrecv"));
+    phone.hears(&ok(&invite, "b"));
+    assert!(matches!(steps(&phone)[..], [Step::Established { sdp }] if sdp.is_empty()));
+    phone.hears(&early(&invite, "INVITE", 7, &held().replacen(" 2 IN", " 4 IN", 1)).replace(";tag=x", ""));
+    assert_eq!(said(phone.sent[0].body()), ("4", "a=recvonly"), "it is the same session");
+}
+
+#[test]
+fn a_caller_may_change_the_session_before_he_is_answered_when_his_is_agreed() {
+    let update = |own: &str, tag: &str, number: u32, sdp: &str| within("UPDATE", number, own, tag, sdp);
+    // Nothing was said of the session, or not so that it is sure to be heard.
+    let (mut phone, own) = called(supports);
+    ask(&mut phone, Do::Ring { call: 2, sdp: Box::default() });
+    let tag = phone.sent[0].tag("To").to_owned();
+    phone.hears(&update(&own, &tag, 2, &held()));
+    let refused = phone.sent[0].clone();
+    assert_eq!(refused.first(), "SIP/2.0 500 Server Internal Error");
+    assert!((0..=10).contains(&refused.one("Retry-After").parse().expect("seconds")));
+    phone.hears(&update(&own, &tag, 3, ""));
+    assert_eq!((words(&phone), phone.sent[0].body()), (vec!["200"], ""));
+    ask(&mut phone, Do::Ring { call: 2, sdp: SDP.as_bytes().into() });
+    let rack = format!("{} 1 INVITE", phone.sent[0].one("RSeq"));
+    phone.hears(&prack(&own, &tag, (4, &rack), ""));
+    assert_eq!(words(&phone), ["200"]);
+    phone.hears(&update(&own, &tag, 5, &held()));
+    let agreed = phone.sent[0].clone();
+    assert_eq!((agreed.first(), said(agreed.body())), ("SIP/2.0 200 OK", ("2", "a=recvonly")));
+    assert!(matches!(steps(&phone)[..], [Step::Changed { sdp }] if **sdp == *held().as_bytes()));
+    // The 2xx describes nothing, and what follows goes on from there.
+    ask(&mut phone, Do::Answer { call: 2, sdp: SDP.as_bytes().into() });
+    assert_eq!((words(&phone), phone.sent[0].body()), (vec!["200"], ""));
+    phone.hears(&within("ACK", 1, &own, &tag, ""));
+    phone.hears(&update(&own, &tag, 6, &SDP.replacen(" 1 IN", " 3 IN", 1)));
+    assert_eq!(said(phone.sent[0].body()), ("3", "a=sendrecv"));
+    // Ours has no answer: it waits for the PRACK.
+    let (mut phone, own) = called(|text| without_offer(supports(text)));
+    ask(&mut phone, Do::Ring { call: 2, sdp: SDP.as_bytes().into() });
+    let tag = phone.sent[0].tag("To").to_owned();
+    phone.hears(&update(&own, &tag, 2, &held()));
+    assert_eq!(words(&phone), ["491"]);
 }
 
 #[test]

@@ -5,8 +5,7 @@ use super::write::{Answered, SDP};
 use super::{Asked, Call, CallKey, RINGS, State, Step, Unacked, timer};
 use crate::base::ids::IdKind;
 use crate::ctx::{Extra, Origin, Refusal, UaCallTimer};
-use crate::dialog::Dialog;
-use crate::dialog::session_timer;
+use crate::dialog::{Dialog, refer, session_timer};
 use crate::door::{Changes, UaRefusal};
 use crate::txn::ServerKey;
 use crate::wire::{Essentials, Event, Header, Message, Method, NameAddr, Status};
@@ -144,8 +143,9 @@ impl Uas {
                 call.unacked = Some(Unacked { server, number, payload, since, wait, timer, offers, first });
             }
         }
-        let new = self.calls.list.get_mut(key).is_some_and(|call| call.hear(&offered));
-        if !asked.first && new {
+        // The first one was heard when it came, and UPDATE may have said something else since.
+        let new = self.calls.list.get_mut(key).is_some_and(|call| !asked.first && call.hear(&offered));
+        if new {
             self.tell_of(key, Step::Changed { sdp: offered });
         }
         if !is_invite {
@@ -258,23 +258,23 @@ impl Uas {
         match method {
             _ if call.dialog.their_tag().is_empty() => return self.on_within_early(kit, key, came),
             Method::Prack => return self.on_prack(kit, key, came),
+            Method::Update if call.state == State::Incoming => {
+                return self.on_update_early(kit, key, came);
+            }
+            Method::Subscribe if refer::is_of_refer(msg) => return self.on_resubscribe(kit, key, came),
             _ => {}
         }
-        if matches!(method, Method::Invite | Method::Update) && !msg.body().is_empty() {
-            // RFC 3261 s14.2, RFC 3311 s5.2.
-            if call.invite.is_some() {
+        if matches!(method, Method::Invite | Method::Update) {
+            // RFC 3261 s14.2, RFC 3311 s5.2: what has no offer crosses none.
+            let offers = method == Method::Invite || !msg.body().is_empty();
+            if offers && call.invite.is_some() {
                 return Err(Refusal::plain(Status::REQUEST_PENDING));
             }
-        }
-        if matches!(method, Method::Invite | Method::Update)
-            && (call.asked.is_some() || call.unacked.is_some())
-        {
-            return Err(Refusal::with(
-                Status::SERVER_ERROR,
-                Extra::RetryAfter(1 + kit.ctx.ids.below(IdKind::Jitter, 9) as u32),
-            ));
-        }
-        if matches!(method, Method::Invite | Method::Update) {
+            let last = |asked: &Asked| asked.held.message().method() == Method::Update;
+            let waits = call.asked.as_ref().is_some_and(|asked| offers || last(asked));
+            if waits || (offers && call.unacked.is_some()) {
+                return Err(too_soon(kit));
+            }
             check_offer(msg)?;
             session_timer::refuse_if_brief(kit.ctx.settings, msg)?;
         }
@@ -352,17 +352,19 @@ impl Uas {
         let sdp = match offer.is_empty() {
             true => call.sdp.clone(),
             false => {
-                let version = sdp::version(&call.sent);
-                let same = sdp::answer(&call.sdp, offer, version);
-                let same = same.filter(|answer| **answer == *call.sent);
-                // RFC 3264 s8: a higher version if anything is different.
-                let answer = same.or_else(|| sdp::answer(&call.sdp, offer, version.wrapping_add(1)));
+                let answer = sdp::again(&call.sdp, &call.sent, offer);
                 answer.ok_or(Refusal::plain(Status::NOT_ACCEPTABLE_HERE))?.into()
             }
         };
         self.accept(kit, key, &asked, sdp);
         Ok(())
     }
+}
+
+/// RFC 3261 s14.2, RFC 3311 s5.2: another offer is not answered yet.
+pub(super) fn too_soon(kit: &mut Kit<'_, '_>) -> Refusal {
+    let wait = 1 + kit.ctx.ids.below(IdKind::Jitter, 9) as u32;
+    Refusal::with(Status::SERVER_ERROR, Extra::RetryAfter(wait))
 }
 
 /// RFC 3261 s8.2.3: only what is understood.

@@ -6,6 +6,7 @@
 //! | the host declines | its status |
 //! | the host follows | 202, NOTIFY 100, and a call to whom REFER names, in the place of the one it names |
 //! | how far that is | NOTIFY, the newest; 200 to 699 is the last |
+//! | SUBSCRIBE to that (RFC 3515 s2.4.4) | 200, NOTIFY; with Expires: 0 the last one |
 //! | the old call is over | nobody is told any more |
 
 use core::time::Duration;
@@ -58,6 +59,20 @@ impl Errant {
         }
         if let Some(by) = &self.by {
             writer.header(Header::ReferredBy, by);
+        }
+    }
+}
+
+impl Call {
+    /// A NOTIFY that is to be sent, in the place of an older one of the same.
+    fn notify_next(&mut self, notify: Errand) {
+        let Errand::Notify { refer, .. } = notify else { return };
+        let older = |errand: &&mut Errand| matches!(errand, Errand::Notify { refer: of, .. } if *of == refer);
+        let full = self.waiting.len() >= MOST_WAITING;
+        match self.waiting.iter_mut().find(older) {
+            Some(errand) => *errand = notify,
+            None if full => {}
+            None => self.waiting.push_back(notify),
         }
     }
 }
@@ -163,7 +178,7 @@ impl Uas {
         let call = self.calls.list.get_mut(key).ok_or(UaRefusal::NoSuch)?;
         let referred = call.referred.take().ok_or(UaRefusal::NotNow)?;
         if !referred.quiet {
-            call.tells.push(referred.number);
+            call.tells.push((referred.number, Status::TRYING.0));
         }
         self.answer_refer(kit, ua, &referred, Status::ACCEPTED.0);
         self.report(kit, (key, referred.number), Status::TRYING.0);
@@ -188,24 +203,43 @@ impl Uas {
     /// NOTIFY with this status, in the place of what is not sent yet.
     fn report(&mut self, kit: &mut Kit<'_, '_>, (key, refer): (CallKey, u32), status: u16) {
         let Some(call) = self.calls.list.get_mut(key).filter(|call| !call.over) else { return };
-        if !call.tells.contains(&refer) {
-            return;
-        }
-        let older = |errand: &&mut Errand| matches!(errand, Errand::Notify { refer: of, .. } if *of == refer);
-        let full = call.waiting.len() >= MOST_WAITING;
-        match call.waiting.iter_mut().find(older) {
-            Some(errand) => *errand = Errand::Notify { refer, status },
-            None if full => return,
-            None => call.waiting.push_back(Errand::Notify { refer, status }),
-        }
+        let Some((_, said)) = call.tells.iter_mut().find(|(of, _)| *of == refer) else { return };
+        *said = status;
+        call.notify_next(Errand::Notify { refer, status, left: TOLD_FOR });
         self.go_on(kit, key);
+    }
+
+    /// SUBSCRIBE to what came of a REFER: RFC 3515 s2.4.4, RFC 6665 s4.2.1.
+    pub(super) fn on_resubscribe(
+        &mut self,
+        kit: &mut Kit<'_, '_>,
+        key: CallKey,
+        came: Came<'_>,
+    ) -> Result<(), Refusal> {
+        let Came { server, origin, msg, ess } = came;
+        let unknown = Refusal::plain(Status::NO_TRANSACTION);
+        let (id, left) = refer::resubscribed(msg, TOLD_FOR)?;
+        let call = self.calls.list.get_mut(key).filter(|call| !call.over).ok_or(unknown.clone())?;
+        let is_it = |(of, _): &&(u32, u16)| id.is_none_or(|id| id == *of);
+        let (refer, status) = *call.tells.iter().find(is_it).ok_or(unknown)?;
+        call.dialog.accept(kit.ctx, origin, msg, ess)?;
+        if left == 0 {
+            call.tells.retain(|(of, _)| *of != refer);
+        }
+        call.notify_next(Errand::Notify { refer, status, left });
+        let ua = call.ua;
+        let answered = Answered { server, origin, msg, tag: "" };
+        let expires = |writer: &mut Writer<'_>| _ = writer.number(Header::Expires, left);
+        self.respond_as(kit, ua, answered, 200, &expires, (b"", b""));
+        self.go_on(kit, key);
+        Ok(())
     }
 
     /// That NOTIFY was answered; who does not want it hears no more.
     pub(super) fn reported(&mut self, key: CallKey, (refer, said): (u32, u16), status: u16) {
         let Some(call) = self.calls.list.get_mut(key) else { return };
         if said >= 200 || status >= 300 {
-            call.tells.retain(|of| *of != refer);
+            call.tells.retain(|(of, _)| *of != refer);
             call.waiting.retain(|errand| !matches!(errand, Errand::Notify { refer: of, .. } if *of == refer));
         }
     }
@@ -228,9 +262,4 @@ impl Uas {
             _ => Err(unknown),
         }
     }
-}
-
-/// The headers of a NOTIFY that reports.
-pub(super) fn write_report(writer: &mut Writer<'_>, refer: u32, status: u16) {
-    refer::write_progress(writer, refer, status, TOLD_FOR);
 }

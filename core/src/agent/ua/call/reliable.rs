@@ -5,6 +5,8 @@
 //! | a reliable response, in order | PRACK in its early dialog, and it is told |
 //! | the same again, or behind a gap | nothing: the PRACK that is lost repeats itself |
 //! | 401, 407 to PRACK | PRACK again, once, with what was asked for |
+//! | UPDATE with an offer, when a reliable response has answered ours | 200 with what the host has said of the session |
+//! | the same before that | 491 |
 //!
 //! | we are called | then |
 //! |---|---|
@@ -12,6 +14,8 @@
 //! | another one before that | it waits |
 //! | the host answers, and a description is not acknowledged | the 2xx waits |
 //! | no PRACK in 64*T1 | 504, and the call is over |
+//! | UPDATE with an offer, when a reliable response of ours has described the session | 200, as above |
+//! | the same before that | 500 where theirs has no answer, 491 where ours has none |
 
 use std::collections::VecDeque;
 
@@ -59,6 +63,16 @@ struct Early {
     heard: u32,
     /// PRACK to that, unless it was sent a second time.
     prack: Option<ClientKey>,
+    agreed: Agreed,
+}
+
+/// What was said of the session in an early dialog.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Agreed {
+    /// By the other side; empty if nothing.
+    pub(super) theirs: Box<[u8]>,
+    /// By us; empty if it is the offer of the INVITE.
+    pub(super) ours: Box<[u8]>,
 }
 
 /// A response of ours that was not acknowledged.
@@ -81,6 +95,12 @@ impl Reliable {
     /// An INVITE goes out, or was answered: numbers of other responses have nothing to do with those that were.
     pub(super) fn forget_early(&mut self) {
         self.early = Vec::new();
+    }
+
+    /// What was agreed in an early dialog, if it was. What else its 2xx says of the session is to be ignored (RFC 3261 s13.2.1).
+    pub(super) fn take_agreed(&mut self, tag: &[u8]) -> Option<Agreed> {
+        let is_it = |early: &&mut Early| early.dialog.their_tag() == tag && !early.agreed.theirs.is_empty();
+        self.early.iter_mut().find(is_it).map(|early| core::mem::take(&mut early.agreed))
     }
 
     /// RFC 3262 s3: a 2xx may not overtake a description.
@@ -112,7 +132,7 @@ impl Uas {
                     true => call.dialog.answered(kit.ctx, msg, tag),
                     false => call.dialog.clone(),
                 };
-                early.push(Early { dialog, heard: 0, prack: None });
+                early.push(Early { dialog, heard: 0, prack: None, agreed: Agreed::default() });
                 early.len() - 1
             }
         };
@@ -122,6 +142,9 @@ impl Uas {
             return false;
         }
         early.heard = rseq;
+        if early.agreed.theirs.is_empty() {
+            early.agreed.theirs = msg.body().into();
+        }
         let client = self.prack(kit, key, at, number);
         if let Some(early) = self.calls.list.get_mut(key).and_then(|call| call.reliable.early.get_mut(at)) {
             early.prack = client;
@@ -177,7 +200,7 @@ impl Uas {
         true
     }
 
-    /// A request in an early dialog of ours: the session is changed when the call is answered.
+    /// A request in an early dialog of ours.
     pub(super) fn on_within_early(
         &mut self,
         kit: &mut Kit<'_, '_>,
@@ -190,16 +213,65 @@ impl Uas {
         let ua = call.ua;
         let mut all = call.reliable.early.iter_mut();
         let early = all.find(|early| early.dialog.has(ess)).ok_or(unknown.clone())?;
-        let offers = !msg.body().is_empty();
-        match msg.method() {
-            Method::Update if offers => return Err(Refusal::plain(Status::NOT_ACCEPTABLE_HERE)),
-            Method::Update | Method::Options | Method::Info => {}
+        let says = !msg.body().is_empty();
+        let answer = match msg.method() {
+            Method::Update if says => {
+                super::came::check_offer(msg)?;
+                // RFC 3311 s5.2: ours has no answer yet.
+                if early.agreed.theirs.is_empty() {
+                    return Err(Refusal::plain(Status::REQUEST_PENDING));
+                }
+                let Agreed { ours, .. } = &early.agreed;
+                let ours = if ours.is_empty() { &call.sent } else { ours };
+                answer_to(&call.sdp, ours, msg)?
+            }
+            Method::Update | Method::Options | Method::Info => Vec::new(),
             _ => return Err(unknown),
-        }
+        };
         early.dialog.accept(kit.ctx, origin, msg, ess)?;
-        self.respond(kit, ua, Answered { server, origin, msg, tag: "" }, 200, (b"", b""));
-        if msg.method() == Method::Info && offers {
-            self.tell_of(key, super::came::info(msg));
+        if !answer.is_empty() {
+            early.agreed = Agreed { theirs: msg.body().into(), ours: answer.as_slice().into() };
+        }
+        self.respond(kit, ua, Answered { server, origin, msg, tag: "" }, 200, (SDP, &answer));
+        match msg.method() {
+            Method::Info if says => self.tell_of(key, super::came::info(msg)),
+            Method::Update if says => self.tell_of(key, Step::Changed { sdp: msg.body().into() }),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// UPDATE before the host has answered a call: RFC 3311 s5.2.
+    pub(super) fn on_update_early(
+        &mut self,
+        kit: &mut Kit<'_, '_>,
+        key: CallKey,
+        came: Came<'_>,
+    ) -> Result<(), Refusal> {
+        let Came { server, origin, msg, ess } = came;
+        let call = self.calls.list.get_mut(key).ok_or(Refusal::plain(Status::NO_TRANSACTION))?;
+        let offered = call.asked.as_ref().is_some_and(|asked| !asked.held.message().body().is_empty());
+        let described = call.reliable.described;
+        let unheard = call.reliable.unacked.as_ref().is_some_and(|sent| sent.describes);
+        let answer = match msg.body() {
+            b"" => Vec::new(),
+            _ if offered && !described => return Err(super::came::too_soon(kit)),
+            _ if !offered && (!described || unheard) => {
+                return Err(Refusal::plain(Status::REQUEST_PENDING));
+            }
+            _ => {
+                super::came::check_offer(msg)?;
+                answer_to(&call.sdp, &call.sent, msg)?
+            }
+        };
+        call.dialog.accept(kit.ctx, origin, msg, ess)?;
+        let (ua, new) = (call.ua, call.hear(msg.body()));
+        if !answer.is_empty() {
+            call.sent = answer.as_slice().into();
+        }
+        self.respond(kit, ua, Answered { server, origin, msg, tag: "" }, 200, (SDP, &answer));
+        if new {
+            self.tell_of(key, Step::Changed { sdp: msg.body().into() });
         }
         Ok(())
     }
@@ -355,4 +427,9 @@ impl Uas {
         }
         Ok(())
     }
+}
+
+/// The answer to what a request offers, by what the host has said of the session and by what was sent of that.
+fn answer_to(own: &[u8], sent: &[u8], msg: Message<'_>) -> Result<Vec<u8>, Refusal> {
+    sdp::again(own, sent, msg.body()).ok_or(Refusal::plain(Status::NOT_ACCEPTABLE_HERE))
 }

@@ -55,8 +55,8 @@ pub(crate) struct Call {
     pub(super) redirects: Option<Box<Redirects>>,
     /// A transfer that the host is asked for.
     pub(super) referred: Option<Box<Referred>>,
-    /// The REFER requests whose senders hear of what came of them.
-    pub(super) tells: Vec<u32>,
+    /// The REFER requests whose senders hear of what came of them, and what they heard last.
+    pub(super) tells: Vec<(u32, u16)>,
     /// For whom it is made.
     pub(super) errant: Option<Box<Errant>>,
     /// The call in whose place it comes.
@@ -171,10 +171,12 @@ pub(super) enum Errand {
     },
     /// The value of Refer-To.
     Refer(Box<str>),
-    /// What came of a REFER of the other side: its number, and how far that is.
+    /// What came of a REFER of the other side: its number, how far that is, and for how many seconds more may follow; 0 for
+    /// nothing more.
     Notify {
         refer: u32,
         status: u16,
+        left: u32,
     },
     /// UPDATE without an offer (RFC 4028 s7.4).
     Refresh,

@@ -3,7 +3,6 @@
 use core::time::Duration;
 
 use super::super::{Kit, Uas, lossy};
-use super::refer::write_report;
 use super::write::{SDP, bare, request};
 use super::{CallKey, Errand, Invite, State, Step, Why, timer};
 use crate::agent::send;
@@ -113,7 +112,9 @@ impl Uas {
                 writer.header(Header::ReferTo, to.as_bytes());
                 writer.header(Header::ReferredBy, by.as_bytes());
             }
-            Errand::Notify { refer, status } => write_report(writer, *refer, *status),
+            Errand::Notify { refer, status, left } => {
+                refer::write_progress(writer, *refer, *status, *left);
+            }
             _ => {}
         };
         let fragment = if let Errand::Notify { status, .. } = &errand {
@@ -146,7 +147,7 @@ impl Uas {
             }
             Errand::Refresh => return self.on_refreshed(kit, key, Method::Update, (status, None)),
             // It is of the transfer, and not of the call (RFC 5057 s5.1).
-            Errand::Notify { refer, status: said } => {
+            Errand::Notify { refer, status: said, .. } => {
                 self.reported(key, (*refer, *said), status);
                 return self.go_on(kit, key);
             }
@@ -296,12 +297,20 @@ impl Uas {
             kit.txn.accepted(invite.client, tag);
         }
         call.dialog.learn_of_answer(kit.ctx, msg, tag);
+        let agreed = call.reliable.take_agreed(tag).filter(|_| invite.why == Why::Begins);
         call.reliable.forget_early();
         call.state = State::Established;
         if !call.over && invite.why != Why::Refreshes {
             call.sdp = invite.offer.clone();
         }
-        let new = call.hear(msg.body());
+        let new = match &agreed {
+            Some(agreed) => call.hear(&agreed.theirs),
+            None => call.hear(msg.body()),
+        };
+        let sdp: Box<[u8]> = if agreed.is_some() { Box::default() } else { msg.body().into() };
+        if let Some(agreed) = agreed.filter(|agreed| !agreed.ours.is_empty()) {
+            call.sent = agreed.ours;
+        }
         let number = invite.number;
         if let Some((payload, to)) = request(kit, ua, call, (Method::Ack, Some(number)), &|_| {}, (b"", b""))
         {
@@ -313,7 +322,6 @@ impl Uas {
         if invite.why == Why::Begins {
             self.report_of(kit, key, if over { 487 } else { 200 });
         }
-        let sdp = msg.body().into();
         match invite.why {
             Why::Begins => self.tell_of(key, Step::Established { sdp }),
             Why::Refreshes if !new => {}

@@ -181,7 +181,8 @@ impl Uas {
         let mut writer = ResponseWriter::new(&mut arena, msg, Status(status), tag, Some(source));
         writer.prepared(&ctx.settings.server_line);
         // RFC 3261 s12.1.1, s13.3.1: what makes the dialog, or refreshes it.
-        let target = matches!(msg.method(), Method::Invite | Method::Update | Method::Refer);
+        let target =
+            matches!(msg.method(), Method::Invite | Method::Update | Method::Refer | Method::Subscribe);
         if (101..300).contains(&status) && target {
             writer.record_route();
             write_contact(ctx.settings, &mut writer, self.list.get(ua), origin);
