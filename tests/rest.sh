@@ -19,7 +19,8 @@ fi
 [ -x "$target/debug/strowger" ] || cargo build --locked -p strowger
 
 work=$(mktemp -d)
-trap 'kill "${phones:-}" "${server:-}" 2>/dev/null || true; rm -rf "$work"' EXIT
+# By force: told to end, it would wait for the call.
+trap 'kill -9 "${phones:-}" "${server:-}" 2>/dev/null || true; rm -rf "$work"' EXIT
 cat >"$work/strowger.toml" <<'TOML'
 [[domain]]
 name = "example.com"
