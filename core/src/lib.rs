@@ -96,6 +96,9 @@ mod txn;
 
 mod engine;
 
+#[cfg(test)]
+mod written;
+
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
 

@@ -123,11 +123,13 @@ impl Asked {
             true => digest(&[username.as_bytes(), b":", self.realm.as_bytes()]),
             false => username.into(),
         };
+        // What is hashed is what the challenge meant; what is sent says it as the challenge did.
         let mut value = format!(
-            "Digest username=\"{}\", realm=\"{}\", nonce=\"{}\", uri=\"{uri}\", response=\"{response}\", algorithm={}",
-            String::from_utf8_lossy(&name),
-            self.realm,
-            self.nonce,
+            "Digest username=\"{}\", realm=\"{}\", nonce=\"{}\", uri=\"{}\", response=\"{response}\", algorithm={}",
+            text::quotable(&String::from_utf8_lossy(&name)),
+            text::quotable(&self.realm),
+            text::quotable(&self.nonce),
+            text::quotable(&uri),
             self.algorithm.token()
         );
         if self.qop != Qop::None {
@@ -137,7 +139,7 @@ impl Asked {
             value.push_str(", userhash=true");
         }
         if let Some(opaque) = &self.opaque {
-            value.push_str(&format!(", opaque=\"{opaque}\""));
+            value.push_str(&format!(", opaque=\"{}\"", text::quotable(opaque)));
         }
         (if self.proxy { Header::ProxyAuthorization } else { Header::Authorization }, value)
     }
@@ -248,5 +250,62 @@ impl Proofs {
             }
         }
         out
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::ctx::fixture::Fixture;
+    use crate::wire::Credentials;
+
+    /// What may be meant by a quoted string.
+    const MEANT: &str = "[ -~äß]{0,20}";
+
+    proptest! {
+        #[test]
+        fn credentials_say_what_the_challenge_and_the_account_mean(
+            (realm, nonce, username) in (MEANT, MEANT, MEANT),
+            opaque in proptest::option::of(MEANT),
+            algorithm in 0..3_usize,
+            qop in proptest::option::of(prop_oneof![Just("auth"), Just("auth-int"), Just("auth,auth-int")]),
+            (userhash, proxy) in any::<(bool, bool)>(),
+        ) {
+            let algorithm = DigestAlgorithm::STRONGEST_FIRST[algorithm];
+            let quoted = |text: &str| format!("\"{}\"", text::quotable(text));
+            let mut challenge = format!(
+                "Digest realm={}, nonce={}, algorithm={}", quoted(&realm), quoted(&nonce), algorithm.token()
+            );
+            if let Some(opaque) = &opaque {
+                challenge += &format!(", opaque={}", quoted(opaque));
+            }
+            if let Some(qop) = qop {
+                challenge += &format!(", qop=\"{qop}\"");
+            }
+            if userhash {
+                challenge += ", userhash=true";
+            }
+            let mut asked = Asked::read(challenge.as_bytes(), proxy, true).expect("one we can answer");
+            let mut fixture = Fixture::new();
+            for uses in 1..3_u32 {
+                let (header, value) = asked.answer(&mut fixture.ctx(), (&username, "secret"), "REGISTER", b"sip:h;x=\"y\"");
+                prop_assert_eq!(header == Header::ProxyAuthorization, proxy);
+                let said = match Credentials::parse(value.as_bytes()) {
+                    Ok(Credentials::Digest(digest)) => digest,
+                    other => panic!("{other:?}: {value}"),
+                };
+                let is = |said: Option<AuthValue<'_>>, meant: &str| said.is_some_and(|said| said.is(meant.as_bytes()));
+                prop_assert!(is(said.realm, &realm) && is(said.nonce, &nonce), "{}", value);
+                prop_assert!(is(said.uri, "sip:h;x=\"y\"") && is(said.algorithm, algorithm.token()), "{}", value);
+                prop_assert_eq!(said.opaque.map(|said| said.bytes().collect()), opaque.clone().map(String::into_bytes));
+                prop_assert_eq!(is(said.username, &username), !userhash, "{}", value);
+                prop_assert_eq!(said.qop.is_some(), qop.is_some());
+                prop_assert_eq!(said.nc.map(|nc| nc.raw().to_vec()), qop.map(|_| format!("{uses:08x}").into_bytes()));
+                prop_assert_eq!(said.userhash.is_some(), userhash);
+                prop_assert_eq!(said.response.map(|hash| hash.raw().len()), Some(2 * algorithm.len()));
+            }
+        }
     }
 }

@@ -17,6 +17,7 @@ mod bearer;
 mod digest;
 #[cfg(feature = "jwt")]
 mod keys;
+mod written;
 
 pub(super) const START: Time = Time::from_secs(1_800_000_000);
 

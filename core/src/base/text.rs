@@ -287,6 +287,18 @@ pub const fn nibble(c: u8) -> Option<u8> {
     }
 }
 
+/// What is to stand between quotes to mean this: quotes and backslashes become quoted pairs (RFC 3261 s25.1).
+pub fn quotable(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        if matches!(c, '"' | '\\') {
+            out.push('\\');
+        }
+        out.push(c);
+    }
+    out
+}
+
 /// Takes one character off a text with `%XX` escapes: its byte and whether it was escaped. A `%` without two
 /// hexadecimal digits stands for itself.
 // RFC 3261 s19.1.4: a character is equal to its escape, unless it is reserved.

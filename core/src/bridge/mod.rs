@@ -142,8 +142,6 @@ pub(crate) struct Bridge {
     desk: Desk,
 }
 
-/// What an INVITE says of whose place it takes.
-/// The URI and the display name of who calls, as others are shown them.
 pub(crate) use told::shown;
 
 impl Bridge {

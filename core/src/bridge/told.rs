@@ -151,5 +151,5 @@ impl Call {
 
 /// The URI and the display name of who calls, as others are shown them.
 pub(crate) fn shown(from: &NameAddr<'_>) -> (Box<str>, Box<str>) {
-    (text(from.uri.raw()), text(from.display.unwrap_or_default()))
+    (text(from.uri.raw()), from.display_name())
 }

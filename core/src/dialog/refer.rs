@@ -36,6 +36,24 @@ pub(crate) fn sought(msg: Message<'_>) -> Result<Sought<'_>, Refusal> {
     Ok(Sought { uri, target: without_headers(&uri), replaces, quiet })
 }
 
+/// The value of Refer-To that asks for a call to this URI in the place of a dialog (RFC 3891 s3).
+pub(crate) fn in_place_of(uri: &[u8], replaces: &Replaces) -> Box<str> {
+    let mut out = String::from("<");
+    // A target with headers of its own would end where ours begin.
+    out.push_str(&String::from_utf8_lossy(uri.split(|b| *b == b'?').next().unwrap_or_default()));
+    out.push_str("?Replaces=");
+    for byte in replaces.value().bytes() {
+        match byte {
+            b if b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b'~') => {
+                out.push(char::from(b));
+            }
+            b => out.push_str(&format!("%{b:02X}")),
+        }
+    }
+    out.push('>');
+    out.into()
+}
+
 /// A URI without the headers that a request made of it would have.
 pub(crate) fn without_headers(uri: &Uri<'_>) -> Box<str> {
     let raw = uri.raw();

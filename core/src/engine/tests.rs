@@ -16,6 +16,7 @@ mod lists;
 mod loops;
 mod messages;
 mod messages_out;
+mod names;
 mod news;
 mod notices;
 mod peers;

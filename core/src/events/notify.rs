@@ -15,12 +15,13 @@ use core::time::Duration;
 
 use bytes::Bytes;
 
+use super::rates::Rates;
 use super::{Body, Due, EVENTLIST, End, Events, Form, Standing, Subscription, SubscriptionKey};
 use crate::ctx::{Ctx, Locate, Timer};
 use crate::dialog::{Addressed, DATAGRAM, Dialog, Way};
 use crate::stats::Counter;
 use crate::txn::{ClientFailure, Transactions, Usage};
-use crate::wire::{Event, Header, Method};
+use crate::wire::{Event, Header, Method, Value};
 
 /// Between a failure and the next try.
 const FIRST_WAIT: Duration = Duration::from_secs(5);
@@ -255,30 +256,9 @@ fn write(
     let mut arena = ctx.out.lend();
     let (mut writer, addressed) = dialog.request(ctx, &mut arena, Method::Notify, way);
     writer.prepared(&ctx.settings.agent_line);
-    writer.value(Header::Event, |value| {
-        value.literal(sub.package.name());
-        if !sub.event_id.is_empty() {
-            value.literal(";id=");
-            value.text(&sub.event_id);
-        }
-    });
-    writer.value(Header::SubscriptionState, |value| match end {
-        Some(End::Timeout) => value.literal("terminated;reason=timeout"),
-        Some(End::Rejected) => value.literal("terminated;reason=rejected"),
-        Some(End::Deactivated) => value.literal("terminated;reason=deactivated"),
-        Some(End::NoResource) => value.literal("terminated;reason=noresource"),
-        Some(End::Probation(seconds)) => {
-            value.literal("terminated;reason=probation;retry-after=");
-            value.number(u64::from(seconds));
-        }
-        None => {
-            let pending = sub.standing == Standing::Pending;
-            value.literal(if pending { "pending;expires=" } else { "active;expires=" });
-            value.number(left.as_secs() + u64::from(left.subsec_nanos() > 0));
-            if let Some(rates) = &sub.rates {
-                rates.write(value);
-            }
-        }
+    writer.value(Header::Event, |value| write_event(value, sub.package.name(), &sub.event_id));
+    writer.value(Header::SubscriptionState, |value| {
+        write_state(value, sub.standing, sub.rates.as_deref(), (left, end))
     });
     if sub.progress.form == Form::List {
         writer.header(Header::Require, EVENTLIST.as_bytes());
@@ -291,9 +271,102 @@ fn write(
     (payload, addressed)
 }
 
+/// The package, and the `id` of the subscription within its dialog, if it has one.
+fn write_event(value: &mut Value<'_>, package: &'static str, id: &[u8]) {
+    value.literal(package);
+    if !id.is_empty() {
+        value.literal(";id=");
+        value.text(id);
+    }
+}
+
+/// The state, and how long it lasts, or why it has ended.
+fn write_state(
+    value: &mut Value<'_>,
+    standing: Standing,
+    rates: Option<&Rates>,
+    (left, end): (Duration, Option<End>),
+) {
+    match end {
+        Some(End::Timeout) => value.literal("terminated;reason=timeout"),
+        Some(End::Rejected) => value.literal("terminated;reason=rejected"),
+        Some(End::Deactivated) => value.literal("terminated;reason=deactivated"),
+        Some(End::NoResource) => value.literal("terminated;reason=noresource"),
+        Some(End::Probation(seconds)) => {
+            value.literal("terminated;reason=probation;retry-after=");
+            value.number(u64::from(seconds));
+        }
+        None => {
+            let pending = standing == Standing::Pending;
+            value.literal(if pending { "pending;expires=" } else { "active;expires=" });
+            value.number(left.as_secs() + u64::from(left.subsec_nanos() > 0));
+            if let Some(rates) = rates {
+                rates.write(value);
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::base::Time;
+    use crate::wire::{SubState, SubscriptionState};
+    use crate::written::value;
+
+    proptest! {
+        #[test]
+        fn event_and_subscription_state_read_as_they_were_meant(
+            id in "[a-z0-9.-]{0,8}",
+            left in 0..u64::from(u32::MAX),
+            pending in any::<bool>(),
+            end in proptest::option::of(prop_oneof![
+                Just(End::Timeout), Just(End::Rejected), Just(End::Deactivated), Just(End::NoResource),
+                any::<u32>().prop_map(End::Probation)]),
+            rate in proptest::option::of((1..99_u64, 0..10_000_000_000_u64)),
+        ) {
+            let text = value(|value| write_event(value, "presence.winfo", id.as_bytes()));
+            let event = Event::parse(&text).expect("well-formed");
+            prop_assert_eq!(event.package, b"presence.winfo");
+            prop_assert_eq!(event.id().unwrap_or_default(), id.as_bytes());
+
+            let asked = rate.map(|(whole, places)| format!("presence;min-rate={whole}.{places:010}"));
+            let far = (Duration::ZERO, Duration::from_nanos(1));
+            let rates = asked.as_ref().and_then(|text| {
+                let event = Event::parse(text.as_bytes()).expect("well-formed");
+                Rates::of(&event, Time::from_secs(1_000), Duration::from_secs(600), far)
+            });
+            let standing = if pending { Standing::Pending } else { Standing::Active };
+            let text = value(|value| {
+                write_state(value, standing, rates.as_ref(), (Duration::from_secs(left), end));
+            });
+            let state = SubscriptionState::parse(&text).expect("well-formed");
+            let (reason, retry) = match end {
+                None => (None, None),
+                Some(End::Timeout) => (Some(&b"timeout"[..]), None),
+                Some(End::Rejected) => (Some(&b"rejected"[..]), None),
+                Some(End::Deactivated) => (Some(&b"deactivated"[..]), None),
+                Some(End::NoResource) => (Some(&b"noresource"[..]), None),
+                Some(End::Probation(seconds)) => (Some(&b"probation"[..]), Some(seconds)),
+            };
+            prop_assert_eq!((state.reason(), state.retry_after()), (reason, retry));
+            let (expected, expires) = match end {
+                Some(_) => (SubState::Terminated, None),
+                None if pending => (SubState::Pending, Some(left as u32)),
+                None => (SubState::Active, Some(left as u32)),
+            };
+            prop_assert_eq!((state.state, state.expires()), (expected, expires));
+            // What is granted is what was asked for, read again as a wish.
+            if let (None, Some(asked)) = (end, asked) {
+                let granted = state.params.value(b"min-rate").map(|rate| rate.escape_ascii().to_string());
+                let decimal = |text: &str| text.trim_end_matches('0').trim_end_matches('.').to_owned();
+                let wanted = asked.split('=').nth(1).map(decimal);
+                prop_assert_eq!(granted.map(|text| if text.contains('.') { decimal(&text) } else { text }), wanted);
+            }
+        }
+    }
 
     #[test]
     fn an_answer_ends_the_subscription_the_dialog_or_neither() {

@@ -141,3 +141,65 @@ pub(super) fn mailbox(voicemail: &str, aor: &str, cause: Cause) -> String {
     }
     with_cause(&uri, cause)
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::wire::{NameAddr, split};
+
+    const ALL: [Cause; 6] = [
+        Cause::Unconditional,
+        Cause::Busy,
+        Cause::NoAnswer,
+        Cause::Unavailable,
+        Cause::DoNotDisturb,
+        Cause::Deflection,
+    ];
+
+    proptest! {
+        #[test]
+        fn whoever_sent_a_call_on_is_read_with_his_reason_and_in_order(
+            steps in proptest::collection::vec(
+                ("[a-z0-9.+-]{1,8}@[a-z]{1,8}", 0..6_usize, "(sip:[a-z]{1,8}@[a-z]{1,8}(;x=y)?|tel:\\+[0-9]{3,9})"), 1..5),
+        ) {
+            let mut diversions = Diversions::default();
+            for (by, cause, to) in &steps {
+                diversions.push(by, ALL[*cause], to);
+            }
+            let lines = diversions.lines();
+            let [(_, diversion), (_, history)] = &lines[..] else { panic!("{lines:?}") };
+            let read = |line: &str| -> Vec<(String, Vec<(String, String)>)> {
+                let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+                split::commas(line.as_bytes()).map(|value| {
+                    let addr = NameAddr::parse(value).expect("well-formed");
+                    let params = addr.params.iter().map(|param| (text(param.name), text(param.raw.unwrap_or_default())));
+                    (text(addr.uri.raw()), params.collect())
+                }).collect()
+            };
+            let param = |params: &[(String, String)], name: &str| {
+                params.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone())
+            };
+            let last_first: Vec<_> = read(diversion).into_iter()
+                .map(|(uri, params)| (uri, param(&params, "reason").unwrap_or_default())).collect();
+            let meant = steps.iter().rev().map(|(by, cause, _)| (format!("sip:{by}"), ALL[*cause].reason().to_owned()));
+            prop_assert_eq!(last_first, meant.collect::<Vec<_>>());
+
+            let entries = read(history);
+            prop_assert_eq!(entries.len(), steps.len() + 1);
+            let mut index = String::from("1");
+            for (i, (uri, params)) in entries.iter().enumerate() {
+                prop_assert_eq!(param(params, "index"), Some(index.clone()));
+                let before = index.strip_suffix(".1").map(str::to_owned);
+                prop_assert_eq!(param(params, "mp"), before);
+                let target = match i.checked_sub(1).and_then(|before| steps.get(before)) {
+                    Some((_, cause, to)) => with_cause(to, ALL[*cause]),
+                    None => format!("sip:{}", steps[0].0),
+                };
+                prop_assert_eq!(uri.split('?').next(), Some(&*target));
+                index.push_str(".1");
+            }
+        }
+    }
+}

@@ -81,6 +81,17 @@ impl<'m> NameAddr<'m> {
         self.tag
     }
 
+    /// The display name as people read it: quoted pairs resolved; empty if there is none.
+    pub fn display_name(&self) -> Box<str> {
+        let mut rest = self.display.unwrap_or_default().iter();
+        let meant = core::iter::from_fn(|| match rest.next()? {
+            // RFC 3261 s25.1: a backslash stands for the character behind it.
+            b'\\' => rest.next().copied(),
+            byte => Some(*byte),
+        });
+        String::from_utf8_lossy(&meant.collect::<Vec<u8>>()).into()
+    }
+
     #[inline(always)]
     fn with(
         what: &'static str,

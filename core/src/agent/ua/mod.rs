@@ -18,7 +18,7 @@ use std::collections::BTreeMap;
 
 use super::{Agent, OWN_IDS, Step, Told};
 use crate::base::ids::IdKind;
-use crate::base::text::is_token;
+use crate::base::text::{is_token, quotable};
 use crate::base::{Key, Slab};
 use crate::ctx::{Ctx, Locate, Origin, UaTimer};
 use crate::dialog::Manner;
@@ -179,7 +179,12 @@ impl Uas {
         Ok(ReplyBody::Done)
     }
 
-    fn open(&mut self, ctx: &mut Ctx<'_>, number: u64, account: UaAccount) -> Result<ReplyBody, UaRefusal> {
+    fn open(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        number: u64,
+        mut account: UaAccount,
+    ) -> Result<ReplyBody, UaRefusal> {
         if self.by_number.contains_key(&number) {
             return Err(UaRefusal::Taken);
         }
@@ -205,6 +210,8 @@ impl Uas {
         if !account.instance.bytes().all(instance_fits) {
             return Err(UaRefusal::BadValue);
         }
+        // As it stands between quotes in what is sent.
+        account.display = quotable(&account.display).into();
         let servers = match account.servers.is_empty() {
             true => vec![registrar.clone()],
             false => account.servers.clone(),

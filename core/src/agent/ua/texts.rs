@@ -192,7 +192,7 @@ impl Uas {
         let kind = msg.content_type().ok_or(Refusal::because(Status::BAD_REQUEST, "Missing Content-Type"))?;
         let step = UaStep::Message {
             from: lossy(ess.from.uri.raw()),
-            display: lossy(ess.from.display.unwrap_or_default()),
+            display: ess.from.display_name(),
             kind: lossy(kind),
             body: msg.body().into(),
         };

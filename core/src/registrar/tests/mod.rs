@@ -8,6 +8,7 @@ mod phones;
 mod size;
 mod steps;
 mod unchanged;
+mod written;
 
 use core::fmt::Write;
 use core::net::SocketAddr;

@@ -62,7 +62,7 @@ impl Uas {
         let diverted = msg.values(Header::Diversion).next().and_then(|value| NameAddr::parse(value).ok());
         let step = Step::Incoming {
             from: lossy(ess.from.uri.raw()),
-            display: lossy(ess.from.display.unwrap_or_default()),
+            display: ess.from.display_name(),
             to: lossy(ess.to.uri.raw()),
             diverted: diverted.map(|by| lossy(by.uri.raw())).unwrap_or_default(),
             sdp: msg.body().into(),

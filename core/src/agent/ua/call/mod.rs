@@ -38,7 +38,8 @@ use super::standing::Waiting;
 use super::{Kit, UaKey, Uas, check_kind, check_size, lossy, sip};
 use crate::base::{Key, TimerKey};
 use crate::ctx::{Ctx, Origin, Timer, UaCallTimer};
-use crate::dialog::Dialog;
+use crate::dialog::refer::in_place_of;
+use crate::dialog::{Dialog, Replaces};
 use crate::door::{
     ReplyBody, UaCallRequest, UaCallState as State, UaCallStep as Step, UaCallView, UaRefusal, UaStep,
 };
@@ -220,23 +221,13 @@ impl Uas {
             return Err(UaRefusal::NotNow);
         }
         let dialog = &call.dialog;
-        let mut out = String::from("<");
-        // A target with headers of its own would end where ours begin.
-        let target = dialog.their_uri().split(|b| *b == b'?').next().unwrap_or_default();
-        out.push_str(&lossy(target));
-        out.push_str("?Replaces=");
-        let parts: [&[u8]; 5] =
-            [dialog.call_id(), b";to-tag=", dialog.their_tag(), b";from-tag=", dialog.own_tag()];
-        for byte in parts.concat() {
-            match byte {
-                b if b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b'~') => {
-                    out.push(char::from(b))
-                }
-                b => out.push_str(&format!("%{b:02X}")),
-            }
-        }
-        out.push('>');
-        Ok(out.into())
+        let replaces = Replaces {
+            call_id: dialog.call_id().into(),
+            to_tag: dialog.their_tag().into(),
+            from_tag: dialog.own_tag().into(),
+            early_only: false,
+        };
+        Ok(in_place_of(dialog.their_uri(), &replaces))
     }
 
     /// Something else that is to be sent.
