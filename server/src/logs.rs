@@ -154,11 +154,13 @@ fn write(entries: Receiver<Entry>, mut records: Option<Records>) {
 }
 
 fn request(outcome: &Outcome) {
-    let Outcome { method, status, call_id, aor, remote, transport, auth, nanos } = outcome;
+    let Outcome { method, status, call_id, aor, remote, transport, auth, identity, nanos } = outcome;
     let (method, call_id, aor): (&str, &str, &str) = (method, call_id, aor);
+    // Empty for whoever proved nothing.
+    let account: &str = identity.as_ref().map_or("", |identity| &identity.account);
     let (transport, auth) = (transport.name(), verdict(*auth));
     let ms = *nanos as f64 / 1e6;
-    tracing::info!(target: "strowger::request", method, status, aor, call_id, %remote, transport, auth, ms, "request");
+    tracing::info!(target: "strowger::request", method, status, aor, call_id, %remote, transport, auth, account, ms, "request");
 }
 
 fn binding(change: &BindingEvent) {

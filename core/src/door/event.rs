@@ -1,8 +1,11 @@
 //! What the engine tells: for logs, metrics, hooks and call records. Events inform; nothing depends on them.
 
 use core::net::SocketAddr;
+use std::sync::Arc;
 
-use super::{AgentEvent, BindingView, FlowId, PresenceChange, Scheme, SubscriptionEvent, Transport};
+use super::{
+    AgentEvent, BindingView, FlowId, Identity, PresenceChange, Scheme, SubscriptionEvent, Transport,
+};
 use crate::base::Time;
 use crate::stats::DropReason;
 
@@ -103,6 +106,9 @@ pub struct Outcome {
     pub transport: Transport,
     /// What authentication found.
     pub auth: AuthVerdict,
+    /// Who sent it, if that was proved; also where he may not do what he asked for. `None` for an open method and for
+    /// whoever was challenged.
+    pub identity: Option<Arc<Identity>>,
     /// Nanoseconds from the request to the final response; above zero when it was parked.
     pub nanos: u64,
 }

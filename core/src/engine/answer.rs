@@ -211,6 +211,7 @@ impl Engine {
             remote: asker.origin.remote,
             transport: asker.origin.transport,
             auth,
+            identity: asker.who.clone(),
             nanos: u64::try_from(house.now.since(asker.since).as_nanos()).unwrap_or(u64::MAX),
         })));
     }

@@ -4,6 +4,7 @@
 
 use core::net::{IpAddr, SocketAddr};
 use core::ops::Deref;
+use std::sync::Arc;
 
 use super::pending::{Parked, Waits};
 use super::{Engine, Rooms};
@@ -20,7 +21,7 @@ use crate::wire::{
 };
 
 /// Everything known about the request of this pass.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub(super) struct Pass<'m> {
     pub(super) asker: Asker<'m>,
     pub(super) ess: &'m Essentials<'m>,
@@ -29,7 +30,7 @@ pub(super) struct Pass<'m> {
 }
 
 /// What the answer to a request needs to know of it.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub(super) struct Asker<'m> {
     pub(super) origin: Origin,
     pub(super) msg: Message<'m>,
@@ -44,6 +45,17 @@ pub(super) struct Asker<'m> {
     pub(super) since: Time,
     /// Its transaction, once there is one; without, the response leaves no state.
     pub(super) server: Option<ServerKey>,
+    /// Who proved to have sent it, where events tell that.
+    pub(super) who: Option<Arc<Identity>>,
+}
+
+impl Asker<'_> {
+    /// Authentication let it in.
+    pub(super) fn proved(&mut self, settings: &Settings, allowed: &Allowed) {
+        if settings.tell.outcomes && allowed.identity.scheme != Scheme::None {
+            self.who = Some(Arc::clone(&allowed.identity));
+        }
+    }
 }
 
 impl<'m> Pass<'m> {
@@ -56,7 +68,8 @@ impl<'m> Pass<'m> {
         now: Time,
     ) -> Pass<'m> {
         let (via, is_tagged) = (&ess.via, ess.to.tag().is_some());
-        let asker = Asker { origin, msg, via, is_tagged, method: msg.method(), id, since: now, server: None };
+        let method = msg.method();
+        let asker = Asker { origin, msg, via, is_tagged, method, id, since: now, server: None, who: None };
         Pass { asker, ess, asked: None }
     }
 }
@@ -340,6 +353,7 @@ impl Engine {
         match verdict {
             Verdict::Allow(allowed) => {
                 self.house.stats.verdict(allowed.verdict);
+                pass.asker.proved(&self.house.settings, &allowed);
                 self.serve(pass, &allowed);
             }
             Verdict::Challenge(challenge, why) => {

@@ -5,6 +5,7 @@ use super::messages::{messages, text};
 use super::*;
 use crate::base::hash::{DigestAlgorithm, digest};
 use crate::config::CallsConfig;
+use crate::door::{AuthVerdict, Scheme};
 
 /// The answer to a challenge, as a line.
 fn proof(challenge: &str, (user, password): (&str, &str), method: &str, uri: &str) -> String {
@@ -113,4 +114,43 @@ fn who_proves_who_he_is_learns_by_options_what_a_call_would_come_to() {
         }
     }
     insta::assert_snapshot!(table);
+}
+
+/// FEATURES F10: what is told of a request says who sent it, once that is proved, and of nobody else.
+#[test]
+fn the_outcome_of_a_request_names_who_proved_to_have_sent_it() {
+    let mut config = config();
+    config.tell.outcomes = true;
+    let mut host = Host::new(config);
+    let told = |commands: &[Command]| {
+        let outcome = commands.iter().find_map(|command| match command {
+            Command::Tell(Event::Outcome(outcome)) => Some(outcome.clone()),
+            _ => None,
+        });
+        let outcome = outcome.expect("told");
+        let who = outcome.identity.map(|who| (who.account.to_string(), who.aors.clone(), who.scheme));
+        (outcome.status, outcome.auth, who)
+    };
+    let bob = || Some(("bob".to_owned(), vec!["bob@example.com".into()], Scheme::Digest));
+    let contact = "Contact: <sip:bob@192.0.2.9:5060>\r\n";
+    let register =
+        |n: u32, more: &str| request("REGISTER", "sip:example.com", n, &format!("{contact}{more}"));
+    let challenged = host.udp(&register(1, ""));
+    assert_eq!(told(&challenged), (401, AuthVerdict::Missing, None));
+    let challenge = shown(&challenged);
+    let by = |who| proof(&challenge, who, "REGISTER", "sip:example.com");
+    assert_eq!(told(&host.udp(&register(2, &by(("bob", "guess"))))), (401, AuthVerdict::Wrong, None));
+    assert_eq!(told(&host.udp(&register(3, &by(("mallory", "x"))))), (401, AuthVerdict::UnknownUser, None));
+    assert_eq!(told(&host.udp(&register(4, &by(BOB)))), (200, AuthVerdict::Ok(Scheme::Digest), bob()));
+    // A refresh says nothing new, and takes a short way.
+    let next = shown(&host.udp(&register(5, "")));
+    let again = register(6, &proof(&next, BOB, "REGISTER", "sip:example.com"));
+    assert_eq!(told(&host.udp(&again)), (200, AuthVerdict::Ok(Scheme::Digest), bob()));
+    // Bob he is, and alice he is not.
+    let next = shown(&host.udp(&register(7, "")));
+    let register = String::from_utf8(register(8, &proof(&next, BOB, "REGISTER", "sip:example.com")));
+    let alices = register.expect("ASCII").replace("To: <sip:bob@", "To: <sip:alice@");
+    assert_eq!(told(&host.udp(alices.as_bytes())), (403, AuthVerdict::NotAllowed, bob()));
+    let open = host.udp(&request("OPTIONS", "sip:example.com", 9, ""));
+    assert_eq!(told(&open), (200, AuthVerdict::NotAsked, None));
 }
