@@ -161,3 +161,110 @@ fn reachable() -> IpAddr {
     };
     addresses.into_iter().min_by_key(rank).unwrap_or(SocketAddr::from(([127, 0, 0, 1], 0)).ip())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::PathBuf;
+
+    use strowger_tokio::everywhere;
+
+    use super::*;
+    use crate::cli::ServeArgs;
+    use crate::plan::Occasion;
+
+    struct Folder(PathBuf);
+
+    impl Drop for Folder {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    fn folder(name: &str) -> Folder {
+        let path = std::env::temp_dir().join(format!("strowger-banner-{}-{name}", std::process::id()));
+        let _ = fs::remove_dir_all(&path);
+        fs::create_dir_all(&path).expect("made");
+        Folder(path)
+    }
+
+    /// What a start says to each audience, and which secrets there are.
+    fn start(folder: &Folder, config: Option<&str>) -> ([String; 2], Vec<String>) {
+        let file = config.map(|text| {
+            let file = folder.0.join("strowger.toml");
+            fs::write(&file, text).expect("written");
+            file
+        });
+        let domain = config.is_none().then(|| "example.com".to_owned());
+        let state_dir = Some(folder.0.join("state"));
+        let args = ServeArgs { config: file, domain, state_dir, ..ServeArgs::default() };
+        let plan = plan::make(&args, Occasion::Start).expect("a plan");
+        let office = plan.office.as_ref().map(|wanted| {
+            let demo = plan.demo.as_deref().unwrap_or_default();
+            Office::open(&plan.state, &plan.config, wanted, demo).expect("an office")
+        });
+        let accounts = plan.demo.iter().flatten().chain(&plan.config.accounts);
+        let mut secrets: Vec<String> =
+            accounts.filter_map(|account| Some(account.password.as_ref()?.0.clone())).collect();
+        let admin = fs::read_to_string(plan.state.path().join(office::ADMIN)).unwrap_or_default();
+        secrets.extend(Some(admin.trim().to_owned()).filter(|admin| !admin.is_empty()));
+        let http = HttpAddr::At("127.0.0.1:9060".parse().expect("an address"));
+        let mut listeners = everywhere(5060);
+        // The address of whoever runs this is in no snapshot.
+        listeners.iter_mut().for_each(|listener| listener.addr.set_ip([192, 0, 2, 1].into()));
+        listeners.truncate(2);
+        let said = [Audience::Person, Audience::Record]
+            .map(|audience| text(&plan, office.as_ref(), &listeners, http, audience));
+        (said, secrets)
+    }
+
+    /// Without what differs from machine to machine, and from start to start.
+    fn shown(said: &str, folder: &Folder, secrets: &[String]) -> String {
+        let mut said = said.replace(&folder.0.display().to_string(), "FOLDER");
+        for secret in secrets {
+            said = said.replace(secret, "SECRET");
+        }
+        let line = |line: &str| match line.split_once(" (also ") {
+            Some((domain, _)) => format!("{domain} (also OTHERS)"),
+            None => line.replace(env!("CARGO_PKG_VERSION"), "VERSION"),
+        };
+        said.lines().map(|one| line(one) + "\n").collect()
+    }
+
+    #[test]
+    fn passwords_are_shown_to_a_person_and_never_go_into_a_record() {
+        let folder = folder("first");
+        let (said, secrets) = start(&folder, None);
+        assert_eq!(secrets.len(), 4, "three demo accounts and the administrator");
+        let [person, record] = &said;
+        for secret in &secrets {
+            assert!(person.contains(secret) && !record.contains(secret), "{person}{record}");
+        }
+        insta::assert_snapshot!("to_a_person", shown(person, &folder, &secrets));
+        insta::assert_snapshot!("to_a_record", shown(record, &folder, &secrets));
+    }
+
+    #[test]
+    fn the_administrators_password_is_shown_at_the_start_that_made_it_and_no_more() {
+        let folder = folder("again");
+        let (_, secrets) = start(&folder, None);
+        let ([person, record], again) = start(&folder, None);
+        assert_eq!(again, secrets, "they stay");
+        let (admin, demo) = secrets.split_last().expect("there are some");
+        assert!(!person.contains(admin) && person.contains("first password in "), "{person}");
+        assert!(demo.iter().all(|secret| person.contains(secret) && !record.contains(secret)));
+        fs::remove_file(folder.0.join("state").join(office::ADMIN)).expect("removed");
+        let ([person, _], _) = start(&folder, None);
+        assert!(!person.contains("Admin"), "somebody took it away: {person}");
+    }
+
+    #[test]
+    fn accounts_of_a_file_are_counted_and_their_passwords_shown_to_nobody() {
+        let folder = folder("file");
+        let file = "[[domain]]\nname = \"example.com\"\n[[account]]\nusername = \"alice\"\npassword = \"wonderland\"\n";
+        let ([person, record], secrets) = start(&folder, Some(file));
+        assert_eq!((secrets, &person), (vec!["wonderland".to_owned()], &record));
+        insta::assert_snapshot!("of_a_file", shown(&person, &folder, &[]));
+        assert!(!person.contains("wonderland"), "{person}");
+    }
+}

@@ -34,7 +34,8 @@ Examples:
       Look at a file without starting: exit code 0 when it is good, 2 when not.
 
 Signals:
-  TERM and INT drain and end the server, a second one ends it at once.
+  TERM and INT drain and end the server, a second one ends it at once; the
+  exit code is 0 either way.
   HUP reads accounts, keys and policy again.";
 
 /// A SIP server: phones register, with passwords (Digest) or tokens (Bearer).

@@ -180,3 +180,52 @@ fn command_line(plan: &mut Plan, args: &ServeArgs) {
 pub fn accounts_file(plan: &Plan) -> Option<PathBuf> {
     plan.demo.is_some().then(|| plan.state.path().join(first_run::ACCOUNTS))
 }
+
+#[cfg(test)]
+mod tests {
+    use strowger_core::door::Transport;
+
+    use super::*;
+
+    /// What a start with these arguments would listen on.
+    fn listeners(name: &str, config: Option<&str>, listen: &[&str]) -> Vec<(Transport, String)> {
+        let folder = std::env::temp_dir().join(format!("strowger-plan-{}-{name}", std::process::id()));
+        std::fs::create_dir_all(&folder).expect("made");
+        let file = config.map(|text| {
+            let file = folder.join("strowger.toml");
+            std::fs::write(&file, text).expect("written");
+            file
+        });
+        let args = ServeArgs {
+            config: file,
+            state_dir: Some(folder.join("state")),
+            listen: listen.iter().map(|one| one.parse().expect("a listener")).collect(),
+            ..ServeArgs::default()
+        };
+        let plan = make(&args, Occasion::Start).expect("a plan");
+        std::fs::remove_dir_all(&folder).expect("removed");
+        plan.config.listeners.into_iter().map(|one| (one.transport, one.addr.to_string())).collect()
+    }
+
+    #[test]
+    fn without_a_listener_it_is_udp_and_tcp_on_5060_of_all_addresses_with_a_file_and_without() {
+        let mut wanted = Vec::new();
+        for addr in ["0.0.0.0:5060", "[::]:5060"] {
+            wanted.extend([(Transport::Udp, addr.to_owned()), (Transport::Tcp, addr.to_owned())]);
+        }
+        if std::net::UdpSocket::bind("[::1]:0").is_err() {
+            wanted.truncate(2);
+        }
+        assert_eq!(listeners("bare", None, &[]), wanted);
+        assert_eq!(listeners("file", Some("[[domain]]\nname = \"example.com\"\n"), &[]), wanted);
+    }
+
+    #[test]
+    fn a_listener_of_the_command_line_goes_before_those_of_the_file_and_those_of_none() {
+        let file = "[[listen]]\nbind = \"udp:127.0.0.1:5070\"\n";
+        let told = [(Transport::Tcp, "127.0.0.1:5080".to_owned())];
+        assert_eq!(listeners("told", None, &["tcp:127.0.0.1:5080"]), told);
+        assert_eq!(listeners("over", Some(file), &["tcp:127.0.0.1:5080"]), told);
+        assert_eq!(listeners("own", Some(file), &[]), [(Transport::Udp, "127.0.0.1:5070".to_owned())]);
+    }
+}

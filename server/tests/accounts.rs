@@ -3,14 +3,13 @@
 
 mod common;
 
-use std::io::Write;
 use std::net::SocketAddr;
-use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use common::desk::desk;
 use common::rest::{admin, ask, log_in};
-use common::{Folder, Phone, Running, demo_password, strowger, text, until};
+use common::{Folder, Phone, Running, answered, becomes, demo_password};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use strowger_core::base::hash::DigestAlgorithm;
@@ -18,21 +17,6 @@ use strowger_core::base::hash::DigestAlgorithm;
 /// Tokens over UDP, for a phone small enough to be read.
 const CONFIG: &str = "[[domain]]\nname = \"example.com\"\n[accounts]\nalgorithm = \"ES256\"\n\
                       [auth.jwt]\nallow_cleartext = true\nauthz_server = \"https://login.example.com/\"\n";
-
-/// Runs a command of the desk with this on its standard input.
-fn desk(folder: &Folder, args: &[&str], input: &str) -> (bool, String) {
-    let state = folder.path("state");
-    let file = folder.path("strowger.toml");
-    let mut all = args.to_vec();
-    all.extend(["--state-dir", state.to_str().expect("utf-8")]);
-    if file.exists() {
-        all.extend(["-c", file.to_str().expect("utf-8")]);
-    }
-    let mut child = strowger(&all).stdin(Stdio::piped()).spawn().expect("the binary runs");
-    child.stdin.take().expect("piped").write_all(input.as_bytes()).expect("written");
-    let output = child.wait_with_output().expect("ended");
-    (output.status.success(), text(&output.stdout) + &text(&output.stderr))
-}
 
 fn with_file(folder: &Folder) -> Running {
     let file = folder.write("strowger.toml", CONFIG);
@@ -53,28 +37,22 @@ fn a_user_made_over_rest_registers_by_digest_until_he_is_disabled() {
     assert_eq!(ask(http, "POST", "/users", &token, Some(new)).0, 201);
     let register =
         |password: &str| Phone::udp(udp, "carol", "127.0.0.1").register(DigestAlgorithm::Md5, password);
-    let ok = until(|| register("carols secret"), |answer| answer.starts_with("SIP/2.0 200 "));
-    assert!(ok.starts_with("SIP/2.0 200 "), "{ok}");
+    answered(|| register("carols secret"), 200);
     let (status, found) = ask(http, "GET", "/registrations/carol@localhost", &token, None);
     assert_eq!((status, found["items"].as_array().map(Vec::len)), (200, Some(1)), "{found}");
     assert_eq!(ask(http, "PATCH", "/users/carol", &token, Some(json!({ "enabled": false }))).0, 200);
-    let refused = until(|| register("carols secret"), |answer| answer.starts_with("SIP/2.0 401 "));
-    assert!(refused.starts_with("SIP/2.0 401 "), "{refused}");
-    let gone = until(
-        || ask(http, "GET", "/registrations/carol@localhost", &token, None).1,
-        |found| found["items"].as_array().is_none_or(Vec::is_empty),
-    );
-    assert!(gone["items"].as_array().is_none_or(Vec::is_empty), "{gone}");
+    answered(|| register("carols secret"), 401);
+    let phones = || {
+        let (_, found) = ask(http, "GET", "/registrations/carol@localhost", &token, None);
+        found["items"].as_array().map_or(0, Vec::len)
+    };
+    becomes(phones, 0);
     // The demo accounts are accounts like any other.
     let password = demo_password(&folder.path("state"), "1001");
     assert_eq!(log_in(http, "1001", &password).0.split('.').count(), 3);
     assert_eq!(ask(http, "DELETE", "/users/1001", &token, None).0, 204);
     let mut phone = Phone::udp(udp, "1001", "127.0.0.1");
-    let refused = until(
-        || phone.register(DigestAlgorithm::Md5, &password),
-        |answer| answer.starts_with("SIP/2.0 401 "),
-    );
-    assert!(refused.starts_with("SIP/2.0 401 "), "{refused}");
+    answered(|| phone.register(DigestAlgorithm::Md5, &password), 401);
 }
 
 #[test]
@@ -90,15 +68,13 @@ fn a_token_of_a_login_registers_and_calls_until_the_logout_and_until_he_is_disab
     // Added by another process: taken over within a second.
     let (first, refresh) = log_in(http, "carol", "carols secret");
     let mut register = |token: &str| phone.ask("REGISTER", &bearer(token));
-    let ok = until(|| register(&first), |answer| answer.starts_with("SIP/2.0 200 "));
-    assert!(ok.starts_with("SIP/2.0 200 "), "{ok}");
+    answered(|| register(&first), 200);
     let (second, _) = log_in(http, "carol", "carols secret");
     assert!(register(&second).starts_with("SIP/2.0 200 "));
     // A logout ends its own tokens.
     let logout = json!({ "refresh_token": refresh });
     assert_eq!(ask(http, "POST", "/auth/logout", "", Some(logout)).0, 204);
-    let ended = until(|| register(&first), |answer| answer.starts_with("SIP/2.0 401 "));
-    assert!(ended.starts_with("SIP/2.0 401 "), "{ended}");
+    answered(|| register(&first), 401);
     assert!(register(&second).starts_with("SIP/2.0 200 "));
     // Who calls is known; there is only nobody of that name.
     let call = phone.ask("INVITE", &bearer(&second));
@@ -109,8 +85,7 @@ fn a_token_of_a_login_registers_and_calls_until_the_logout_and_until_he_is_disab
         ask(http, "PATCH", "/users/carol", &admin(&folder, http), Some(json!({ "enabled": false }))).0,
         200
     );
-    let ended = until(|| register(&second), |answer| answer.starts_with("SIP/2.0 401 "));
-    assert!(ended.starts_with("SIP/2.0 401 "), "{ended}");
+    answered(|| register(&second), 401);
     let call = phone.ask("INVITE", &bearer(&second));
     assert!(call.starts_with("SIP/2.0 401 "), "{call}");
     assert_eq!(ask(http, "GET", "/me", &second, None).0, 401);
@@ -130,12 +105,8 @@ fn what_the_desk_changes_holds_at_once_for_phones_and_tokens() {
     let file = file.to_str().expect("utf-8");
     run(&["user", "add", "dave", "--digest", "--password-file", file], "");
     let mut phone = Phone::udp(udp, "dave", "example.com");
-    let mut register = |password: &str, status: &str| {
-        let answer = until(
-            || phone.register(DigestAlgorithm::Sha256, password),
-            |answer| answer.starts_with(&format!("SIP/2.0 {status} ")),
-        );
-        assert!(answer.starts_with(&format!("SIP/2.0 {status} ")), "{status}: {answer}");
+    let mut register = |password: &str, status: u16| {
+        answered(|| phone.register(DigestAlgorithm::Sha256, password), status);
     };
     let login = |password: &str| {
         let body = json!({ "username": "dave", "password": password });
@@ -147,26 +118,26 @@ fn what_the_desk_changes_holds_at_once_for_phones_and_tokens() {
             let (_, found) = ask(http, "GET", "/registrations/dave@example.com", &token, None);
             found["items"].as_array().map_or(0, Vec::len)
         };
-        assert_eq!(until(count, |count| *count == wanted), wanted);
+        becomes(count, wanted);
     };
-    register("daves secret", "200");
+    register("daves secret", 200);
     phones(1);
     let (mine, _) = log_in(http, "dave", "daves secret");
     assert_eq!(ask(http, "GET", "/me", &mine, None).0, 200);
     run(&["user", "disable", "dave"], "");
-    register("daves secret", "401");
+    register("daves secret", 401);
     phones(0);
     assert_eq!((ask(http, "GET", "/me", &mine, None).0, login("daves secret").0), (401, 401));
     run(&["user", "enable", "dave"], "");
-    register("daves secret", "200");
+    register("daves secret", 200);
     run(&["user", "passwd", "dave", "--password-file", "-"], "another secret\n");
-    register("daves secret", "401");
-    register("another secret", "200");
+    register("daves secret", 401);
+    register("another secret", 200);
     assert_eq!((login("daves secret").0, login("another secret").0), (401, 200));
     run(&["user", "aor", "dave", "other@example.com"], "");
     phones(0);
     run(&["user", "rm", "dave"], "");
-    register("another secret", "401");
+    register("another secret", 401);
     assert_eq!(login("another secret").0, 401);
 }
 
@@ -251,8 +222,7 @@ fn what_was_taken_back_before_a_start_is_worth_nothing_from_the_first_datagram()
     let mut carol = Phone::udp(udp, "carol", "example.com");
     let mut dave = Phone::udp(udp, "dave", "example.com");
     for (phone, token) in [(&mut carol, &token), (&mut dave, &daves)] {
-        let ok = until(|| phone.ask("REGISTER", &bearer(token)), |answer| answer.starts_with("SIP/2.0 200 "));
-        assert!(ok.starts_with("SIP/2.0 200 "), "{ok}");
+        answered(|| phone.ask("REGISTER", &bearer(token)), 200);
     }
     let logout = json!({ "refresh_token": refresh });
     assert_eq!(ask(http, "POST", "/auth/logout", "", Some(logout)).0, 204);

@@ -4,7 +4,7 @@ mod common;
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr, TcpStream};
 use std::path::Path;
 
 use common::{Folder, PATIENCE, Phone, Running, demo_password, get, text};
@@ -204,31 +204,42 @@ fn it_ends_in_order_when_told_to() {
     }
 }
 
+/// The listeners there are without any argument (`server/src/plan.rs` shows which), but for their port, which may be taken on
+/// the machine of the test.
 #[test]
-fn every_address_and_both_ip_versions_are_served_without_arguments_for_listeners() {
+fn phones_register_over_udp_and_tcp_and_ipv4_and_ipv6_on_all_addresses() {
     let folder = Folder::new();
     let state = folder.path("state");
-    let state = state.to_str().expect("utf-8");
-    // The default port may be taken on the machine of the test: a wildcard on a free one is as good.
-    let server = Running::start(&[
-        "--state-dir",
-        state,
-        "--http",
-        "off",
-        "--listen",
-        "udp:0.0.0.0:0",
-        "--listen",
-        "udp:[::]:0",
-    ]);
-    let port = server.addr("udp").port();
-    let to = std::net::SocketAddr::from(([127, 0, 0, 1], port));
-    let mut phone = Phone::udp(to, "1001", "localhost");
-    let ok = phone.ask("OPTIONS", "");
-    assert!(ok.starts_with("SIP/2.0 200 "), "{ok}");
-    assert!(!ok.contains("0.0.0.0"), "a wildcard leaked: {ok}");
-    let password = demo_password(&folder.path("state"), "1001");
-    let ok = phone.register(DigestAlgorithm::Md5, &password);
-    assert!(ok.starts_with("SIP/2.0 200 ") && !ok.contains("0.0.0.0"), "{ok}");
+    let mut args = vec!["--state-dir", state.to_str().expect("utf-8"), "--http", "off"];
+    for listener in ["udp:0.0.0.0:0", "tcp:0.0.0.0:0", "udp:[::]:0", "tcp:[::]:0"] {
+        args.extend(["--listen", listener]);
+    }
+    let server = Running::start(&args);
+    let password = demo_password(&state, "1001");
+    let ports = |proto: &str| -> Vec<SocketAddr> {
+        let of_proto = |word: &str| word.strip_prefix(&format!("{proto}:"))?.parse().ok();
+        server.banner.split_whitespace().filter_map(of_proto).collect()
+    };
+    for (proto, phone) in [("udp", Phone::udp as fn(SocketAddr, &str, &str) -> Phone), ("tcp", Phone::tcp)] {
+        for listener in ports(proto) {
+            let (ip, domain) = match listener {
+                SocketAddr::V4(_) => (IpAddr::from([127, 0, 0, 1]), "127.0.0.1"),
+                SocketAddr::V6(_) => (IpAddr::V6(Ipv6Addr::LOCALHOST), "[::1]"),
+            };
+            let mut phone = phone(SocketAddr::new(ip, listener.port()), "1001", domain);
+            let served = phone.ask("OPTIONS", "");
+            let ok = phone.register(DigestAlgorithm::Md5, &password);
+            assert!(ok.contains(&phone.local.to_string()), "{ok}");
+            for answer in [served, ok] {
+                assert!(answer.starts_with("SIP/2.0 200 "), "{proto}:{listener}: {answer}");
+                assert!(
+                    !answer.contains("0.0.0.0") && !answer.contains("[::]"),
+                    "a wildcard leaked: {answer}"
+                );
+            }
+        }
+        assert_eq!(ports(proto).len(), 2, "{}", server.banner);
+    }
 }
 
 #[test]

@@ -5,6 +5,8 @@
 // Tests wait for real programs, on real time.
 #![allow(clippy::disallowed_methods)]
 
+mod common;
+
 #[path = "interop/baresip.rs"]
 mod baresip;
 #[path = "interop/bearer.rs"]

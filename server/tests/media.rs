@@ -15,19 +15,13 @@ mod rtpengine;
 
 use std::net::{SocketAddr, UdpSocket};
 
-use common::{Folder, Running, get, header, until};
+use common::{Folder, Running, becomes, header, metric};
 use phone::{Phone, packet, wanted};
 use rtpengine::Rtpengine;
 use rustix::process::Signal;
 
 const CONFIG: &str = "[[domain]]\nname = \"example.com\"\n[auth.policy]\nregister = \"open\"\ninvite = \"open\"\n\
     [[account]]\nusername = \"bob\"\npassword = \"builder\"\n[media]\n";
-
-fn metric(server: &Running, name: &str) -> u64 {
-    let (_, text) = get(server.http(), "/metrics");
-    let line = text.lines().find_map(|line| line.strip_prefix(&format!("{name} ")));
-    line.and_then(|value| value.parse().ok()).unwrap_or_else(|| panic!("no {name} in {text}"))
-}
 
 /// A server with this in `[media]`, and two phones of it; Bob is registered.
 fn house(folder: &Folder, media: &str) -> (Running, Phone, Phone) {
@@ -91,7 +85,7 @@ fn sound_goes_both_ways_over_the_relay_and_strangers_are_not_heard() {
 
     // Who has sent nothing is sent nothing: the first packet only says where Alice is.
     alice.sound.send_to(&packet(1), for_alice).expect("sent");
-    until(|| metric_of(&server, "early"), |early| *early == 1);
+    becomes(|| metric_of(&server, "early"), 1);
     bob.sound.send_to(&packet(2), for_bob).expect("sent");
     assert_eq!(alice.hears(), Some((packet(2), for_alice)));
     for number in 3..20 {
@@ -102,12 +96,12 @@ fn sound_goes_both_ways_over_the_relay_and_strangers_are_not_heard() {
     }
     let stranger = UdpSocket::bind("127.0.0.1:0").expect("a socket");
     stranger.send_to(&packet(99), for_alice).expect("sent");
-    until(|| metric_of(&server, "foreign"), |foreign| *foreign == 1);
+    becomes(|| metric_of(&server, "foreign"), 1);
     alice.sound.send_to(&packet(100), for_alice).expect("sent");
     assert_eq!(bob.hears(), Some((packet(100), for_bob)), "what comes next is Alice's");
 
     call.end(&alice, &bob);
-    until(|| metric(&server, "strowger_relay_ports"), |ports| *ports == 0);
+    becomes(|| metric(&server, "strowger_relay_ports"), 0);
     assert_eq!(metric(&server, "strowger_relay_sessions"), 0);
 }
 
@@ -125,7 +119,7 @@ fn a_call_for_which_no_ports_are_left_is_refused_and_counted() {
     assert_eq!(metric(&server, "strowger_relay_refused_total"), 1);
     assert_eq!(metric(&server, "strowger_relay_ports"), 4);
     call.end(&alice, &bob);
-    until(|| metric(&server, "strowger_relay_ports"), |ports| *ports == 0);
+    becomes(|| metric(&server, "strowger_relay_ports"), 0);
 }
 
 #[test]
@@ -179,7 +173,7 @@ fn sound_goes_over_a_real_rtpengine_and_its_end_is_noticed() {
         assert_eq!(alice.hears(), Some((packet(number), call.for_alice)));
     }
     call.end(&alice, &bob);
-    until(|| calls(&engine), |calls| calls.contains("5:callsle"));
+    becomes(|| calls(&engine).contains("5:callsle"), true);
     assert_eq!(metric(&server, "strowger_rtpengine_up"), 1);
     assert_eq!(metric(&server, "strowger_rtpengine_questions_total{result=\"described\"}"), 2);
     assert_eq!(metric(&server, "strowger_rtpengine_questions_total{result=\"deleted\"}"), 1);
@@ -205,7 +199,7 @@ fn sound_goes_over_a_real_rtpengine_and_its_end_is_noticed() {
     let dave = Phone::new(server.addr("udp"));
     dave.send(&dave.request("INVITE", "sip:bob@example.com", 1, lost, &dave.sdp("127.0.0.1")));
     dave.receive("SIP/2.0 503 ");
-    until(|| metric(&server, "strowger_rtpengine_up"), |up| *up == 0);
+    becomes(|| metric(&server, "strowger_rtpengine_up"), 0);
     assert!(metric(&server, "strowger_rtpengine_questions_total{result=\"unanswered\"}") >= 1);
 }
 

@@ -4,7 +4,7 @@ mod common;
 
 use common::dialog::{ask, call, take, with_body};
 use common::rest::{admin, log_in};
-use common::{Folder, Phone, Running, rest, until};
+use common::{Folder, Phone, Running, becomes, rest};
 use serde_json::{Value, json};
 
 const CONFIG: &str = "[[domain]]\nname = \"example.com\"\n[accounts]\nalgorithm = \"ES256\"\n\
@@ -77,8 +77,8 @@ fn what_goes_on_is_shown_and_ended() {
     assert_eq!(rest::ask(http, "DELETE", &path, &token, None).0, 204);
     take(&mut alice, "BYE");
     take(&mut bob, "BYE");
-    let gone = until(|| get(&path).0, |status| *status == 404);
-    assert_eq!((gone, items("/calls")), (404, json!([])));
+    becomes(|| get(&path).0, 404);
+    assert_eq!(items("/calls"), json!([]));
     assert_eq!(rest::ask(http, "DELETE", &path, &token, None).0, 404);
 
     let path = "/registrations/bob@example.com";

@@ -15,7 +15,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use common::{Folder, PATIENCE, Running, get, run, text, until};
+use common::{Folder, PATIENCE, Running, answered, becomes, metric, run, text};
 use rustix::process::Signal;
 
 /// Puts a fresh certificate for localhost, and its key, into the folder.
@@ -122,14 +122,7 @@ fn what_is_no_tls_is_closed_and_counted_and_others_go_on() {
     let mut held = TcpStream::connect(server.addr("tls")).expect("connected");
     held.write_all(&[0x16, 3, 1]).expect("sent");
     assert!(phone.ask("OPTIONS", "").starts_with("SIP/2.0 200 "));
-    let failed = || {
-        let metrics = get(server.http(), "/metrics").1;
-        let line = metrics
-            .lines()
-            .find(|line| line.starts_with("strowger_handshakes_failed_total{transport=\"tls\"}"));
-        line.and_then(|line| line.rsplit(' ').next()?.parse::<u32>().ok())
-    };
-    assert_eq!(until(failed, |count| *count == Some(3)), Some(3));
+    becomes(|| metric(&server, "strowger_handshakes_failed_total{transport=\"tls\"}"), 3);
 }
 
 #[test]
@@ -244,8 +237,7 @@ fn a_token_of_its_own_registers_over_tls_and_not_over_udp() {
         phone.ask(&register("TLS", n, token.trim()))
     };
     // Added by another process: taken over within a second.
-    let ok = until(&mut ask, |answer| answer.starts_with("SIP/2.0 200 "));
-    assert!(ok.starts_with("SIP/2.0 200 "), "{ok}");
+    answered(&mut ask, 200);
     let mut plain = common::Phone::udp(server.addr("udp"), "carol", "localhost");
     let refused = plain.ask("REGISTER", &format!("Authorization: Bearer {}\r\n", token.trim()));
     assert!(refused.starts_with("SIP/2.0 401 ") && !refused.contains("Bearer realm="), "{refused}");

@@ -11,7 +11,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use common::dialog::{ask, cseq, take, with_body};
-use common::{Folder, Phone, Running, get, header, run, strowger, text, until};
+use common::{Folder, Phone, Running, becomes, header, metric, run, strowger, text, until};
 use rustix::process::{Pid, Resource, Rlimit, Signal, prlimit};
 
 const OPEN: &str = "[[domain]]\nname = \"example.com\"\n\
@@ -34,13 +34,6 @@ fn start(folder: &Folder, config: &str, port: u16) -> Running {
     let args =
         ["serve", "-c", config, "--state-dir", state, "--listen", &listen, "--listen", "tcp:127.0.0.1:0"];
     Running::start(&[&args[..], &http].concat())
-}
-
-/// A number out of the metrics.
-fn metric(server: &Running, name: &str) -> u64 {
-    let metrics = get(server.http(), "/metrics").1;
-    let line = metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')).map(str::trim);
-    line.and_then(|value| value.parse().ok()).unwrap_or_else(|| panic!("no {name} in {metrics}"))
 }
 
 /// Waits until so many changes are stored.
@@ -306,7 +299,7 @@ fn write_behind_serves_on_while_the_disk_is_full_and_stores_all_of_it_when_there
     assert!(metric(&server, "strowger_store_pending") > 0);
     make_room(&server);
     server.wait_for_log("state is stored again");
-    assert_eq!(until(|| metric(&server, "strowger_store_pending"), |waiting| *waiting == 0), 0);
+    becomes(|| metric(&server, "strowger_store_pending"), 0);
     assert_eq!(metric(&server, "strowger_store_lost_total"), 0);
     drop(server);
     assert_eq!(metric(&start(&folder, &config, 0), "strowger_registered_contacts"), registered);

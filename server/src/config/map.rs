@@ -144,7 +144,6 @@ fn storage(from: file::Storage, options: &mut Options, errors: &mut Vec<ConfigEr
     Some(from.file.unwrap_or_else(|| STATE_FILE.into()))
 }
 
-/// How accounts are kept, if they are.
 /// How the REST API is bounded.
 fn api(from: &file::Http, errors: &mut Vec<ConfigError>) -> ApiConfig {
     let mut to = ApiConfig::default();
@@ -166,6 +165,7 @@ fn api(from: &file::Http, errors: &mut Vec<ConfigError>) -> ApiConfig {
     to
 }
 
+/// How accounts are kept, if they are.
 fn office(from: file::Accounts, errors: &mut Vec<ConfigError>) -> Option<OfficeConfig> {
     let mut to = OfficeConfig::default();
     let mut refuse = |key: &str, message: &str| {

@@ -8,6 +8,7 @@ use strowger_core::door::Transport;
 use super::*;
 
 mod calls;
+mod every;
 
 const EXAMPLE: &str = include_str!("../../strowger.example.toml");
 

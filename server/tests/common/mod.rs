@@ -3,9 +3,11 @@
 #![allow(dead_code)] // Every test file uses its own part.
 #![allow(clippy::disallowed_methods)] // Tests of a process have the process's clock.
 
+pub(crate) mod desk;
 pub(crate) mod dialog;
 pub(crate) mod rest;
 
+use std::fmt::Debug;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
@@ -42,6 +44,12 @@ impl Folder {
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.0.join(name)
+    }
+}
+
+impl AsRef<Path> for Folder {
+    fn as_ref(&self) -> &Path {
+        &self.0
     }
 }
 
@@ -189,7 +197,8 @@ enum Wire {
 
 impl Phone {
     pub(crate) fn udp(server: SocketAddr, user: &str, domain: &str) -> Phone {
-        let socket = UdpSocket::bind("127.0.0.1:0").expect("a socket");
+        let own = if server.is_ipv6() { "[::1]:0" } else { "127.0.0.1:0" };
+        let socket = UdpSocket::bind(own).expect("a socket");
         socket.connect(server).expect("connected");
         socket.set_read_timeout(Some(T1)).expect("set");
         let local = socket.local_addr().expect("bound");
@@ -352,6 +361,35 @@ pub(crate) fn get(addr: SocketAddr, path: &str) -> (String, String) {
     stream.read_to_string(&mut all).expect("answered");
     let (head, body) = all.split_once("\r\n\r\n").expect("a head");
     (head.lines().next().unwrap_or_default().into(), body.into())
+}
+
+/// A number out of the metrics, by its name and its labels as they stand there.
+#[track_caller]
+pub(crate) fn metric(server: &Running, name: &str) -> u64 {
+    metric_at(server.http(), name)
+}
+
+/// The same of a server that serves HTTP there.
+#[track_caller]
+pub(crate) fn metric_at(http: SocketAddr, name: &str) -> u64 {
+    let (_, metrics) = get(http, "/metrics");
+    let line = metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    line.and_then(|value| value.trim().parse().ok()).unwrap_or_else(|| panic!("no {name} in {metrics}"))
+}
+
+/// Asks until this comes of it, and fails if it never does.
+#[track_caller]
+pub(crate) fn becomes<T: PartialEq + Debug>(ask: impl FnMut() -> T, wanted: T) {
+    assert_eq!(until(ask, |answer| *answer == wanted), wanted);
+}
+
+/// Asks until it is answered with this status, and fails if it never is.
+#[track_caller]
+pub(crate) fn answered(ask: impl FnMut() -> String, status: u16) -> String {
+    let wanted = format!("SIP/2.0 {status} ");
+    let answer = until(ask, |answer| answer.starts_with(&wanted));
+    assert!(answer.starts_with(&wanted), "no {status}: {answer}");
+    answer
 }
 
 /// Asks until the answer is as wanted: for what takes effect a moment after a signal.

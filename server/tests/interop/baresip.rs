@@ -1,9 +1,7 @@
 //! baresip, headless, driven over its control port: registers with Digest over UDP and TCP, unregisters when it ends.
 
-use std::io::Write;
-use std::process::{Command, Stdio};
-
 use super::client;
+use super::common::desk::desk;
 use super::headless::{Baresip, Setup};
 use super::launch::Server;
 
@@ -68,23 +66,6 @@ fn baresip_registers_with_sha256_where_it_can() {
     }
 }
 
-/// Runs a command about the accounts of a running server, with a password on its standard input.
-fn desk(server: &Server, args: &[&str], password: &str) {
-    let [state, file] = ["state", "strowger.toml"].map(|name| server.dir().join(name));
-    let mut child = Command::new(env!("CARGO_BIN_EXE_strowger"))
-        .args(args)
-        .arg("--state-dir")
-        .arg(state)
-        .arg("-c")
-        .arg(file)
-        .stdin(Stdio::piped())
-        .spawn()
-        .expect("the binary runs");
-    // Most of them ask for nothing, and may have ended.
-    let _ = writeln!(child.stdin.take().expect("piped"), "{password}");
-    assert!(child.wait().expect("it ends").success(), "{args:?}");
-}
-
 #[test]
 fn baresip_registers_with_an_account_of_the_store_until_that_is_disabled() {
     if !client::is_there("baresip") {
@@ -100,10 +81,14 @@ fn baresip_registers_with_an_account_of_the_store_until_that_is_disabled() {
             registered == wanted
         })
     };
-    desk(&server, &["user", "add", "alice", "--digest", "--password-file", "-"], "wonderland");
+    let run = |args: &[&str], input: &str| {
+        let (good, said) = desk(server.dir(), args, input);
+        assert!(good, "{args:?}: {said}");
+    };
+    run(&["user", "add", "alice", "--digest", "--password-file", "-"], "wonderland\n");
     assert!(soon(true));
-    desk(&server, &["user", "disable", "alice"], "");
+    run(&["user", "disable", "alice"], "");
     assert!(soon(false));
-    desk(&server, &["user", "enable", "alice"], "");
+    run(&["user", "enable", "alice"], "");
     assert!(soon(true));
 }

@@ -41,7 +41,7 @@ impl Server {
             .arg("serve")
             .args([Path::new("-c"), &file, Path::new("--state-dir"), &dir.join("state")])
             .args(["--listen", &format!("udp:{addr}"), "--listen", &format!("tcp:{addr}")])
-            .args(["--listen", &format!("tls:{tls}"), "--http", "off"])
+            .args(["--listen", &format!("tls:{tls}"), "--http", "127.0.0.1:0"])
             .stdin(Stdio::null())
             .stdout(log())
             .stderr(File::create(dir.join("err")).expect("a file for the log"))
@@ -70,6 +70,24 @@ impl Server {
             let len = socket.recv(&mut buffer).ok()?;
             Some(String::from_utf8_lossy(buffer.get(..len)?).into_owned())
         })
+    }
+
+    /// Where it serves HTTP, as it printed.
+    #[allow(dead_code)] // Every test binary uses its own part.
+    pub(crate) fn http(&self) -> SocketAddr {
+        let end = Instant::now() + Duration::from_secs(60);
+        loop {
+            let log = self.log();
+            let url = log.split_once("To register a softphone").and_then(|(banner, _)| {
+                banner.split_whitespace().find_map(|word| word.strip_prefix("http://"))?.split('/').next()
+            });
+            if let Some(url) = url {
+                return url.parse().expect("an address");
+            }
+            // It answers before it has said everything.
+            assert!(Instant::now() < end, "no address in {log}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 
     /// Everything it said.

@@ -7,6 +7,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use super::client;
+use super::common::metric_at;
 use super::launch::{Server, free};
 
 const LIMIT: Duration = Duration::from_secs(240);
@@ -64,28 +65,35 @@ fn accounts(count: u32) -> String {
 }
 
 #[test]
-fn sipp_registers_refreshes_queries_and_unregisters() {
+fn sipp_registers_refreshes_queries_and_unregisters_over_udp_and_tcp() {
     if !client::is_there("sipp") {
         return;
     }
     let server = Server::start("sipp-life", "[auth.policy]\nregister = \"open\"\n");
-    sipp(&server, &Load { scenario: "life.xml", users: 200, rate: 200, transport: "u1" });
+    for transport in ["u1", "t1"] {
+        sipp(&server, &Load { scenario: "life.xml", users: 200, rate: 200, transport });
+        assert_eq!(metric_at(server.http(), "strowger_registered_aors"), 0, "{transport}");
+    }
+}
+
+/// Registers so many users, who are all there then.
+fn registers(name: &str, users: u32, rate: u32, transport: &'static str) {
+    if !client::is_there("sipp") {
+        return;
+    }
+    let server = Server::start(name, &accounts(users));
+    sipp(&server, &Load { scenario: "digest.xml", users, rate, transport });
+    for metric in ["strowger_registered_aors", "strowger_registered_contacts"] {
+        assert_eq!(metric_at(server.http(), metric), u64::from(users), "{metric}");
+    }
 }
 
 #[test]
 fn sipp_registers_with_digest_over_tcp() {
-    if !client::is_there("sipp") {
-        return;
-    }
-    let server = Server::start("sipp-tcp", &accounts(100));
-    sipp(&server, &Load { scenario: "digest.xml", users: 100, rate: 100, transport: "t1" });
+    registers("sipp-tcp", 100, 100, "t1");
 }
 
 #[test]
 fn sipp_registers_ten_thousand_users_with_digest() {
-    if !client::is_there("sipp") {
-        return;
-    }
-    let server = Server::start("sipp-10000", &accounts(10_000));
-    sipp(&server, &Load { scenario: "digest.xml", users: 10_000, rate: 1_000, transport: "u1" });
+    registers("sipp-10000", 10_000, 1_000, "u1");
 }

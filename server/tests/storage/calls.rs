@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 use rustix::process::Signal;
 
 use super::common::dialog::{ask, call, take, within};
-use super::common::{Folder, Phone, header, until};
-use super::{OPEN, metric, start, stored};
+use super::common::{Folder, Phone, answered, header, metric};
+use super::{OPEN, start, stored};
 
 fn open_calls(folder: &Folder) -> String {
     let text = OPEN.replace("register = ", "invite = \"open\"\nregister = ");
@@ -48,7 +48,7 @@ fn a_server_told_to_end_lets_the_calls_there_are_come_to_their_end() {
     assert!(bob.ask("REGISTER", "Expires: 600\r\n").starts_with("SIP/2.0 200 "));
     let (alices, _) = call(&mut alice, &mut bob);
     server.signal(Signal::TERM);
-    let refused = until(|| alice.ask("OPTIONS", ""), |answer| answer.starts_with("SIP/2.0 503 "));
+    let refused = answered(|| alice.ask("OPTIONS", ""), 503);
     assert!(header(&refused, "Retry-After").is_some(), "{refused}");
     let invite = alice.request("INVITE", "").replacen("sip:example.com", "sip:bob@example.com", 1);
     let refused = ask(&mut alice, &invite);
