@@ -29,11 +29,15 @@ pub fn measured(case: &mut dyn Case) {
     black_box(case).run();
 }
 
-/// Does what the command line says: nothing measures every case, `--list` names them, `NAME COUNT` runs one so often.
+/// Does what the command line says: nothing measures every case, `--list` names them, `--percentiles` measures each
+/// operation of every case for itself, `NAME COUNT` runs one so often.
 pub fn main(entries: &[Entry]) {
     let args: Vec<String> = std::env::args().skip(1).collect();
     match &args[..] {
         [list] if list == "--list" => entries.iter().for_each(|(name, _)| println!("{name}")),
+        [each] if each == "--percentiles" => {
+            entries.iter().for_each(|(name, make)| percentiles(name, &mut *make()));
+        }
         [name, count] => {
             let (_, make) = entries.iter().find(|(n, _)| n == name).expect("a name out of --list");
             let count: u32 = count.parse().expect("a number of operations");
@@ -67,6 +71,21 @@ fn report(name: &str, case: &mut dyn Case) {
         allocations = allocations.min(calls);
     }
     println!("{name} ns={} allocations={:.3}", best.as_nanos(), allocations as f64 / f64::from(BATCH));
+}
+
+/// Operations of which each is measured for itself.
+const EACH: usize = 20_000;
+
+fn percentiles(name: &str, case: &mut dyn Case) {
+    let mut times: Vec<Duration> = Vec::with_capacity(EACH);
+    for _ in 0..EACH {
+        case.prepare();
+        times.push(timed(|| measured(case)));
+    }
+    times.sort_unstable();
+    let at =
+        |share: usize| times.get((EACH - 1) * share / 1000).map_or(0.0, |time| time.as_nanos() as f64 / 1e3);
+    println!("{name} p50={:.1} p99={:.1} p999={:.1} max={:.1} us", at(500), at(990), at(999), at(1000));
 }
 
 /// How long some work takes.

@@ -31,6 +31,10 @@ pub enum Show {
     Token,
     /// They are asked and show nothing.
     Refused,
+    /// Digest SHA-256 with another password than theirs.
+    Wrong,
+    /// The same by a name that nobody has.
+    Unknown,
 }
 
 /// An engine and its phones, which take turns.
@@ -65,13 +69,15 @@ impl World {
         config.registrar = Some(RegistrarConfig::default());
         config.policies.register = match show {
             Show::Nothing => AuthPolicy::Open,
-            Show::Digest | Show::Refused => AuthPolicy::Digest,
+            Show::Digest | Show::Refused | Show::Wrong | Show::Unknown => AuthPolicy::Digest,
             Show::Token => AuthPolicy::Bearer,
         };
         config.digest.algorithms = vec![DigestAlgorithm::Sha256];
         match show {
             Show::Nothing => {}
-            Show::Digest | Show::Refused => config.accounts.extend((0..phones).map(account)),
+            Show::Digest | Show::Refused | Show::Wrong | Show::Unknown => {
+                config.accounts.extend((0..phones).map(account));
+            }
             Show::Token => config.jwt = Some(tokens()),
         }
         let settings = config.validate().expect("a good configuration");
@@ -130,8 +136,14 @@ impl World {
         phone.nc += 1;
         let (template, show) = (&self.template, self.show);
         template.write(&mut self.message, number, phone.cseq, |out| match (show, &phone.challenge) {
-            (Show::Digest, Some(challenge)) => {
-                let (name, password) = request::credentials(number);
+            (Show::Digest | Show::Wrong | Show::Unknown, Some(challenge)) => {
+                let (mut name, mut password) = request::credentials(number);
+                match show {
+                    // As long as the right ones.
+                    Show::Wrong => password = "x".repeat(password.len()),
+                    Show::Unknown => name = name.replace('u', "x"),
+                    _ => {}
+                }
                 let request = (template.kind.method(), &template.uri[..]);
                 auth::answer(out, Algorithm::Sha256, challenge, (&name, &password), request, phone.nc);
             }
@@ -140,7 +152,7 @@ impl World {
                 out.extend_from_slice(phone.token.as_bytes());
                 out.extend_from_slice(b"\r\n");
             }
-            (Show::Digest | Show::Nothing | Show::Refused, _) => {}
+            (Show::Digest | Show::Wrong | Show::Unknown | Show::Nothing | Show::Refused, _) => {}
         });
     }
 
@@ -152,7 +164,7 @@ impl World {
         while let Some(command) = self.engine.poll_command() {
             if let Command::Transmit(transmit) = command {
                 status = status_of(&transmit.payload);
-                if self.show == Show::Digest {
+                if matches!(self.show, Show::Digest | Show::Wrong | Show::Unknown) {
                     self.answer = Some(transmit.payload);
                 }
             }

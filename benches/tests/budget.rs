@@ -65,6 +65,20 @@ fn pings_and_challenges_allocate_next_to_nothing() {
     }
 }
 
+/// On the wire they are the same bytes; what they cost is the same too. Instructions are counted by `benches/micro.sh`.
+#[test]
+fn a_wrong_password_and_an_unknown_user_allocate_alike_and_leave_nothing() {
+    let [wrong, unknown] = [Show::Wrong, Show::Unknown].map(|show| {
+        let mut world = World::new(Kind::Register, show, 100, Duration::from_millis(2));
+        (0..20).for_each(|_| world.round(401));
+        let each = allocations(&mut world, 5_000, 401);
+        let sizes = world.engine.sizes();
+        assert_eq!((sizes.bindings, sizes.transactions, sizes.nonces), (0, 0, 0), "{show:?}");
+        each
+    });
+    assert!(wrong < 0.05 && (wrong - unknown).abs() < 0.01, "{wrong} and {unknown} allocations");
+}
+
 #[test]
 fn a_binding_takes_at_most_600_bytes_and_refreshing_it_takes_no_more() {
     const AORS: u32 = 100_000;

@@ -74,21 +74,30 @@ fn server() -> SimpleB2bua {
 
 /// The status of a REGISTER with a token: the final one.
 fn register(server: &Server, client: &UdpSocket, token: &str, cseq: u32) -> String {
+    answer(server, client, token, cseq)[8..11].to_owned()
+}
+
+/// The final answer to it; an empty token is none.
+fn answer(server: &Server, client: &UdpSocket, token: &str, cseq: u32) -> String {
     let local = client.local_addr().expect("bound");
+    let shown = match token {
+        "" => String::new(),
+        token => format!("Authorization: Bearer {token}\r\n"),
+    };
     let text = format!(
         "REGISTER sip:example.com SIP/2.0\r\nVia: SIP/2.0/UDP {local};branch=z9hG4bK{cseq};rport\r\n\
          Max-Forwards: 70\r\nFrom: <sip:bob@example.com>;tag=f\r\nTo: <sip:bob@example.com>\r\n\
          Call-ID: {local}\r\nCSeq: {cseq} REGISTER\r\nContact: <sip:bob@{local}>\r\n\
-         Authorization: Bearer {token}\r\nContent-Length: 0\r\n\r\n"
+         {shown}Content-Length: 0\r\n\r\n"
     );
     client.set_read_timeout(Some(PATIENCE)).expect("set");
     client.send_to(text.as_bytes(), server.listeners()[0].addr).expect("sent");
     let mut buffer = vec![0; 65_536];
     loop {
         let (len, _) = client.recv_from(&mut buffer).expect("an answer in time");
-        let status = String::from_utf8_lossy(&buffer[8..len.min(11)]).into_owned();
-        if status != "100" {
-            return status;
+        let answer = String::from_utf8_lossy(&buffer[..len]).into_owned();
+        if !answer.starts_with("SIP/2.0 100 ") {
+            return answer;
         }
     }
 }
@@ -122,6 +131,71 @@ async fn tokens_of_an_openid_issuer_that_says_where_its_keys_are_register() {
     let client = UdpSocket::bind("127.0.0.1:0").expect("client");
     assert_eq!(register(&server, &client, &token(&issuer), 1), "200");
     assert_eq!(register(&server, &client, &token("https://other.example"), 2), "401");
+}
+
+#[tokio::test]
+async fn enable_auth_takes_tokens_signed_with_the_keys_of_a_url_and_challenges_all_others() {
+    let key = Ed25519KeyPair::generate().expect("a key");
+    let x = base64(key.public_key().as_ref());
+    let (addr, asked) = serve(move |_, path, _| {
+        (path == "/keys")
+            .then(|| format!(r#"{{"keys":[{{"kty":"OKP","crv":"Ed25519","kid":"k","x":"{x}"}}]}}"#))
+    });
+    let addr_of_keys = format!("http://{addr}/keys");
+    let start = |in_clear: bool| {
+        let (tx, told) = mpsc::channel();
+        let any = ListenerConfig {
+            transport: Transport::Udp,
+            addr: SocketAddr::from(([127, 0, 0, 1], 0)),
+            advertised: None,
+            algorithms: None,
+        };
+        let server = SimpleB2bua::new("Lobby", 0)
+            .domain("example.com")
+            .listen(vec![any])
+            .enable_registration()
+            .enable_auth(addr_of_keys.as_str())
+            .configure(move |config| {
+                let jwt = config.jwt.as_mut().expect("switched on");
+                jwt.allow_cleartext = in_clear;
+                jwt.authz_server = Some("https://login.example".into());
+            })
+            .on_notice(move |notice| _ = tx.send(notice));
+        (server, told)
+    };
+    let (open, told) = start(true);
+    let open = open.bind().await.expect("started");
+    let fetched = told.recv_timeout(PATIENCE).expect("told");
+    assert_eq!(fetched, Notice::KeysFetched { source: addr_of_keys.as_str().into() });
+    assert_eq!(asked.try_recv().expect("asked").0, "/keys");
+    // The origin of the keys signs, for the domain.
+    let token = |sub: &str, aud: &str, key: &Ed25519KeyPair| {
+        let claims = format!(r#"{{"iss":"http://{addr}","sub":"{sub}","aud":"{aud}","exp":{LATER}}}"#);
+        let signed = format!("{}.{}", base64(br#"{"alg":"EdDSA","kid":"k"}"#), base64(claims.as_bytes()));
+        format!("{signed}.{}", base64(key.sign(signed.as_bytes()).as_ref()))
+    };
+    let other = Ed25519KeyPair::generate().expect("a key");
+    let client = UdpSocket::bind("127.0.0.1:0").expect("client");
+    let good = answer(&open, &client, &token("bob", "example.com", &key), 1);
+    assert!(good.starts_with("SIP/2.0 200 ") && good.contains("\r\nContact: <sip:bob@"), "{good}");
+    let offer = "WWW-Authenticate: Bearer realm=\"example.com\", authz_server=\"https://login.example\"";
+    let asks = answer(&open, &client, "", 2);
+    assert!(asks.starts_with("SIP/2.0 401 ") && asks.contains(&format!("{offer}\r\n")), "{asks}");
+    assert!(asks.contains("WWW-Authenticate: Digest "), "beside Digest: {asks}");
+    let bad = [token("bob", "example.com", &other), token("bob", "mail", &key), "no.token".into()];
+    for (cseq, token) in (3..).zip(bad) {
+        let refused = answer(&open, &client, &token, cseq);
+        assert!(refused.starts_with("SIP/2.0 401 "), "{refused}");
+        assert!(refused.contains(&format!("{offer}, error=\"invalid_token\"\r\n")), "{refused}");
+    }
+    assert_eq!(register(&open, &client, &token("alice", "example.com", &key), 9), "403");
+
+    // Without a word of the program tokens are not taken where anybody may listen, nor asked for.
+    let (closed, told) = start(false);
+    let closed = closed.bind().await.expect("started");
+    told.recv_timeout(PATIENCE).expect("told");
+    let refused = answer(&closed, &client, &token("bob", "example.com", &key), 10);
+    assert!(!refused.starts_with("SIP/2.0 200 ") && !refused.contains("Bearer"), "{refused}");
 }
 
 #[tokio::test]

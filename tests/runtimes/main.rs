@@ -32,13 +32,17 @@ mod sound;
 mod trees;
 mod wire;
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
 use servers::Runtime;
 use strowger_core::door::Transport;
+
+const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
 /// Plays a scenario everywhere.
 fn everywhere(name: &str, scenario: &str) {
     for transport in Transport::ALL {
-        let heard = Runtime::ALL.map(|runtime| play::play(runtime, transport, scenario));
+        let heard = Runtime::ALL.map(|runtime| play::play(runtime, (transport, LOOPBACK), scenario));
         let [tokio, smol, mio] = &heard;
         assert_alike(tokio, smol);
         assert_alike(tokio, mio);
@@ -50,6 +54,24 @@ fn everywhere(name: &str, scenario: &str) {
 fn assert_alike(one: &str, other: &str) {
     let parts = one.lines().zip(other.lines()).enumerate().find(|(_, (one, other))| one != other);
     assert!(parts.is_none() && one.lines().count() == other.lines().count(), "{parts:?}\nof\n{one}");
+}
+
+/// Over IPv6 phones hear what they hear over IPv4, but for the address: in brackets where it stands for a host.
+#[test]
+fn ipv6() {
+    for scenario in [include_str!("../scenarios/register.txt"), include_str!("../scenarios/call.txt")] {
+        for transport in [Transport::Udp, Transport::Tcp] {
+            for runtime in Runtime::ALL {
+                let [four, six] = [LOOPBACK, IpAddr::V6(Ipv6Addr::LOCALHOST)]
+                    .map(|ip| play::play(runtime, (transport, ip), scenario));
+                assert!(six.contains("@[::1]:") && six.contains("received=::1"), "{six}");
+                assert_alike(
+                    &four,
+                    &six.replace("[::1]", "127.0.0.1").replace("received=::1", "received=127.0.0.1"),
+                );
+            }
+        }
+    }
 }
 
 macro_rules! scenarios {

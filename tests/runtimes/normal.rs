@@ -58,8 +58,8 @@ impl Normal {
     }
 
     fn name(&mut self, value: &str, kind: &'static str) -> String {
-        // What phones mint is the same each time, and so is what is nobody's.
-        if value.is_empty() || value.chars().next().is_some_and(|first| first == '[') {
+        // What phones mint is the same each time, and so is what is nobody's. An address of IPv6 is somebody's.
+        if value.is_empty() || value.starts_with('[') && !value.starts_with("[::1]") {
             return value.into();
         }
         let is_phones = ["alice", "bob", "carol", "z9hG4bK-"].iter().any(|own| value.starts_with(own))

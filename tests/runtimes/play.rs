@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use strowger_core::door::Transport;
@@ -38,12 +39,12 @@ fn steps(scenario: &str) -> Vec<Step<'_>> {
     steps
 }
 
-/// The transcript.
-pub(crate) fn play(runtime: Runtime, transport: Transport, scenario: &str) -> String {
+/// The transcript, with a server at this address.
+pub(crate) fn play(runtime: Runtime, (transport, ip): (Transport, IpAddr), scenario: &str) -> String {
     let mut steps = steps(scenario).into_iter();
     let first = steps.next().expect("a line for the server").line;
     let words: Vec<&str> = first.strip_prefix("server ").expect("a line for the server").split(' ').collect();
-    let server = start(runtime, transport, &words);
+    let server = start(runtime, (transport, ip), &words);
     let mut normal = Normal::default();
     normal.port(server.addr.port(), "server");
     let mut stage = Stage { transport, server, phones: BTreeMap::new(), normal, transcript: String::new() };

@@ -1,6 +1,6 @@
 //! The servers that scenarios are played against.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -68,18 +68,18 @@ impl Drop for Running {
     }
 }
 
-/// Starts what the words of the file ask for, with one listener.
-pub(crate) fn start(runtime: Runtime, transport: Transport, words: &[&str]) -> Running {
+/// Starts what the words of the file ask for, with one listener at this address.
+pub(crate) fn start(runtime: Runtime, (transport, ip): (Transport, IpAddr), words: &[&str]) -> Running {
     let issuer = Issuer::new("https://login.example", 7);
     let claims = json!({ "iss": issuer.name, "aud": "example.com", "sub": "alice@example.com", "iat": 0, "exp": LATER });
     let token = issuer.sign(&claims);
     let keys = words.contains(&"bearer").then(|| {
-        let file = format!("strowger-keys-{}-{runtime:?}-{transport:?}.json", std::process::id());
+        let file = format!("strowger-keys-{}-{runtime:?}-{transport:?}-{ip}.json", std::process::id());
         let path = std::env::temp_dir().join(file);
         std::fs::write(&path, issuer.document()).expect("a key file");
         path
     });
-    let config = config(transport, words, keys.as_ref().map(|path| path.display().to_string()));
+    let config = config((transport, ip), words, keys.as_ref().map(|path| path.display().to_string()));
     let hooks = Hooks {
         on_route: words.contains(&"route").then(|| -> strowger_shell::hooks::OnRoute {
             Arc::new(|call: RouteCall| {
@@ -136,11 +136,11 @@ fn run<R: Runs>(config: Config, options: Options, hooks: Hooks) -> (Reached, End
     (reached, Box::new(move || server.stopped().wait().is_ok()))
 }
 
-fn config(transport: Transport, words: &[&str], keys: Option<String>) -> Config {
+fn config((transport, ip): (Transport, IpAddr), words: &[&str], keys: Option<String>) -> Config {
     let mut config = Config::new("example.com");
     config.server_name = "Scenario".into();
     config.domains = vec![DomainConfig { name: "example.com".into(), ..DomainConfig::default() }];
-    let addr = SocketAddr::from(([127, 0, 0, 1], 0));
+    let addr = SocketAddr::new(ip, 0);
     config.listeners = vec![ListenerConfig { transport, addr, advertised: None, algorithms: None }];
     let policy = match () {
         () if words.contains(&"digest") => AuthPolicy::Digest,

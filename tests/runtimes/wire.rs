@@ -45,7 +45,7 @@ impl Wire {
         trust: Option<&Arc<ClientConfig>>,
     ) -> io::Result<Wire> {
         if transport == Transport::Udp {
-            let socket = UdpSocket::bind("127.0.0.1:0")?;
+            let socket = UdpSocket::bind(SocketAddr::new(server.ip(), 0))?;
             socket.set_read_timeout(Some(PATIENCE))?;
             return Ok(Wire { local: socket.local_addr()?, server, kind: Kind::Udp(socket) });
         }

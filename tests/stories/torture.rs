@@ -130,8 +130,10 @@ fn treat(bytes: &[u8], v6: bool) -> (World, Vec<Vec<u8>>, Option<DropReason>) {
     (world, sent, dropped)
 }
 
-fn check(rfc: &str, table: &[(&str, Treatment)]) -> String {
-    let (mut faults, mut shown) = (Vec::new(), String::new());
+/// What was sent back, and a row for each message of what became of it.
+fn check(rfc: &str, table: &[(&str, Treatment)]) -> (String, String) {
+    let (mut faults, mut shown, mut rows) = (Vec::new(), String::new(), String::new());
+    let mut sections = sections(rfc);
     for (name, expected) in table {
         let (world, sent, dropped) = treat(&message(rfc, name), rfc == "rfc5118");
         let got = match (sent.first().map(|b| Sip::read(b)), dropped) {
@@ -146,6 +148,11 @@ fn check(rfc: &str, table: &[(&str, Treatment)]) -> String {
                 String::from_utf8_lossy(line)
             ));
         }
+        let line =
+            sent.first().map(|b| String::from_utf8_lossy(b).lines().next().unwrap_or_default().to_owned());
+        let line = line.as_deref().and_then(|line| line.strip_prefix("SIP/2.0 ")).unwrap_or("-");
+        let section = sections.next().unwrap_or_else(|| "-".into());
+        rows.push_str(&format!("| {section} | `{name}` | {} | {line} |\n", expected.said()));
         shown.push_str(&format!("=== {name}: {expected:?}\n"));
         for bytes in sent {
             let text = String::from_utf8_lossy(&bytes).replace('\r', "");
@@ -154,17 +161,60 @@ fn check(rfc: &str, table: &[(&str, Treatment)]) -> String {
         world.finish();
     }
     assert!(faults.is_empty(), "\n{}", faults.join("\n"));
-    shown
+    (shown, rows)
+}
+
+/// In which section each message is described.
+fn sections(rfc: &str) -> impl Iterator<Item = String> {
+    let parts: &[(&str, u32)] = match rfc {
+        "rfc4475" => &[("3.1.1", 13), ("3.1.2", 19), ("3.2", 1), ("3.3", 15), ("3.4", 1)],
+        _ => &[("4", 10)],
+    };
+    parts.iter().flat_map(move |(part, last)| {
+        // Two sections of RFC 5118 have two messages each.
+        let times = |number: u32| if *part == "4" && (number == 5 || number == 10) { 2 } else { 1 };
+        (1..=*last).flat_map(move |number| vec![format!("{part}.{number}"); times(number)])
+    })
+}
+
+impl Treatment {
+    /// In the words of the published table.
+    fn said(self) -> String {
+        match self {
+            Answer(200..300) => "accepted".into(),
+            Answer(400 | 505) => "rejected: malformed".into(),
+            Answer(_) => "well-formed, refused".into(),
+            Drop(reason) => format!("dropped: {}", reason.text()),
+        }
+    }
+}
+
+/// The table that readers of the repository are shown is what happens.
+fn publish(rfc: &str, rows: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("torture").join(format!("{rfc}.md"));
+    let name = rfc.replace("rfc", "RFC ");
+    let table = format!(
+        "# {name}, message by message\n\nWhat a registrar that asks for no credentials, and does neither calls nor messages, makes of the messages of {name}:\n\
+         `tests/stories/torture.rs` sends them, and keeps this table true.\n\n| section | message | treatment | answer |\n| --- | --- | --- | --- |\n{rows}"
+    );
+    if std::env::var_os("INSTA_UPDATE").is_some_and(|wanted| wanted == "always") {
+        std::fs::write(&path, &table).expect("written");
+    }
+    assert_eq!(std::fs::read_to_string(&path).unwrap_or_default(), table, "INSTA_UPDATE=always writes it");
 }
 
 #[test]
-fn the_messages_of_rfc_4475_are_treated_as_expected() {
-    insta::assert_snapshot!(check("rfc4475", RFC4475));
+fn the_messages_of_rfc_4475_are_treated_as_expected_and_the_table_says_so() {
+    let (shown, rows) = check("rfc4475", RFC4475);
+    insta::assert_snapshot!("the_messages_of_rfc_4475_are_treated_as_expected", shown);
+    publish("rfc4475", &rows);
 }
 
 #[test]
-fn the_messages_of_rfc_5118_are_treated_as_expected() {
-    insta::assert_snapshot!(check("rfc5118", RFC5118));
+fn the_messages_of_rfc_5118_are_treated_as_expected_and_the_table_says_so() {
+    let (shown, rows) = check("rfc5118", RFC5118);
+    insta::assert_snapshot!("the_messages_of_rfc_5118_are_treated_as_expected", shown);
+    publish("rfc5118", &rows);
 }
 
 #[test]

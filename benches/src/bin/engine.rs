@@ -18,6 +18,8 @@ fn main() {
         ("refresh", || Exchange::boxed(Kind::Register, Show::Nothing, 200)),
         ("refresh_digest_sha256", || Exchange::boxed(Kind::Register, Show::Digest, 200)),
         ("refresh_bearer_cached", || Exchange::boxed(Kind::Register, Show::Token, 200)),
+        ("wrong_password", || Exchange::boxed(Kind::Register, Show::Wrong, 401)),
+        ("unknown_user", || Exchange::boxed(Kind::Register, Show::Unknown, 401)),
         ("challenge", || Exchange::boxed(Kind::Register, Show::Refused, 401)),
         ("options", || Exchange::boxed(Kind::Options, Show::Nothing, 200)),
         ("new", || Box::new(New(World::new(Kind::Register, Show::Nothing, 1_000_000, STEP)))),

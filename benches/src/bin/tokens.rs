@@ -1,4 +1,5 @@
-//! What a token costs beside the REGISTER it comes with: RS256, seen for the first time and remembered.
+//! What a token costs beside the REGISTER it comes with: RS256, seen for the first time and remembered, and one whose key is
+//! not known, for which the keys are asked for again now and then. `--percentiles` shows how it is spread.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -18,9 +19,23 @@ const USERS: usize = 500;
 const DOMAIN: &str = "example.com";
 const ISSUER: &str = "https://sip.example.com";
 
+/// What they show.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Show {
+    Nothing,
+    /// A token of the issuer, of which so many are remembered.
+    Token(usize),
+    /// A token that says to be of the issuer, and whose key is not among his.
+    UnknownKey,
+}
+
 /// Users who register one after the other, again and again.
 struct Phones {
     engine: Engine,
+    /// The keys of the issuer, for whenever the engine asks for them.
+    keys: String,
+    /// How they are answered.
+    status: &'static [u8],
     now: Time,
     /// How each of them asks but for branch and CSeq, which come first and in between.
     requests: Vec<[String; 2]>,
@@ -29,17 +44,24 @@ struct Phones {
 }
 
 impl Phones {
-    fn boxed(bearer: bool, remembered: usize) -> Box<dyn Case> {
-        let folder = std::env::temp_dir().join(format!("strowger-bench-keys-{}", std::process::id()));
-        let ring = Arc::new(KeyRing::open(&folder, RingConfig::default(), NOW).expect("keys"));
-        let issuer =
-            Issuer::new(Arc::clone(&ring), TokenConfig { life: 86_400, ..TokenConfig::new(ISSUER, DOMAIN) });
-        let requests = (0..USERS).map(|n| request(n, bearer.then_some(&issuer))).collect();
+    fn boxed(show: Show) -> Box<dyn Case> {
+        let ring = ring("own");
+        let issuer = |ring: &Arc<KeyRing>| {
+            Issuer::new(Arc::clone(ring), TokenConfig { life: 86_400, ..TokenConfig::new(ISSUER, DOMAIN) })
+        };
+        let issuer = match show {
+            Show::Nothing => None,
+            Show::Token(_) => Some(issuer(&ring)),
+            Show::UnknownKey => Some(issuer(&self::ring("other"))),
+        };
+        let requests = (0..USERS).map(|n| request(n, issuer.as_ref())).collect();
         let mut config = Config::new(DOMAIN);
         config.registrar = Some(RegistrarConfig::default());
-        config.limits.tokens = remembered;
+        config.limits.tokens = if let Show::Token(remembered) = show { remembered } else { 10_000 };
         config.limits.transaction_bytes = 64 << 20;
-        if bearer {
+        if show == Show::Nothing {
+            config.policies.register = AuthPolicy::Open;
+        } else {
             let own = IssuerConfig {
                 issuer: ISSUER.into(),
                 audiences: vec![DOMAIN.into()],
@@ -49,8 +71,6 @@ impl Phones {
             };
             config.jwt =
                 Some(JwtConfig { issuers: vec![own], allow_cleartext: true, ..JwtConfig::default() });
-        } else {
-            config.policies.register = AuthPolicy::Open;
         }
         let now = Time::from_secs(NOW as u64);
         let mut engine = Engine::new(config.validate().expect("good"), [5; 32], now);
@@ -59,21 +79,41 @@ impl Phones {
             now,
             Input::FlowUp { flow: UDP, listener: 0, transport, local: local(), remote, peer: None },
         );
-        while let Some(command) = engine.poll_command() {
-            if let Command::Ask(Query::Keys(query)) = command {
-                let json = Secret(ring.jwks(NOW).body.into_bytes().into());
-                let answer = Answer::Keys(query.ticket, KeysAnswer::Document { json, max_age: None });
-                engine.handle(now, Input::Answer(answer));
-            }
-        }
-        let _ = std::fs::remove_dir_all(&folder);
-        let mut phones = Phones { engine, now, requests, next: 0, message: String::new() };
+        let keys = ring.jwks(NOW).body;
+        let status: &[u8] = if show == Show::UnknownKey { b"SIP/2.0 401 " } else { b"SIP/2.0 200 " };
+        let mut phones = Phones { engine, keys, status, now, requests, next: 0, message: String::new() };
+        phones.answered();
         for _ in 0..2 * USERS {
             phones.prepare();
             phones.run();
         }
         Box::new(phones)
     }
+
+    /// Takes what the engine says, and gives it the keys when it asks for them. Whether it has answered as it should.
+    fn answered(&mut self) -> bool {
+        let mut good = false;
+        while let Some(command) = self.engine.poll_command() {
+            match command {
+                Command::Transmit(sent) => good |= sent.payload.starts_with(self.status),
+                Command::Ask(Query::Keys(query)) => {
+                    let json = Secret(self.keys.clone().into_bytes().into());
+                    let answer = Answer::Keys(query.ticket, KeysAnswer::Document { json, max_age: None });
+                    self.engine.handle(self.now, Input::Answer(answer));
+                }
+                _ => {}
+            }
+        }
+        good
+    }
+}
+
+/// Keys of their own.
+fn ring(name: &str) -> Arc<KeyRing> {
+    let folder = std::env::temp_dir().join(format!("strowger-bench-keys-{name}-{}", std::process::id()));
+    let ring = KeyRing::open(&folder, RingConfig::default(), NOW).expect("keys");
+    let _ = std::fs::remove_dir_all(&folder);
+    Arc::new(ring)
 }
 
 fn request(n: usize, issuer: Option<&Issuer>) -> [String; 2] {
@@ -122,20 +162,16 @@ impl Case for Phones {
     fn run(&mut self) {
         let (remote, data) = (SocketAddr::from(([192, 0, 2, 9], 5060)), self.message.as_bytes());
         self.engine.handle(self.now, Input::Message { flow: UDP, remote, local: local(), data });
-        let mut good = false;
-        while let Some(command) = self.engine.poll_command() {
-            if let Command::Transmit(sent) = command {
-                good |= sent.payload.starts_with(b"SIP/2.0 200 ");
-            }
-        }
+        let good = self.answered();
         assert!(good, "{}", self.message);
     }
 }
 
 fn main() {
     micro::main(&[
-        ("register", || Phones::boxed(false, 0)),
-        ("register_rs256_remembered", || Phones::boxed(true, 10_000)),
-        ("register_rs256_cold", || Phones::boxed(true, 1)),
+        ("register", || Phones::boxed(Show::Nothing)),
+        ("register_rs256_remembered", || Phones::boxed(Show::Token(10_000))),
+        ("register_rs256_cold", || Phones::boxed(Show::Token(1))),
+        ("register_rs256_unknown_kid", || Phones::boxed(Show::UnknownKey)),
     ]);
 }
