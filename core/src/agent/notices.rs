@@ -4,6 +4,7 @@
 //! RFC 6665 s4.2.2 knows no such NOTIFY; phones take it all the same, as what belongs to no subscription:
 //! `Subscription-State: terminated`.
 
+use crate::base::text::owned;
 use crate::base::{Key, Slab, text};
 use crate::ctx::{Ctx, Locate, Reached};
 use crate::dialog::{DATAGRAM, Dialog, Way};
@@ -88,7 +89,7 @@ impl Notices {
             }
             let leg = self.legs.insert(Leg { notice: key, at });
             let sent = write(ctx, txn, aor, notice, &way, leg);
-            let contact = String::from_utf8_lossy(phone.contact).into();
+            let contact = owned(phone.contact);
             let status = if sent { 0 } else { 503 };
             if !sent {
                 self.legs.remove(leg);

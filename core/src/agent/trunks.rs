@@ -11,6 +11,7 @@
 //! Where it is reached is found out anew for each OPTIONS and each attempt to register (RFC 3263). Calls to the Contact that
 //! was registered are of that trunk: its user part is derived from the password there, and known to nobody else.
 
+use crate::base::text::owned;
 use core::time::Duration;
 
 use super::Registering;
@@ -325,7 +326,7 @@ fn contact(config: &TrunkConfig) -> Box<str> {
     let hash = hash::digest(DigestAlgorithm::Sha256, &parts);
     let mut out = b"t".to_vec();
     text::push_hex(hash.get(..12).unwrap_or_default(), &mut out);
-    String::from_utf8_lossy(&out).into()
+    owned(&out)
 }
 
 fn tell(ctx: &mut Ctx<'_>, trunk: &Trunk, step: TrunkStep) {

@@ -4,6 +4,7 @@ use super::call::{CALLEE, CALLER, Call, Phase};
 use super::refer::Inner;
 use super::write::{self, Answer};
 use super::{Bridge, CallKey, Desk, Kit};
+use crate::base::text::owned;
 use crate::dialog::{Crossing, Names};
 use crate::door::CallEnd;
 use crate::txn::ServerKey;
@@ -18,9 +19,7 @@ impl Bridge {
         let held = best.take()?.held?;
         let contacts = held.message().contacts().filter_map(|contact| match contact.ok()? {
             ContactValue::Star => None,
-            value @ ContactValue::Addr(addr) => {
-                Some((write::text(addr.uri.raw()), value.q().unwrap_or(1000)))
-            }
+            value @ ContactValue::Addr(addr) => Some((owned(addr.uri.raw()), value.q().unwrap_or(1000))),
         });
         Some(contacts.collect())
     }

@@ -11,6 +11,7 @@
 //! alone; flow IV asks phones to ring for a session without media, which not all do. Until step 3 it is one call, then the
 //! one with the second one has its number and its record; that of the first leg ends unseen, as after any transfer.
 
+use crate::base::text::owned;
 use core::net::SocketAddr;
 use core::time::Duration;
 
@@ -104,7 +105,7 @@ impl Call {
         self.tell_taken(kit.ctx, desk, client);
         self.phase = Phase::Answered;
         self.queue.clear();
-        self.record.call_id = super::write::text(msg.call_id().unwrap_or_default());
+        self.record.call_id = owned(msg.call_id().unwrap_or_default());
         self.timers.stop_ringing(kit.ctx);
         let longest = kit.ctx.settings.calls.as_ref().map_or(Duration::ZERO, |calls| calls.max_duration);
         let timer = Timer::Call(key.to_bits(), CallTimer::Life);

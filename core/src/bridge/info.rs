@@ -10,6 +10,7 @@
 //! | INFO without, as it was before RFC 6086 | goes on |
 
 use super::call::Side;
+use crate::base::text::owned;
 use crate::ctx::{Extra, Refusal};
 use crate::wire::{Header, Message, Method, Status};
 
@@ -42,7 +43,7 @@ impl Side {
         {
             true => Ok(()),
             false => {
-                let said = super::write::text(said);
+                let said = owned(said);
                 Err(Refusal::with(Status::BAD_INFO_PACKAGE, Extra::RecvInfo(said)))
             }
         }

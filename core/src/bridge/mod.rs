@@ -52,6 +52,7 @@ mod talk;
 mod told;
 mod write;
 
+use crate::base::text::owned;
 use core::time::Duration;
 use std::collections::{BTreeMap, VecDeque};
 
@@ -236,7 +237,7 @@ impl Bridge {
         let tag = ids::write(id.tag());
         let dialog = Dialog::new(ctx, asked.origin, asked.msg, asked.ess, &tag)?;
         self.desk.began += 1;
-        let (source, call_id) = (asked.origin.remote, write::text(asked.ess.call_id));
+        let (source, call_id) = (asked.origin.remote, owned(asked.ess.call_id));
         let parties = [asker.aor.clone(), callee];
         let record = Box::new(CallRecord::begun(self.desk.began, ctx.now, source, call_id, parties));
         let account = asker.aor.clone();

@@ -17,6 +17,7 @@ use super::table::State;
 use super::write::{self, Answer};
 use super::{Asked, Asker, CallKey, Desk, Kit, PROGRESS, sdp};
 use crate::base::ids::{self, IdKind};
+use crate::base::text::owned;
 use crate::ctx::{CallPhase, CallTimer, Extra, Refusal, Timer};
 use crate::dialog::session_timer::Refresher;
 use crate::dialog::{Dialog, hides};
@@ -113,7 +114,7 @@ impl Call {
         let leg = LegRecord {
             target: picker.aor.clone(),
             remote: asked.origin.remote,
-            call_id: write::text(picker.dialog.call_id()),
+            call_id: owned(picker.dialog.call_id()),
             began: kit.ctx.now,
             status: Status::OK.0,
         };

@@ -19,6 +19,7 @@ use super::replaces::{self, Authority};
 use super::write::{self, Answer};
 use super::{Asked, Asker, Bridge, CallKey, Desk, Hop, Kit, News};
 use crate::base::ids::{self, IdText};
+use crate::base::text::owned;
 use crate::ctx::{CallTimer, Ctx, Extra, Origin, Refusal, Timer};
 use crate::dialog::{Dialog, Replaces, refer};
 use crate::door::{CallEnd, CallEvent, CallRecord, Event, Identity};
@@ -198,7 +199,7 @@ impl Bridge {
         };
         write::respond(kit, asked.server, asked.origin, asked.msg, &answer);
         let own: Box<str> = format!("<sip:{}>", link.sides[by].aor).into();
-        let referred_by = asked.msg.header(Header::ReferredBy).map_or(own, write::text);
+        let referred_by = asked.msg.header(Header::ReferredBy).map_or(own, owned);
         call.transfer = Some(Box::new(Transfer {
             by,
             refer: asked.ess.cseq.number,
@@ -255,9 +256,9 @@ impl Bridge {
         let asker = Asker {
             aor: kept.aor.clone(),
             ours: kept.local,
-            uri: write::text(kept.dialog.their_uri()),
+            uri: owned(kept.dialog.their_uri()),
             display: Box::default(),
-            tag: write::text(kept.dialog.their_tag()),
+            tag: owned(kept.dialog.their_tag()),
             // What is asserted of the kept one is his own address, if he is a user of ours.
             identity: Identity { account: if kept.local { identity.account } else { "".into() }, ..identity },
             trusted: kept.trusted,
@@ -274,7 +275,7 @@ impl Bridge {
             true => call.hand_over_record(),
             false => {
                 self.desk.began += 1;
-                let call_id = write::text(kept.dialog.call_id());
+                let call_id = owned(kept.dialog.call_id());
                 let parties = [kept.aor.clone(), transfer.target.clone()];
                 let (id, source) = (self.desk.began, call.record.source);
                 Box::new(CallRecord::begun(id, kit.ctx.now, source, call_id, parties))

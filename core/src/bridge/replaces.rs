@@ -19,6 +19,7 @@ use super::call::{CALLEE, Call, Errand, Link, Phase, Side};
 use super::refer::Inner;
 use super::table::{self, Does, Heard};
 use super::{Asked, Asker, Bridge, CallKey, Desk, Kit};
+use crate::base::text::owned;
 use crate::config::{AorBuf, Settings};
 use crate::ctx::Refusal;
 use crate::dialog::Replaces;
@@ -237,7 +238,7 @@ impl Call {
         let leg = LegRecord {
             target: callee.aor.clone(),
             remote: callee.dialog.straight().to.remote,
-            call_id: super::write::text(callee.dialog.call_id()),
+            call_id: owned(callee.dialog.call_id()),
             began: kit.ctx.now,
             status: Status::OK.0,
         };

@@ -1,5 +1,6 @@
 //! What the host is shown of live calls.
 
+use crate::base::text::owned;
 use core::ops::Bound;
 
 use super::call::{CALLER, Call, Phase, Side};
@@ -80,6 +81,6 @@ fn leg(side: &Side, is_caller: bool) -> LegView {
         party: side.aor.clone(),
         is_caller,
         remote: side.dialog.straight().to.remote,
-        call_id: super::write::text(side.dialog.call_id()),
+        call_id: owned(side.dialog.call_id()),
     }
 }

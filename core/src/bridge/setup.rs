@@ -9,6 +9,7 @@ use super::reliable::{Early, Manner};
 use super::table::{self, Does, Heard, State};
 use super::write::{self, Answer};
 use super::{CallKey, Desk, Kit, News, Outcome, PROGRESS};
+use crate::base::text::owned;
 use crate::ctx::{CallPhase, CallTimer, Ctx, Timer};
 use crate::dialog::reliable::Wants;
 use crate::dialog::session_timer::Refresher;
@@ -90,7 +91,7 @@ impl Call {
         let record = LegRecord {
             target: hop.target.clone(),
             remote: invite.1.to.remote,
-            call_id: write::text(base.call_id()),
+            call_id: owned(base.call_id()),
             began: kit.ctx.now,
             status: 0,
         };

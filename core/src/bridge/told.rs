@@ -1,12 +1,12 @@
 //! Where the parties of a call stand, for who watches them: RFC 4235 s3.7.
 
+use crate::base::text::owned;
 use std::sync::Arc;
 
 use smallvec::SmallVec;
 
 use super::Desk;
 use super::call::{Asker, CALLEE, CALLER, Call, Phase, Taken};
-use super::write::text;
 use crate::ctx::{CallNames, CallPhase, CallState, Ctx};
 use crate::documents::dialog_info::DialogEvent;
 use crate::door::CallEnd;
@@ -101,7 +101,7 @@ impl Call {
         if side != CALLER {
             return self.tell_joined(ctx, desk, self.record.legs.len(), false);
         }
-        let (uri, tag) = (text(moved.dialog.their_uri()), text(moved.dialog.their_tag()));
+        let (uri, tag) = (owned(moved.dialog.their_uri()), owned(moved.dialog.their_tag()));
         let (aor, ours) = (moved.aor.clone(), moved.local);
         self.asker = Asker { aor, ours, uri, tag, display: Box::default(), ..self.asker.clone() };
         self.names = None;
@@ -151,5 +151,5 @@ impl Call {
 
 /// The URI and the display name of who calls, as others are shown them.
 pub(crate) fn shown(from: &NameAddr<'_>) -> (Box<str>, Box<str>) {
-    (text(from.uri.raw()), from.display_name())
+    (owned(from.uri.raw()), from.display_name())
 }

@@ -21,13 +21,6 @@ use crate::wire::{Header, Message, Method, NameAddr, ResponseWriter, Status, Sta
 pub(super) const ALLOW: &[u8] =
     b"INVITE, ACK, CANCEL, BYE, OPTIONS, PRACK, UPDATE, INFO, MESSAGE, REFER, NOTIFY";
 
-pub(super) fn text(bytes: &[u8]) -> Box<str> {
-    match core::str::from_utf8(bytes) {
-        Ok(text) => text.into(),
-        Err(_) => String::from_utf8_lossy(bytes).into(),
-    }
-}
-
 /// What a response says beside what it has from its request.
 pub(super) struct Answer<'a> {
     pub(super) line: StatusLine<'a>,

@@ -3,7 +3,7 @@
 use core::cmp::Ordering;
 use core::net::IpAddr;
 
-use crate::base::text::{self, AorBuf};
+use crate::base::text::{self, AorBuf, owned};
 use crate::wire::{Host, Uri};
 
 /// A domain as a host writes it.
@@ -97,7 +97,7 @@ impl Domains {
         uri.push_str(text);
         let mut out = AorBuf::new();
         let uri = Uri::parse(uri.as_bytes()).ok()?;
-        self.aor(&uri, &mut out).then(|| String::from_utf8_lossy(&out).into())
+        self.aor(&uri, &mut out).then(|| owned(&out))
     }
 
     /// The same; the place in [`names`](Self::names) of its domain.

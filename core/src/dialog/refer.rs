@@ -1,7 +1,7 @@
 //! What REFER asks for, and how whoever asked is told what came of it: RFC 3515, RFC 4488.
 
 use super::Replaces;
-use crate::base::text::clamp_u32;
+use crate::base::text::{clamp_u32, owned};
 use crate::ctx::Refusal;
 use crate::wire::{Event, Header, Message, NameAddr, Status, Uri, Writer};
 
@@ -57,7 +57,7 @@ pub(crate) fn in_place_of(uri: &[u8], replaces: &Replaces) -> Box<str> {
 /// A URI without the headers that a request made of it would have.
 pub(crate) fn without_headers(uri: &Uri<'_>) -> Box<str> {
     let raw = uri.raw();
-    String::from_utf8_lossy(raw.split(|b| *b == b'?').next().unwrap_or(raw)).into()
+    owned(raw.split(|b| *b == b'?').next().unwrap_or(raw))
 }
 
 /// Is a SUBSCRIBE about what came of a REFER?

@@ -6,6 +6,7 @@ use super::pending::ParkedKey;
 use super::routes::Who;
 use super::{Engine, Rooms};
 use crate::auth::Allowed;
+use crate::base::text::owned;
 use crate::bridge::{self, Asked, Asker, Bridge, CallKey, Kit, News};
 use crate::config::AorBuf;
 use crate::ctx::{CallTimer, Origin, Refusal};
@@ -56,7 +57,7 @@ impl Engine {
             aor: asker.aor.clone(),
             uri: match trunk {
                 Some(_) => self.called_over_trunk(pass, &uri),
-                None => String::from_utf8_lossy(uri.raw()).into(),
+                None => owned(uri.raw()),
             },
             origin: pass.origin,
         };
@@ -111,12 +112,12 @@ impl Engine {
         let from = ess.from.uri;
         let aor: Box<str> = match () {
             _ if ours && who.owns(named) => named.into(),
-            _ if !proved => String::from_utf8_lossy(from.raw()).into(),
+            _ if !proved => owned(from.raw()),
             _ if from.is_anonymous() => who.aors.first().cloned().unwrap_or_default(),
             _ => return Err(Refusal::because(Status::FORBIDDEN, "From Is Another's")),
         };
         let (uri, display) = bridge::shown(&ess.from);
-        let tag = String::from_utf8_lossy(ess.from.tag().unwrap_or_default()).into();
+        let tag = owned(ess.from.tag().unwrap_or_default());
         let ours = ours && who.owns(&aor);
         Ok(Asker { aor, ours, uri, display, tag, identity: who.clone(), trusted, trunk: None })
     }

@@ -73,19 +73,10 @@ impl Engine {
     /// RFC 3261 s8.2.2.3: option tags in Require that we do not have.
     pub(super) fn unsupported(&self, asker: &Asker<'_>) -> Option<Refusal> {
         asker.msg.header(Header::Require)?;
-        let mut missing = String::new();
-        for tag in asker.msg.values(Header::Require).take(self.house.settings.limits.values) {
-            if !super::answer::options(&self.house.settings)
-                .any(|own| own.as_bytes().eq_ignore_ascii_case(tag))
-            {
-                if !missing.is_empty() {
-                    missing.push_str(", ");
-                }
-                missing.push_str(&String::from_utf8_lossy(tag));
-            }
-        }
-        (!missing.is_empty())
-            .then(|| Refusal::with(Status::BAD_EXTENSION, Extra::Unsupported(missing.into())))
+        let is_known = |tag: &[u8]| {
+            super::answer::options(&self.house.settings).any(|own| own.as_bytes().eq_ignore_ascii_case(tag))
+        };
+        missing(asker.msg.values(Header::Require).take(self.house.settings.limits.values), is_known)
     }
 
     /// Whether Route names nobody but us. Those values are popped, which is all there is to do: no request of ours carries
@@ -123,6 +114,16 @@ impl Engine {
             || router::may_relay(settings, caller, aor);
         may.then_some(()).ok_or(Refusal::because(Status::FORBIDDEN, "Route Leads Elsewhere"))
     }
+}
+
+/// The 420 for what is required and not known, if there is such (RFC 3261 s8.2.2.3).
+pub(super) fn missing<'m>(
+    required: impl Iterator<Item = &'m [u8]>,
+    is_known: impl Fn(&[u8]) -> bool,
+) -> Option<Refusal> {
+    let unknown: Vec<_> = required.filter(|tag| !is_known(tag)).map(String::from_utf8_lossy).collect();
+    let all = || Extra::Unsupported(unknown.join(", ").into());
+    (!unknown.is_empty()).then(|| Refusal::with(Status::BAD_EXTENSION, all()))
 }
 
 /// True for a configured domain, and for the very address the request was sent to.

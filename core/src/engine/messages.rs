@@ -1,6 +1,7 @@
 //! Where messages meet their neighbours: MESSAGE on its way in, whom the host sends it to, the phones and the ways it takes,
 //! what is kept for those who are not there. RFC 3428, RFC 4320.
 
+use crate::base::text::owned;
 use core::time::Duration;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -144,7 +145,7 @@ impl Engine {
         let uri = pass.ess.uri.as_ref().ok_or(Refusal::plain(Status::BAD_REQUEST))?;
         Ok(match sender.trunk {
             Some(_) => self.called_over_trunk(pass, uri),
-            None => String::from_utf8_lossy(uri.raw()).into(),
+            None => owned(uri.raw()),
         })
     }
 

@@ -6,6 +6,7 @@ use super::answer::{methods, options, packages};
 use super::dispatch::{Asker, Pass};
 use super::routes::Who;
 use crate::auth::Allowed;
+use crate::base::text::owned;
 use crate::config::AorBuf;
 use crate::ctx::Refusal;
 use crate::door::{AuthVerdict, Identity, Scheme};
@@ -58,7 +59,7 @@ impl Engine {
             trusted,
             host: false,
             aor,
-            uri: String::from_utf8_lossy(uri.raw()).into(),
+            uri: owned(uri.raw()),
             origin: pass.origin,
         };
         // Where the host says where calls go, nobody else knows.

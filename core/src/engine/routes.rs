@@ -1,6 +1,7 @@
 //! From a call to those it rings: the plan of the router, the phones of the registrar, addresses of names. RFC 3261
 //! s16.5, RFC 3263, DECISIONS 9 and 10.
 
+use crate::base::text::owned;
 use core::net::SocketAddr;
 use core::time::Duration;
 use std::collections::{BTreeMap, VecDeque};
@@ -459,7 +460,7 @@ impl Engine {
         if let Some(reached) = self.rooms.registrar.named(&ctx, uri) {
             let mut aor = crate::config::AorBuf::new();
             ctx.settings.domains.aor(uri, &mut aor);
-            let aor = String::from_utf8_lossy(&aor).into();
+            let aor = owned(&aor);
             return Some((reached.to, reached.contact.into(), reached.path.into(), Some(aor)));
         }
         // What the host asks for came to no address of ours: which of them is on the way is to be found out.

@@ -5,6 +5,7 @@ use super::dispatch::Pass;
 use super::routes::{origin_of, straight};
 use super::{Engine, Rooms};
 use crate::agent::{Step, Told, trunk_id, trunk_of_id};
+use crate::base::text::owned;
 use crate::ctx::{Extra, Origin, Refusal, TrunkTimer};
 use crate::door::{Query, ResolveQuery, Resolved, Ticket, Transport};
 use crate::router;
@@ -124,7 +125,7 @@ impl Engine {
         let home = self.house.settings.domains.names().first().map_or("", |name| name);
         match called.user() {
             Some(user) => format!("sip:{}@{home}", String::from_utf8_lossy(user)).into(),
-            None => String::from_utf8_lossy(called.raw()).into(),
+            None => owned(called.raw()),
         }
     }
 

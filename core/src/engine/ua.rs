@@ -1,6 +1,7 @@
 //! Where user agents meet their neighbours: what the host asks of them, their servers are found, requests for them.
 
 use super::dispatch::Pass;
+use super::inspect::missing;
 use super::routes::{origin_of, straight};
 use super::{Engine, Rooms};
 use crate::agent::{UA_ALLOW, UaCallKey, UaCame, UaKey, UaKit, Uas, ua_supported};
@@ -126,15 +127,7 @@ impl Engine {
 fn refuse_required(settings: &Settings, pass: &Pass<'_>) -> Result<(), Refusal> {
     let is_known =
         |tag: &[u8]| ua_supported(settings).split(", ").any(|own| own.as_bytes().eq_ignore_ascii_case(tag));
-    let mut missing = String::new();
-    for tag in pass.msg.values(Header::Require).filter(|tag| !is_known(tag)) {
-        missing.push_str(if missing.is_empty() { "" } else { ", " });
-        missing.push_str(&String::from_utf8_lossy(tag));
-    }
-    match missing.is_empty() {
-        true => Ok(()),
-        false => Err(Refusal::with(Status::BAD_EXTENSION, Extra::Unsupported(missing.into()))),
-    }
+    missing(pass.msg.values(Header::Require), is_known).map_or(Ok(()), Err)
 }
 
 fn came<'m>(pass: &'m Pass<'m>) -> Option<UaCame<'m>> {

@@ -1,6 +1,6 @@
 //! What a URI means to us: an account, a name or a number of ours, another domain. RFC 3261 s19.1.6, RFC 3966, RFC 5031.
 
-use crate::base::text::{self, AorBuf};
+use crate::base::text::{self, AorBuf, owned};
 use crate::config::pattern::{self, Place};
 use crate::config::{ListenerConfig, NumberRule, Settings};
 use crate::ctx::Refusal;
@@ -102,7 +102,7 @@ fn of_sip(settings: &Settings, uri: &Uri<'_>, inbound: &[NumberRule]) -> Meaning
     }
     // RFC 5627 s4.2: a GRUU of ours names one phone.
     if uri.params().contains(b"gr") {
-        return Meaning::Gruu(String::from_utf8_lossy(bare(uri)).into());
+        return Meaning::Gruu(owned(bare(uri)));
     }
     let aor = String::from_utf8_lossy(&aor);
     if settings.accounts.by_aor(&aor).is_some() {
@@ -189,7 +189,7 @@ fn elsewhere(uri: &Uri<'_>, host: Host<'_>) -> Meaning {
 fn request_uri(uri: &Uri<'_>) -> Box<str> {
     let bare = bare(uri);
     if !uri.params().contains(b"method") {
-        return String::from_utf8_lossy(bare).into();
+        return owned(bare);
     }
     let head = bare.get(..bare.len() - uri.params().raw().len()).unwrap_or_default();
     let mut out = String::from_utf8_lossy(head).into_owned();

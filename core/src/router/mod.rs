@@ -24,6 +24,7 @@ mod plan;
 mod rights;
 mod trunk;
 
+use crate::base::text::owned;
 use core::time::Duration;
 use std::sync::Arc;
 
@@ -179,7 +180,7 @@ impl Called<'_> {
             Meaning::Name(name) => name.aor(),
             Meaning::Elsewhere(there) => format!("{}@{}", there.user, there.domain).into(),
             Meaning::Gruu(uri) => uri.clone(),
-            Meaning::Emergency | Meaning::Nothing(_) => String::from_utf8_lossy(self.uri).into(),
+            Meaning::Emergency | Meaning::Nothing(_) => owned(self.uri),
         }
     }
 

@@ -18,7 +18,7 @@ use std::collections::BTreeMap;
 
 use super::{Agent, OWN_IDS, Step, Told};
 use crate::base::ids::IdKind;
-use crate::base::text::{is_token, quotable};
+use crate::base::text::{is_token, owned, quotable};
 use crate::base::{Key, Slab};
 use crate::ctx::{Ctx, Locate, Origin, UaTimer};
 use crate::dialog::Manner;
@@ -194,7 +194,7 @@ impl Uas {
         let uri = sip(&account.aor)?;
         let user = uri.user().ok_or(UaRefusal::BadUri)?;
         let username = match account.username.is_empty() {
-            true => String::from_utf8_lossy(user).into(),
+            true => owned(user),
             false => account.username.clone(),
         };
         let scheme = if uri.is_secure() { "sips" } else { "sip" };
@@ -220,7 +220,7 @@ impl Uas {
             return Err(UaRefusal::Full);
         }
         let contact: Box<str> = format!("u{}", &*ctx.ids.next_text(IdKind::Contact)).into();
-        let named: Option<Box<str>> = account.direct.then(|| lossy(user));
+        let named: Option<Box<str>> = account.direct.then(|| owned(user));
         self.serials = self.serials.wrapping_add(1);
         let serial = self.serials;
         let key = self.list.insert(Ua {
@@ -304,7 +304,7 @@ impl Uas {
         self.by_number.remove(&ua.number);
         self.by_contact.remove(&ua.contact);
         if ua.account.direct {
-            let user = Uri::parse(ua.account.aor.as_bytes()).ok().and_then(|uri| uri.user().map(lossy));
+            let user = Uri::parse(ua.account.aor.as_bytes()).ok().and_then(|uri| uri.user().map(owned));
             user.filter(|user| self.by_contact.get(user) == Some(&key))
                 .map(|user| self.by_contact.remove(&user));
         }
@@ -469,8 +469,4 @@ fn check_event(event: &str) -> Result<(), UaRefusal> {
 /// With its head a message may not be longer than this.
 fn check_size(ctx: &Ctx<'_>, body: &[u8]) -> Result<(), UaRefusal> {
     if body.len() + 2048 > ctx.settings.limits.message_bytes { Err(UaRefusal::TooLarge) } else { Ok(()) }
-}
-
-fn lossy(bytes: &[u8]) -> Box<str> {
-    String::from_utf8_lossy(bytes).into()
 }

@@ -16,6 +16,7 @@
 //! A wait is RFC 5626 s4.5's: between half and the whole of 30 s times two to the power of the failures in a row, 90 s if
 //! another server holds, 1800 s at most; longer if Retry-After says so.
 
+use crate::base::text::owned;
 use core::time::Duration;
 
 use super::alive::Alive;
@@ -87,8 +88,8 @@ impl Registration {
             server: self.server.clone(),
             remote: self.to.map(|to| to.remote),
             state: self.state.clone(),
-            gruu: super::lossy(&self.learned.gruu),
-            service_route: super::lossy(&self.learned.service_route),
+            gruu: owned(&self.learned.gruu),
+            service_route: owned(&self.learned.service_route),
             failures: self.failures,
         }
     }

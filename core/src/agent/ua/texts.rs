@@ -1,9 +1,10 @@
 //! Messages of user agents: RFC 3428. Of several to the same address one is on its way at a time (s8).
 
+use crate::base::text::owned;
 use std::collections::VecDeque;
 
 use super::standing::Waiting;
-use super::{Kit, UaKey, Uas, check_kind, check_size, lossy, sip};
+use super::{Kit, UaKey, Uas, check_kind, check_size, sip};
 use crate::agent::{send, wants_stream};
 use crate::base::Key;
 use crate::ctx::{Ctx, Origin, Refusal};
@@ -191,9 +192,9 @@ impl Uas {
         }
         let kind = msg.content_type().ok_or(Refusal::because(Status::BAD_REQUEST, "Missing Content-Type"))?;
         let step = UaStep::Message {
-            from: lossy(ess.from.uri.raw()),
+            from: owned(ess.from.uri.raw()),
             display: ess.from.display_name(),
-            kind: lossy(kind),
+            kind: owned(kind),
             body: msg.body().into(),
         };
         self.tell(key, step);

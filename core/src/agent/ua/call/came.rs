@@ -1,9 +1,10 @@
 //! What comes to the calls of a user agent, and how it is answered: RFC 3261 s13.3, s14.2, s15.1.2, RFC 3311, RFC 6086.
 
-use super::super::{Kit, UaKey, Uas, lossy, sdp};
+use super::super::{Kit, UaKey, Uas, sdp};
 use super::write::{Answered, SDP};
 use super::{Asked, Call, CallKey, RINGS, State, Step, Unacked, timer};
 use crate::base::ids::IdKind;
+use crate::base::text::owned;
 use crate::ctx::{Extra, Origin, Refusal, UaCallTimer};
 use crate::dialog::{Dialog, refer, session_timer};
 use crate::door::{Changes, UaRefusal};
@@ -61,10 +62,10 @@ impl Uas {
         // RFC 5806 s5.2: the topmost is the last.
         let diverted = msg.values(Header::Diversion).next().and_then(|value| NameAddr::parse(value).ok());
         let step = Step::Incoming {
-            from: lossy(ess.from.uri.raw()),
+            from: owned(ess.from.uri.raw()),
             display: ess.from.display_name(),
-            to: lossy(ess.to.uri.raw()),
-            diverted: diverted.map(|by| lossy(by.uri.raw())).unwrap_or_default(),
+            to: owned(ess.to.uri.raw()),
+            diverted: diverted.map(|by| owned(by.uri.raw())).unwrap_or_default(),
             sdp: msg.body().into(),
             replaces: replaces.and_then(|key| self.calls.list.get(key)).map(|call| call.number),
         };
@@ -380,8 +381,8 @@ pub(super) fn check_offer(msg: Message<'_>) -> Result<(), Refusal> {
 
 /// A digit, or whatever else an INFO says.
 pub(super) fn info(msg: Message<'_>) -> Step {
-    let kind = lossy(msg.content_type().unwrap_or_default());
-    let body = lossy(msg.body());
+    let kind = owned(msg.content_type().unwrap_or_default());
+    let body = owned(msg.body());
     let media = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     let value = |name: &str| {
         body.lines().find_map(|line| {

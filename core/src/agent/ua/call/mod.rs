@@ -32,10 +32,11 @@ mod state;
 mod went;
 mod write;
 
+use crate::base::text::owned;
 use core::time::Duration;
 
 use super::standing::Waiting;
-use super::{Kit, UaKey, Uas, check_kind, check_size, lossy, sip};
+use super::{Kit, UaKey, Uas, check_kind, check_size, sip};
 use crate::base::{Key, TimerKey};
 use crate::ctx::{Ctx, Origin, Timer, UaCallTimer};
 use crate::dialog::refer::in_place_of;
@@ -167,7 +168,7 @@ impl Uas {
             .filter(|call| !call.over)
             .map(|call| UaCallView {
                 call: call.number,
-                other: lossy(call.dialog.their_uri()),
+                other: owned(call.dialog.their_uri()),
                 outgoing: call.outgoing,
                 state: call.state,
                 sdp: call.sent.clone(),

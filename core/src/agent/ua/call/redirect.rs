@@ -1,9 +1,10 @@
 //! Calls that are redirected: RFC 3261 s8.1.3.4. A 3xx to the INVITE that begins a call names who is to be called instead:
 //! one after the other in the order of their preference, none twice, and as many as `Limits::redirects`.
 
+use crate::base::text::owned;
 use std::collections::VecDeque;
 
-use super::super::{Kit, Uas, lossy};
+use super::super::{Kit, Uas};
 use super::state::Why;
 use super::{CallKey, State, Step};
 use crate::dialog::refer::without_headers;
@@ -44,7 +45,7 @@ impl Uas {
         let most = kit.ctx.settings.limits.redirects;
         if let Some(msg) = msg.filter(|_| (300..400).contains(&status)) {
             let redirects = call.redirects.get_or_insert_default();
-            let here = lossy(call.dialog.target());
+            let here = owned(call.dialog.target());
             let Ok(first) = Uri::parse(here.as_bytes()) else { return false };
             let mut named: Vec<(u16, Box<str>)> =
                 msg.contacts().flatten().filter_map(|value| target(&first, &value)).collect();

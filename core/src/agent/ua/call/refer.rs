@@ -9,9 +9,10 @@
 //! | SUBSCRIBE to that (RFC 3515 s2.4.4) | 200, NOTIFY; with Expires: 0 the last one |
 //! | the old call is over | nobody is told any more |
 
+use crate::base::text::owned;
 use core::time::Duration;
 
-use super::super::{Kit, UaKey, Uas, lossy};
+use super::super::{Kit, UaKey, Uas};
 use super::state::{Asked, Call, Errand, Why};
 use super::write::Answered;
 use super::{CallKey, Came, MOST_WAITING, State, Step, check_sdp, timer};
@@ -99,7 +100,7 @@ impl Uas {
         let by = msg.header(Header::ReferredBy);
         let step = Step::Referred {
             to: target.clone(),
-            by: by.map(lossy).unwrap_or_default(),
+            by: by.map(owned).unwrap_or_default(),
             replaces: replaces.is_some(),
         };
         call.referred = Some(Box::new(Referred {

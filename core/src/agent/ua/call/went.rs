@@ -2,12 +2,12 @@
 
 use core::time::Duration;
 
-use super::super::{Kit, Uas, lossy};
+use super::super::{Kit, Uas};
 use super::write::{SDP, bare, request};
 use super::{CallKey, Errand, Invite, State, Step, Why, timer};
 use crate::agent::send;
 use crate::base::ids::IdKind;
-use crate::base::text::clamp_u32;
+use crate::base::text::{clamp_u32, owned};
 use crate::ctx::UaCallTimer;
 use crate::dialog::{Dialog, refer, session_timer};
 use crate::txn::{self, ClientEvent, ClientFailure, ClientKey, Usage};
@@ -353,7 +353,7 @@ impl Uas {
 
     /// How far the call is that somebody makes because we asked him to (RFC 3515 s2.4.5).
     pub(super) fn on_sipfrag(&mut self, key: CallKey, msg: Message<'_>) {
-        let line = lossy(msg.body().split(|b| *b == b'\r' || *b == b'\n').next().unwrap_or_default());
+        let line = owned(msg.body().split(|b| *b == b'\r' || *b == b'\n').next().unwrap_or_default());
         let status =
             line.strip_prefix("SIP/2.0 ").and_then(|rest| rest.get(..3)).and_then(|s| s.parse().ok());
         if let Some(status) = status.filter(|status| (100..700).contains(status)) {
