@@ -81,7 +81,7 @@ pub(crate) struct Client {
     /// How it goes if the connection that its size asked for is refused.
     instead: Option<Box<Instead>>,
     /// The dialogs of which anything is to be known here, if it is an INVITE.
-    made: Option<Box<SmallVec<[Made; 1]>>>,
+    made: SmallVec<[Made; 1]>,
 }
 
 /// A dialog that the answers to an INVITE of ours made.
@@ -119,10 +119,6 @@ impl Client {
 
     fn is_waiting(&self) -> bool {
         matches!(self.state, State::Calling | State::Proceeding)
-    }
-
-    fn made(&self) -> impl Iterator<Item = &Made> + Clone {
-        self.made.iter().flat_map(|made| made.iter())
     }
 
     fn resend(&self, ctx: &mut Ctx<'_>) {
@@ -209,7 +205,7 @@ impl Clients {
             cancelled: false,
             after: after.and_then(|SaveSeq(seq)| NonZeroU64::new(seq)),
             instead: None,
-            made: None,
+            made: SmallVec::new(),
         });
         self.names.insert(name.hash, key);
         self.waiting.insert((to.flow, to.remote, key));
@@ -254,13 +250,13 @@ impl Clients {
     }
 
     pub(super) fn spent(&self, key: ClientKey, tag: u64) -> u32 {
-        let made = self.slab.get(key).and_then(|client| client.made().find(|made| made.tag == tag));
+        let made = self.slab.get(key).and_then(|client| client.made.iter().find(|made| made.tag == tag));
         made.map_or(0, |made| made.spent)
     }
 
     /// The dialog of this tag; `None` if the transaction is gone.
     fn made(&mut self, key: ClientKey, tag: u64) -> Option<&mut Made> {
-        let of_it = self.slab.get_mut(key)?.made.get_or_insert_default();
+        let of_it = &mut self.slab.get_mut(key)?.made;
         let at = of_it.iter().position(|made| made.tag == tag).unwrap_or(of_it.len());
         if at == of_it.len() {
             of_it.push(Made { tag, accepted: false, spent: 0 });
@@ -275,7 +271,8 @@ impl Clients {
     /// True if an INVITE is accepted under the tag of this hash for the first time: a 2xx that comes again makes nothing
     /// new.
     pub(super) fn accepted(&mut self, key: ClientKey, tag: u64) -> bool {
-        let accepted = self.slab.get(key).into_iter().flat_map(Client::made).filter(|made| made.accepted);
+        let accepted =
+            self.slab.get(key).into_iter().flat_map(|client| &client.made).filter(|made| made.accepted);
         let known = accepted.clone().any(|made| made.tag == tag);
         if !known
             && accepted.count() < ACCEPTED
@@ -561,7 +558,7 @@ impl Clients {
         assert_eq!(self.names.len(), self.slab.len());
         assert_eq!(self.waiting.len(), self.slab.iter().filter(|(_, client)| client.is_waiting()).count());
         assert!(self.slab.iter().all(|(_, client)| !client.timer.is_none()), "each ends by its timer");
-        assert!(self.slab.iter().all(|(_, client)| client.made.is_none() || client.is_invite()));
+        assert!(self.slab.iter().all(|(_, client)| client.made.is_empty() || client.is_invite()));
     }
 }
 

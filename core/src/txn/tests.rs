@@ -262,5 +262,5 @@ fn ms(millis: u64) -> Duration {
 #[test]
 fn entries_are_small() {
     assert_eq!(size_of::<crate::txn::server::Server>(), 160);
-    assert!(size_of::<crate::txn::client::Client>() <= 192);
+    assert!(size_of::<crate::txn::client::Client>() <= 208);
 }

@@ -4,7 +4,7 @@ use super::grammar::{DISPLAY, SPACE, VALUE, cut, is, run, skip_space};
 use super::params::{Param, is_name};
 use super::split::quoted_end;
 use super::{Fault, Params, ParseError, Uri};
-use crate::base::text::trim;
+use crate::base::text::{owned, trim};
 
 /// A URI with a display name and the parameters of its header.
 #[derive(Clone, Copy, Debug)]
@@ -83,13 +83,17 @@ impl<'m> NameAddr<'m> {
 
     /// The display name as people read it: quoted pairs resolved; empty if there is none.
     pub fn display_name(&self) -> Box<str> {
-        let mut rest = self.display.unwrap_or_default().iter();
+        let written = self.display.unwrap_or_default();
+        if memchr::memchr(b'\\', written).is_none() {
+            return owned(written);
+        }
+        let mut rest = written.iter();
         let meant = core::iter::from_fn(|| match rest.next()? {
             // RFC 3261 s25.1: a backslash stands for the character behind it.
             b'\\' => rest.next().copied(),
             byte => Some(*byte),
         });
-        String::from_utf8_lossy(&meant.collect::<Vec<u8>>()).into()
+        owned(&meant.collect::<Vec<u8>>())
     }
 
     #[inline(always)]
