@@ -29,8 +29,8 @@ const FLOORS: &[&[&str]] = &[
 const FEATURES: &[&str] =
     &["agent", "auth", "registrar", "presence", "mailboxes", "lines", "messages", "router", "bridge"];
 
-/// What has no floor: the door of the house, and what shakes it.
-const OUTSIDE: &[&str] = &["lib", "fuzzing"];
+/// What has no floor: the door of the house, what shakes it, and the test that reads what any room writes.
+const OUTSIDE: &[&str] = &["lib", "fuzzing", "written"];
 
 fn floor(room: &str) -> Option<usize> {
     FLOORS.iter().position(|rooms| rooms.contains(&room))
