@@ -11,6 +11,14 @@ use crate::txn::ServerKey;
 use crate::wire::{ContactValue, Header, Message, Status, StatusLine};
 
 impl Bridge {
+    /// Does a caller wait, with nobody left who may answer? So it is when [`News::Exhausted`](super::News) says so, and until
+    /// something else happens to the call.
+    pub(crate) fn is_exhausted(&self, key: CallKey) -> bool {
+        self.calls.get(key).is_none_or(|call| {
+            call.phase == Phase::Ringing && !call.is_trying() && !call.is_decided() && call.queue.is_empty()
+        })
+    }
+
     /// Where those who were tried say that the callee is (3xx), and their priority in thousandths; that counts as said
     /// then.
     pub(crate) fn redirected(&mut self, key: CallKey) -> Option<Vec<(Box<str>, u16)>> {

@@ -204,17 +204,17 @@ impl Engine {
         });
     }
 
-    /// Does what the calls need of their neighbours.
+    /// Does what the calls need of their neighbours: after each thing that happened to them, for what they say holds until
+    /// the next one.
     pub(super) fn settle_calls(&mut self) {
         for _ in 0..NEWS_PER_CALL {
+            if !self.rooms.bridge.has_news() {
+                return;
+            }
             while let Some(state) = self.rooms.bridge.next_told() {
                 self.on_call_state(state);
             }
-            let news = self.rooms.bridge.take_news();
-            if news.is_empty() {
-                return;
-            }
-            for news in news {
+            for news in self.rooms.bridge.take_news() {
                 match news {
                     News::Exhausted(key, outcome) => self.on_exhausted(key, outcome),
                     News::Refer(key) => self.on_refer(key),

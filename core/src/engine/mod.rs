@@ -229,9 +229,7 @@ impl Engine {
             Input::Clock { wall_offset } => self.house.wall_offset = wall_offset,
             Input::Reload(settings) => self.on_reload(settings),
         }
-        if self.rooms.bridge.has_news() {
-            self.settle_calls();
-        }
+        self.settle_calls();
         self.settle_messages();
         if self.house.settings.has_events() || self.rooms.events.len() > 0 {
             self.settle_presence();

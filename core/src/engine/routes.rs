@@ -223,6 +223,7 @@ impl Engine {
 
     /// Everybody of the last step was tried.
     pub(super) fn on_exhausted(&mut self, key: CallKey, outcome: Outcome) {
+        debug_assert!(self.rooms.bridge.is_exhausted(key));
         let redirected = self.bridge(|bridge, _| bridge.redirected(key));
         if let Some(contacts) = redirected
             && let Some(step) = self

@@ -14,6 +14,7 @@ impl Engine {
             let Some((_, timer)) = self.house.timers.pop(self.house.now) else { return };
             self.house.stats.count(Counter::Timers);
             self.on_timer(timer);
+            self.settle_calls();
         }
     }
 

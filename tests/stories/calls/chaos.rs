@@ -168,12 +168,16 @@ fn run_with(seed: u64, link: Link, relayed: bool) {
     world.finish();
 }
 
-/// So many seeds from this one on, or as many as the environment says; and those beyond that found something once.
+/// So many seeds from this one on, or as many as the environment says (`400`, or `200..400` of them); and those beyond
+/// that found something once.
 fn seeds(first: u64, usual: u64, found: &[u64]) -> impl Iterator<Item = u64> {
     #[allow(clippy::disallowed_methods)] // How many is for whoever runs it to say.
-    let wanted = std::env::var("STROWGER_CHAOS").ok().and_then(|number| number.parse().ok());
-    let all = first..first + wanted.unwrap_or(usual);
-    let found: Vec<u64> = found.iter().copied().filter(|seed| !all.contains(seed)).collect();
+    let wanted = std::env::var("STROWGER_CHAOS").ok();
+    let wanted = wanted.as_deref().map(|text| text.split_once("..").unwrap_or(("0", text)));
+    let number = |text: &str| text.parse::<u64>().ok();
+    let (from, to) = wanted.and_then(|(from, to)| number(from).zip(number(to))).unwrap_or((0, usual));
+    let all = first + from..first + to;
+    let found: Vec<u64> = found.iter().copied().filter(|seed| from == 0 && !all.contains(seed)).collect();
     all.chain(found)
 }
 

@@ -245,6 +245,22 @@ fn a_bye_while_the_relay_thinks_ends_the_call_when_it_has_thought() {
 }
 
 #[test]
+fn a_refusal_for_all_and_a_later_answer_that_wait_for_the_relay_come_to_the_call_in_their_order() {
+    let (mut world, [alice, bob, _]) = relayed(19, MediaMode::Always);
+    let desk = registered(&mut world, "desk", "bob");
+    world.relay = world.relay.map(|relay| Relay { takes: s(1), ..relay });
+    let early = Step::Early { status: 183, fork: 0, media: true };
+    world[bob].manners = Manners::default().then(ms(50), early).then(ms(700), Step::Answer { fork: 0 });
+    world[desk].manners = Manners::refuses(ms(400), 603);
+    world.call(alice, "bob");
+    world.run_for(s(5));
+    // Who declined for all did so before he answered: as without a relay.
+    assert_eq!(world.talk(alice).ending, Some(Ending::Refused(603)), "{}", ladder(&world));
+    assert_eq!(world.talk(bob).ending, Some(Ending::PeerHungUp), "{}", ladder(&world));
+    over(world, s(2));
+}
+
+#[test]
 fn what_a_callee_asks_while_his_answer_is_at_the_relay_waits_behind_it() {
     let (mut world, [alice, bob], _) = called(14, ms(400), None);
     world.run_for(ms(550));

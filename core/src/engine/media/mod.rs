@@ -259,8 +259,11 @@ impl Engine {
                 );
             }
         }
+        // Each comes to calls that have done what they had to after the one before.
+        self.settle_calls();
         while let Some(next) = self.rooms.media.next(session) {
             self.consider(session, next);
+            self.settle_calls();
         }
     }
 
