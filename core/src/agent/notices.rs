@@ -4,8 +4,8 @@
 //! RFC 6665 s4.2.2 knows no such NOTIFY; phones take it all the same, as what belongs to no subscription:
 //! `Subscription-State: terminated`.
 
-use crate::base::text::owned;
-use crate::base::{Key, Slab, text};
+use crate::base::text::{self, owned};
+use crate::base::{Key, Slab};
 use crate::ctx::{Ctx, Locate, Reached};
 use crate::dialog::{DATAGRAM, Dialog, Way};
 use crate::door::{DeviceTold, Notice, NoticeRefusal, ReplyBody};

@@ -11,11 +11,11 @@
 //! Where it is reached is found out anew for each OPTIONS and each attempt to register (RFC 3263). Calls to the Contact that
 //! was registered are of that trunk: its user part is derived from the password there, and known to nobody else.
 
-use crate::base::text::owned;
 use core::time::Duration;
 
 use super::Registering;
-use crate::base::{TimerKey, hash, text};
+use crate::base::text::{self, owned};
+use crate::base::{TimerKey, hash};
 use crate::config::{DigestAlgorithm, Settings, TrunkConfig};
 use crate::ctx::{Ctx, Origin, Timer, TrunkTimer};
 use crate::dialog::Dialog;

@@ -8,7 +8,7 @@ use smallvec::SmallVec;
 use super::nonce::NonceText;
 use crate::base::text;
 use crate::config::DigestAlgorithm;
-use crate::wire::{Header, ResponseWriter};
+use crate::wire::{Header, ResponseWriter, Value};
 
 /// The quality of protection a client applied.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -47,25 +47,27 @@ impl AuthInfo {
     /// Writes the header. Under `auth-int` the proof covers the body of the response and is made for an empty one: a
     /// response with a body must go without this header.
     pub(crate) fn write(&self, response: &mut ResponseWriter<'_>) {
-        response.header(Header::AuthenticationInfo, &self.line());
+        response.value(Header::AuthenticationInfo, |value| self.value(value));
     }
 
-    pub(super) fn line(&self) -> SmallVec<[u8; 256]> {
-        let mut line = SmallVec::new();
-        let mut put = |parts: &[&[u8]]| parts.iter().for_each(|part| line.extend_from_slice(part));
+    pub(super) fn value(&self, value: &mut Value<'_>) {
         if let Some(next) = &self.next {
-            put(&[b"nextnonce=\"", next.as_bytes(), b"\""]);
+            value.literal("nextnonce=\"");
+            value.text(next.as_bytes());
+            value.literal(if self.qop == Qop::None { "\"" } else { "\", " });
         }
-        if self.qop != Qop::None {
-            let mut hex = [0; 64];
-            let rspauth =
-                text::hex_into(self.rspauth.get(..self.algorithm.len()).unwrap_or_default(), &mut hex);
-            if self.next.is_some() {
-                put(&[b", "]);
-            }
-            put(&[b"qop=", self.qop.token(), b", rspauth=\"", rspauth, b"\""]);
-            put(&[b", cnonce=\"", &self.cnonce, b"\", nc=", &self.count]);
+        if self.qop == Qop::None {
+            return;
         }
-        line
+        let mut hex = [0; 64];
+        let rspauth = text::hex_into(self.rspauth.get(..self.algorithm.len()).unwrap_or_default(), &mut hex);
+        value.literal("qop=");
+        value.text(self.qop.token());
+        value.literal(", rspauth=\"");
+        value.text(rspauth);
+        value.literal("\", cnonce=\"");
+        value.text(&self.cnonce);
+        value.literal("\", nc=");
+        value.text(&self.count);
     }
 }

@@ -11,13 +11,13 @@
 //! alone; flow IV asks phones to ring for a session without media, which not all do. Until step 3 it is one call, then the
 //! one with the second one has its number and its record; that of the first leg ends unseen, as after any transfer.
 
-use crate::base::text::owned;
 use core::net::SocketAddr;
 use core::time::Duration;
 
 use super::call::{Call, Link, Phase, Side};
 use super::refer::{Invitation, Transfer};
 use super::{Asker, Bridge, CallKey, Desk, Kit, News, sdp};
+use crate::base::text::owned;
 use crate::ctx::{CallTimer, Timer};
 use crate::door::{CallEnd, CallRecord, Identity, Scheme};
 use crate::txn::ClientKey;

@@ -52,7 +52,6 @@ mod talk;
 mod told;
 mod write;
 
-use crate::base::text::owned;
 use core::time::Duration;
 use std::collections::{BTreeMap, VecDeque};
 
@@ -63,6 +62,7 @@ pub(crate) use dial::Party;
 pub(crate) use media::{Shown, is_session};
 
 use crate::base::ids;
+use crate::base::text::owned;
 use crate::base::{Ids, Index, Key, Slab};
 use crate::ctx::{CallPhase, CallState, CallTimer, Ctx, Extra, Locate, Origin, Refusal, Timer};
 use crate::dialog::{Addressed, Dialog};

@@ -1,11 +1,11 @@
 //! What the host is shown of live calls.
 
-use crate::base::text::owned;
 use core::ops::Bound;
 
 use super::call::{CALLER, Call, Phase, Side};
 use super::table::State;
 use super::{Bridge, CallKey};
+use crate::base::text::owned;
 use crate::door::{CallStage, CallView, LegView};
 
 impl Bridge {

@@ -1,12 +1,12 @@
 //! Where the parties of a call stand, for who watches them: RFC 4235 s3.7.
 
-use crate::base::text::owned;
 use std::sync::Arc;
 
 use smallvec::SmallVec;
 
 use super::Desk;
 use super::call::{Asker, CALLEE, CALLER, Call, Phase, Taken};
+use crate::base::text::owned;
 use crate::ctx::{CallNames, CallPhase, CallState, Ctx};
 use crate::documents::dialog_info::DialogEvent;
 use crate::door::CallEnd;

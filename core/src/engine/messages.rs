@@ -1,7 +1,6 @@
 //! Where messages meet their neighbours: MESSAGE on its way in, whom the host sends it to, the phones and the ways it takes,
 //! what is kept for those who are not there. RFC 3428, RFC 4320.
 
-use crate::base::text::owned;
 use core::time::Duration;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -13,6 +12,7 @@ use super::routes::{origin_of, straight};
 use super::{Engine, Rooms};
 use crate::agent::Trunks;
 use crate::auth::Allowed;
+use crate::base::text::owned;
 use crate::base::{Key, Time};
 use crate::config::Settings;
 use crate::ctx::{Ctx, Refusal, Timer};

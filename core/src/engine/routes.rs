@@ -1,7 +1,6 @@
 //! From a call to those it rings: the plan of the router, the phones of the registrar, addresses of names. RFC 3261
 //! s16.5, RFC 3263, DECISIONS 9 and 10.
 
-use crate::base::text::owned;
 use core::net::SocketAddr;
 use core::time::Duration;
 use std::collections::{BTreeMap, VecDeque};
@@ -11,6 +10,7 @@ use super::lists::known;
 use super::messages;
 use super::trunks::TICKET;
 use crate::base::TimerKey;
+use crate::base::text::owned;
 use crate::bridge::{CallKey, Hop, Lines, Outcome};
 use crate::ctx::{Ctx, Locate, Origin, Refusal, Timer};
 use crate::door::{

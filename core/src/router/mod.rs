@@ -24,7 +24,6 @@ mod plan;
 mod rights;
 mod trunk;
 
-use crate::base::text::owned;
 use core::time::Duration;
 use std::sync::Arc;
 
@@ -38,6 +37,7 @@ pub(crate) use plan::Plan;
 pub(crate) use rights::{is_authenticated, may_relay};
 pub(crate) use trunk::{from_uri, trunk_of};
 
+use crate::base::text::owned;
 use crate::config::Settings;
 use crate::ctx::Refusal;
 use crate::door::{Identity, PresenceState};

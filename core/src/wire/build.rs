@@ -266,6 +266,16 @@ impl Value<'_> {
     }
 }
 
+#[cfg(test)]
+impl Value<'_> {
+    /// What is written as a value.
+    pub(crate) fn written(write: impl FnOnce(&mut Value<'_>)) -> Vec<u8> {
+        let mut out = Vec::new();
+        write(&mut Value { out: &mut out });
+        out
+    }
+}
+
 impl Push for Value<'_> {
     #[inline]
     fn push_bytes(&mut self, bytes: &[u8]) {

@@ -6,7 +6,7 @@
 
 use smallvec::SmallVec;
 
-use super::grammar::{SPACE, TOKEN, TOKEN68, VALUE, behind_space, is, run};
+use super::grammar::{SPACE, TOKEN, TOKEN68, VALUE, behind_space, is, meant, run};
 use super::params::is_name;
 use super::split::quoted_end;
 use super::{Fault, ParseError};
@@ -35,13 +35,7 @@ impl<'m> AuthValue<'m> {
 
     /// The bytes that are meant: quoted pairs resolved.
     pub fn bytes(&self) -> impl Iterator<Item = u8> + use<'m> {
-        let quoted = self.quoted;
-        let mut rest = self.inner.iter();
-        core::iter::from_fn(move || match rest.next()? {
-            // RFC 3261 s25.1: a backslash stands for the character behind it.
-            b'\\' if quoted => rest.next().copied(),
-            byte => Some(*byte),
-        })
+        meant(self.inner, self.quoted)
     }
 
     /// The bytes that are meant, if they stand as such in the message: no quoted pair needs resolving.

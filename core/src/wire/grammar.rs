@@ -223,3 +223,13 @@ pub(crate) fn whole<'m, O>(
         Err(_) => Err(Fault::Malformed),
     }
 }
+
+/// The bytes that stand between quotes, as they are meant; of text that is not `quoted`, as they came.
+pub(crate) fn meant(inner: &[u8], quoted: bool) -> impl Iterator<Item = u8> {
+    let mut rest = inner.iter();
+    core::iter::from_fn(move || match rest.next()? {
+        // RFC 3261 s25.1: a backslash stands for the character behind it.
+        b'\\' if quoted => rest.next().copied(),
+        byte => Some(*byte),
+    })
+}

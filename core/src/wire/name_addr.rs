@@ -1,6 +1,6 @@
 //! `name-addr` and `addr-spec`: From, To, Contact, Route, Refer-To and their kind. RFC 3261 s20.10, s25.1.
 
-use super::grammar::{DISPLAY, SPACE, VALUE, cut, is, run, skip_space};
+use super::grammar::{DISPLAY, SPACE, VALUE, cut, is, meant, run, skip_space};
 use super::params::{Param, is_name};
 use super::split::quoted_end;
 use super::{Fault, Params, ParseError, Uri};
@@ -87,13 +87,7 @@ impl<'m> NameAddr<'m> {
         if memchr::memchr(b'\\', written).is_none() {
             return owned(written);
         }
-        let mut rest = written.iter();
-        let meant = core::iter::from_fn(|| match rest.next()? {
-            // RFC 3261 s25.1: a backslash stands for the character behind it.
-            b'\\' => rest.next().copied(),
-            byte => Some(*byte),
-        });
-        owned(&meant.collect::<Vec<u8>>())
+        owned(&meant(written, true).collect::<Vec<u8>>())
     }
 
     #[inline(always)]

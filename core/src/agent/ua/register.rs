@@ -16,7 +16,6 @@
 //! A wait is RFC 5626 s4.5's: between half and the whole of 30 s times two to the power of the failures in a row, 90 s if
 //! another server holds, 1800 s at most; longer if Retry-After says so.
 
-use crate::base::text::owned;
 use core::time::Duration;
 
 use super::alive::Alive;
@@ -24,6 +23,7 @@ use super::{Kit, Of, Ua, UaKey, Uas};
 use crate::agent::{Learned, OWN_IDS, Registering, Step};
 use crate::base::TimerKey;
 use crate::base::ids::IdKind;
+use crate::base::text::owned;
 use crate::config::Settings;
 use crate::ctx::{Ctx, Origin, Timer, UaTimer};
 use crate::dialog::session_timer;

@@ -1,12 +1,12 @@
 //! Messages of user agents: RFC 3428. Of several to the same address one is on its way at a time (s8).
 
-use crate::base::text::owned;
 use std::collections::VecDeque;
 
 use super::standing::Waiting;
 use super::{Kit, UaKey, Uas, check_kind, check_size, sip};
 use crate::agent::{send, wants_stream};
 use crate::base::Key;
+use crate::base::text::owned;
 use crate::ctx::{Ctx, Origin, Refusal};
 use crate::dialog::{Dialog, Way};
 use crate::door::{UaRefusal, UaStep};

@@ -2,7 +2,13 @@
 
 use super::*;
 use crate::auth::digest::{Answer, KnownA2};
+use crate::auth::info::AuthInfo;
 use crate::config::HashedCredential;
+use crate::wire::Value;
+
+fn line_of(info: &AuthInfo) -> Vec<u8> {
+    Value::written(|value| info.value(value))
+}
 
 mod store;
 mod uri;
@@ -307,12 +313,12 @@ fn what_comes_back_proves_the_password_and_hands_out_the_next_nonce() {
     let info = allowed(world.check(&first.request(&nonce))).info.expect("credentials with qop");
     let rspauth = first.response(&nonce, "", "");
     let expected = format!("qop=auth, rspauth=\"{rspauth}\", cnonce=\"0a4f113b\", nc=00000001");
-    assert_eq!(String::from_utf8(info.line().to_vec()), Ok(expected));
+    assert_eq!(String::from_utf8(line_of(&info)), Ok(expected));
 
     world.sleep(Duration::from_secs(150));
     let second = Phone { nc: 2, ..first };
     let info = allowed(world.check(&second.request(&nonce))).info.expect("credentials with qop");
-    let line = String::from_utf8(info.line().to_vec()).expect("ASCII");
+    let line = String::from_utf8(line_of(&info)).expect("ASCII");
     let next = param(&line, "nextnonce");
     world.sleep(Duration::from_secs(151));
     assert_eq!(why(&world.check(&Phone { nc: 3, ..phone(RIGHT) }.request(&nonce))), AuthVerdict::Stale);
@@ -325,7 +331,7 @@ fn rspauth_of_a_session_under_auth_int_covers_an_empty_body() {
     let nonce = world.nonce();
     let phone = Phone { qop: "auth-int", session: true, body: "v=0", ..phone(RIGHT) };
     let info = allowed(world.check(&phone.request(&nonce))).info.expect("credentials with qop");
-    let line = String::from_utf8(info.line().to_vec()).expect("ASCII");
+    let line = String::from_utf8(line_of(&info)).expect("ASCII");
     assert_eq!(param(&line, "rspauth"), phone.response(&nonce, "", ""));
 }
 
@@ -516,7 +522,7 @@ fn every_authentication_info() {
         let nonce = world.nonce();
         world.sleep(Duration::from_secs(wait));
         let info = allowed(world.check(&phone.request(&nonce))).info;
-        let line = info.map_or("none".into(), |info| String::from_utf8(info.line().to_vec()).expect("ASCII"));
+        let line = info.map_or("none".into(), |info| String::from_utf8(line_of(&info)).expect("ASCII"));
         writeln!(all, "{title}\n  {line}\n").expect("memory");
     };
     show("SHA-256", 0, phone(RIGHT));

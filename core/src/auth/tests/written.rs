@@ -6,7 +6,7 @@ use super::*;
 use crate::auth::challenge::{BearerChallenge, BearerError, Challenge, DigestChallenge};
 use crate::auth::info::{AuthInfo, Qop};
 use crate::config::{IssuerConfig, JwtConfig};
-use crate::wire::AuthValue;
+use crate::wire::{AuthValue, Value};
 
 fn is(said: Option<AuthValue<'_>>, meant: &[u8]) -> bool {
     said.is_some_and(|said| said.is(meant))
@@ -92,7 +92,7 @@ proptest! {
             next: next.then_some(nonce),
         };
         // Its parameters have the form of those of credentials.
-        let line = [b"Digest ", &*info.line()].concat();
+        let line = [b"Digest ", &*Value::written(|value| info.value(value))].concat();
         let said = match Credentials::parse(&line) {
             Ok(Credentials::Digest(said)) => said,
             _ if qop == Qop::None && !next => return Ok(()),

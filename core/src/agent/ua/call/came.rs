@@ -20,6 +20,14 @@ pub(crate) struct Came<'m> {
     pub(crate) ess: &'m Essentials<'m>,
 }
 
+impl<'m> Came<'m> {
+    /// To be answered within its dialog.
+    pub(super) fn answered(&self) -> Answered<'m> {
+        let Came { server, origin, msg, .. } = *self;
+        Answered { server, origin, msg, tag: "" }
+    }
+}
+
 impl Uas {
     /// The call that a request is in.
     pub(crate) fn call_of(&self, ess: &Essentials<'_>) -> Option<CallKey> {
@@ -251,7 +259,8 @@ impl Uas {
         key: CallKey,
         came: Came<'_>,
     ) -> Result<(), Refusal> {
-        let Came { server, origin, msg, ess } = came;
+        let answered = came.answered();
+        let Came { origin, msg, ess, .. } = came;
         let Some(call) = self.calls.list.get_mut(key) else {
             return Err(Refusal::plain(Status::NO_TRANSACTION));
         };
@@ -284,7 +293,6 @@ impl Uas {
             call.timer.hear_request(msg);
         }
         let ua = call.ua;
-        let answered = Answered { server, origin, msg, tag: "" };
         match method {
             Method::Bye => {
                 let pending = call.asked.take();

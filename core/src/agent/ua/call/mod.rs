@@ -32,11 +32,11 @@ mod state;
 mod went;
 mod write;
 
-use crate::base::text::owned;
 use core::time::Duration;
 
 use super::standing::Waiting;
 use super::{Kit, UaKey, Uas, check_kind, check_size, sip};
+use crate::base::text::owned;
 use crate::base::{Key, TimerKey};
 use crate::ctx::{Ctx, Origin, Timer, UaCallTimer};
 use crate::dialog::refer::in_place_of;

@@ -1,12 +1,12 @@
 //! Calls that are redirected: RFC 3261 s8.1.3.4. A 3xx to the INVITE that begins a call names who is to be called instead:
 //! one after the other in the order of their preference, none twice, and as many as `Limits::redirects`.
 
-use crate::base::text::owned;
 use std::collections::VecDeque;
 
 use super::super::{Kit, Uas};
 use super::state::Why;
 use super::{CallKey, State, Step};
+use crate::base::text::owned;
 use crate::dialog::refer::without_headers;
 use crate::wire::{ContactValue, Message, Uri};
 

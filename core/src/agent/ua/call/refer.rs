@@ -9,7 +9,6 @@
 //! | SUBSCRIBE to that (RFC 3515 s2.4.4) | 200, NOTIFY; with Expires: 0 the last one |
 //! | the old call is over | nobody is told any more |
 
-use crate::base::text::owned;
 use core::time::Duration;
 
 use super::super::{Kit, UaKey, Uas};
@@ -17,6 +16,7 @@ use super::state::{Asked, Call, Errand, Why};
 use super::write::Answered;
 use super::{CallKey, Came, MOST_WAITING, State, Step, check_sdp, timer};
 use crate::base::TimerKey;
+use crate::base::text::owned;
 use crate::ctx::{Extra, Refusal, UaCallTimer};
 use crate::dialog::{Dialog, Replaces, refer};
 use crate::door::UaRefusal;
@@ -217,7 +217,8 @@ impl Uas {
         key: CallKey,
         came: Came<'_>,
     ) -> Result<(), Refusal> {
-        let Came { server, origin, msg, ess } = came;
+        let answered = came.answered();
+        let Came { origin, msg, ess, .. } = came;
         let unknown = Refusal::plain(Status::NO_TRANSACTION);
         let (id, left) = refer::resubscribed(msg, TOLD_FOR)?;
         let call = self.calls.list.get_mut(key).filter(|call| !call.over).ok_or(unknown.clone())?;
@@ -229,7 +230,6 @@ impl Uas {
         }
         call.notify_next(Errand::Notify { refer, status, left });
         let ua = call.ua;
-        let answered = Answered { server, origin, msg, tag: "" };
         let expires = |writer: &mut Writer<'_>| _ = writer.number(Header::Expires, left);
         self.respond_as(kit, ua, answered, 200, &expires, (b"", b""));
         self.go_on(kit, key);

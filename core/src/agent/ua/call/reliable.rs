@@ -22,7 +22,7 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 
 use super::super::{Kit, Uas, sdp};
-use super::write::{Answered, SDP, request_in};
+use super::write::{SDP, request_in};
 use super::{CallKey, Came, State, Step, timer};
 use crate::agent::send;
 use crate::base::{Time, TimerKey};
@@ -207,7 +207,8 @@ impl Uas {
         key: CallKey,
         came: Came<'_>,
     ) -> Result<(), Refusal> {
-        let Came { server, origin, msg, ess } = came;
+        let answered = came.answered();
+        let Came { origin, msg, ess, .. } = came;
         let unknown = Refusal::plain(Status::NO_TRANSACTION);
         let call = self.calls.list.get_mut(key).ok_or(unknown.clone())?;
         let ua = call.ua;
@@ -232,7 +233,7 @@ impl Uas {
         if !answer.is_empty() {
             early.agreed = Agreed { theirs: msg.body().into(), ours: answer.as_slice().into() };
         }
-        self.respond(kit, ua, Answered { server, origin, msg, tag: "" }, 200, (SDP, &answer));
+        self.respond(kit, ua, answered, 200, (SDP, &answer));
         match msg.method() {
             Method::Info if says => self.tell_of(key, super::came::info(msg)),
             Method::Update if says => self.tell_of(key, Step::Changed { sdp: msg.body().into() }),
@@ -248,7 +249,8 @@ impl Uas {
         key: CallKey,
         came: Came<'_>,
     ) -> Result<(), Refusal> {
-        let Came { server, origin, msg, ess } = came;
+        let answered = came.answered();
+        let Came { origin, msg, ess, .. } = came;
         let call = self.calls.list.get_mut(key).ok_or(Refusal::plain(Status::NO_TRANSACTION))?;
         let offered = call.asked.as_ref().is_some_and(|asked| !asked.held.message().body().is_empty());
         let described = call.reliable.described;
@@ -269,7 +271,7 @@ impl Uas {
         if !answer.is_empty() {
             call.sent = answer.as_slice().into();
         }
-        self.respond(kit, ua, Answered { server, origin, msg, tag: "" }, 200, (SDP, &answer));
+        self.respond(kit, ua, answered, 200, (SDP, &answer));
         if new {
             self.tell_of(key, Step::Changed { sdp: msg.body().into() });
         }
@@ -369,7 +371,8 @@ impl Uas {
         key: CallKey,
         came: Came<'_>,
     ) -> Result<(), Refusal> {
-        let Came { server, origin, msg, ess } = came;
+        let answered = came.answered();
+        let Came { origin, msg, ess, .. } = came;
         let unknown = Refusal::plain(Status::NO_TRANSACTION);
         let malformed = Refusal::because(Status::BAD_REQUEST, "Malformed RAck");
         let (number, invite) = reliable::acknowledged(msg).ok_or(malformed)?;
@@ -407,7 +410,7 @@ impl Uas {
             call.sent = answer.as_slice().into();
         }
         let body = answer.as_deref().unwrap_or_default();
-        self.respond(kit, ua, Answered { server, origin, msg, tag: "" }, 200, (SDP, body));
+        self.respond(kit, ua, answered, 200, (SDP, body));
         if !msg.body().is_empty() {
             self.tell_of(key, Step::Changed { sdp: msg.body().into() });
         }
