@@ -31,7 +31,8 @@ pub(crate) async fn drive(mut driver: Driver<Outside>) {
         }
         rounds = 0;
         let next = driver.deadline();
-        if due != Some(next) {
+        // One that moved away is looked at again when the timer fires.
+        if due.is_none_or(|due| next < due) {
             due = Some(next);
             timer.set_at(next);
         }

@@ -59,23 +59,21 @@ pub(crate) async fn open(opening: Opening, streams: Streams) {
 
 /// Runs a connection to its end.
 async fn run(mut stream: Stream, mut wire: Option<Wire<TcpStream>>, streams: Streams) {
-    let mut due = stream.deadline();
-    let mut timer = Timer::at(streams.clock.instant_of(due));
+    let mut armed = stream.deadline();
+    let mut timer = Timer::at(streams.clock.instant_of(armed));
     poll_fn(|cx| {
         loop {
             if stream.poll(cx, wire.as_mut()).is_ready() {
                 return Poll::Ready(());
             }
-            let next = stream.deadline();
-            if next != due {
-                due = next;
-                timer.set_at(streams.clock.instant_of(due));
-            }
-            if Pin::new(&mut timer).poll(cx).is_pending() {
+            // Every message moves the deadline away: the timer follows when it fires, and at once only if it would be late.
+            let due = stream.deadline();
+            let is_late = due < armed;
+            if !is_late && Pin::new(&mut timer).poll(cx).is_pending() {
                 return Poll::Pending;
             }
-            // It does not fire again by itself.
-            timer.set_at(streams.clock.instant_of(due));
+            armed = due;
+            timer.set_at(streams.clock.instant_of(armed));
         }
     })
     .await;

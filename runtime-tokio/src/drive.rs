@@ -27,7 +27,8 @@ pub(crate) async fn drive(mut driver: Driver<Outside>) {
         }
         rounds = 0;
         let deadline = Instant::from_std(driver.deadline());
-        if sleep.deadline() != deadline {
+        // One that moved away is looked at again when the timer fires.
+        if deadline < sleep.deadline() || sleep.is_elapsed() {
             sleep.as_mut().reset(deadline);
         }
         poll_fn(|cx| poll_ready(&mut driver, sleep.as_mut(), cx)).await;

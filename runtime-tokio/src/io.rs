@@ -48,22 +48,22 @@ pub(crate) async fn open(opening: Opening, streams: Streams) {
 
 /// Runs a connection to its end.
 async fn run(mut stream: Stream, mut io: Option<Connected<TcpStream>>, streams: Streams) {
-    let mut due = stream.deadline();
+    let mut armed = stream.deadline();
     let instant = |due| Instant::from_std(streams.clock.instant_of(due));
-    let mut sleep = pin!(sleep_until(instant(due)));
+    let mut sleep = pin!(sleep_until(instant(armed)));
     poll_fn(|cx| {
         loop {
             if stream.poll(cx, io.as_mut()).is_ready() {
                 return Poll::Ready(());
             }
-            let next = stream.deadline();
-            if next != due {
-                due = next;
-                sleep.as_mut().reset(instant(due));
-            }
-            if sleep.as_mut().poll(cx).is_pending() {
+            // Every message moves the deadline away: the timer follows when it fires, and at once only if it would be late.
+            let due = stream.deadline();
+            let is_late = due < armed;
+            if !is_late && sleep.as_mut().poll(cx).is_pending() {
                 return Poll::Pending;
             }
+            armed = due;
+            sleep.as_mut().reset(instant(armed));
         }
     })
     .await;

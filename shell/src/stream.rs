@@ -119,6 +119,8 @@ pub struct Stream {
     /// Held for as long as the connection lives.
     seat: Option<Seat>,
     step: Step,
+    /// When it was last polled: the clock is read once for all that is done then.
+    now: Time,
     /// Waits for room in the inbox.
     room: Option<Reserve<Inbound>>,
     news: News,
@@ -213,6 +215,7 @@ impl Stream {
             out: None,
             seat: None,
             step: Step::Open,
+            now,
             room: None,
             news: News::Nothing,
             is_idle: false,
@@ -237,6 +240,7 @@ impl Stream {
     /// Goes on as far as it can. Ready when it is over; then the socket may be closed. A stream whose socket could not be
     /// had is polled without one.
     pub fn poll(&mut self, cx: &mut Context<'_>, mut io: Option<&mut impl Io>) -> Poll<()> {
+        self.now = self.streams.clock.now();
         loop {
             match (self.step, io.as_deref_mut()) {
                 (Step::Over, _) => return Poll::Ready(()),
@@ -264,7 +268,7 @@ impl Stream {
                 }
                 (_, None) => self.fail(),
                 (Step::Connecting(until), Some(io)) => {
-                    if until <= self.streams.clock.now() {
+                    if until <= self.now {
                         self.fail();
                         continue;
                     }
@@ -326,7 +330,7 @@ impl Stream {
                     // The engine is gone.
                     None => {
                         self.is_orphan = true;
-                        self.conn.close(self.streams.clock.now(), FlowDownReason::Shutdown);
+                        self.conn.close(self.now, FlowDownReason::Shutdown);
                     }
                     Some(first) => {
                         if let Some(end) = self.obey(first, io) {
@@ -350,7 +354,7 @@ impl Stream {
                 self.is_idle = false;
                 match room {
                     Some(room) => room.send(Inbound::Idle(self.flow)),
-                    None => self.conn.close(self.streams.clock.now(), FlowDownReason::Shutdown),
+                    None => self.conn.close(self.now, FlowDownReason::Shutdown),
                 }
                 continue;
             }
@@ -380,12 +384,11 @@ impl Stream {
                 // Room that is not needed any more is for others.
                 self.room = None;
             }
-            let now = self.streams.clock.now();
-            match self.conn.on_deadline(now) {
+            match self.conn.on_deadline(self.now) {
                 Due::Nothing => return Poll::Pending,
                 Due::Idle => {
                     // Asked once: the answer is an order to keep or to close it, or the next deadline asks again.
-                    self.conn.keep(now);
+                    self.conn.keep(self.now);
                     self.is_idle = true;
                 }
                 Due::Close(reason) => return Poll::Ready(End::Abrupt(reason)),
@@ -410,13 +413,12 @@ impl Stream {
 
     /// Carries out an order, and those that wait behind it, so that one write takes them all.
     fn obey(&mut self, first: Outbound, io: &mut impl Io) -> Option<End> {
-        let now = self.streams.clock.now();
         let mut next = Some(first);
         while let Some(order) = next {
             match order {
-                Outbound::Send(payload) => self.conn.queue(now, payload),
-                Outbound::Keep => self.conn.keep(now),
-                Outbound::Close(reason) => self.conn.close(now, reason),
+                Outbound::Send(payload) => self.conn.queue(self.now, payload),
+                Outbound::Keep => self.conn.keep(self.now),
+                Outbound::Close(reason) => self.conn.close(self.now, reason),
                 Outbound::Abort(reason) => return Some(End::Abrupt(reason)),
             }
             next = self.orders.try_recv();
@@ -437,19 +439,18 @@ impl Stream {
                     other => other?,
                 }
             };
-            self.conn.sent(self.streams.clock.now(), written);
+            self.conn.sent(self.now, written);
         }
         Ok(())
     }
 
     /// Reads once and hands on what came.
     fn read(&mut self, room: Permit<Inbound>, io: &mut impl Io) -> Option<End> {
-        let now = self.streams.clock.now();
         let chunk = self.streams.options.read_chunk;
         let read = SCRATCH.with_borrow_mut(|scratch| {
             scratch.resize(chunk.max(1), 0);
             let read = io.try_read(scratch)?;
-            self.conn.received(now, scratch.get(..read).unwrap_or_default());
+            self.conn.received(self.now, scratch.get(..read).unwrap_or_default());
             io::Result::Ok(read)
         });
         match read {
@@ -472,7 +473,7 @@ impl Stream {
         while let Some(arrival) = self.conn.poll_arrival() {
             batch.push(arrival);
         }
-        self.conn.settle(self.streams.clock.now());
+        self.conn.settle(self.now);
         if !batch.is_empty() {
             room.send(Inbound::Arrived(batch));
         }
@@ -490,11 +491,10 @@ impl Stream {
                 match order {
                     None => {
                         self.is_orphan = true;
-                        self.conn.close(self.streams.clock.now(), FlowDownReason::Closed);
+                        self.conn.close(self.now, FlowDownReason::Closed);
                     }
                     Some(Outbound::Send(payload)) => {
-                        let now = self.streams.clock.now();
-                        self.conn.queue(now, payload);
+                        self.conn.queue(self.now, payload);
                         if self.write(io).is_err() {
                             return Poll::Ready(());
                         }
@@ -512,7 +512,7 @@ impl Stream {
                 }
                 continue;
             }
-            let is_late = self.conn.poll_deadline() <= self.streams.clock.now();
+            let is_late = self.conn.poll_deadline() <= self.now;
             return if is_late { Poll::Ready(()) } else { Poll::Pending };
         }
     }

@@ -420,7 +420,11 @@ impl Connection {
                 wire
             }
         };
-        if !wire.is_empty() && !self.backlog.charge(wire.len()) {
+        // Nothing, mostly.
+        if wire.is_empty() {
+            return;
+        }
+        if !self.backlog.charge(wire.len()) {
             // A peer that makes us answer and does not read.
             self.stop(FlowDownReason::TooSlow);
         }

@@ -33,6 +33,8 @@ const HEAD: usize = 8 << 10;
 struct Pipe {
     came: Vec<u8>,
     taken: usize,
+    /// How many the library has taken since the beginning.
+    handed: u64,
     goes: Vec<u8>,
 }
 
@@ -45,7 +47,7 @@ impl Read for Pipe {
             return Err(io::ErrorKind::WouldBlock.into());
         }
         let read = left.read(buffer)?;
-        self.taken += read;
+        (self.taken, self.handed) = (self.taken + read, self.handed + read as u64);
         Ok(read)
     }
 }
@@ -138,6 +140,9 @@ pub(super) struct Web {
     state: State,
     /// The message that came last.
     current: Bytes,
+    /// At a server's side: how many bytes the messages that came took at least, with all that came before them. If the
+    /// library has taken as many, it holds no part of another one.
+    accounted: Option<u64>,
 }
 
 #[derive(Debug)]
@@ -168,7 +173,11 @@ impl Web {
     pub(super) fn accept(options: Arc<WebOptions>, message_bytes: usize) -> Web {
         let config = Some(config(message_bytes));
         let handshake = ServerHandshake::start(Pipe::default(), Check(options), config);
-        Web { state: State::Shaking(Box::new(Handshake::Server(handshake))), current: Bytes::new() }
+        Web {
+            state: State::Shaking(Box::new(Handshake::Server(handshake))),
+            current: Bytes::new(),
+            accounted: None,
+        }
     }
 
     /// The client's side: asks this host, on a port that is not the usual one, for this path. `None` if nobody can be asked
@@ -188,7 +197,7 @@ impl Web {
         let config = Some(config(message_bytes));
         let handshake = ClientHandshake::start(Pipe::default(), request, config).ok()?;
         // It speaks first.
-        Some(Web { state: Handshake::Client(handshake).shake(), current: Bytes::new() })
+        Some(Web { state: Handshake::Client(handshake).shake(), current: Bytes::new(), accounted: None })
     }
 
     fn pipe(&mut self) -> Option<&mut Pipe> {
@@ -215,10 +224,15 @@ impl Web {
         let State::Shaking(handshake) = std::mem::replace(&mut self.state, State::Over(Vec::new())) else {
             return Ok(false);
         };
+        let serves = matches!(*handshake, Handshake::Server(_));
         self.state = handshake.shake();
         match &self.state {
             State::Shaking(_) => Ok(false),
-            State::Open(_) => Ok(true),
+            State::Open(socket) => {
+                // The library lets nothing follow a request.
+                self.accounted = serves.then(|| socket.get_ref().handed);
+                Ok(true)
+            }
             State::Over(_) => Err(()),
         }
     }
@@ -226,10 +240,25 @@ impl Web {
     /// The next thing that came.
     pub(super) fn next(&mut self) -> Option<Came> {
         let State::Open(socket) = &mut self.state else { return None };
-        let message = match socket.read() {
+        let pipe = socket.get_mut();
+        if pipe.taken == pipe.came.len() && self.accounted == Some(pipe.handed) {
+            // Asking costs more than knowing, and between messages nothing is kept.
+            (pipe.came, pipe.taken) = (Vec::new(), 0);
+            return None;
+        }
+        let read = socket.read();
+        if let (Some(accounted), Ok(message)) = (&mut self.accounted, &read) {
+            *accounted += frame_bytes(message.len());
+        }
+        let message = match read {
             Ok(Message::Text(text)) => Bytes::from(text),
             Ok(Message::Binary(bytes)) => bytes,
-            Ok(Message::Ping(_) | Message::Frame(_)) => return Some(Came::Quiet),
+            Ok(Message::Ping(_)) => {
+                // The answer to it would wait for the next read.
+                let _ = socket.flush();
+                return Some(Came::Quiet);
+            }
+            Ok(Message::Frame(_)) => return Some(Came::Quiet),
             Ok(Message::Pong(_)) => return Some(Came::Pong),
             Ok(Message::Close(_)) => {
                 // The answer to it is written with the next flush.
@@ -319,6 +348,16 @@ fn config(message_bytes: usize) -> WebSocketConfig {
         .write_buffer_size(0)
         .max_message_size(Some(message_bytes))
         .max_frame_size(Some(message_bytes))
+}
+
+/// How many bytes a masked frame has at least (RFC 6455 s5.2).
+fn frame_bytes(payload: usize) -> u64 {
+    let length = match payload {
+        ..=125 => 0,
+        126..=0xffff => 2,
+        _ => 8,
+    };
+    2 + length + 4 + payload as u64
 }
 
 /// Whether the request or response that so many bytes were added to is there as a whole, or will never be one.
