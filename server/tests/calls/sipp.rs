@@ -9,7 +9,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::accounts;
-use super::client;
+use super::client::{self, Tunnel};
 use super::launch::{Server, free};
 
 const LIMIT: Duration = Duration::from_secs(120);
@@ -40,9 +40,18 @@ impl Run<'_> {
         .expect("a file for the test");
         let scenarios = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/calls/scenarios");
         let mut sipp = Command::new("sipp");
-        sipp.arg(server.addr.to_string()).current_dir(server.dir());
+        // The packaged SIPp was built without TLS.
+        let tunnel = (*transport == "tls").then(|| Tunnel::open(server.dir(), free(), server.tls));
+        let to = tunnel.as_ref().map_or(server.addr, |tunnel| tunnel.addr);
+        let (stream, via) = match *transport {
+            "u1" => ("u1", "UDP"),
+            "t1" => ("t1", "TCP"),
+            _ => ("t1", "TLS"),
+        };
+        sipp.arg(to.to_string()).current_dir(server.dir());
         sipp.arg("-sf").arg(scenarios.join(scenario)).arg("-inf").arg(&users);
-        sipp.args(["-i", "127.0.0.1", "-p", &me.port().to_string(), "-t", transport, "-nostdin"]);
+        sipp.args(["-i", "127.0.0.1", "-p", &me.port().to_string(), "-t", stream, "-nostdin"]);
+        sipp.args(["-key", "via", via]);
         if let Some(ear) = ear {
             sipp.args(["-mi", "127.0.0.1", "-key", "ear", &ear.port().to_string()]);
         }
@@ -90,6 +99,13 @@ fn calls(
 fn sipp_calls_sipp_over_udp_and_tcp() {
     for transport in ["u1", "t1"] {
         call("basic", "caller.xml", "callee.xml", transport);
+    }
+}
+
+#[test]
+fn sipp_calls_sipp_over_tls() {
+    if client::is_there("stunnel") {
+        call("secure", "caller.xml", "callee.xml", "tls");
     }
 }
 

@@ -1,6 +1,9 @@
 //! Programs under test: whether they are there, and running them to their end.
 
+use std::fs;
 use std::io::Read;
+use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -46,6 +49,43 @@ pub(crate) fn run(command: &mut Command, limit: Duration) -> Output {
 pub(crate) fn said(output: &Output) -> String {
     let text = [&output.stdout[..], &output.stderr[..]].concat();
     String::from_utf8_lossy(&text).into_owned()
+}
+
+/// Speaks TLS for a client that does not: what connects to `addr` in clear goes to the server over TLS, whose certificate
+/// for localhost is checked. Ends with its value.
+#[allow(dead_code)] // Every test binary uses its own part.
+pub(crate) struct Tunnel {
+    child: Child,
+    pub(crate) addr: SocketAddr,
+}
+
+impl Tunnel {
+    #[allow(dead_code)] // Every test binary uses its own part.
+    pub(crate) fn open(dir: &Path, addr: SocketAddr, server: SocketAddr) -> Tunnel {
+        let file = dir.join("stunnel.conf");
+        let certificate = dir.join("cert.pem");
+        let text = format!(
+            "foreground = yes\npid =\n[sip]\nclient = yes\naccept = {addr}\nconnect = {server}\n\
+             CAfile = {}\nverifyChain = yes\ncheckHost = localhost\nsslVersionMin = TLSv1.2\n",
+            certificate.display()
+        );
+        fs::write(&file, text).expect("a file for the test");
+        let mut command = Command::new("stunnel");
+        command.arg(&file).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let tunnel = Tunnel { child: command.spawn().expect("stunnel starts"), addr };
+        let end = Instant::now() + Duration::from_secs(30);
+        while TcpStream::connect(addr).is_err() {
+            assert!(Instant::now() < end, "stunnel does not listen");
+            thread::sleep(Duration::from_millis(20));
+        }
+        tunnel
+    }
+}
+
+impl Drop for Tunnel {
+    fn drop(&mut self) {
+        stop(&mut self.child);
+    }
 }
 
 pub(crate) fn stop(child: &mut Child) {

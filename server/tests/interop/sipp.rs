@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use super::client;
+use super::client::{self, Tunnel};
 use super::common::metric_at;
 use super::launch::{Server, free};
 
@@ -16,7 +16,27 @@ struct Load {
     scenario: &'static str,
     users: u32,
     rate: u32,
-    transport: &'static str,
+    via: Via,
+}
+
+/// What SIPp speaks.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Via {
+    Udp,
+    Tcp,
+    /// Through a tunnel: the packaged SIPp was built without it.
+    Tls,
+}
+
+impl Via {
+    /// As it stands in Via.
+    fn name(self) -> &'static str {
+        match self {
+            Via::Udp => "UDP",
+            Via::Tcp => "TCP",
+            Via::Tls => "TLS",
+        }
+    }
 }
 
 /// Runs a scenario once for each user; SIPp checks every answer and fails if one is not as it should be.
@@ -30,7 +50,9 @@ fn sipp(server: &Server, load: &Load) {
     fs::write(&users, lines).expect("a file for the test");
     let scenarios = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/interop/scenarios");
     let mut sipp = Command::new("sipp");
-    sipp.arg(server.addr.to_string()).current_dir(dir);
+    let tunnel = (load.via == Via::Tls).then(|| Tunnel::open(dir, free(), server.tls));
+    let to = tunnel.as_ref().map_or(server.addr, |tunnel| tunnel.addr);
+    sipp.arg(to.to_string()).current_dir(dir);
     sipp.arg("-sf").arg(scenarios.join(load.scenario)).arg("-inf").arg(&users);
     sipp.args([
         "-i",
@@ -38,7 +60,10 @@ fn sipp(server: &Server, load: &Load) {
         "-p",
         &free().port().to_string(),
         "-t",
-        load.transport,
+        if load.via == Via::Udp { "u1" } else { "t1" },
+        "-key",
+        "via",
+        load.via.name(),
         "-nostdin",
         "-trace_err",
         "-error_file",
@@ -70,19 +95,19 @@ fn sipp_registers_refreshes_queries_and_unregisters_over_udp_and_tcp() {
         return;
     }
     let server = Server::start("sipp-life", "[auth.policy]\nregister = \"open\"\n");
-    for transport in ["u1", "t1"] {
-        sipp(&server, &Load { scenario: "life.xml", users: 200, rate: 200, transport });
-        assert_eq!(metric_at(server.http(), "strowger_registered_aors"), 0, "{transport}");
+    for via in [Via::Udp, Via::Tcp] {
+        sipp(&server, &Load { scenario: "life.xml", users: 200, rate: 200, via });
+        assert_eq!(metric_at(server.http(), "strowger_registered_aors"), 0, "{via:?}");
     }
 }
 
 /// Registers so many users, who are all there then.
-fn registers(name: &str, users: u32, rate: u32, transport: &'static str) {
+fn registers(name: &str, users: u32, rate: u32, via: Via) {
     if !client::is_there("sipp") {
         return;
     }
     let server = Server::start(name, &accounts(users));
-    sipp(&server, &Load { scenario: "digest.xml", users, rate, transport });
+    sipp(&server, &Load { scenario: "digest.xml", users, rate, via });
     for metric in ["strowger_registered_aors", "strowger_registered_contacts"] {
         assert_eq!(metric_at(server.http(), metric), u64::from(users), "{metric}");
     }
@@ -90,10 +115,17 @@ fn registers(name: &str, users: u32, rate: u32, transport: &'static str) {
 
 #[test]
 fn sipp_registers_with_digest_over_tcp() {
-    registers("sipp-tcp", 100, 100, "t1");
+    registers("sipp-tcp", 100, 100, Via::Tcp);
+}
+
+#[test]
+fn sipp_registers_with_digest_over_tls() {
+    if client::is_there("stunnel") {
+        registers("sipp-tls", 100, 100, Via::Tls);
+    }
 }
 
 #[test]
 fn sipp_registers_ten_thousand_users_with_digest() {
-    registers("sipp-10000", 10_000, 1_000, "u1");
+    registers("sipp-10000", 10_000, 1_000, Via::Udp);
 }
