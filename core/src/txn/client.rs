@@ -20,7 +20,7 @@
 //! Invariants: a transaction has at most one timer armed (of A and B, E and F the earlier one), and none left when it is
 //! gone; the TU hears one outcome: a final response, or a failure after which the transaction is gone.
 
-use core::net::SocketAddr;
+use core::net::{IpAddr, SocketAddr};
 use core::num::NonZeroU64;
 use core::time::Duration;
 use std::collections::BTreeSet;
@@ -157,13 +157,29 @@ impl Client {
 }
 
 /// All client transactions.
+/// Where a request went: those to one address stand together, and so do all of a flow. Numbers compare quicker than
+/// addresses, and several addresses may have one.
+type Place = (FlowId, u64, ClientKey);
+
+fn place(to: &Origin, key: ClientKey) -> Place {
+    (to.flow, number(to.remote), key)
+}
+
+fn number(addr: SocketAddr) -> u64 {
+    let ip = match addr.ip() {
+        IpAddr::V4(ip) => u64::from(u32::from(ip)),
+        IpAddr::V6(ip) => u128::from(ip) as u64 ^ (u128::from(ip) >> 64) as u64,
+    };
+    ip.rotate_left(16) ^ u64::from(addr.port())
+}
+
 #[derive(Clone, Debug, Default)]
 pub(super) struct Clients {
     slab: Slab<Client>,
     /// By branch and method. A peer chooses what is looked up: the keyed hash.
     names: Index<ClientKey>,
     /// Those that something was sent for and that wait, by where it went.
-    waiting: BTreeSet<(FlowId, SocketAddr, ClientKey)>,
+    waiting: BTreeSet<Place>,
     bytes: usize,
 }
 
@@ -208,7 +224,7 @@ impl Clients {
             made: SmallVec::new(),
         });
         self.names.insert(name.hash, key);
-        self.waiting.insert((to.flow, to.remote, key));
+        self.waiting.insert(place(to, key));
         if let Some(client) = self.slab.get_mut(key) {
             client.arm_resend(ctx, key);
         }
@@ -466,21 +482,13 @@ impl Clients {
         remote: Option<SocketAddr>,
         refused: bool,
     ) -> Vec<ClientEvent> {
-        let first = ClientKey::from_bits(0);
-        let lost: Vec<ClientKey> = match remote {
-            Some(remote) => self
-                .waiting
-                .range((flow, remote, first)..)
-                .take_while(|&&(f, r, _)| f == flow && r == remote)
-                .map(|&(_, _, key)| key)
-                .collect(),
-            None => self
-                .waiting
-                .range((flow, LEAST, first)..)
-                .take_while(|&&(f, _, _)| f == flow)
-                .map(|&(_, _, key)| key)
-                .collect(),
+        let (from, to) = remote.map_or((0, u64::MAX), |remote| (number(remote), number(remote)));
+        let range = (flow, from, ClientKey::from_bits(0))..=(flow, to, ClientKey::from_bits(u64::MAX));
+        let went = |key: &ClientKey| {
+            let client = self.slab.get(*key);
+            remote.is_none_or(|remote| client.is_some_and(|client| client.to.remote == remote))
         };
+        let lost: Vec<ClientKey> = self.waiting.range(range).map(|&(_, _, key)| key).filter(went).collect();
         let mut events = Vec::with_capacity(lost.len());
         let what = if refused { ClientFailure::Refused } else { ClientFailure::Unreachable };
         for key in lost {
@@ -500,10 +508,10 @@ impl Clients {
         let Some(client) = self.slab.get_mut(key) else { return false };
         let Some(instead) = client.instead.take() else { return false };
         let Some(payload) = with_via(&client.payload, &instead.via) else { return false };
-        self.waiting.remove(&(client.to.flow, client.to.remote, key));
+        self.waiting.remove(&place(&client.to, key));
         self.bytes = self.bytes - client.payload.len() + payload.len();
         (client.to, client.payload, client.resent) = (instead.to, payload.into(), 0);
-        self.waiting.insert((client.to.flow, client.to.remote, key));
+        self.waiting.insert(place(&client.to, key));
         ctx.stats.count(Counter::LargeDatagrams);
         transmit(ctx, &client.to, client.after.map(|seq| SaveSeq(seq.get())), client.payload.clone());
         client.arm_resend(ctx, key);
@@ -524,7 +532,7 @@ impl Clients {
 
     fn stop_waiting(&mut self, key: ClientKey) {
         if let Some(client) = self.slab.get(key) {
-            self.waiting.remove(&(client.to.flow, client.to.remote, key));
+            self.waiting.remove(&place(&client.to, key));
         }
         if self.waiting.is_empty() {
             self.waiting = BTreeSet::new();
@@ -561,9 +569,6 @@ impl Clients {
         assert!(self.slab.iter().all(|(_, client)| client.made.is_empty() || client.is_invite()));
     }
 }
-
-/// Sorts before every address.
-const LEAST: SocketAddr = SocketAddr::new(core::net::IpAddr::V4(core::net::Ipv4Addr::UNSPECIFIED), 0);
 
 /// The method of a request we wrote.
 pub(super) fn method_token(request: &[u8]) -> &[u8] {
