@@ -260,12 +260,11 @@ impl<R: Runtime> SimpleB2bua<R> {
     pub fn enable_auth(self, jwks_url: impl Into<String>) -> SimpleB2bua<R> {
         let jwks = jwks_url.into();
         let issuer = origin(&jwks);
-        let audience = self.config.domains.first().map_or_else(String::new, |domain| domain.name.clone());
-        self.issuer(issuer, [audience], jwks)
+        self.issuer(issuer, [""; 0], jwks)
     }
 
-    /// Accepts Bearer tokens of this issuer for one of these audiences, signed with the keys at this URL or file. The
-    /// last word on an issuer's keys wins.
+    /// Accepts Bearer tokens of this issuer for one of these audiences, or without any for the server's domain, signed
+    /// with the keys at this URL or file. The last word on an issuer's keys wins.
     pub fn issuer<A: Into<String>>(
         mut self,
         issuer: impl Into<String>,
@@ -395,13 +394,24 @@ impl<R: Runtime> SimpleB2bua<R> {
     /// Binds everything and starts; the server then runs by itself until a handle ends it.
     pub async fn bind(self) -> Result<Server<R>, StartError> {
         let SimpleB2bua { config, options, hooks, line, .. } = self;
-        R::start(Start { line, config, options, hooks })
+        R::start(Start { line, config: for_the_domain(config), options, hooks })
     }
 
     /// Starts, and waits until a handle ends the server.
     pub async fn start(self) -> Result<(), StartError> {
         self.bind().await?.stopped().await
     }
+}
+
+/// Tokens of an issuer without an audience are for the domain, which may have been named later than the issuer.
+fn for_the_domain(mut config: Config) -> Config {
+    let domain = config.domains.first().map(|domain| &domain.name);
+    for issuer in config.jwt.iter_mut().flat_map(|jwt| &mut jwt.issuers) {
+        if issuer.audiences.is_empty() {
+            issuer.audiences.extend(domain.cloned());
+        }
+    }
+    config
 }
 
 /// The default domain of a machine nobody configured (DECISIONS 32): its host name, with every local address and
@@ -476,7 +486,7 @@ mod tests {
     #[test]
     fn a_whole_server_leaves_what_was_set_before() {
         let plain = SimpleB2bua::new("Lobby", 0).enable_sip_server("https://login.example/keys");
-        let config = plain.config.validate().expect("valid");
+        let config = for_the_domain(plain.config).validate().expect("valid");
         assert!(config.registrar.is_some() && config.presence.is_some() && config.calls.is_some());
         assert!(config.messages.is_some());
         assert!(config.jwt.is_some() && plain.hooks.on_route.is_none());
@@ -492,8 +502,17 @@ mod tests {
     fn the_configuration_of_the_builder_is_valid() {
         let server = SimpleB2bua::new("Lobby", 0).account("alice", "secret").enable_registration();
         server.config.validate().expect("valid");
-        let server =
-            SimpleB2bua::new("Lobby", 0).domain("example.com").enable_auth("https://login.example/keys");
-        server.config.validate().expect("valid");
+    }
+
+    #[test]
+    fn tokens_are_for_the_domain_whichever_was_named_first() {
+        let keys = "https://login.example/keys";
+        let before = SimpleB2bua::new("Lobby", 0).domain("example.com").enable_auth(keys);
+        let after = SimpleB2bua::new("Lobby", 0).enable_auth(keys).domain("example.com");
+        for server in [before, after] {
+            let config = for_the_domain(server.config);
+            config.clone().validate().expect("valid");
+            assert_eq!(config.jwt.expect("jwt").issuers[0].audiences, ["example.com"]);
+        }
     }
 }
