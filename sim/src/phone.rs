@@ -26,7 +26,7 @@ pub use habits::{Habits, Via};
 use publisher::Publication;
 pub use registration::{Registration, State};
 use texts::{Got, Text};
-use transaction::{Finished, Transaction};
+use transaction::Transaction;
 use watcher::{Say, Watch};
 
 /// A final answer a phone got, or the lack of one.
@@ -271,7 +271,7 @@ impl Phone {
         }
         while let Some(i) = self.transactions.iter().position(|t| t.is_over(now)) {
             let over = self.transactions.remove(i);
-            if let Finished::No = over.finished {
+            if !over.is_finished() {
                 self.finish(now, &over, 408, None);
             }
         }
@@ -306,7 +306,7 @@ impl Phone {
     pub fn flow_lost(&mut self, now: Time) {
         self.next_keepalive = None;
         for over in std::mem::take(&mut self.transactions) {
-            if let Finished::No = over.finished {
+            if !over.is_finished() {
                 self.finish(now, &over, 503, None);
             }
         }
@@ -351,10 +351,9 @@ impl Phone {
         branch
     }
 
-    /// The server begins a new life. What it answered in the one before it knows nothing of: a copy that was on its way then
-    /// is a new request to it, and its answer another one.
+    /// The server begins a new life.
     pub(crate) fn server_restarted(&mut self) {
-        self.transactions.retain(|t| matches!(t.finished, Finished::No));
+        self.transactions.iter_mut().for_each(Transaction::outlive);
     }
 
     fn receive_response(&mut self, now: Time, m: Sip) {
@@ -371,16 +370,13 @@ impl Phone {
             self.strays += 1;
             return;
         };
-        if let Finished::Yes(before) = &self.transactions[i].finished {
+        if self.transactions[i].is_finished() {
             // RFC 3261 s17.1.2.2: what the network brings late is dropped.
-            if status < 200 {
-                return;
-            }
-            // RFC 3261 s8.2.7, s17.2.2: the same final response, with the same tag. A challenge without state may carry
-            // another nonce each time.
-            if (&before.start, before.header("To")) != (&m.start, m.header("To")) {
-                let (cseq, first) = (m.header("CSeq").unwrap_or_default(), &before.start);
-                self.flaws.push(format!("{now:?}: {first} to {cseq}, and then {}", m.start));
+            if status >= 200
+                && let Err([first, then]) = self.transactions[i].again(&m)
+            {
+                let cseq = m.header("CSeq").unwrap_or_default();
+                self.flaws.push(format!("{now:?}: {first} to {cseq}, and then {then}"));
             }
             return;
         }
@@ -388,7 +384,7 @@ impl Phone {
             self.transactions[i].provisional();
             return;
         }
-        self.transactions[i].done(now, m.clone());
+        self.transactions[i].done(now, &m);
         let t = self.transactions[i].clone();
         if t.method == "INVITE" && status >= 300 {
             self.acknowledge(&t, &m);

@@ -45,6 +45,14 @@ impl Side {
         }
     }
 
+    /// It was sent this, and refused it: what it is sent next is another version all the same (RFC 3264 s8).
+    pub(super) fn refuse_sdp(&mut self, body: &[u8]) {
+        if self.session.is_none() && !body.is_empty() {
+            let shown = Session::of(&self.sdp).map_or(0, |session| session.version_of(body));
+            self.refused = self.refused.max(shown);
+        }
+    }
+
     /// Sends the ACK that is due, with what the other side's carries.
     pub(super) fn acknowledge(&mut self, kit: &mut Kit<'_, '_>, from: Option<(Message<'_>, Crossing)>) {
         let offered = self.offered.take();
@@ -87,7 +95,7 @@ impl Side {
     /// What it is sent from now on comes from somebody else: it stays the session it was (RFC 3264 s8).
     pub(super) fn keep_session(&mut self) {
         if self.session.is_none() {
-            self.session = Session::of(&self.sdp).map(Box::new);
+            self.session = Session::of(&self.sdp).map(|session| Box::new(session.after(self.refused)));
         }
     }
 

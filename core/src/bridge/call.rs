@@ -154,6 +154,8 @@ pub(super) struct Side {
     pub(super) asked: Option<Box<Asked>>,
     /// The session description it was sent last, of those it agreed to.
     pub(super) sdp: Box<[u8]>,
+    /// The highest version of that session that it was shown and refused; 0 for none.
+    pub(super) refused: u64,
     /// The session it is in, once that is with another than it began with.
     pub(super) session: Option<Box<Session>>,
     pub(super) timer: SessionTimer,

@@ -23,6 +23,8 @@ pub(super) struct Desk {
     pub(super) hash: HashKey,
     /// By Call-ID and tags of each dialog.
     pub(super) dialogs: Index<CallKey>,
+    /// By Call-ID and our tag of each INVITE of ours: that is all that is known of the dialogs it will make.
+    pub(super) invited: Index<CallKey>,
     /// By their numbers, in the order of their begin.
     pub(super) by_id: BTreeMap<u64, CallKey>,
     /// By an INVITE without a final response.
@@ -48,6 +50,16 @@ pub(super) struct Desk {
 impl Desk {
     pub(super) fn enlist(&mut self, key: CallKey, dialog: &Dialog) {
         self.dialogs.insert(dialog.hash(&self.hash), key);
+    }
+
+    /// An INVITE of ours is on its way.
+    pub(super) fn invite(&mut self, key: CallKey, base: &Dialog) {
+        self.invited.insert(self.hash.hash_parts(&[base.call_id(), base.own_tag()]), key);
+    }
+
+    /// Nothing is left of it.
+    pub(super) fn uninvite(&mut self, key: CallKey, base: &Dialog) {
+        self.invited.remove(self.hash.hash_parts(&[base.call_id(), base.own_tag()]), |other| other == key);
     }
 
     /// A new call.

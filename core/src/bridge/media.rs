@@ -136,6 +136,15 @@ impl Bridge {
         }
     }
 
+    /// Does a request of ours wait for its final response?
+    pub(crate) fn is_open(&self, key: CallKey, client: ClientKey) -> bool {
+        self.calls.get(key).is_some_and(|call| {
+            let mut errands = call.links.iter().flat_map(|link| &link.errands);
+            call.attempts.iter().any(|attempt| attempt.client == client && attempt.state.is_open())
+                || errands.any(|errand| errand.client == client)
+        })
+    }
+
     /// Where an INVITE of ours went.
     pub(crate) fn asked_at(&self, key: CallKey, client: ClientKey) -> Option<IpAddr> {
         let attempts = &self.calls.get(key)?.attempts;

@@ -150,6 +150,7 @@ impl Bridge {
         let desk = Desk {
             hash: ids.hash_key(),
             dialogs: Index::default(),
+            invited: Index::default(),
             by_id: BTreeMap::new(),
             servers: BTreeMap::new(),
             by_account: BTreeMap::new(),
@@ -177,9 +178,9 @@ impl Bridge {
 
     /// How many other entries there are by which they are found and counted.
     pub(crate) fn keys(&self) -> usize {
-        let Desk { servers, by_account, by_session, by_source, news, inner, told, .. } = &self.desk;
+        let Desk { invited, servers, by_account, by_session, by_source, news, inner, told, .. } = &self.desk;
         let waiting = news.len() + inner.len() + told.len();
-        servers.len() + by_account.len() + by_session.len() + by_source.len() + waiting
+        invited.len() + servers.len() + by_account.len() + by_session.len() + by_source.len() + waiting
     }
 
     /// What the engine is to do.
@@ -200,6 +201,19 @@ impl Bridge {
     pub(crate) fn find(&self, ess: &Essentials<'_>) -> Option<CallKey> {
         let hash = Dialog::hash_of(&self.desk.hash, ess);
         self.desk.dialogs.find(hash, |key| self.calls.get(key).is_some_and(|call| call.find(ess).is_some()))
+    }
+
+    /// Does an INVITE of ours wait for the response that makes the dialog of this request known? Whoever sent it has
+    /// answered, and was overtaken.
+    pub(crate) fn is_awaited(&self, ess: &Essentials<'_>) -> bool {
+        let ours = ess.to.tag().unwrap_or_default();
+        let named = |base: &Dialog| base.call_id() == ess.call_id && base.own_tag() == ours;
+        let waits = |key| {
+            self.calls.get(key).is_some_and(|call| {
+                call.attempts.iter().any(|attempt| attempt.state.is_open() && named(&attempt.base))
+            })
+        };
+        self.desk.invited.find(self.desk.hash.hash_parts(&[ess.call_id, ours]), waits).is_some()
     }
 
     /// The INVITE that asked for a call, until it is answered.
@@ -489,6 +503,7 @@ impl Bridge {
         [ring, progress, unacked, reliable, life].into_iter().for_each(|timer| {
             kit.ctx.timers.disarm(timer);
         });
+        call.attempts.iter().for_each(|attempt| self.desk.uninvite(key, &attempt.base));
         for side in call.links.iter_mut().flat_map(|link| &mut link.sides) {
             side.timer.stop(kit.ctx);
             self.desk.strike(key, &side.dialog);

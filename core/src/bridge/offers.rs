@@ -15,6 +15,7 @@ use super::reliable::Deal;
 use super::{Bridge, CallKey, Kit, sdp, write};
 use crate::base::ids::IdKind;
 use crate::ctx::{Extra, Refusal};
+use crate::txn::ClientKey;
 use crate::wire::{Essentials, Message, Method, Status};
 
 impl Link {
@@ -87,21 +88,21 @@ impl Side {
 }
 
 impl Call {
-    /// A new INVITE of our own to one side, with an offer or to ask for one. False if one, or an offer, is under way.
+    /// A new INVITE of our own to one side, with an offer or to ask for one. `None` if one, or an offer, is under way.
     pub(super) fn invite_side(
         &mut self,
         kit: &mut Kit<'_, '_>,
         key: CallKey,
         to: usize,
         body: Option<(&[u8], &[u8])>,
-    ) -> bool {
-        let Some(link) = self.links.first_mut() else { return false };
+    ) -> Option<ClientKey> {
+        let link = self.links.first_mut()?;
         // RFC 3261 s14.1: neither while one is on its way in the other direction, be it to the relay.
         let open = link.sides[to].has_asked(kit) || link.errands.iter().any(asks);
         let busy = link.sides.iter().any(|side| side.unacked.is_some() || side.due.is_some());
         let side = &mut link.sides[to];
         if open || busy || side.over {
-            return false;
+            return None;
         }
         side.keep_session();
         let padded =
@@ -109,8 +110,8 @@ impl Call {
         let body = body.map(|(kind, body)| (kind, padded.as_deref().unwrap_or(body)));
         side.dialog.advance();
         let number = side.dialog.cseq();
-        let invite = write::own(kit, side, Method::Invite, number, body);
-        invite.is_some_and(|invite| link.send(kit, key, (to, Method::Invite, number), invite, None).is_some())
+        let invite = write::own(kit, side, Method::Invite, number, body)?;
+        link.send(kit, key, (to, Method::Invite, number), invite, None)
     }
 }
 

@@ -144,7 +144,7 @@ impl Call {
         let goes_on = match offered {
             true => {
                 let offer = (msg.content_type().unwrap_or(SDP), msg.body());
-                self.invite_side(kit, key, CALLEE, Some(offer))
+                self.invite_side(kit, key, CALLEE, Some(offer)).is_some()
             }
             false if ack.body().is_empty() => false,
             false => {
@@ -254,7 +254,7 @@ impl Call {
         side.keep_sdp(body);
         self.begin_talk(kit, key, Status::OK.0);
         self.tell_caller(kit.ctx, desk, CallPhase::Confirmed);
-        self.note_answered(kit, by);
+        self.note_answered(kit, desk, key, by);
     }
 
     /// It is answered: who may still ring is waited for.
@@ -271,8 +271,16 @@ impl Call {
     }
 
     /// What is not needed any more of how it was answered is forgotten, and the host is told.
-    pub(super) fn note_answered(&mut self, kit: &mut Kit<'_, '_>, by: Box<str>) {
-        self.attempts.retain(|attempt| attempt.state == State::Halting);
+    pub(super) fn note_answered(
+        &mut self,
+        kit: &mut Kit<'_, '_>,
+        desk: &mut Desk,
+        key: CallKey,
+        by: Box<str>,
+    ) {
+        for attempt in self.attempts.extract_if(.., |attempt| attempt.state != State::Halting) {
+            desk.uninvite(key, &attempt.base);
+        }
         self.attempts.shrink_to_fit();
         kit.ctx.stats.count(Counter::CallsAnswered);
         if kit.ctx.settings.tell.calls {

@@ -23,7 +23,7 @@ use crate::base::text::owned;
 use crate::ctx::{CallTimer, Ctx, Extra, Origin, Refusal, Timer};
 use crate::dialog::{Dialog, Replaces, refer};
 use crate::door::{CallEnd, CallEvent, CallRecord, Event, Identity};
-use crate::txn::TxnId;
+use crate::txn::{ClientKey, TxnId};
 use crate::wire::{Header, Message, Method, Status};
 use core::time::Duration;
 
@@ -49,7 +49,9 @@ pub(super) struct Transfer {
     pub(super) replaces: Option<Box<str>>,
     /// Who is sought.
     pub(super) sought: Option<Sought>,
-    /// What the kept one was offered.
+    /// The INVITE by which the kept one was made an offer.
+    pub(super) asked: Option<ClientKey>,
+    /// What he was offered.
     pub(super) offered: Box<[u8]>,
     /// It worked: when who asked has heard of it, he is told to go.
     pub(super) done: bool,
@@ -71,6 +73,7 @@ impl Transfer {
             referred_by: Box::default(),
             replaces: None,
             sought: None,
+            asked: None,
             offered: Box::default(),
             done: false,
             host: true,
@@ -180,8 +183,12 @@ impl Bridge {
         let gone = Refusal::plain(Status::NO_TRANSACTION);
         let call = self.calls.get_mut(key).ok_or(gone.clone())?;
         let link = call.links.get_mut(at).ok_or(gone.clone())?;
-        if link.sides[by].over || link.sides[1 - by].over || call.phase != Phase::Answered {
+        if link.sides[by].over || link.sides[1 - by].over || call.phase == Phase::Over {
             return Err(gone);
+        }
+        // RFC 3261 s14.2, RFC 5057 s5.1: it may have overtaken the 2xx, and this leaves the dialog as it is.
+        if call.phase == Phase::Ringing {
+            return Err(Refusal::plain(Status::REQUEST_PENDING));
         }
         let refer::Sought { uri, target, replaces, quiet } = refer::sought(asked.msg)?;
         if !uri.is_sip() && uri.scheme() != crate::wire::UriScheme::Tel {
@@ -209,6 +216,7 @@ impl Bridge {
             referred_by,
             replaces: None,
             sought: None,
+            asked: None,
             offered: Box::default(),
             done: false,
             host: false,
@@ -328,7 +336,7 @@ impl Bridge {
         };
         let sought = 1 - side;
         let Some(call) = self.calls.get_mut(other) else { return };
-        if !call.invite_side(kit, other, sought, None) {
+        if call.invite_side(kit, other, sought, None).is_none() {
             // Nothing was asked of it: there is nothing to be restored.
             return self.desk.inner.push_back(Inner::Failed(key, Status::REQUEST_PENDING.0));
         }
@@ -402,6 +410,7 @@ impl Side {
             trunk: None,
             asked: None,
             sdp: Box::default(),
+            refused: 0,
             session: None,
             timer: Default::default(),
             packages: None,
@@ -508,7 +517,8 @@ impl Call {
         let accepted = (200..300).contains(&status);
         let kind: Box<[u8]> = msg.content_type().unwrap_or(b"application/sdp").into();
         let body: Box<[u8]> = msg.body().into();
-        let kept = self.transfer.as_ref().map(|transfer| 1 - transfer.by) == Some(errand.to);
+        // One of an earlier transfer may still be on its way.
+        let kept = self.transfer.as_ref().is_some_and(|transfer| transfer.asked == Some(errand.client));
         let bare = kit.txn.is_bare(errand.client);
         let Some(side) = self.links.get_mut(at).map(|link| &mut link.sides[errand.to]) else { return };
         if accepted {

@@ -167,7 +167,7 @@ impl Bridge {
         let (kind, body) = (asked.msg.content_type().unwrap_or(b"application/sdp"), asked.msg.body());
         let offer = Some((kind, body)).filter(|_| !body.is_empty());
         let Some(call) = self.calls.get_mut(old) else { return Ok(()) };
-        let is_asked = call.invite_side(kit, old, 1 - which, offer);
+        let is_asked = call.invite_side(kit, old, 1 - which, offer).is_some();
         call.succession = is_asked.then_some(Succession::To(new, which, offer.is_some()));
         if let Some(call) = self.calls.get_mut(new) {
             call.follows = is_asked.then_some(old);

@@ -18,6 +18,16 @@ impl Session {
         Some(Session { name, version })
     }
 
+    /// It was shown up to this version already.
+    pub(super) fn after(self, version: u64) -> Session {
+        Session { version: self.version.max(version), ..self }
+    }
+
+    /// Which version of this session a description is; 0 if it is of another.
+    pub(super) fn version_of(&self, sdp: &[u8]) -> u64 {
+        Session::of(sdp).filter(|other| other.name == self.name).map_or(0, |other| other.version)
+    }
+
     /// The description as the next one of this session; `None` if it has no line that says whose it is.
     pub(super) fn next(&mut self, sdp: &[u8]) -> Option<Vec<u8>> {
         origin(sdp)?;

@@ -33,11 +33,11 @@ impl Bridge {
     fn offer(&mut self, kit: &mut Kit<'_, '_>, key: CallKey, kind: &[u8], body: &[u8]) {
         let Some(call) = self.calls.get_mut(key) else { return };
         let kept = call.transfer.as_ref().map(|transfer| 1 - transfer.by);
-        let asked = kept.is_some_and(|kept| call.invite_side(kit, key, kept, Some((kind, body))));
+        let asked = kept.and_then(|kept| call.invite_side(kit, key, kept, Some((kind, body))));
         if let Some(transfer) = &mut call.transfer {
-            transfer.offered = body.into();
+            (transfer.asked, transfer.offered) = (asked, body.into());
         }
-        if !asked || body.is_empty() {
+        if asked.is_none() || body.is_empty() {
             let status = if body.is_empty() { Status::NOT_ACCEPTABLE_HERE } else { Status::REQUEST_PENDING };
             self.fail_transfer(kit, key, status.0);
         }

@@ -45,7 +45,7 @@ impl Call {
             };
             self.unanswered = false;
             for hop in self.within_breadth(group) {
-                self.try_hop(kit, key, hop);
+                self.try_hop(kit, desk, key, hop);
             }
             if self.is_trying() {
                 let deadline = kit.ctx.now + self.ring;
@@ -54,7 +54,7 @@ impl Call {
         }
     }
 
-    fn try_hop(&mut self, kit: &mut Kit<'_, '_>, key: CallKey, hop: Hop) {
+    fn try_hop(&mut self, kit: &mut Kit<'_, '_>, desk: &mut Desk, key: CallKey, hop: Hop) {
         if self.record.legs.len() >= kit.ctx.settings.limits.legs_per_call {
             return self.fail(Status::SERVER_ERROR.0, None);
         }
@@ -99,6 +99,7 @@ impl Call {
         let usage = Usage::Call(key.to_bits());
         match kit.send(Method::Invite, usage, invite) {
             Some(client) => {
+                desk.invite(key, &base);
                 let (state, min_se, shown, names) = (State::Calling, 0, false, None);
                 let asked = None;
                 let attempt = Attempt { client, state, base, hop, leg, min_se, shown, names, asked };
@@ -158,7 +159,7 @@ impl Call {
                 let event = DialogEvent::Rejected;
                 self.tell_callee(kit.ctx, desk, i, CallPhase::Terminated { code: Some(status), event });
                 self.lose(kit, desk, key, client);
-                if status == Status::SERVICE_UNAVAILABLE.0 && self.try_elsewhere(kit, key, i) {
+                if status == Status::SERVICE_UNAVAILABLE.0 && self.try_elsewhere(kit, desk, key, i) {
                     return;
                 }
                 // RFC 3261 s16.7 step 5: nobody else is to be disturbed.
@@ -334,6 +335,15 @@ impl Call {
             self.fail(Status::BAD_GATEWAY.0, None);
             return self.go_on(kit, desk, key);
         };
+        // RFC 3261 s15: he should not have said BYE before, but he is gone.
+        if self.links.get(made).is_some_and(|link| link.sides[CALLEE].over) {
+            kit.txn.accepted(client, answering_tag(msg));
+            super::acks::dismiss(kit, client, status, msg);
+            self.hear_lost(i);
+            self.fail(Status::TEMPORARILY_UNAVAILABLE.0, None);
+            self.lose(kit, desk, key, client);
+            return self.go_on(kit, desk, key);
+        }
         if self.hold(kit, made, client, (status, msg)) {
             return;
         }
@@ -382,7 +392,7 @@ impl Call {
         self.taken = taken.and_then(|attempt| {
             Some(Taken { leg: attempt.leg, names: attempt.names.clone()?, initiator: false })
         });
-        self.note_answered(kit, by);
+        self.note_answered(kit, desk, key, by);
     }
 
     /// Who is sought by a transfer has answered, and offers: it is acknowledged when the kept one agrees.
@@ -499,14 +509,14 @@ impl Call {
             let (code, event) = (Some(Status::REQUEST_TIMEOUT.0), DialogEvent::Timeout);
             self.tell_callee(kit.ctx, desk, i, CallPhase::Terminated { code, event });
             self.lose(kit, desk, key, client);
-            if !self.try_elsewhere(kit, key, i) {
+            if !self.try_elsewhere(kit, desk, key, i) {
                 self.go_on(kit, desk, key);
             }
         }
     }
 
     /// RFC 3263 s4.3: the next address of the same target. False if there is none.
-    fn try_elsewhere(&mut self, kit: &mut Kit<'_, '_>, key: CallKey, i: usize) -> bool {
+    fn try_elsewhere(&mut self, kit: &mut Kit<'_, '_>, desk: &mut Desk, key: CallKey, i: usize) -> bool {
         let Some(hop) = self.attempts.get_mut(i).map(|attempt| &mut attempt.hop) else { return false };
         if self.phase != Phase::Ringing || hop.others.is_empty() {
             return false;
@@ -514,7 +524,7 @@ impl Call {
         let mut hop = hop.clone();
         let free = hop.others.iter().position(|to| !kit.ctx.is_left_alone(to.remote));
         hop.to = hop.others.remove(free.unwrap_or(0));
-        self.try_hop(kit, key, hop);
+        self.try_hop(kit, desk, key, hop);
         self.is_trying()
     }
 

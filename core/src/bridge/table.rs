@@ -17,6 +17,13 @@ pub(super) enum State {
     Over,
 }
 
+impl State {
+    /// Its final response is still to come.
+    pub(super) fn is_open(self) -> bool {
+        matches!(self, State::Calling | State::Proceeding | State::Halting | State::Cancelled)
+    }
+}
+
 /// What happens to it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Heard {

@@ -224,8 +224,12 @@ impl Call {
             return;
         }
         // What was refused changes nothing.
-        if let Some(relayed) = errand.relayed.as_ref().filter(|_| accepted && describes(method)) {
-            link.sides[to].keep_sdp(relayed.held.message().body());
+        if let Some(relayed) = errand.relayed.as_ref().filter(|_| describes(method)) {
+            let body = relayed.held.message().body();
+            match accepted {
+                true => link.sides[to].keep_sdp(body),
+                false => link.sides[to].refuse_sdp(body),
+            }
         }
         if let Some(relayed) = &errand.relayed {
             desk.servers.remove(&relayed.server);
@@ -241,6 +245,8 @@ impl Call {
                 401 | 407 => Status::FORBIDDEN.0,
                 // RFC 4320 s4.2: who asked has given up, or will soon.
                 408 if method != Method::Invite => Status::SERVER_TIMEOUT.0,
+                // What one side does not know yet, the other need not give up (RFC 5057 s5.1).
+                481 if self.phase == Phase::Ringing && method != Method::Prack => Status::REQUEST_PENDING.0,
                 // What is too short for one leg is not for the other.
                 422 => Status::SERVER_ERROR.0,
                 status => status,
@@ -313,12 +319,14 @@ impl Call {
         (at, to): (usize, usize),
         gone: bool,
     ) {
+        // Whoever knows nothing of an early dialog yet will, or is found out by his INVITE.
+        if self.phase != Phase::Answered {
+            return;
+        }
         if let Some(side) = self.links.get_mut(at).map(|link| &mut link.sides[to]) {
             side.over |= gone;
         }
-        if self.phase == Phase::Answered {
-            self.end(kit, desk, key, None, CallEnd::Lost);
-        }
+        self.end(kit, desk, key, None, CallEnd::Lost);
     }
 
     /// A request within a dialog was never answered.
@@ -458,6 +466,10 @@ impl Call {
                 let Some(relayed) = errand.relayed else { continue };
                 desk.servers.remove(&relayed.server);
                 relayed.refuse(kit, Status::REQUEST_TERMINATED);
+                // Its 2xx makes no dialog that would have to be ended once more.
+                if errand.method == Method::Invite {
+                    kit.txn.accepted(errand.client, link.sides[errand.to].dialog.their_tag());
+                }
             }
             for to in [CALLER, CALLEE] {
                 let crossing = link.crossing(kit.ctx.settings, to);

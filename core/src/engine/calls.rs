@@ -14,7 +14,7 @@ use crate::dialog::Replaces;
 use crate::door::{CallEnd, Event, Identity, Scheme};
 use crate::stats::DropReason;
 use crate::txn::{ClientEvent, ClientKey, ServerKey};
-use crate::wire::{Essentials, Message, Status};
+use crate::wire::{Essentials, Message, Method, Status};
 
 /// How many pieces of news of calls are dealt with in one go: each may bring another.
 const NEWS_PER_CALL: usize = 10_000;
@@ -132,6 +132,17 @@ impl Engine {
         }
         if !self.relay_request(pass, key) {
             self.take_in_call(pass, key);
+        }
+    }
+
+    /// A request in a dialog that the answer to an INVITE of ours will make, if it has not overtaken it. RFC 3261 s14.2: an
+    /// INVITE of ours is in progress there; 481 would end the dialog for whoever sent it (RFC 5057 s5.1). Its copies are told
+    /// the same when the answer is there.
+    pub(super) fn refuse_too_early(&mut self, pass: &mut Pass<'_>) {
+        if self.open(&mut pass.asker) {
+            let over = pass.method == Method::Bye;
+            let status = if over { Status::NO_TRANSACTION } else { Status::REQUEST_PENDING };
+            self.refuse(pass, &Refusal::plain(status));
         }
     }
 

@@ -312,6 +312,9 @@ impl Engine {
             if self.relay_behind_answer(&mut pass) {
                 return;
             }
+            if self.rooms.bridge.is_awaited(ess) {
+                return self.refuse_too_early(&mut pass);
+            }
         }
         if let Some(key) = self.rooms.uas.call_of(ess) {
             return self.serve_ua_call(&mut pass, key);

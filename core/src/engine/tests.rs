@@ -19,6 +19,7 @@ mod messages_out;
 mod names;
 mod news;
 mod notices;
+mod overtaken;
 mod peers;
 mod presence;
 mod reliable;

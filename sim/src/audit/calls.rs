@@ -306,7 +306,8 @@ impl Leg {
                 if last.status >= 300 {
                     continue;
                 }
-                let d = self.dialogs.iter().find(|d| d.ours == last.tag);
+                let theirs = tag(&t.request, "From");
+                let d = self.dialogs.iter().find(|d| d.ours == last.tag && d.theirs == theirs);
                 let ended = d.and_then(|d| d.ended).is_some_and(|at| at.since(last.at) < 64 * T1);
                 let bye = d.is_some_and(|d| d.bye || d.ended.is_some());
                 if !ended && (last.times < 8 || !bye) {

@@ -383,11 +383,7 @@ impl Phone {
         c.give_up_at = None;
         match (c.state, c.side) {
             (State::Leaving | State::Over, _) => {}
-            (State::Talking, Side::Callee) if c.incoming.iter().any(Incoming::awaits_ack) => {
-                // RFC 3261 s15: the callee does not say BYE before the ACK.
-                c.leave_when_acknowledged = true;
-            }
-            (State::Talking, _) => self.send_byes(now, call),
+            (State::Talking, _) => self.leave(now, call),
             (_, Side::Caller) => self.cancel(now, call),
             (_, Side::Callee) => self.do_step(now, call, Step::Refuse(603)),
         }

@@ -245,6 +245,45 @@ fn a_bye_while_the_relay_thinks_ends_the_call_when_it_has_thought() {
 }
 
 #[test]
+fn who_hangs_up_waits_for_the_relay_no_longer_than_a_request_may() {
+    let (mut world, alice, bob, _) = world_with(20, |c| {
+        c.calls.get_or_insert_default().media.mode = MediaMode::Always;
+        c.limits.park_timeout = s(1);
+    });
+    let relay = Relay { addr: RELAY.parse().expect("an address"), takes: Duration::ZERO, refuses: None };
+    world.relay = Some(relay);
+    world[bob].manners = Manners::answers(ms(500));
+    let call = world.call(alice, "bob");
+    world.run_for(s(2));
+    world.relay = Some(Relay { takes: ms(1_800), ..relay });
+    world.act(alice, |p, now| p.hold(now, call));
+    world.run_for(ms(100));
+    world.hang_up(bob);
+    world.run_for(ms(1_300));
+    assert!(world.talk(bob).told.contains(&("BYE".into(), 200)), "{}", ladder(&world));
+    assert_eq!(world.talk(alice).ending, Some(Ending::PeerHungUp), "{}", ladder(&world));
+    world.run_for(s(2));
+    assert_eq!(done(&world), 1);
+    over(world, s(5));
+}
+
+#[test]
+fn answers_that_come_again_in_turns_are_asked_about_once_each() {
+    let (mut world, [alice, bob, _]) = relayed(21, MediaMode::Always);
+    let desk = registered(&mut world, "desk", "bob");
+    world.relay = world.relay.map(|relay| Relay { takes: ms(1_500), ..relay });
+    world[bob].manners = Manners::answers(ms(300));
+    world[desk].manners = Manners::answers(ms(310));
+    world.call(alice, "bob");
+    world.run_for(s(20));
+    assert_eq!(world.talk(alice).state, State::Talking, "{}", ladder(&world));
+    let asked = world.engine().map(|engine| engine.stats().counter(Counter::MediaAsked));
+    assert!(asked <= Some(3), "the offer, and the answers: {asked:?}\n{}", ladder(&world));
+    world.hang_up(alice);
+    over(world, s(5));
+}
+
+#[test]
 fn a_refusal_for_all_and_a_later_answer_that_wait_for_the_relay_come_to_the_call_in_their_order() {
     let (mut world, [alice, bob, _]) = relayed(19, MediaMode::Always);
     let desk = registered(&mut world, "desk", "bob");

@@ -77,9 +77,15 @@ impl Engine {
         status: u16,
         msg: Message<'_>,
     ) -> bool {
-        let Some(session) = self.rooms.bridge.session(CallKey::from_bits(bits)) else { return false };
-        if !self.is_asking(session) && !is_session(msg) {
+        let key = CallKey::from_bits(bits);
+        let Some(session) = self.rooms.bridge.session(key) else { return false };
+        // What was answered needs no relay when its answer comes again.
+        if !self.rooms.bridge.is_open(key, client) || (!self.is_asking(session) && !is_session(msg)) {
             return false;
+        }
+        // It is sent again until it has come through: one of them waits.
+        if self.rooms.media.has(session, client, msg) {
+            return true;
         }
         let dialog = self.rooms.bridge.dialog_of_answer(msg);
         self.consider(session, Parcel::Response { bits, client, status, held: msg.to_held(), dialog });
@@ -272,10 +278,14 @@ impl Engine {
         self.on_media(Ticket::from_bits(ticket), MediaAnswer::Unavailable);
     }
 
-    /// A request waits for longer than any may.
+    /// A request waits for longer than any may. One that describes nothing has waited for its turn only: who hangs up, for
+    /// one, has done so (RFC 3261 s15.1.2).
     pub(super) fn on_media_overdue(&mut self, key: ParkedKey) {
         self.house.stats.count(Counter::ParkTimeouts);
-        self.refuse_parked(key, Status::SERVICE_UNAVAILABLE);
+        match self.rooms.pending.get(key).is_some_and(|parked| is_session(parked.held.message())) {
+            true => self.refuse_parked(key, Status::SERVICE_UNAVAILABLE),
+            false => self.go_on(Parcel::Request { parked: key }, None),
+        }
     }
 
     /// No call is in this session any more.

@@ -126,13 +126,24 @@ impl Media {
 
     /// Requests within calls of a session that wait.
     pub(super) fn requests(&self, session: u64) -> impl Iterator<Item = ParkedKey> {
-        let state = self.sessions.get(&session).into_iter();
-        let parcels =
-            state.flat_map(|state| state.asking.iter().map(|asking| &asking.parcel).chain(&state.waiting));
-        parcels.filter_map(|parcel| match parcel {
+        self.parcels(session).filter_map(|parcel| match parcel {
             Parcel::Request { parked } => Some(*parked),
             _ => None,
         })
+    }
+
+    /// Does this response to a request of ours wait already?
+    pub(super) fn has(&self, session: u64, to: ClientKey, msg: Message<'_>) -> bool {
+        self.parcels(session).any(|parcel| match parcel {
+            Parcel::Response { client, held, .. } => *client == to && held.message().raw() == msg.raw(),
+            _ => false,
+        })
+    }
+
+    /// What waits in a session, in its order.
+    fn parcels(&self, session: u64) -> impl Iterator<Item = &Parcel> {
+        let state = self.sessions.get(&session).into_iter();
+        state.flat_map(|state| state.asking.iter().map(|asking| &asking.parcel).chain(&state.waiting))
     }
 
     /// A parcel waits behind what is asked. It comes back if there is no room.

@@ -71,11 +71,14 @@ impl Leg {
         let (ours, theirs) = (tag(m, "From"), tag(m, "To"));
         let status = m.status().unwrap_or(0);
         if m.method() != "INVITE" {
+            let called = self.by == By::Them;
             let Some(d) = self.dialog(&ours, &theirs) else { return };
             if status < 200 || !d.sent.contains(&(branch(m), m.method().to_owned())) {
                 return;
             }
-            if m.method() == "BYE" || matches!(status, 481 | 408) && m.method() != "NOTIFY" {
+            // RFC 3261 s12.1.2: the caller has a dialog when a response has come, and what came before the 2xx may be lost.
+            let unknown = called && !d.confirmed;
+            if m.method() == "BYE" || matches!(status, 481 | 408) && m.method() != "NOTIFY" && !unknown {
                 d.ended.get_or_insert(at);
             }
             let Some(offered) = d.offers.remove(&branch(m)) else { return };
@@ -136,10 +139,14 @@ impl Leg {
     pub(super) fn seen(&mut self, i: usize, at: Time, status: u16, tag: &str) {
         // RFC 3261 s9.1: 64*T1 after its CANCEL nobody waits for it.
         let given_up = self.trans[i].cancel_sent.is_some_and(|since| at.since(since) >= 64 * T1);
+        let ours = self.trans[i].by == By::Us;
         let finals = &mut self.trans[i].finals;
+        // RFC 3261 s17.2.1: whoever has refused has said all that there is to say; s17.1.1.2: and that completes it.
+        let refused = ours && status < 300 && finals.iter().any(|f| f.tag == tag && f.status >= 300);
+        let acknowledged = given_up || refused;
         match finals.iter_mut().find(|f| f.tag == tag && f.status == status) {
             Some(f) => f.times += 1,
-            None => finals.push(Last { status, tag: tag.into(), at, times: 1, acknowledged: given_up }),
+            None => finals.push(Last { status, tag: tag.into(), at, times: 1, acknowledged }),
         }
     }
 }

@@ -398,3 +398,65 @@ fn each_law_is_broken_by_its_vector_and_by_nothing_else() {
         assert!(vectors.iter().any(|(l, _)| l == law), "no vector for {law:?}");
     }
 }
+
+fn as_invite(m: Sip) -> Sip {
+    with(m, |m| {
+        m.start = m.start.replace("UPDATE", "INVITE");
+        let number = m.header("CSeq").unwrap_or_default().replace("UPDATE", "INVITE");
+        m.set("CSeq", number);
+    })
+}
+
+#[test]
+fn dialogs_of_one_fork_are_told_apart_by_both_tags() {
+    let mut flow = whole();
+    let onward = flow[2].2.clone();
+    let fork = with(B.answers(&onward, 180), |m| {
+        m.set("To", format!("{};tag=bobtag0001", B.callee));
+    });
+    let again = with(as_invite(B.asks_back("UPDATE", "bobbranchi", 7)), |m| described(m, "2", 2));
+    let answer = with(B.answers(&again, 200), |m| described(m, "1", 2));
+    // It is answered in the dialog that ends, and never acknowledged.
+    flow.splice(9..9, [(By::Them, 500, again), (By::Us, 510, answer)]);
+    flow.insert(3, (By::Them, 5, fork));
+    assert_eq!(verdict(&flow), Vec::<&str>::new());
+}
+
+#[test]
+fn an_answer_that_comes_after_a_refusal_of_the_same_phone_is_not_waited_for() {
+    let mut flow = whole();
+    flow.truncate(11);
+    let again = with(as_invite(B.asks("UPDATE", "ourbranchi", 2)), |m| described(m, "1", 2));
+    let ack = with(B.asks("ACK", "ourbranchi", 2), |_| {});
+    let late = with(B.answers(&again, 200), |m| described(m, "2", 2));
+    let refused = B.answers(&again, 481);
+    let more = [(By::Us, 500, again), (By::Them, 510, refused), (By::Us, 510, ack), (By::Them, 520, late)];
+    flow.splice(9..9, more);
+    assert_eq!(verdict(&flow), Vec::<&str>::new());
+}
+
+#[test]
+fn a_caller_that_did_not_hear_of_an_early_dialog_has_not_ended_it() {
+    let ours = |method: &str, branch: &str, number: u32| {
+        with(A.asks_back(method, branch, number), |m| {
+            m.set("Via", format!("SIP/2.0/UDP {};branch=z9hG4bK{branch}", A.to));
+        })
+    };
+    let (early, late) = (ours("INFO", "ourbranchi", 7), ours("INFO", "ourbranchj", 8));
+    let mut flow = whole();
+    let unknown = |m: &Sip| {
+        with(m.clone(), |answer| {
+            answer.start = "SIP/2.0 481 Gone".into();
+        })
+    };
+    let refused = unknown(&early);
+    flow.splice(9..9, [(By::Us, 500, late.clone())]);
+    flow.splice(5..5, [(By::Us, 11, early), (By::Them, 12, refused)]);
+    assert_eq!(verdict(&flow), Vec::<&str>::new());
+    // One who has answered the same after his ACK has.
+    let mut flow = whole();
+    let refused = unknown(&late);
+    let again = with(ours("INFO", "ourbranchk", 9), |_| {});
+    flow.splice(9..9, [(By::Us, 500, late), (By::Them, 510, refused), (By::Us, 520, again)]);
+    assert_eq!(verdict(&flow), [ENDED.name]);
+}

@@ -358,7 +358,7 @@ impl Phone {
                 incoming.phase = Phase::Over;
                 let c = &mut self.calls[call];
                 if !matches!(c.state, State::Over | State::Leaving) {
-                    c.ending = Some(Ending::Lost("no ACK"));
+                    c.ending.get_or_insert(Ending::Lost("no ACK"));
                     self.send_byes(now, call);
                 }
             }

@@ -114,7 +114,7 @@ impl Phone {
         if c.session.expires_at.is_some_and(|at| at <= now) {
             c.session.stop();
             c.ending = Some(Ending::Lost("the session expired"));
-            self.send_byes(now, call);
+            self.leave(now, call);
         }
     }
 

@@ -173,6 +173,22 @@ fn refusals_are_acknowledged_and_silence_is_408() {
 }
 
 #[test]
+fn a_callee_that_learns_of_its_end_before_the_ack_says_bye_after_it() {
+    let mut line = Line::new(8);
+    line.phones[1].manners = Manners::answers(MS(100));
+    line.phones[0].manners.acknowledges = false;
+    line.call();
+    line.run(MS(500));
+    let now = line.now;
+    line.phones[1].changed(now, 0, 0, "INFO", 481, None);
+    line.run(MS(10_000));
+    assert!(!line.said.iter().any(|s| s.contains("BYE")), "{:?}", line.said);
+    line.end();
+    assert!(line.said.iter().any(|s| s.starts_with("b BYE")), "{:?}", line.said);
+    assert_eq!(line.endings(), [Some(Ending::PeerHungUp), Some(Ending::Lost("no such dialog"))]);
+}
+
+#[test]
 fn an_answer_without_an_ack_is_repeated_and_then_ended() {
     let mut line = Line::new(8);
     line.phones[1].manners = Manners::answers(MS(100));

@@ -157,6 +157,15 @@ impl Phone {
         open.into_iter().for_each(|dialog| self.send_bye(now, call, dialog));
     }
 
+    /// Says BYE as soon as it may: RFC 3261 s15: the callee does not before the ACK.
+    pub(super) fn leave(&mut self, now: Time, call: usize) {
+        let c = &mut self.calls[call];
+        match c.side == Side::Callee && c.incoming.iter().any(Incoming::awaits_ack) {
+            true => c.leave_when_acknowledged = true,
+            false => self.send_byes(now, call),
+        }
+    }
+
     /// Offers the session that is wanted, when nothing else is under way (RFC 3261 s14.1).
     pub(super) fn send_change(&mut self, now: Time, call: usize) {
         let (user, addr) = (self.user.clone(), self.addr);
@@ -195,11 +204,13 @@ impl Phone {
         c.dialogs[dialog].offering = false;
         match (status, m) {
             (200..300, Some(m)) => self.session_agreed(now, call, m),
-            (491, _) if c.state == State::Talking => c.change_at = Some(now + Duration::from_millis(wait)),
+            (491, _) if c.state == State::Talking && matches!(method, "INVITE" | "UPDATE") => {
+                c.change_at = Some(now + Duration::from_millis(wait))
+            }
             // RFC 3261 s12.2.1.2: there is no such dialog any more; RFC 5057 s5.1: or no such subscription in it.
             (408 | 481, _) if c.state == State::Talking && method != "NOTIFY" => {
                 c.ending = Some(Ending::Lost("no such dialog"));
-                self.send_byes(now, call);
+                self.leave(now, call);
             }
             (401 | 407, _) => self.flaws.push(format!("{method} within a dialog is challenged")),
             _ => {}
