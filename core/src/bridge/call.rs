@@ -289,6 +289,8 @@ pub(super) struct Timers {
     pub(super) unacked: TimerKey,
     /// So is a provisional response.
     pub(super) reliable: TimerKey,
+    /// An UPDATE that went on as INVITE can wait no longer.
+    pub(super) update: TimerKey,
     /// The call has lasted long enough: at first ringing, then talking.
     pub(super) life: TimerKey,
 }

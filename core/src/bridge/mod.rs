@@ -21,6 +21,7 @@
 //! - `refresh`: what keeps a leg alive
 //! - `streams`: connections that calls hold open
 //! - `told`: where its parties stand, for who watches them
+//! - `update`: UPDATE to who takes none
 //! - `write`: the messages
 //!
 //! Guarantees: after our 100 every caller gets a final response; every final response to an INVITE is acknowledged, a
@@ -50,6 +51,7 @@ mod streams;
 mod table;
 mod talk;
 mod told;
+mod update;
 mod write;
 
 use core::time::Duration;
@@ -477,6 +479,7 @@ impl Bridge {
             CallTimer::Unacked => call.on_unacked_timer(kit, desk, key),
             CallTimer::Reliable => call.on_reliable_timer(kit, desk, key),
             CallTimer::Session => call.on_session_timer(kit, desk, key),
+            CallTimer::Update => call.on_update_timer(kit),
             CallTimer::Life => call.on_life_timer(kit, desk, key),
         });
         self.settle(kit);
@@ -499,8 +502,8 @@ impl Bridge {
         let Some(mut call) = self.calls.remove(key) else { return };
         self.desk.streams.forget(key, &call.streams);
         debug_assert!(!self.calls.is_empty() || self.desk.streams.is_empty());
-        let Timers { ring, progress, unacked, reliable, life } = call.timers;
-        [ring, progress, unacked, reliable, life].into_iter().for_each(|timer| {
+        let Timers { ring, progress, unacked, reliable, update, life } = call.timers;
+        [ring, progress, unacked, reliable, update, life].into_iter().for_each(|timer| {
             kit.ctx.timers.disarm(timer);
         });
         call.attempts.iter().for_each(|attempt| self.desk.uninvite(key, &attempt.base));

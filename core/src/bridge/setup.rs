@@ -209,6 +209,7 @@ impl Call {
         if let Some(known) = self.links.iter().position(same) {
             if let Some(link) = self.links.get_mut(known) {
                 link.sides[CALLEE].hear_packages(msg);
+                link.sides[CALLEE].timer.hear_allow(msg);
                 link.sides[CALLEE].dialog.learn_of_answer(kit.ctx, msg, tag);
             }
             return Some(known);
@@ -227,6 +228,7 @@ impl Call {
         let mut sides = [caller, attempt.side(callee)];
         sides[CALLEE].timer.min_se = attempt.min_se;
         sides[CALLEE].hides = hides(msg);
+        sides[CALLEE].timer.hear_allow(msg);
         sides[CALLEE].hear_packages(msg);
         let (errands, client, early) = (Vec::new(), attempt.client, Some(early));
         add(&mut self.links, Link { sides, errands, client, early });

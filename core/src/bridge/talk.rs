@@ -5,6 +5,7 @@
 //! |---|---|
 //! | ACK | the ACK of its 2xx, with what it carries |
 //! | INVITE, UPDATE, INFO, MESSAGE, OPTIONS | the same; its answer goes back |
+//! | UPDATE with an offer, for who takes none | INVITE (`update`) |
 //! | NOTIFY | the same, with what it is about: whoever knows no such subscription says so (RFC 6665 s4.1.3) |
 //! | an offer while another is open | 491 or 500 (`offers`), nothing |
 //! | PRACK | PRACK of what it acknowledges (`reliable`) |
@@ -12,7 +13,7 @@
 //! | BYE | 200 to the one, BYE to the other when it has acknowledged what it was answered |
 //! | anything when it is over | 481; another BYE gets its 200 |
 
-use super::call::{CALLEE, CALLER, Call, Errand, Phase, Unacked, answering_tag};
+use super::call::{CALLEE, CALLER, Call, Errand, Phase, Relayed, Unacked, answering_tag};
 use super::refer::Inner;
 use super::refresh::wake;
 use super::table::{self, Does, Heard, State};
@@ -86,6 +87,7 @@ impl Call {
             return Err(Refusal::plain(Status::REQUEST_PENDING));
         }
         link.refuse_offer(kit, self.phase, from, asked.msg)?;
+        link.method_for(self.phase, 1 - from, asked.msg)?;
         link.sides[1 - from].refuse_package(asked.msg)?;
         let side = &mut link.sides[from];
         side.dialog.accept(kit.ctx, asked.origin, asked.msg, asked.ess)?;
@@ -108,7 +110,8 @@ impl Call {
         asked: &Asked<'_>,
     ) -> Result<(), Refusal> {
         let Some(link) = self.links.get_mut(at) else { return Ok(()) };
-        let (to, method) = (1 - from, asked.msg.method());
+        let to = 1 - from;
+        let method = link.method_for(self.phase, to, asked.msg)?;
         let crossing = link.crossing(kit.ctx.settings, to);
         let signed = is_signed(asked.msg) && link.keeps_names();
         let side = &mut link.sides[to];
@@ -136,10 +139,14 @@ impl Call {
         let sent = sent.ok_or(Refusal::plain(Status::TEMPORARILY_UNAVAILABLE))?;
         link.send(kit, key, (to, method, number), sent, Some(asked))
             .ok_or(Refusal::with(Status::SERVICE_UNAVAILABLE, Extra::RetryAfter(5)))?;
-        if method == Method::Invite {
-            let answer = Answer::own(Status::TRYING);
-            write::respond(kit, asked.server, asked.origin, asked.msg, &answer);
-            desk.servers.insert(asked.server, key);
+        match (method, asked.msg.method()) {
+            (Method::Invite, Method::Invite) => {
+                let answer = Answer::own(Status::TRYING);
+                write::respond(kit, asked.server, asked.origin, asked.msg, &answer);
+                desk.servers.insert(asked.server, key);
+            }
+            (Method::Invite, _) => self.arm_update(kit, key),
+            _ => {}
         }
         Ok(())
     }
@@ -162,6 +169,7 @@ impl Call {
         };
         let Some(link) = self.links.get_mut(at) else { return };
         let (to, method) = link.errands.get(which).map_or((0, Method::Other), |e| (e.to, e.method));
+        let asked_by = link.errands.get(which).map_or(method, Errand::asked_by);
         let crossing = link.crossing(kit.ctx.settings, 1 - to);
         if status < 200 {
             let Some(errand) = link.errands.get_mut(which) else { return };
@@ -172,7 +180,7 @@ impl Call {
                 (Does::Cancel, _) => _ = kit.txn.cancel(kit.ctx, client, None),
                 // RFC 3262 s3: who requires all of them to be reliable gets none that is not.
                 (Does::Relay, Some(relayed))
-                    if method == Method::Invite && Wants::of(relayed.held.message()) != Wants::Requires =>
+                    if asked_by == Method::Invite && Wants::of(relayed.held.message()) != Wants::Requires =>
                 {
                     let body = msg.body();
                     let answer = Answer {
@@ -197,6 +205,20 @@ impl Call {
                 Some(refused) => errand = refused,
             }
         }
+        // RFC 3261 s21.4.6: it did not say so before.
+        let offers = |relayed: &Relayed| !relayed.held.message().body().is_empty();
+        if matches!(status, 405 | 501)
+            && method == Method::Update
+            && self.phase == Phase::Answered
+            && errand.relayed.as_ref().is_some_and(offers)
+            && let Some(relayed) = errand.relayed.take()
+        {
+            match self.ask_by_invite(kit, key, (at, to), relayed) {
+                None => return,
+                refused => errand.relayed = refused,
+            }
+        }
+        let Some(link) = self.links.get_mut(at) else { return };
         if accepted && matches!(method, Method::Invite | Method::Update) {
             link.sides[to].dialog.learn_of_answer(kit.ctx, msg, answering_tag(msg));
             // When it comes again after the end, it is no new dialog.
@@ -244,7 +266,7 @@ impl Call {
             let told = match status {
                 401 | 407 => Status::FORBIDDEN.0,
                 // RFC 4320 s4.2: who asked has given up, or will soon.
-                408 if method != Method::Invite => Status::SERVER_TIMEOUT.0,
+                408 if asked_by != Method::Invite => Status::SERVER_TIMEOUT.0,
                 // What one side does not know yet, the other need not give up (RFC 5057 s5.1).
                 481 if self.phase == Phase::Ringing && method != Method::Prack => Status::REQUEST_PENDING.0,
                 // What is too short for one leg is not for the other.
@@ -269,7 +291,11 @@ impl Call {
             if let Some(terms) = terms {
                 link.sides[1 - to].timer.begin(kit.ctx, wake(key), terms, Refresher::Uas);
             }
-            if accepted && method == Method::Invite {
+            if accepted && method == Method::Invite && asked_by != Method::Invite {
+                // Nobody else acknowledges it.
+                link.sides[to].due = Some(errand.number);
+                link.sides[to].acknowledge(kit, None);
+            } else if accepted && method == Method::Invite {
                 let number = held.cseq().map(|cseq| cseq.number).unwrap_or_default();
                 let (server, since) = (relayed.server, kit.ctx.now);
                 link.sides[1 - to].unacked =
@@ -344,7 +370,7 @@ impl Call {
         let Some((at, errand)) = found else { return };
         if let Some(relayed) = &errand.relayed {
             desk.servers.remove(&relayed.server);
-            let status = match (errand.method, errand.state) {
+            let status = match (errand.asked_by(), errand.state) {
                 (Method::Invite, State::Cancelled | State::Halting) => Status::REQUEST_TERMINATED,
                 (Method::Invite, _) => Status::REQUEST_TIMEOUT,
                 _ => Status::SERVER_TIMEOUT,

@@ -121,6 +121,8 @@ pub(crate) enum CallTimer {
     Reliable,
     /// A session is to be refreshed, or was not (RFC 4028 s10).
     Session,
+    /// An UPDATE that went on as INVITE can wait no longer (RFC 4320).
+    Update,
     /// It rings, or lasts, for too long.
     Life,
 }

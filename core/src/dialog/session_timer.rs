@@ -230,6 +230,8 @@ pub(crate) enum Next {
 pub(crate) struct SessionTimer {
     /// The peer takes UPDATE: it says so in Allow.
     pub(crate) takes_update: bool,
+    /// It does not: it says so there.
+    pub(crate) refuses_update: bool,
     /// We made the Call-ID (RFC 3261 s14.1).
     pub(crate) owns: bool,
     /// The largest Min-SE it said; 0 for none.
@@ -261,6 +263,7 @@ impl SessionTimer {
                 })
             };
             self.takes_update = msg.headers(Header::Allow).any(names);
+            self.refuses_update = !self.takes_update;
         }
     }
 

@@ -35,6 +35,7 @@ mod ua;
 mod ua_elsewhere;
 mod ua_reliable;
 mod ua_timers;
+mod update;
 mod zones;
 
 use core::fmt::Write as _;

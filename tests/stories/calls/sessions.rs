@@ -27,6 +27,48 @@ fn update_goes_through_as_well() {
 }
 
 #[test]
+fn update_goes_as_invite_to_a_phone_that_takes_none() {
+    let (mut world, alice, bob, _) = world(9);
+    world[bob].manners = Manners { update: false, ..Manners::answers(ms(500)) };
+    let call = world.call(alice, "bob");
+    world.run_for(s(2));
+    world.act(alice, |p, now| p.update(now, call, Direction::SendOnly));
+    world.run_for(s(1));
+    assert_eq!(world.talk(bob).direction(), Direction::RecvOnly, "{}", ladder(&world));
+    assert_eq!(world.talk(alice).told, [("UPDATE".to_owned(), 200)], "{}", ladder(&world));
+    assert_eq!(world.talk(bob).peer_session_id(), Some(world.talk(alice).session_id()));
+    // A refusal is told, and changes nothing.
+    world[bob].manners.change = 488;
+    world.act(alice, |p, now| p.update(now, call, Direction::SendRecv));
+    world.run_for(s(1));
+    assert_eq!(world.talk(alice).told[1..], [("UPDATE".to_owned(), 488)], "{}", ladder(&world));
+    assert_eq!([world.talk(alice).state, world.talk(bob).state], [State::Talking; 2]);
+    insta::assert_snapshot!(ladder(&world));
+    world.hang_up(bob);
+    over(world, s(2));
+}
+
+#[test]
+fn update_before_the_answer_of_a_phone_that_takes_none_is_refused_and_the_call_goes_on() {
+    let (mut world, alice, bob, _) = world(10);
+    world[alice].manners.reliable = Reliable::Supported;
+    let early = Step::Early { status: 183, fork: 0, media: true };
+    let script = vec![(ms(0), early), (s(2), Step::Answer { fork: 0 })];
+    world[bob].manners =
+        Manners { script, reliable: Reliable::Required, update: false, ..Manners::default() };
+    let call = world.call(alice, "bob");
+    world.run_for(s(1));
+    world.act(alice, |p, now| p.update(now, call, Direction::SendOnly));
+    world.run_for(s(4));
+    let told = ("UPDATE".to_owned(), 488);
+    assert!(world.talk(alice).told.contains(&told), "{}", ladder(&world));
+    assert_eq!([world.talk(alice).state, world.talk(bob).state], [State::Talking; 2], "{}", ladder(&world));
+    insta::assert_snapshot!(ladder(&world));
+    world.hang_up(alice);
+    over(world, s(2));
+}
+
+#[test]
 fn a_refused_session_leaves_the_call_as_it_was() {
     let (mut world, alice, bob, call) = talking(3);
     world[bob].manners.change = 488;

@@ -277,6 +277,10 @@ impl Phone {
                 respond(m, 200)
             }
             "PRACK" => self.pracked(now, call, dialog, m),
+            "UPDATE" if !self.manners.update => {
+                self.flaws.push("UPDATE, which its Allow lacks".into());
+                respond(m, 405)
+            }
             "UPDATE" => self.updated(now, call, dialog, m),
             "NOTIFY" if !m.header("Event").is_some_and(|event| event.starts_with("refer")) => noticed(c, m),
             "NOTIFY" => {
