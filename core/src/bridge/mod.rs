@@ -436,9 +436,10 @@ impl Bridge {
     ) {
         let key = CallKey::from_bits(bits);
         let here = self.calls.get(key).map(|call| call.phase);
-        // It may be that it went on in another call.
+        // It may be that it went on in another call; what this one still waits for is not of that.
         let moved = match here {
             Some(Phase::Ringing | Phase::Answered) => None,
+            _ if self.is_open(key, client) => None,
             Some(Phase::Over) | None => self.of_answer(msg).filter(|other| *other != key),
         };
         match (moved, here) {

@@ -184,7 +184,7 @@ fn seeds(first: u64, usual: u64, found: &[u64]) -> impl Iterator<Item = u64> {
 
 #[test]
 fn every_call_ends_for_everybody_when_one_packet_in_twenty_is_lost() {
-    seeds(0, 1_500, &[]).for_each(|seed| run(seed, Link::lossy(0.05)));
+    seeds(0, 1_500, &[13_337]).for_each(|seed| run(seed, Link::lossy(0.05)));
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use super::calls::*;
 use super::transfers::{CAROL, CAROL_OFFER, find, lines, refer, three};
+use super::*;
 
 fn refer_by_callee(number: u32, to_bob: &Sent, tag: &str, branch: &str) -> String {
     by_callee("REFER", number, to_bob, tag, branch, "")
@@ -146,6 +147,35 @@ fn what_an_earlier_transfer_asked_is_no_answer_to_the_next_one() {
     calls.from(ALICE, &response(find(&last, ALICE, "BYE"), "200 OK", "", "", ""));
     assert_eq!(calls.on_the_phone(), 2);
     let bye = calls.from(CAROL, &by_callee("BYE", 8, &to_carol, "c2", "bye2", "").replace(BOB, CAROL));
+    calls.from(BOB, &response(find(&bye, BOB, "BYE"), "200 OK", "", "", ""));
+    calls.finish();
+}
+
+#[test]
+fn a_refresh_that_is_answered_after_a_transfer_leaves_nothing_behind() {
+    let mut calls = three();
+    let to_bob = calls.from(ALICE, &invite(""))[1].clone();
+    let lines =
+        "Require: timer\r\nSession-Expires: 90;refresher=uac\r\nAllow: INVITE, UPDATE\r\nContent-Type";
+    let answer = response(&to_bob, "200 OK", "b1", BOB, ANSWER).replace("Content-Type", lines);
+    let ok = calls.from(BOB, &answer)[0].clone();
+    calls.from(ALICE, &by_caller("ACK", 1, &ok, "ack", ""));
+    calls.wait(Duration::from_secs(44));
+    let sent = calls.from(ALICE, &refer(&ok, 2, "<sip:carol@example.com>", ""));
+    calls.from(ALICE, &response(find(&sent, ALICE, "NOTIFY"), "200 OK", "", "", ""));
+    let to_carol = find(&sent, CAROL, "INVITE").clone();
+    let ringing = calls.from(CAROL, &response(&to_carol, "180 Ringing", "c1", CAROL, ""));
+    calls.from(ALICE, &response(find(&ringing, ALICE, "NOTIFY"), "200 OK", "", "", ""));
+    let refresh = find(&calls.wait(Duration::from_secs(2)), BOB, "UPDATE").clone();
+    let answered = calls.from(CAROL, &response(&to_carol, "200 OK", "c1", CAROL, CAROL_OFFER));
+    let offer = find(&answered, BOB, "INVITE").clone();
+    let agreed = calls.from(BOB, &response(&offer, "200 OK", "", BOB, ANSWER));
+    let last = calls.from(ALICE, &response(find(&agreed, ALICE, "NOTIFY"), "200 OK", "", "", ""));
+    calls.from(ALICE, &response(find(&last, ALICE, "BYE"), "200 OK", "", "", ""));
+    // The INVITE overtook it.
+    calls.from(BOB, &response(&refresh, "500 Server Internal Error", "", "", ""));
+    assert_eq!(calls.host.engine.sizes().calls, 1);
+    let bye = calls.from(CAROL, &by_callee("BYE", 8, &to_carol, "c1", "bye", "").replace(BOB, CAROL));
     calls.from(BOB, &response(find(&bye, BOB, "BYE"), "200 OK", "", "", ""));
     calls.finish();
 }
