@@ -415,7 +415,7 @@ impl Gate {
 /// What makes a store forget the subject of a change.
 fn removal(change: &Change) -> Option<Change> {
     Some(match change {
-        Change::PutBinding(stored) => Change::RemoveBinding { aor: stored.view.aor.clone(), id: stored.id },
+        Change::PutBinding(stored) => Change::RemoveBinding { aor: stored.aor().into(), id: stored.id() },
         Change::PutPublication(stored) => {
             Change::RemovePublication { aor: stored.aor.clone(), lineage: stored.lineage }
         }

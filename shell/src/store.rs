@@ -226,7 +226,7 @@ mod tests {
         }
         let kept: Vec<&Change> = folded.changes().collect();
         let [Change::PutBinding(stored)] = &kept[..] else { panic!("{kept:?}") };
-        assert_eq!((stored.id, stored.view.expires_at), (1, Time::from_secs(20)));
+        assert_eq!((stored.id(), stored.expires_at()), (1, Time::from_secs(20)));
     }
 
     #[test]

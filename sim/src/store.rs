@@ -179,17 +179,17 @@ impl Default for Store {
 pub fn apply(bindings: &mut BTreeMap<(Box<str>, u64), StoredBinding>, change: Change) {
     match change {
         Change::PutBinding(stored) => {
-            bindings.insert((stored.view.aor.clone(), stored.id), *stored);
+            bindings.insert((stored.aor().into(), stored.id()), stored);
         }
         Change::RemoveBinding { aor, id } => {
             bindings.remove(&(aor, id));
         }
         Change::RefreshBinding { id, .. } => {
-            if let Some(stored) = bindings.values_mut().find(|stored| stored.id == id) {
-                let mut put = Change::PutBinding(Box::new(stored.clone()));
+            if let Some(stored) = bindings.values_mut().find(|stored| stored.id() == id) {
+                let mut put = Change::PutBinding(stored.clone());
                 put.absorb(change);
                 if let Change::PutBinding(put) = put {
-                    *stored = *put;
+                    *stored = put;
                 }
             }
         }

@@ -79,7 +79,7 @@ impl State {
                 Command::Save(seq, change) => {
                     self.last_save = Some(seq);
                     match change {
-                        Change::PutBinding(b) => self.bound.insert(b.id),
+                        Change::PutBinding(b) => self.bound.insert(b.id()),
                         Change::RemoveBinding { id, .. } => self.bound.remove(&id),
                         _ => false,
                     };

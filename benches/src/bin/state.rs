@@ -37,7 +37,7 @@ fn binding(id: u64) -> Change {
         flow: Some(FlowId(2)),
         reachable: true,
     };
-    Change::PutBinding(Box::new(StoredBinding { id, view }))
+    Change::PutBinding(StoredBinding::new(id, &view).expect("short"))
 }
 
 fn refresh(id: u64) -> Change {

@@ -1,5 +1,6 @@
 //! The ground floor: no SIP here. Time, generational slab, keyed hash table, timer wheel, ids, hashes, text.
 
+mod addr;
 pub mod hash;
 pub mod ids;
 mod sip;
@@ -9,6 +10,7 @@ pub mod text;
 mod time;
 pub mod wheel;
 
+pub(crate) use addr::{ADDR_BYTES, Addr, read_addr};
 pub use ids::{IdKind, IdText, Ids};
 pub use slab::{Key, Slab};
 pub use table::{Fold, HashKey, Index};

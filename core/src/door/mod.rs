@@ -13,6 +13,7 @@ mod query;
 mod record;
 mod route;
 mod stored;
+mod stored_binding;
 mod ua;
 mod ua_call;
 mod view;
@@ -39,12 +40,13 @@ pub use stored::{
     StoredDialog, StoredForm, StoredMessage, StoredPeer, StoredPublication, StoredStanding,
     StoredSubscription, StoredTie,
 };
+pub use stored_binding::StoredBinding;
+pub(crate) use stored_binding::{Laid, Parts};
 pub use ua::{
     Changes, UaAccount, UaEvent, UaPresence, UaRefusal, UaRegistration, UaRegistrationView, UaRequest,
     UaState, UaStep, UaView,
 };
 pub use ua_call::{UaCallRequest, UaCallState, UaCallStep, UaCallView};
 pub use view::{
-    BindingView, Change, FlowId, Identity, PeerIdentity, SaveSeq, Scheme, Secret, StoredBinding, Subject,
-    Transport,
+    BindingView, Change, FlowId, Identity, PeerIdentity, SaveSeq, Scheme, Secret, Subject, Transport,
 };

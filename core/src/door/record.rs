@@ -5,7 +5,8 @@
 //! version may add kinds and fields; what was written as an earlier one is always read.
 //!
 //! Version 1 has no `trusted`, `instance` and `peer` of subscriptions; version 2 has these behind all other fields, and
-//! differs in nothing else. What says nothing by them is written as version 1.
+//! differs in nothing else. What says nothing by them is written as version 1. Version 3 has bindings as they lie in memory
+//! ([`StoredBinding`]), and differs in nothing else.
 
 use core::net::SocketAddr;
 
@@ -15,12 +16,16 @@ use super::stored::{
     StoredDialog, StoredForm, StoredMessage, StoredPeer, StoredPublication, StoredStanding,
     StoredSubscription, StoredTie,
 };
-use super::view::{BindingView, Change, FlowId, StoredBinding, Transport};
+use super::stored_binding::StoredBinding;
+use super::view::{BindingView, Change, FlowId, Transport};
 use crate::base::Time;
-use crate::base::text::{put, put_v4};
 
 /// The latest version, and the highest that is written or read.
-pub const VERSION: u8 = 2;
+pub const VERSION: u8 = 3;
+/// Bindings are of this one.
+const OF_BINDINGS: u8 = 3;
+/// Subscriptions with more than version 1 has are of this one.
+const OF_MORE: u8 = 2;
 
 /// Why bytes are no record.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
@@ -45,12 +50,13 @@ impl Change {
     pub fn write_record(&self, record: &mut Vec<u8>) {
         let mut out = Out(record);
         let version = match self {
-            Change::PutSubscription(stored) if !is_of_first(stored) => VERSION,
+            Change::PutBinding(_) => OF_BINDINGS,
+            Change::PutSubscription(stored) if !is_of_first(stored) => OF_MORE,
             _ => 1,
         };
         let out = out.byte(version);
         match self {
-            Change::PutBinding(stored) => out.byte(1).binding(stored),
+            Change::PutBinding(stored) => out.byte(1).all(stored.as_bytes()),
             Change::RemoveBinding { aor, id } => out.byte(2).text(aor).u64(*id),
             Change::PutPublication(stored) => out.byte(3).publication(stored),
             Change::RemovePublication { aor, lineage } => out.byte(4).text(aor).u64(*lineage),
@@ -77,7 +83,11 @@ impl Change {
             later => return Err(RecordError::Version(later)),
         };
         let change = match input.byte()? {
-            1 => Change::PutBinding(Box::new(input.binding()?)),
+            1 if version < OF_BINDINGS => Change::PutBinding(input.binding()?),
+            1 => {
+                let whole = StoredBinding::from_bytes(core::mem::take(&mut input.0));
+                Change::PutBinding(whole.ok_or(RecordError::Broken)?)
+            }
             2 => Change::RemoveBinding { aor: input.text()?, id: input.u64()? },
             3 => Change::PutPublication(Box::new(input.publication()?)),
             4 => Change::RemovePublication { aor: input.text()?, lineage: input.u64()? },
@@ -121,40 +131,22 @@ impl<'o> Out<'o> {
         self
     }
 
+    fn all(&mut self, bytes: &[u8]) -> &mut Out<'o> {
+        self.0.extend_from_slice(bytes);
+        self
+    }
+
     fn text(&mut self, text: &str) -> &mut Out<'o> {
         self.bytes(text.as_bytes())
     }
 
     fn addr(&mut self, addr: SocketAddr) -> &mut Out<'o> {
-        let SocketAddr::V4(v4) = addr else { return self.text(&addr.to_string()) };
-        // Two of them are in each binding, and the machinery of formatting costs more than all the rest.
-        let mut text = [0; 24];
-        let at = put_v4(&mut text, 0, *v4.ip());
-        let at = put(&mut text, at, b":");
-        let at = put(&mut text, at, itoa::Buffer::new().format(v4.port()).as_bytes());
-        self.bytes(text.get(..at).unwrap_or_default())
+        self.text(&addr.to_string())
     }
 
     fn transport(&mut self, transport: Transport) -> &mut Out<'o> {
         let at = Transport::ALL.iter().position(|known| *known == transport);
         self.byte(at.unwrap_or_default() as u8)
-    }
-
-    fn binding(&mut self, stored: &StoredBinding) -> &mut Out<'o> {
-        let StoredBinding { id, view } = stored;
-        self.u64(*id).text(&view.aor).text(&view.contact).text(&view.params).u32(view.q.into());
-        self.time(view.expires_at).time(view.since).text(&view.call_id).u32(view.cseq);
-        self.text(&view.user_agent).text(&view.instance);
-        match view.reg_id {
-            Some(id) => self.byte(1).u32(id),
-            None => self.byte(0),
-        };
-        self.text(&view.path).transport(view.transport).addr(view.received).addr(view.local);
-        match view.flow {
-            Some(flow) => self.byte(1).u64(flow.0),
-            None => self.byte(0),
-        };
-        self.byte(u8::from(view.reachable))
     }
 
     fn publication(&mut self, stored: &StoredPublication) -> &mut Out<'o> {
@@ -253,18 +245,25 @@ impl<'r> In<'r> {
         self.u64().map(Time::from_nanos)
     }
 
-    fn bytes(&mut self) -> Result<Box<[u8]>, RecordError> {
+    fn slice(&mut self) -> Result<&'r [u8], RecordError> {
         let length = usize::try_from(self.u32()?).map_err(|_| RecordError::Broken)?;
-        self.take(length).map(Into::into)
+        self.take(length)
+    }
+
+    fn bytes(&mut self) -> Result<Box<[u8]>, RecordError> {
+        self.slice().map(Into::into)
+    }
+
+    fn str(&mut self) -> Result<&'r str, RecordError> {
+        core::str::from_utf8(self.slice()?).map_err(|_| RecordError::Broken)
     }
 
     fn text(&mut self) -> Result<Box<str>, RecordError> {
-        let bytes = self.bytes()?.into_vec();
-        String::from_utf8(bytes).map(Into::into).map_err(|_| RecordError::Broken)
+        self.str().map(Into::into)
     }
 
     fn addr(&mut self) -> Result<SocketAddr, RecordError> {
-        self.text()?.parse().map_err(|_| RecordError::Broken)
+        self.str()?.parse().map_err(|_| RecordError::Broken)
     }
 
     fn transport(&mut self) -> Result<Transport, RecordError> {
@@ -279,6 +278,7 @@ impl<'r> In<'r> {
         if self.flag()? { read(self).map(Some) } else { Ok(None) }
     }
 
+    /// As versions 1 and 2 have it.
     fn binding(&mut self) -> Result<StoredBinding, RecordError> {
         let id = self.u64()?;
         let view = BindingView {
@@ -300,7 +300,7 @@ impl<'r> In<'r> {
             flow: self.if_there(Self::u64)?.map(FlowId),
             reachable: self.flag()?,
         };
-        Ok(StoredBinding { id, view })
+        StoredBinding::new(id, &view).ok_or(RecordError::Broken)
     }
 
     fn publication(&mut self) -> Result<StoredPublication, RecordError> {
@@ -390,33 +390,37 @@ impl<'r> In<'r> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::text::unhex;
+
+    fn put_binding() -> Change {
+        let addr = |text: &str| text.parse().expect("an address");
+        let view = BindingView {
+            aor: "bob@example.com".into(),
+            contact: "sip:bob@192.0.2.7".into(),
+            params: ";+audio".into(),
+            q: 500,
+            expires_at: Time::from_secs(60),
+            since: Time::from_secs(30),
+            call_id: "c1".into(),
+            cseq: 3,
+            user_agent: "Phone".into(),
+            instance: "urn:uuid:1".into(),
+            reg_id: Some(1),
+            path: "<sip:edge;lr>".into(),
+            transport: Transport::Tls,
+            received: addr("192.0.2.7:5060"),
+            local: addr("[2001:db8::1]:5061"),
+            flow: Some(FlowId(12)),
+            reachable: true,
+        };
+        Change::PutBinding(StoredBinding::new(7, &view).expect("short"))
+    }
 
     fn changes() -> Vec<Change> {
         let addr = |text: &str| text.parse().expect("an address");
         let bytes = |text: &str| Box::from(text.as_bytes());
         vec![
-            Change::PutBinding(Box::new(StoredBinding {
-                id: 7,
-                view: BindingView {
-                    aor: "bob@example.com".into(),
-                    contact: "sip:bob@192.0.2.7".into(),
-                    params: ";+audio".into(),
-                    q: 500,
-                    expires_at: Time::from_secs(60),
-                    since: Time::from_secs(30),
-                    call_id: "c1".into(),
-                    cseq: 3,
-                    user_agent: "Phone".into(),
-                    instance: "urn:uuid:1".into(),
-                    reg_id: Some(1),
-                    path: "<sip:edge;lr>".into(),
-                    transport: Transport::Tls,
-                    received: addr("192.0.2.7:5060"),
-                    local: addr("[2001:db8::1]:5061"),
-                    flow: Some(FlowId(12)),
-                    reachable: true,
-                },
-            })),
+            put_binding(),
             Change::RemoveBinding { aor: "bob@example.com".into(), id: 7 },
             Change::PutPublication(Box::new(StoredPublication {
                 aor: "bob@example.com".into(),
@@ -502,17 +506,53 @@ mod tests {
         }
     }
 
+    fn hex(bytes: &[u8]) -> String {
+        bytes.iter().map(|b| format!("{b:02x}")).collect()
+    }
+
     #[test]
     fn version_one_is_written_as_it_always_was() {
-        let hex = |bytes: &[u8]| bytes.iter().map(|b| format!("{b:02x}")).collect::<String>();
-        let all: Vec<String> = changes().iter().map(|change| hex(&change.to_record())).collect();
+        let records = changes().into_iter().skip(1).map(|change| change.to_record());
+        let all: Vec<String> = records.map(|record| hex(&record)).collect();
+        assert!(all.iter().all(|record| record.starts_with("01")));
         insta::assert_snapshot!(all.join("\n"));
     }
 
     #[test]
+    fn bindings_are_of_version_three_and_those_of_version_one_are_read() {
+        insta::assert_snapshot!(hex(&put_binding().to_record()));
+        let first = "010107000000000000000f000000626f62406578616d706c652e636f6d110000007369703a626f62403139322e302e322e37\
+                     070000003b2b617564696ff4010000005847f80d00000000ac23fc06000000020000006331030000000500000050686f6e65\
+                     0a00000075726e3a757569643a3101010000000d0000003c7369703a656467653b6c723e020e0000003139322e302e322e37\
+                     3a35303630120000005b323030313a6462383a3a315d3a35303631010c0000000000000001";
+        let mut record = vec![0; first.len() / 2];
+        assert!(unhex(first.as_bytes(), &mut record));
+        assert_eq!(Change::from_record(&record), Ok(put_binding()));
+    }
+
+    #[test]
+    fn a_binding_whose_layout_makes_no_sense_is_broken() {
+        let good = put_binding().to_record();
+        for (at, byte) in [
+            (44, 9),
+            (44, 0xff),
+            (48, 9),
+            (49, 9),
+            (51, 0xff),
+            (53, 0xff),
+            (62, 0),
+            (64, 0xff),
+            (79, 5),
+            (86, 5),
+        ] {
+            let mut bad = good.clone();
+            bad[at] = byte;
+            assert_eq!(Change::from_record(&bad), Err(RecordError::Broken), "byte {at}");
+        }
+    }
+
+    #[test]
     fn what_version_one_has_no_place_for_is_of_version_two() {
-        assert!(changes().iter().all(|change| change.to_record()[0] == 1));
-        let hex = |bytes: &[u8]| bytes.iter().map(|b| format!("{b:02x}")).collect::<String>();
         let all: Vec<String> = later().iter().map(|change| hex(&change.to_record())).collect();
         assert!(all.iter().all(|record| record.starts_with("02")));
         insta::assert_snapshot!(all.join("\n"));

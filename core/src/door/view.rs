@@ -4,6 +4,7 @@ use core::fmt;
 use core::net::SocketAddr;
 
 use super::stored::{StoredDialog, StoredMessage, StoredPublication, StoredSubscription};
+use super::stored_binding::StoredBinding;
 use crate::base::Time;
 
 /// Names one socket: a UDP listener, or one stream connection. Never reused within an engine's life.
@@ -199,7 +200,7 @@ impl Identity {
     }
 }
 
-/// A binding as the world may see it: what the location API, events and the store carry.
+/// A binding as the world may see it: what the location API and events carry.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct BindingView {
     /// The address of record, canonical: `user@domain`.
@@ -243,7 +244,7 @@ pub struct BindingView {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Change {
     /// This binding is now so (new or changed).
-    PutBinding(Box<StoredBinding>),
+    PutBinding(StoredBinding),
     /// This binding lasts longer, and is otherwise what it was: nearly every REGISTER a server sees.
     RefreshBinding {
         /// The binding's number.
@@ -294,15 +295,6 @@ pub enum Change {
     },
 }
 
-/// A binding with the number that names it in the store.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct StoredBinding {
-    /// Unique among all bindings and never reused.
-    pub id: u64,
-    /// Its state.
-    pub view: BindingView,
-}
-
 /// What a change is about, where a number names that.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Subject {
@@ -320,7 +312,7 @@ impl Change {
     /// What it is about; `None` for a decision, which two addresses name.
     pub fn subject(&self) -> Option<Subject> {
         Some(match self {
-            Change::PutBinding(stored) => Subject::Binding(stored.id),
+            Change::PutBinding(stored) => Subject::Binding(stored.id()),
             Change::RefreshBinding { id, .. } | Change::RemoveBinding { id, .. } => Subject::Binding(*id),
             Change::PutPublication(stored) => Subject::Publication(stored.lineage),
             Change::RemovePublication { lineage, .. } => Subject::Publication(*lineage),
@@ -337,8 +329,7 @@ impl Change {
     pub fn absorb(&mut self, later: Change) {
         match (&mut *self, later) {
             (Change::PutBinding(stored), Change::RefreshBinding { expires_at, cseq, .. }) => {
-                stored.view.expires_at = expires_at;
-                stored.view.cseq = cseq;
+                stored.refresh(expires_at, cseq);
             }
             // What is gone stays gone.
             (Change::RemoveBinding { .. }, Change::RefreshBinding { .. }) => {}
@@ -349,12 +340,7 @@ impl Change {
     /// About how many bytes of memory it takes.
     pub fn weight(&self) -> usize {
         let texts = match self {
-            Change::PutBinding(stored) => {
-                let BindingView { aor, contact, params, call_id, user_agent, instance, path, .. } =
-                    &stored.view;
-                let texts = [aor, contact, params, call_id, user_agent, instance, path];
-                size_of::<StoredBinding>() + texts.iter().map(|text| text.len()).sum::<usize>()
-            }
+            Change::PutBinding(stored) => stored.as_bytes().len(),
             Change::PutPublication(stored) => {
                 size_of::<StoredPublication>() + stored.aor.len() + stored.document.len()
             }

@@ -3,12 +3,12 @@
 //! All text of a binding is one boxed blob; spans say where each part lies. A refresh that changes nothing of it leaves
 //! it alone.
 
-use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
+use core::net::SocketAddr;
 
 use super::location::RecordKey;
 use crate::base::text::{owned, trim};
-use crate::base::{Key, Time, TimerKey};
-use crate::door::{BindingView, FlowId, Transport};
+use crate::base::{ADDR_BYTES, Addr, Key, Time, TimerKey};
+use crate::door::{BindingView, FlowId, Laid, Parts, StoredBinding, Transport};
 use crate::wire::Uri;
 
 /// Names a binding while it lives.
@@ -16,8 +16,6 @@ pub(crate) type BindingKey = Key<Binding>;
 
 /// More of a User-Agent than this is not kept: it informs people, and nothing depends on it.
 const AGENT_BYTES: usize = 256;
-/// Room for two addresses in the blob.
-pub(super) const ADDRS_BYTES: usize = 46;
 /// `q` was not given; it counts as 1 (RFC 3261 s20.10) and is not echoed.
 pub(super) const NO_Q: u16 = u16::MAX;
 
@@ -137,10 +135,12 @@ impl Binding {
         self.ends = text.ends;
     }
 
+    fn laid(&self) -> Laid<'_> {
+        Laid { blob: &self.blob, ends: self.ends }
+    }
+
     fn part(&self, number: usize) -> &[u8] {
-        let start = number.checked_sub(1).and_then(|before| self.ends.get(before)).copied().unwrap_or(0);
-        let end = self.ends.get(number).map_or(self.blob.len(), |end| usize::from(*end));
-        self.blob.get(usize::from(start)..end).unwrap_or_default()
+        self.laid().part(number)
     }
 
     /// The Contact URI as registered.
@@ -178,13 +178,12 @@ impl Binding {
 
     /// Where the REGISTER came from.
     pub(super) fn received(&self) -> SocketAddr {
-        read_addr(self.part(0)).0
+        self.laid().addrs().0
     }
 
     /// Our address it came to.
     pub(super) fn local(&self) -> SocketAddr {
-        let (_, behind) = read_addr(self.part(0));
-        read_addr(behind).0
+        self.laid().addrs().1
     }
 
     /// True if the text but for the contact is this already, and there is no Path.
@@ -239,6 +238,24 @@ impl Binding {
             reachable,
         }
     }
+
+    /// As a store keeps it: since when and until when it is, by the wall clock. The next life finds out by itself whether it
+    /// can be reached.
+    pub(super) fn stored(&self, aor: &str, [since, expires_at]: [Time; 2]) -> StoredBinding {
+        StoredBinding::pack(&Parts {
+            id: self.id,
+            expires_at,
+            since,
+            flow: self.own_flow(),
+            cseq: self.cseq,
+            reg_id: self.reg_id,
+            q: self.priority(),
+            transport: self.transport,
+            reachable: !self.flags.has(Flags::FLOW_GONE),
+            aor,
+            text: self.laid(),
+        })
+    }
 }
 
 /// The parts of a binding's text but for the Path, from wherever they come.
@@ -257,7 +274,7 @@ impl Text<'_> {
     /// Never less than the blob will take.
     pub(super) fn bytes(&self) -> usize {
         let parts = [self.contact, self.params, self.call_id, self.agent(), self.instance];
-        ADDRS_BYTES + parts.iter().map(|part| part.len()).sum::<usize>()
+        2 * ADDR_BYTES + parts.iter().map(|part| part.len()).sum::<usize>()
     }
 
     fn agent(&self) -> &[u8] {
@@ -299,55 +316,6 @@ impl Draft {
             stored.iter_mut().filter(|b| matches!(b, b'\r' | b'\n')).for_each(|b| *b = b' ');
         }
         draft
-    }
-}
-
-/// An address as it stands in a blob: 4 or 6, the address, the scope of an IPv6 one, the port.
-struct Addr([u8; ADDRS_BYTES / 2]);
-
-impl Addr {
-    fn of(addr: SocketAddr) -> Addr {
-        let mut out = [0; ADDRS_BYTES / 2];
-        let [p, q] = addr.port().to_be_bytes();
-        match addr {
-            SocketAddr::V4(v4) => {
-                let [a, b, c, d] = v4.ip().octets();
-                if let Some(place) = out.first_chunk_mut() {
-                    *place = [4, a, b, c, d, p, q];
-                }
-            }
-            SocketAddr::V6(v6) => {
-                let address = [6].into_iter().chain(v6.ip().octets());
-                let mut bytes = address.chain(v6.scope_id().to_be_bytes()).chain([p, q]);
-                out.fill_with(|| bytes.next().unwrap_or(0));
-            }
-        }
-        Addr(out)
-    }
-
-    fn as_bytes(&self) -> &[u8] {
-        let len = if self.0.first() == Some(&4) { 7 } else { self.0.len() };
-        self.0.get(..len).unwrap_or_default()
-    }
-}
-
-/// Reads what [`Addr`] wrote, and what stands behind it.
-fn read_addr(bytes: &[u8]) -> (SocketAddr, &[u8]) {
-    match bytes {
-        [4, a, b, c, d, p, q, rest @ ..] => {
-            let ip = IpAddr::V4(Ipv4Addr::new(*a, *b, *c, *d));
-            (SocketAddr::new(ip, u16::from_be_bytes([*p, *q])), rest)
-        }
-        [6, rest @ ..] => {
-            let fixed = |from: usize| rest.get(from..).unwrap_or_default();
-            let ip = fixed(0).first_chunk::<16>().copied().unwrap_or_default();
-            let scope = fixed(16).first_chunk::<4>().copied().unwrap_or_default();
-            let port = fixed(20).first_chunk::<2>().copied().unwrap_or_default();
-            let addr =
-                SocketAddrV6::new(Ipv6Addr::from(ip), u16::from_be_bytes(port), 0, u32::from_be_bytes(scope));
-            (SocketAddr::V6(addr), fixed(22))
-        }
-        _ => (SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0), b""),
     }
 }
 

@@ -83,7 +83,7 @@ impl Registrar {
     /// removed from the store.
     pub(crate) fn restore(&mut self, ctx: &mut Ctx<'_>, change: Change) {
         match change {
-            Change::PutBinding(stored) => self.restore_binding(ctx, *stored),
+            Change::PutBinding(stored) => self.restore_binding(ctx, &stored),
             Change::RemoveBinding { aor, id } => {
                 if let Some(key) = self.binding_of(&aor, id) {
                     self.discard_silently(ctx, key);
@@ -104,52 +104,47 @@ impl Registrar {
         }
     }
 
-    fn restore_binding(&mut self, ctx: &mut Ctx<'_>, stored: StoredBinding) {
-        let StoredBinding { id, view } = stored;
-        let expires_at = ctx.at_wall(view.expires_at);
-        let present = self.binding_of(&view.aor, id);
+    fn restore_binding(&mut self, ctx: &mut Ctx<'_>, stored: &StoredBinding) {
+        let parts = stored.parts();
+        let (id, aor) = (parts.id, parts.aor);
+        let expires_at = ctx.at_wall(parts.expires_at);
+        let present = self.binding_of(aor, id);
         if expires_at <= ctx.now {
             if let Some(key) = present {
                 self.discard_silently(ctx, key);
             }
             if ctx.settings.tell.changes {
-                ctx.out.save(Change::RemoveBinding { aor: view.aor, id });
+                ctx.out.save(Change::RemoveBinding { aor: aor.into(), id });
             }
             return;
         }
-        let Ok(uri) = Uri::parse(view.contact.as_bytes()) else { return };
-        let text = Text {
-            received: view.received,
-            local: view.local,
-            contact: view.contact.as_bytes(),
-            params: view.params.as_bytes(),
-            call_id: view.call_id.as_bytes(),
-            user_agent: view.user_agent.as_bytes(),
-            instance: view.instance.as_bytes(),
-        };
-        let fits = text.bytes() + view.path.len() <= usize::from(u16::MAX);
+        let [contact, params, call_id, user_agent, instance, path] = parts.text.texts();
+        let (received, local) = parts.text.addrs();
+        let Ok(uri) = Uri::parse(contact) else { return };
+        let text = Text { received, local, contact, params, call_id, user_agent, instance };
+        let fits = text.bytes() + path.len() <= usize::from(u16::MAX);
         let Some(config) = ctx.settings.registrar.as_ref().filter(|_| fits) else { return };
         if let Some(key) = present {
             self.discard_silently(ctx, key);
         }
-        let draft = Draft::new(&text, core::iter::once(view.path.as_bytes()));
-        let place = (&*view.aor, self.location.find(view.aor.as_bytes()));
-        let key = self.location.add(place, (draft, &uri), Some(id), ctx.at_wall(view.since));
+        let draft = Draft::new(&text, core::iter::once(path));
+        let place = (aor, self.location.find(aor.as_bytes()));
+        let key = self.location.add(place, (draft, &uri), Some(id), ctx.at_wall(parts.since));
         // The sockets of that life are gone; a UDP one with the same address takes over.
-        let udp = view.transport == Transport::Udp;
-        let source = Some(view.received.ip().to_canonical());
+        let udp = parts.transport == Transport::Udp;
+        let source = Some(received.ip().to_canonical());
         let at = address_of(&uri);
         let mut flags = Flags::default();
-        flags.set(Flags::DIRECT, view.flow.is_some());
+        flags.set(Flags::DIRECT, parts.flow.is_some());
         flags.set(Flags::FLOW_GONE, !udp);
-        flags.set(Flags::NATED, view.flow.is_some() && at.is_some() && at != source);
+        flags.set(Flags::NATED, parts.flow.is_some() && at.is_some() && at != source);
         flags.set(Flags::CONNECTABLE, at == source);
-        flags.set(Flags::OUTBOUND, view.reg_id.is_some());
-        self.location.move_to(key, view.flow.unwrap_or_default(), view.transport, flags);
+        flags.set(Flags::OUTBOUND, parts.reg_id != 0);
+        self.location.move_to(key, parts.flow.unwrap_or_default(), parts.transport, flags);
         if let Some(binding) = self.location.get_mut(key) {
-            binding.q = if view.q == 1000 { NO_Q } else { view.q.min(1000) };
-            binding.cseq = view.cseq;
-            binding.reg_id = view.reg_id.unwrap_or(0);
+            binding.q = if parts.q == 1000 { NO_Q } else { parts.q.min(1000) };
+            binding.cseq = parts.cseq;
+            binding.reg_id = parts.reg_id;
             binding.expires_at = expires_at;
         }
         self.arm_timers(ctx, config, key);

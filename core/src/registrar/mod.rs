@@ -38,7 +38,7 @@ use crate::base::text::owned;
 use crate::base::{HashKey, Ids, Time, TimerKey};
 use crate::config::RegistrarConfig;
 use crate::ctx::{Ctx, Phone, Timer};
-use crate::door::{BindingCause, BindingEvent, Change, Command, Event, FlowId, SaveSeq, StoredBinding};
+use crate::door::{BindingCause, BindingEvent, Change, Command, Event, FlowId, SaveSeq};
 use crate::stats::Counter;
 use binding::{Binding, BindingKey, Flags};
 use location::{Location, RecordKey};
@@ -237,13 +237,9 @@ impl Registrar {
             return None;
         }
         let binding = self.location.get(key)?;
-        // The next life finds out by itself whether it can be reached.
-        let mut view = binding.view(self.location.name(binding), !binding.flags.has(Flags::FLOW_GONE));
         // What is stored is compared with the wall clock of the next life.
-        view.expires_at = ctx.to_wall(view.expires_at);
-        view.since = ctx.to_wall(view.since);
-        let id = binding.id;
-        Some(ctx.out.save(Change::PutBinding(Box::new(StoredBinding { id, view }))))
+        let times = [binding.since, binding.expires_at].map(|time| ctx.to_wall(time));
+        Some(ctx.out.save(Change::PutBinding(binding.stored(self.location.name(binding), times))))
     }
 
     /// Counts a change of a binding and has it told.

@@ -31,7 +31,7 @@ pub(crate) fn put(id: u64, until: u64) -> Change {
         flow: Some(FlowId(2)),
         reachable: true,
     };
-    Change::PutBinding(Box::new(StoredBinding { id, view }))
+    Change::PutBinding(StoredBinding::new(id, &view).expect("short"))
 }
 
 pub(crate) fn refresh(id: u64, until: u64) -> Change {

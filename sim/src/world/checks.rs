@@ -33,7 +33,7 @@ impl Invariants {
 
     /// It gets this binding back.
     pub(super) fn restored(&mut self, stored: &StoredBinding) {
-        self.mirror.insert((stored.view.aor.clone(), stored.id), stored.clone());
+        self.mirror.insert((stored.aor().into(), stored.id()), stored.clone());
     }
 
     /// A change was committed, or failed to be: then the engine takes it back.
@@ -55,12 +55,13 @@ impl Invariants {
         impostor: impl Fn(IpAddr) -> bool,
     ) -> Result<(), String> {
         if let Change::PutBinding(stored) = change
-            && impostor(stored.view.received.ip())
+            && let view = stored.view()
+            && impostor(view.received.ip())
         {
-            return Err(format!("an impostor is bound to {}: {}", stored.view.aor, stored.view.contact));
+            return Err(format!("an impostor is bound to {}: {}", view.aor, view.contact));
         }
         let key = match change {
-            Change::PutBinding(stored) => (stored.view.aor.clone(), stored.id),
+            Change::PutBinding(stored) => (stored.aor().into(), stored.id()),
             Change::RemoveBinding { aor, id } => (aor.clone(), *id),
             Change::RefreshBinding { id, .. } => match self.mirror.keys().find(|(_, known)| known == id) {
                 Some(key) => key.clone(),

@@ -29,7 +29,7 @@ impl World {
         self.drain();
         for stored in self.store.bindings.values().cloned().collect::<Vec<_>>() {
             self.invariants.restored(&stored);
-            let request = Request::Restore(Box::new(Change::PutBinding(Box::new(stored))));
+            let request = Request::Restore(Box::new(Change::PutBinding(stored)));
             self.feed(Input::Host { reply: None, request });
         }
         for change in self.store.presence.records() {

@@ -28,7 +28,7 @@ fn put(id: u64, until: u64) -> Change {
         flow: Some(FlowId(2)),
         reachable: true,
     };
-    Change::PutBinding(Box::new(StoredBinding { id, view }))
+    Change::PutBinding(StoredBinding::new(id, &view).expect("short"))
 }
 
 fn change(kind: u8, id: u64, until: u64) -> Change {

@@ -179,7 +179,7 @@ impl Host {
             Op::Restore => {
                 if let Some(stored) = self.stored.pop() {
                     self.exact = false;
-                    self.host(Request::Restore(Box::new(Change::PutBinding(Box::new(stored)))));
+                    self.host(Request::Restore(Box::new(Change::PutBinding(stored))));
                 }
             }
             Op::Drain => self.host(Request::Drain { timeout: Duration::from_secs(60) }),

@@ -390,7 +390,8 @@ impl Host {
             Command::Save(seq, change) => {
                 match &change {
                     Change::PutBinding(b) => {
-                        self.model.insert((b.view.aor.clone(), b.id));
+                        assert_eq!(Change::from_record(&change.to_record()).as_ref(), Ok(&change));
+                        self.model.insert((b.aor().into(), b.id()));
                     }
                     Change::RemoveBinding { aor, id } => {
                         self.model.remove(&(aor.clone(), *id));
@@ -424,13 +425,15 @@ impl Host {
     pub(super) fn store(&mut self, change: Change) {
         match change {
             Change::PutBinding(b) => {
-                self.stored.retain(|s| (&s.view.aor, s.id) != (&b.view.aor, b.id));
-                self.stored.push(*b);
+                self.stored.retain(|s| (s.aor(), s.id()) != (b.aor(), b.id()));
+                self.stored.push(b);
             }
-            Change::RemoveBinding { aor, id } => self.stored.retain(|s| (&s.view.aor, s.id) != (&aor, id)),
+            Change::RemoveBinding { aor, id } => self.stored.retain(|s| (s.aor(), s.id()) != (&*aor, id)),
             Change::RefreshBinding { id, expires_at, cseq } => {
-                if let Some(stored) = self.stored.iter_mut().find(|stored| stored.id == id) {
-                    (stored.view.expires_at, stored.view.cseq) = (expires_at, cseq);
+                if let Some(at) = self.stored.iter().position(|stored| stored.id() == id) {
+                    let mut put = Change::PutBinding(self.stored.remove(at));
+                    put.absorb(Change::RefreshBinding { id, expires_at, cseq });
+                    self.store(put);
                 }
             }
             _ => {}

@@ -152,7 +152,8 @@ impl World {
                 }
                 Command::Tell(event) => format!("{event:?}"),
                 Command::Save(seq, Change::PutBinding(stored)) => {
-                    format!("Save {} put {} #{} {}", seq.0, stored.view.aor, stored.id, stored.view.contact)
+                    let view = stored.view();
+                    format!("Save {} put {} #{} {}", seq.0, view.aor, stored.id(), view.contact)
                 }
                 Command::Save(seq, Change::RefreshBinding { id, .. }) => {
                     format!("Save {} refresh #{id}", seq.0)
