@@ -10,6 +10,7 @@ use strowger_tokio::Handle;
 use strowger_users::store::Revoked;
 
 use crate::office::{self, Office};
+use crate::roll::Roll;
 
 /// How often the file is looked at for what others did.
 const LOOK: Duration = Duration::from_secs(1);
@@ -22,31 +23,26 @@ pub struct Keeper {
     handle: Handle,
     /// The configuration without the accounts of the office.
     base: Mutex<Config>,
-}
-
-/// What the engine was told.
-struct Told {
-    aors: BTreeSet<Box<str>>,
-    revoked: BTreeSet<(Revoked, i64)>,
+    roll: Arc<Roll>,
+    /// Which tokens the engine was told to be good no more.
+    told: tokio::sync::Mutex<BTreeSet<(Revoked, i64)>>,
 }
 
 impl Keeper {
     /// Over an engine that was started with this configuration and the office's accounts.
-    pub fn new(office: Arc<Office>, handle: Handle, base: Config) -> Keeper {
-        Keeper { office, handle, base: Mutex::new(base) }
+    pub fn new(office: Arc<Office>, handle: Handle, base: Config, roll: Arc<Roll>) -> Keeper {
+        Keeper { office, handle, base: Mutex::new(base), roll, told: tokio::sync::Mutex::default() }
     }
 
     /// Another configuration holds from now on.
     pub async fn rebase(&self, base: Config) {
         *self.base.lock().unwrap_or_else(PoisonError::into_inner) = base;
-        let mut told = Told { aors: BTreeSet::new(), revoked: BTreeSet::new() };
-        self.tell(&mut told).await;
+        self.tell().await;
     }
 
-    /// Runs for as long as the engine lives, which was started with accounts of these addresses of record.
-    pub async fn keep(self: Arc<Self>, aors: BTreeSet<Box<str>>) {
-        let mut told = Told { aors, revoked: BTreeSet::new() };
-        self.tell_revoked(&mut told).await;
+    /// Runs for as long as the engine lives.
+    pub async fn keep(self: Arc<Self>) {
+        self.tell_revoked().await;
         let mut looks = 0;
         loop {
             let due = tokio::select! {
@@ -57,7 +53,7 @@ impl Keeper {
                 }
             };
             if due {
-                self.tell(&mut told).await;
+                self.tell().await;
             }
         }
     }
@@ -81,7 +77,7 @@ impl Keeper {
         }
     }
 
-    async fn tell(&self, told: &mut Told) {
+    async fn tell(&self) {
         let mut config = self.base.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let office = Arc::clone(&self.office);
         let built = tokio::task::spawn_blocking(move || {
@@ -89,13 +85,13 @@ impl Keeper {
             for account in added.left_out {
                 tracing::warn!(target: "strowger::accounts", "not for phones: {account}");
             }
-            let aors = office::owned(&config);
+            let owned = office::owned(&config, added.disabled);
             let settings = config
                 .validate()
                 .map_err(|faults| faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))?;
-            Ok::<_, String>((settings, aors))
+            Ok::<_, String>((settings, owned))
         });
-        let (settings, aors) = match built.await {
+        let (settings, owned) = match built.await {
             Ok(Ok(built)) => built,
             Ok(Err(error)) => {
                 return tracing::error!(target: "strowger::accounts", %error, "accounts were not taken over");
@@ -105,22 +101,19 @@ impl Keeper {
         if self.handle.reload(settings).is_err() {
             return;
         }
-        // Whose address it was has phones no more.
-        for gone in told.aors.difference(&aors) {
-            let _ = self.handle.remove(gone, None).await;
-        }
-        told.aors = aors;
-        self.tell_revoked(told).await;
+        self.roll.update(&self.handle, owned).await;
+        self.tell_revoked().await;
     }
 
-    async fn tell_revoked(&self, told: &mut Told) {
+    async fn tell_revoked(&self) {
+        let mut told = self.told.lock().await;
         let issuer = &self.office.login().issuer().config().issuer;
         let all = self.office.store().revocations().all();
         let mut known: BTreeSet<(Revoked, i64)> =
             all.iter().map(|one| (one.what.clone(), one.until)).collect();
         for one in all {
             let entry = (one.what.clone(), one.until);
-            if told.revoked.contains(&entry) {
+            if told.contains(&entry) {
                 continue;
             }
             let until = SystemTime::UNIX_EPOCH + Duration::from_secs(one.until.max(0) as u64);
@@ -129,6 +122,6 @@ impl Keeper {
                 known.remove(&entry);
             }
         }
-        told.revoked = known;
+        *told = known;
     }
 }

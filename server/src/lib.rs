@@ -24,5 +24,6 @@ pub mod metrics;
 pub mod office;
 pub mod plan;
 pub mod records;
+pub mod roll;
 pub mod serve;
 pub mod state;

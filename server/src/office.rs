@@ -20,6 +20,7 @@ use strowger_users::tokens::{Issuer, TokenConfig};
 use tokio::sync::Notify;
 
 use crate::cli::Complaint;
+use crate::roll::Owned;
 use crate::state::StateDir;
 
 /// The file of accounts, in the state folder.
@@ -216,9 +217,8 @@ impl Office {
         self.publish()
     }
 
-    /// What an engine has to know before a phone reaches it: which tokens are good no more, and whose registrations that an
-    /// earlier life has left are.
-    pub fn taken_back(&self, disabled: Vec<Box<str>>) -> Vec<Request> {
+    /// What an engine has to know before a phone reaches it: which tokens are good no more.
+    pub fn taken_back(&self) -> Vec<Request> {
         let issuer = &self.login.issuer().config().issuer;
         let revocations = self.store().revocations().all();
         let revoked = revocations.into_iter().map(|one| Request::Revoke {
@@ -226,8 +226,7 @@ impl Office {
             tokens: one.tokens(),
             until: Time::from_secs(u64::try_from(one.until).unwrap_or(0)),
         });
-        let gone = disabled.into_iter().map(|aor| Request::RemoveBinding { aor, contact: None });
-        revoked.chain(gone).collect()
+        revoked.collect()
     }
 
     /// Adds the accounts, and their issuer, to what the engine shall know.
@@ -303,11 +302,16 @@ impl Office {
     }
 }
 
-/// The addresses of record of all accounts that work, in canonical form.
-pub fn owned(config: &Config) -> BTreeSet<Box<str>> {
+/// The addresses of record of all accounts; `disabled` are those of accounts that the configuration leaves out for that.
+pub fn owned(config: &Config, disabled: Vec<Box<str>>) -> Owned {
     let domains = Domains::new(&config.domains);
-    let accounts = config.accounts.iter().filter(|account| !account.disabled);
-    accounts.flat_map(|account| addresses(&domains, account)).collect()
+    let mut owned = Owned { disabled: disabled.into_iter().collect(), ..Owned::default() };
+    for account in &config.accounts {
+        let side = if account.disabled { &mut owned.disabled } else { &mut owned.now };
+        side.extend(addresses(&domains, account));
+    }
+    owned.disabled.retain(|aor| !owned.now.contains(aor));
+    owned
 }
 
 /// The addresses of record of an account, in canonical form.

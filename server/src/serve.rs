@@ -22,6 +22,7 @@ use crate::logs::{self, Lost};
 use crate::office::{self, Office};
 use crate::plan::{self, Occasion, Plan};
 use crate::records::Records;
+use crate::roll::Roll;
 
 /// How long the end of the program waits for a log that is slow to take its last lines.
 const WRITE_OUT: Duration = Duration::from_secs(10);
@@ -45,13 +46,16 @@ async fn serve(args: ServeArgs, mut plan: Plan) -> Result<ExitCode, Complaint> {
     let logs::Writer { on_event, on_notice, mut written } = logs::writer(lost.clone(), records)?;
     let office = office(&plan)?;
     let mut config = plan.config.clone();
-    let mut first = Vec::new();
+    let (mut first, mut disabled) = (Vec::new(), Vec::new());
     if let Some(office) = &office {
         let added = office.add_to(&mut config).map_err(|error| Complaint(error.to_string()))?;
-        first = office.taken_back(added.disabled);
+        first = office.taken_back();
+        disabled = added.disabled;
         plan.warnings.extend(added.left_out.into_iter().map(|account| format!("not for phones: {account}")));
     }
-    let aors = office::owned(&config);
+    let (roll, gone) = Roll::open(&plan.state, &office::owned(&config, disabled))?;
+    let roll = Arc::new(roll);
+    first.extend(gone);
     let hooks = Hooks {
         on_event: Some(on_event),
         on_notice: Some(on_notice),
@@ -66,11 +70,12 @@ async fn serve(args: ServeArgs, mut plan: Plan) -> Result<ExitCode, Complaint> {
     let keeper = office.as_ref().map(|office| {
         let mut base = plan.config.clone();
         base.listeners.clone_from(&listeners);
-        Arc::new(Keeper::new(Arc::clone(office), handle.clone(), base))
+        Arc::new(Keeper::new(Arc::clone(office), handle.clone(), base, Arc::clone(&roll)))
     });
     if let Some(keeper) = &keeper {
-        tokio::spawn(Arc::clone(keeper).keep(aors));
+        tokio::spawn(Arc::clone(keeper).keep());
     }
+    tokio::spawn(Arc::clone(&roll).keep());
     let exchange = Arc::new(Switchboard::new(handle.clone(), draining.clone()));
     let api = office.as_ref().map(|office| {
         let exchange = Arc::clone(&exchange) as Arc<dyn Exchange>;
@@ -88,11 +93,12 @@ async fn serve(args: ServeArgs, mut plan: Plan) -> Result<ExitCode, Complaint> {
                 // The engine is gone, and its last events may still wait for the writer.
                 let _ = tokio::time::timeout(WRITE_OUT, &mut written).await;
                 done.map_err(complaint)?;
+                roll.close().await;
                 tracing::info!(target: "strowger", "stopped");
                 return Ok(ExitCode::SUCCESS);
             }
             signal = signals.next() => match signal {
-                Signal::Reload => reload(&args, &plan, &listeners, &handle, keeper.as_deref()).await,
+                Signal::Reload => reload(&args, &plan, &listeners, &handle, (keeper.as_deref(), &roll)).await,
                 // The first asks, the second insists.
                 Signal::End if draining.swap(true, Ordering::Relaxed) => {
                     tracing::warn!(target: "strowger", "told again to end: ending now");
@@ -115,7 +121,7 @@ async fn reload(
     running: &Plan,
     listeners: &[ListenerConfig],
     handle: &Handle,
-    keeper: Option<&Keeper>,
+    (keeper, roll): (Option<&Keeper>, &Roll),
 ) {
     let boot = running.config.digest.boot_epoch;
     let mut plan = match plan::make(args, Occasion::Reload(boot)) {
@@ -164,7 +170,10 @@ async fn reload(
             }
         }
         Ok(settings) => match handle.reload(settings) {
-            Ok(()) => tracing::info!(target: "strowger", accounts, "reloaded"),
+            Ok(()) => {
+                roll.update(handle, office::owned(&base, Vec::new())).await;
+                tracing::info!(target: "strowger", accounts, "reloaded");
+            }
             Err(error) => tracing::error!(target: "strowger", %error, "reload failed, the old settings stay"),
         },
         Err(faults) => {

@@ -4,6 +4,8 @@
 #[path = "storage/calls.rs"]
 mod calls;
 mod common;
+#[path = "storage/forgotten.rs"]
+mod forgotten;
 
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, UdpSocket};

@@ -10,7 +10,7 @@ use strowger_core::base::Time;
 use strowger_core::config::Settings;
 use strowger_core::door::{
     BindingView, DeviceTold, FlowDownReason, Notice, NoticeRefusal, Reply, ReplyBody, Request, Revoked,
-    Transport,
+    Transport, Waiting,
 };
 use strowger_core::stats::{Sizes, Stats};
 use thiserror::Error;
@@ -215,6 +215,15 @@ impl Handle {
     pub async fn remove(&self, aor: &str, contact: Option<&str>) -> Result<usize, HandleError> {
         let request = Request::RemoveBinding { aor: aor.into(), contact: contact.map(Into::into) };
         match self.ask(request)?.await {
+            Some(ReplyBody::Removed(removed)) => Ok(removed),
+            other => Err(unexpected(other)),
+        }
+    }
+
+    /// Nobody may act under an address of record any more, as if it had never been used ([`Request::ForgetAor`]); how many
+    /// bindings it had.
+    pub async fn forget(&self, aor: &str, messages: Waiting) -> Result<usize, HandleError> {
+        match self.ask(Request::ForgetAor { aor: aor.into(), messages })?.await {
             Some(ReplyBody::Removed(removed)) => Ok(removed),
             other => Err(unexpected(other)),
         }

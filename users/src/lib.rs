@@ -54,7 +54,7 @@
 //! |---|---|
 //! | [`Revoked`](store::Change::Revoked) | `Request::Revoke` with [`tokens`](store::Revocation::tokens); at the start, all of [`Store::revocations`](store::Store::revocations) |
 //! | created, enabled, disabled, deleted, password, Digest, AoRs | the credentials of that user are others: [`Store::sip_account`](store::Store::sip_account) |
-//! | disabled, deleted, AoRs lost | `Request::RemoveBinding` for each address that he no longer has |
+//! | disabled, deleted, AoRs lost | `Request::ForgetAor` for each address that he no longer has |
 
 #![forbid(unsafe_code)]
 

@@ -195,6 +195,15 @@ pub enum Revoked {
     },
 }
 
+/// What becomes of messages that wait for somebody.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Waiting {
+    /// They wait on.
+    Keep,
+    /// They are for nobody any more.
+    Drop,
+}
+
 /// What a host may ask of the engine.
 #[derive(Clone, Debug)]
 pub enum Request {
@@ -242,6 +251,14 @@ pub enum Request {
         aor: Box<str>,
         /// The Contact URI; `None` for all.
         contact: Option<Box<str>>,
+    },
+    /// Nobody may act under this address of record any more: its bindings, its publications, and what its user has
+    /// subscribed to end. Who watches it is told, and stays its watcher.
+    ForgetAor {
+        /// The address of record.
+        aor: Box<str>,
+        /// The messages that wait for it.
+        messages: Waiting,
     },
     /// What a presentity is now, with its sources.
     Presence {

@@ -24,7 +24,7 @@ pub use agent::{
 pub use call::{CallEnd, CallEvent, CallRecord, CallRefusal, CallStage, CallView, LegRecord, LegView};
 pub use command::{CloseReason, Command, Reply, ReplyBody, Transmit};
 pub use event::{AuthVerdict, BindingCause, BindingEvent, Event, Outcome, TrunkEvent, TrunkStep};
-pub use input::{BadFrame, FlowDownReason, Input, KeepAlive, Request, Revoked, SendError};
+pub use input::{BadFrame, FlowDownReason, Input, KeepAlive, Request, Revoked, SendError, Waiting};
 pub use presence::{
     Buddy, BuddyList, MessageClass, MessageCounts, MessageSummary, OwnPresence, PresenceCause,
     PresenceChange, PresenceDevice, PresenceOrigin, PresenceRefusal, PresenceSource, PresenceState,

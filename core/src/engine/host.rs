@@ -8,7 +8,8 @@ use super::{Engine, Rooms};
 use crate::config::Settings;
 use crate::ctx::{Flow, Timer};
 use crate::door::{
-    Change, CloseReason, Command, Event, FlowId, Input, PresenceCause, ReplyBody, Request, SaveSeq, SendError,
+    Change, CloseReason, Command, Event, FlowId, Input, PresenceCause, ReplyBody, Request, SaveSeq,
+    SendError, Waiting,
 };
 use crate::stats::{Counter, DropReason};
 
@@ -160,6 +161,10 @@ impl Engine {
                 self.rooms.auth.forget_user(&username);
                 self.house.out.reply(reply, ReplyBody::Done);
             }
+            Request::ForgetAor { aor, messages } => {
+                let body = self.forget_aor(&aor, messages);
+                self.house.out.reply(reply, body);
+            }
             Request::Revoke { issuer, tokens, until } => {
                 let done = self.rooms.auth.revoke(&mut self.house.ctx(), &issuer, &tokens, until);
                 self.house.out.reply(reply, if done { ReplyBody::Done } else { ReplyBody::Full });
@@ -192,6 +197,7 @@ impl Engine {
                 }
             }
             Request::ForgetUser { .. }
+            | Request::ForgetAor { .. }
             | Request::Revoke { .. }
             | Request::Presence { .. }
             | Request::Publish { .. }
@@ -222,6 +228,25 @@ impl Engine {
         let mut ctx = self.house.ctx();
         self.rooms.registrar.tell_pending(&mut ctx);
         self.house.out.reply(reply, body);
+    }
+
+    /// Nobody may act under this address any more.
+    fn forget_aor(&mut self, aor: &str, messages: Waiting) -> ReplyBody {
+        let mut ctx = self.house.ctx();
+        let removed = self.rooms.registrar.remove(&mut ctx, aor, None);
+        self.rooms.registrar.tell_pending(&mut ctx);
+        let (Some(removed), Some(aor)) = (removed, self.canonical(aor)) else {
+            return ReplyBody::Refused("not an address of record of a configured domain");
+        };
+        let mut ctx = self.house.ctx();
+        self.rooms.events.end_of_watcher(&mut ctx, &aor);
+        if messages == Waiting::Drop {
+            self.rooms.messages.drop_kept(&mut ctx, &aor);
+        }
+        if self.rooms.presence.end_of(&mut ctx, &aor) {
+            self.presence_changed(&aor, PresenceCause::PublicationEnded);
+        }
+        ReplyBody::Removed(removed)
     }
 
     /// A change of an earlier life, to the room whose it is.

@@ -2,7 +2,7 @@
 
 use super::{End, Events, Form, Joining, Package, Standing, Subscription, SubscriptionKey, Watcher, step_of};
 use crate::ctx::Ctx;
-use crate::door::SubscriptionStep;
+use crate::door::{Change, SubscriptionStep};
 
 impl Subscription {
     /// It was judged anew. Who waited and is let in is approved.
@@ -33,6 +33,23 @@ impl Events {
             self.note_of(key, step_of(standing, SubscriptionStep::Allowed));
             self.mark(ctx, key);
             self.note_watchers(package, Form::Plain, resource);
+        }
+    }
+
+    /// Somebody may watch nothing any more; nor will he after a restart, whether he was told or not.
+    pub(crate) fn end_of_watcher(&mut self, ctx: &mut Ctx<'_>, watcher: &str) {
+        if self.store.of_watcher(watcher) == 0 {
+            return;
+        }
+        let own =
+            |(key, sub, who): (_, &Subscription, &str)| (who == watcher && sub.end.is_none()).then_some(key);
+        let keys: Vec<SubscriptionKey> = self.store.from(0).filter_map(own).collect();
+        for key in keys {
+            self.judge(ctx, key, None);
+            let id = self.store.get_mut(key).map_or(0, |sub| core::mem::take(&mut sub.id));
+            if id != 0 && ctx.settings.tell.changes {
+                ctx.out.save(Change::RemoveSubscription { id });
+            }
         }
     }
 

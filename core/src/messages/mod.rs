@@ -548,6 +548,11 @@ impl Messages {
         self.spool.on_expiry(ctx, bits);
     }
 
+    /// Nothing is kept for this recipient any more.
+    pub(crate) fn drop_kept(&mut self, ctx: &mut Ctx<'_>, aor: &str) {
+        self.spool.drop_all(ctx, aor);
+    }
+
     /// What was to make a message durable failed: it is not kept. True if there was such a message.
     pub(crate) fn on_save_failed(&mut self, ctx: &mut Ctx<'_>, seq: SaveSeq) -> bool {
         self.spool.on_save_failed(ctx, seq)

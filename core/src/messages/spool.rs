@@ -181,6 +181,14 @@ impl Spool {
         true
     }
 
+    /// All for one recipient are given up; one on its way may still arrive.
+    pub(super) fn drop_all(&mut self, ctx: &mut Ctx<'_>, aor: &str) {
+        let keys: Vec<KeptKey> = self.by_aor.get(aor).into_iter().flatten().copied().collect();
+        for key in keys {
+            self.forget(ctx, key);
+        }
+    }
+
     /// Nobody came for it in time.
     pub(super) fn on_expiry(&mut self, ctx: &mut Ctx<'_>, bits: u64) {
         if self.forget(ctx, KeptKey::from_bits(bits)) {

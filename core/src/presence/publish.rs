@@ -6,7 +6,7 @@ use core::net::SocketAddr;
 use core::time::Duration;
 
 use super::tie::Tie;
-use super::{PIDF, Presence, PresentityKey};
+use super::{PIDF, Presence, PresentityKey, Recall};
 use crate::base::ids::{self, IdKind};
 use crate::base::{Key, Time, TimerKey};
 use crate::config::PresenceConfig;
@@ -193,6 +193,20 @@ impl Presence {
             presentity.publications.retain(|other| *other != key);
         }
         Some(publication.presentity)
+    }
+
+    /// All publications of a presentity end. True if there were any.
+    pub(crate) fn end_of(&mut self, ctx: &mut Ctx<'_>, aor: &str) -> bool {
+        let Some(presentity) = self.find(aor) else { return false };
+        let keys =
+            self.presentities.get(presentity).map(|known| known.publications.clone()).unwrap_or_default();
+        for key in &keys {
+            let Some(publication) = self.publications.get(*key) else { continue };
+            self.note(ctx, presentity, publication.lineage, None);
+            self.close(ctx, *key);
+            self.save(ctx, Recall::Never);
+        }
+        !keys.is_empty()
     }
 
     /// What the host says about a presentity, in place of what it said before. Nothing takes it back; it is refused only
