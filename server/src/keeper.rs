@@ -11,6 +11,7 @@ use strowger_users::store::Revoked;
 
 use crate::office::{self, Office};
 use crate::roll::Roll;
+use crate::workroom::Workroom;
 
 /// How often the file is looked at for what others did.
 const LOOK: Duration = Duration::from_secs(1);
@@ -24,14 +25,21 @@ pub struct Keeper {
     /// The configuration without the accounts of the office.
     base: Mutex<Config>,
     roll: Arc<Roll>,
+    workroom: Workroom,
     /// Which tokens the engine was told to be good no more.
     told: tokio::sync::Mutex<BTreeSet<(Revoked, i64)>>,
 }
 
 impl Keeper {
     /// Over an engine that was started with this configuration and the office's accounts.
-    pub fn new(office: Arc<Office>, handle: Handle, base: Config, roll: Arc<Roll>) -> Keeper {
-        Keeper { office, handle, base: Mutex::new(base), roll, told: tokio::sync::Mutex::default() }
+    pub fn new(
+        office: Arc<Office>,
+        handle: Handle,
+        base: Config,
+        roll: Arc<Roll>,
+        workroom: Workroom,
+    ) -> Keeper {
+        Keeper { office, handle, base: Mutex::new(base), roll, workroom, told: tokio::sync::Mutex::default() }
     }
 
     /// Another configuration holds from now on.
@@ -80,7 +88,7 @@ impl Keeper {
     async fn tell(&self) {
         let mut config = self.base.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let office = Arc::clone(&self.office);
-        let built = tokio::task::spawn_blocking(move || {
+        let built = self.workroom.run(move || {
             let added = office.add_to(&mut config).map_err(|error| error.to_string())?;
             for account in added.left_out {
                 tracing::warn!(target: "strowger::accounts", "not for phones: {account}");
@@ -92,11 +100,11 @@ impl Keeper {
             Ok::<_, String>((settings, owned))
         });
         let (settings, owned) = match built.await {
-            Ok(Ok(built)) => built,
-            Ok(Err(error)) => {
+            Some(Ok(built)) => built,
+            Some(Err(error)) => {
                 return tracing::error!(target: "strowger::accounts", %error, "accounts were not taken over");
             }
-            Err(_) => return,
+            None => return,
         };
         if self.handle.reload(settings).is_err() {
             return;

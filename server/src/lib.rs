@@ -27,3 +27,4 @@ pub mod records;
 pub mod roll;
 pub mod serve;
 pub mod state;
+pub mod workroom;

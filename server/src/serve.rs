@@ -23,6 +23,7 @@ use crate::office::{self, Office};
 use crate::plan::{self, Occasion, Plan};
 use crate::records::Records;
 use crate::roll::Roll;
+use crate::workroom::Workroom;
 
 /// How long the end of the program waits for a log that is slow to take its last lines.
 const WRITE_OUT: Duration = Duration::from_secs(10);
@@ -46,31 +47,37 @@ async fn serve(args: ServeArgs, mut plan: Plan) -> Result<ExitCode, Complaint> {
     let logs::Writer { on_event, on_notice, mut written } = logs::writer(lost.clone(), records)?;
     let office = office(&plan)?;
     let mut config = plan.config.clone();
-    let (mut first, mut disabled) = (Vec::new(), Vec::new());
-    if let Some(office) = &office {
-        let added = office.add_to(&mut config).map_err(|error| Complaint(error.to_string()))?;
-        first = office.taken_back();
-        disabled = added.disabled;
-        plan.warnings.extend(added.left_out.into_iter().map(|account| format!("not for phones: {account}")));
-    }
-    let (roll, gone) = Roll::open(&plan.state, &office::owned(&config, disabled))?;
-    let roll = Arc::new(roll);
-    first.extend(gone);
-    let hooks = Hooks {
+    let mut hooks = Hooks {
         on_event: Some(on_event),
         on_notice: Some(on_notice),
         store: store(&plan)?,
-        first,
         ..Hooks::default()
     };
-    let server =
-        Server::start(config, plan.options.clone(), hooks).map_err(|error| unstarted(&plan, error))?;
+    let workroom = Workroom::open().map_err(|error| Complaint(format!("cannot start: {error}")))?;
+    let (accounts, state, options) = (office.clone(), plan.state.clone(), plan.options.clone());
+    let runtime = tokio::runtime::Handle::current();
+    let started = workroom.run(move || {
+        let (mut left_out, mut disabled) = (Vec::new(), Vec::new());
+        if let Some(office) = accounts {
+            let added = office.add_to(&mut config).map_err(|error| Complaint(error.to_string()))?;
+            hooks.first = office.taken_back();
+            (left_out, disabled) = (added.left_out, added.disabled);
+        }
+        let (roll, gone) = Roll::open(&state, &office::owned(&config, disabled))?;
+        hooks.first.extend(gone);
+        let _entered = runtime.enter();
+        Ok::<_, Complaint>((Server::start(config, options, hooks), Arc::new(roll), left_out))
+    });
+    let started = started.await.ok_or_else(|| Complaint("cannot start: an error in the program".into()))?;
+    let (server, roll, left_out) = started?;
+    plan.warnings.extend(left_out.into_iter().map(|account| format!("not for phones: {account}")));
+    let server = server.map_err(|error| unstarted(&plan, error))?;
     let (handle, listeners) = (server.handle(), server.listeners().to_vec());
     let draining = Arc::new(AtomicBool::new(false));
     let keeper = office.as_ref().map(|office| {
         let mut base = plan.config.clone();
         base.listeners.clone_from(&listeners);
-        Arc::new(Keeper::new(Arc::clone(office), handle.clone(), base, Arc::clone(&roll)))
+        Arc::new(Keeper::new(Arc::clone(office), handle.clone(), base, Arc::clone(&roll), workroom))
     });
     if let Some(keeper) = &keeper {
         tokio::spawn(Arc::clone(keeper).keep());
