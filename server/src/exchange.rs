@@ -188,11 +188,13 @@ impl Exchange for Switchboard {
     }
 
     fn health(&self) -> Health {
-        let status = match () {
-            () if self.draining.load(Ordering::Relaxed) => "draining",
-            () if self.ask(self.handle.snapshot()).is_err() => "the engine does not answer",
-            () => "ok",
+        let (ok, status) = match self.ask(self.handle.snapshot()) {
+            _ if self.draining.load(Ordering::Relaxed) => (false, "draining"),
+            Err(_) => (false, "the engine does not answer"),
+            // It serves, and only new work shows whether the disk does again.
+            Ok(now) if now.store.is_some_and(|store| store.failing) => (true, "state cannot be stored"),
+            Ok(_) => (true, "ok"),
         };
-        Health { ok: status == "ok", status: status.into() }
+        Health { ok, status: status.into() }
     }
 }

@@ -243,6 +243,7 @@ fn stored(encoder: &mut DescriptorEncoder<'_>, store: &StoreStats) -> fmt::Resul
     for (name, help, value) in [
         ("strowger_store_pending", "Changes of state that wait to be stored", store.pending),
         ("strowger_store_pending_bytes", "Bytes of them", store.pending_bytes),
+        ("strowger_store_failing", "1 while state cannot be stored", u64::from(store.failing)),
         ("strowger_store_held_messages", "Messages that wait for their changes (strict)", store.held),
     ] {
         gauges(encoder, name, help).write([([], value)])?;

@@ -4,10 +4,13 @@
 #[path = "storage/calls.rs"]
 mod calls;
 mod common;
+#[path = "storage/disk.rs"]
+mod disk;
 #[path = "storage/forgotten.rs"]
 mod forgotten;
 
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::net::{SocketAddr, UdpSocket};
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -128,11 +131,19 @@ fn flood(to: SocketAddr, name: &str) -> Vec<(String, Instant)> {
              Contact: <sip:{user}@{local}>\r\nExpires: 600\r\nContent-Length: 0\r\n\r\n"
         );
         let mut buf = [0; 4096];
-        let answer = socket.send(request.as_bytes()).and_then(|_| socket.recv(&mut buf));
+        let own = format!("\r\nCall-ID: {user}\r\n");
+        let answer = loop {
+            match socket.send(request.as_bytes()).and_then(|_| socket.recv(&mut buf)) {
+                // A disk may take longer than that: it is sent again, and what answers both of one before is passed over.
+                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
+                Ok(len) if !text(&buf[..len]).contains(&own) => {}
+                answer => break answer,
+            }
+        };
         match answer {
             Ok(len) if buf[..len].starts_with(b"SIP/2.0 200 ") => registered.push((user, Instant::now())),
             Ok(_) => {}
-            // Lost, or nobody is there any more.
+            // Nobody is there any more.
             Err(_) => break,
         }
     }

@@ -72,6 +72,8 @@ pub struct StoreStats {
     pub committed: u64,
     /// Commits that failed.
     pub failures: u64,
+    /// The last one did.
+    pub failing: bool,
     /// Changes that will not be stored: of a failed commit in strict mode, or for which there was no room.
     pub lost: u64,
     /// Messages dropped because too many waited.
@@ -407,6 +409,7 @@ impl Gate {
             pending: self.pending.len() as u64,
             pending_bytes: self.pending_bytes as u64,
             held: self.held.len() as u64,
+            failing: self.failures_in_a_row > 0,
             ..self.stats
         }
     }

@@ -104,7 +104,7 @@ pub struct Call {
 pub struct Health {
     /// It takes new work.
     pub ok: bool,
-    /// `ok`, `draining`, or what is wrong, in a word or a few.
+    /// `ok`, `draining`, or what is wrong, in a word or a few: `state cannot be stored` while all the rest is well.
     pub status: String,
 }
 
