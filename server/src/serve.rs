@@ -112,10 +112,11 @@ async fn serve(args: ServeArgs, mut plan: Plan) -> Result<ExitCode, Complaint> {
                     return Ok(ExitCode::SUCCESS);
                 }
                 Signal::End => {
-                    tracing::info!(target: "strowger", limit = ?plan.drain_timeout, "draining; a second signal ends at once");
+                    // Asked before it is said: whoever should read the log may not be reading.
                     if handle.drain(plan.drain_timeout).is_err() {
                         return Ok(ExitCode::SUCCESS);
                     }
+                    tracing::info!(target: "strowger", limit = ?plan.drain_timeout, "draining; a second signal ends at once");
                 }
             },
         }
