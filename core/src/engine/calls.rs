@@ -217,7 +217,14 @@ impl Engine {
 
     /// Does what the calls need of their neighbours: after each thing that happened to them, for what they say holds until
     /// the next one.
+    #[inline]
     pub(super) fn settle_calls(&mut self) {
+        if self.rooms.bridge.has_news() {
+            self.settle_news();
+        }
+    }
+
+    fn settle_news(&mut self) {
         for _ in 0..NEWS_PER_CALL {
             if !self.rooms.bridge.has_news() {
                 return;
