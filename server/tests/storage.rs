@@ -85,6 +85,8 @@ fn everything_survives(end: impl FnOnce(Running)) {
     // The watcher is told again, with a number that was never used, in the same dialog, all there is.
     let again = take(&mut alice, "NOTIFY");
     assert!(cseq(&again) > cseq(&told), "{again}");
+    // It never ended (DECISIONS 20).
+    assert!(again.contains("\r\nSubscription-State: active"), "{again}");
     assert_eq!(header(&again, "Call-ID"), header(&told, "Call-ID"));
     assert_eq!(header(&again, "From"), header(&told, "From"));
     assert!(again.contains("At the lighthouse"), "{again}");

@@ -288,10 +288,10 @@ impl Engine {
         self.rooms.draining = true;
         self.drain_trunks();
         let mut ctx = self.house.ctx();
-        self.rooms.events.end_all(&mut ctx);
+        let told = self.rooms.events.leave(&mut ctx);
         self.uas(|uas, kit| uas.close_all(kit));
         let calls = self.rooms.bridge.len() > 0 || self.rooms.uas.len() > 0;
-        if self.rooms.pending.len() == 0 && self.rooms.events.len() == 0 && !calls {
+        if self.rooms.pending.len() == 0 && !told && !calls {
             self.house.out.tell(Event::Drained);
             return;
         }

@@ -373,18 +373,25 @@ impl Events {
         core::mem::take(&mut self.unwatched)
     }
 
-    /// We go away: every subscription ends, and its subscriber shall come back after a while (DECISIONS 20).
-    pub(crate) fn end_all(&mut self, ctx: &mut Ctx<'_>) {
+    /// We go away: what the next life does not find in the store ends, and its subscriber shall come back after a while
+    /// (DECISIONS 20). True if somebody is to be told so.
+    pub(crate) fn leave(&mut self, ctx: &mut Ctx<'_>) -> bool {
+        let mut ends = false;
         for key in self.store.all() {
-            let spread = ctx.ids.below(IdKind::Jitter, 90) as u32;
-            if let Some(sub) = self.store.get_mut(key) {
-                sub.end = Some(End::Probation(30 + spread));
-                sub.in_flight = false;
-                sub.due = false;
+            let Some(sub) = self.store.get_mut(key) else { continue };
+            let kept = sub.id != 0 && ctx.settings.tell.changes;
+            ends |= !kept || sub.end.is_some();
+            if kept {
+                continue;
             }
+            let spread = ctx.ids.below(IdKind::Jitter, 90) as u32;
+            sub.end = Some(End::Probation(30 + spread));
+            sub.in_flight = false;
+            sub.due = false;
             // DECISIONS 20: these are paced.
             self.mark_change(ctx, key);
         }
+        ends
     }
 
     fn arm(&mut self, ctx: &mut Ctx<'_>, key: SubscriptionKey) {

@@ -77,6 +77,8 @@ fn server(life: u8, change: impl FnOnce(&mut Config)) -> Engine {
     config.messages = Some(MessagesConfig::default());
     config.calls = Some(CallsConfig::default());
     config.digest.boot_epoch += u32::from(life);
+    // There is no store.
+    config.tell.changes = false;
     change(&mut config);
     Engine::new(config.validate().expect("a configuration"), [life; 32], START)
 }

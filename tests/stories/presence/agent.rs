@@ -63,6 +63,8 @@ impl Pair {
         config.presence = Some(PresenceConfig::default());
         config.policies.publish = AuthPolicy::Any;
         config.digest.boot_epoch += u32::from(life);
+        // There is no store.
+        config.tell.changes = false;
         Engine::new(config.validate().expect("a configuration"), [life; 32], START)
     }
 

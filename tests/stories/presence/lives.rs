@@ -280,8 +280,8 @@ fn a_watcher_on_a_connection_that_breaks_subscribes_anew() {
 }
 
 #[test]
-fn a_draining_server_ends_subscriptions_with_probation_and_keeps_publications() {
-    let mut world = world(13);
+fn a_draining_server_without_a_store_ends_subscriptions_with_probation_and_keeps_publications() {
+    let mut world = world_with(13, |c| c.tell.changes = false);
     let (alice, bob, watch) = alice_watches_bob(&mut world, 600);
     let own = world.act(bob, |p, now| p.publish(now, pidf("bob", "desk", "open", "here"), 600));
     world.run_for(s(1));

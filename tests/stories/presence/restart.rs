@@ -42,6 +42,24 @@ fn with_what_was_stored_a_subscription_goes_on_in_its_dialog_and_a_publication_u
 }
 
 #[test]
+fn a_server_that_is_told_to_end_ends_no_subscription_that_is_stored() {
+    let mut world = durable(1);
+    let (alice, bob, watch) = alice_watches_bob(&mut world, 600);
+    world.act(bob, |p, now| p.publish(now, pidf("bob", "desk", "open", "here"), 600));
+    world.run_for(s(6));
+    world.note("the server drains");
+    world.host(Request::Drain { timeout: s(60) });
+    world.run_for(s(1));
+    world.restart();
+    world.run_for(s(5));
+    let watched = world[alice].watched(watch);
+    assert!(watched.is_live(world.now) && !watched.statuses.contains(&481));
+    assert!(seen(&world, alice, watch).contains("here"));
+    insta::assert_snapshot!(world.ladder().only(SHOWN));
+    world.finish();
+}
+
+#[test]
 fn without_it_watchers_subscribe_anew_and_publishers_publish_anew() {
     let mut world = world(1);
     let (alice, bob, watch) = alice_watches_bob(&mut world, 600);

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::config::{EventsConfig, PresenceConfig, WatchAction, WatchRule};
-use crate::door::{OwnPresence, PresenceRefusal, PresenceSource, PresenceState};
+use crate::door::{Change, OwnPresence, PresenceRefusal, PresenceSource, PresenceState};
 
 pub(super) const BODY: &str = "<?xml version=\"1.0\"?><presence xmlns=\"urn:ietf:params:xml:ns:pidf\" \
                     entity=\"sip:bob@example.com\"><tuple id=\"a\"><status><basic>open</basic></status>\
@@ -337,6 +337,21 @@ fn draining_ends_subscriptions_and_takes_no_new_ones() {
     assert_eq!(status(&refused), Some(503));
     let end = host.wait(Duration::from_secs(10));
     assert!(end.iter().any(|c| matches!(c, Command::Tell(Event::Drained))));
+}
+
+/// DECISIONS 20.
+#[test]
+fn draining_leaves_subscriptions_that_are_stored_as_they_are() {
+    let mut config = presence();
+    config.tell.changes = true;
+    let (mut host, tag) = watched(config);
+    let commands = host
+        .input(Input::Host { reply: None, request: Request::Drain { timeout: Duration::from_secs(600) } });
+    assert_eq!(sent(&commands), [""; 0]);
+    assert!(!commands.iter().any(|c| matches!(c, Command::Save(_, Change::RemoveSubscription { .. }))));
+    assert!(commands.iter().any(|c| matches!(c, Command::Tell(Event::Drained))));
+    assert_eq!(host.engine.sizes().subscriptions, 1);
+    assert_eq!(status(&host.udp(&subscribe(9, &tag, "Event: presence\r\n"))), Some(200));
 }
 
 #[test]
