@@ -1,23 +1,26 @@
-//! Logs: one line per request's outcome and per change of a binding, as text or JSON, never with a secret in it. Lines
-//! are written by a thread of their own, so that a slow disk or terminal does not slow the engine.
+//! Logs: one line per request's outcome and per change of a binding, as text or JSON, never with a secret in it. All lines
+//! are written by a thread of their own: whoever else has something to say puts it into its queue, and a disk, terminal or
+//! pipe that takes nothing stops nobody else.
 //!
 //! Everything a peer sent is written escaped: control bytes cannot forge a line or drive a terminal.
 
-use std::io::{self, IsTerminal};
-use std::sync::Arc;
+use std::cell::Cell;
+use std::io::{self, IsTerminal, Write};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
+use std::time::Duration;
 
 use strowger_core::door::{
     AuthVerdict, BindingCause, BindingEvent, CallEvent, Event, Outcome, TrunkEvent, TrunkStep,
 };
 use strowger_core::stats::{AUTH_LABELS, auth_label};
-use strowger_tokio::shell::promise::{Awaited, promise};
 use strowger_tokio::{Notice, OnEvent, OnNotice};
 use tracing::Level;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::fmt::MakeWriter;
 
 use crate::cli::{Complaint, LogFormat};
 use crate::records::Records;
@@ -25,17 +28,106 @@ use crate::records::Records;
 /// Lines that may wait for the writer; what comes beyond is lost and counted.
 const QUEUE: usize = 8192;
 
-/// Starts logging for the whole process, on standard error.
-pub fn start(format: LogFormat, level: &str) -> Result<(), Complaint> {
-    let filter = filter(level).map_err(Complaint)?;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
-    let started = match format {
-        LogFormat::Text => builder.with_ansi(io::stderr().is_terminal()).try_init(),
-        LogFormat::Json => builder.json().flatten_event(true).with_current_span(false).try_init(),
-    };
-    // A second start in one process keeps the first one's log.
-    let _ = started;
-    Ok(())
+/// How often the end looks whether there is room again.
+const LOOK: Duration = Duration::from_millis(5);
+
+thread_local! {
+    /// This thread writes; all others queue.
+    static WRITES: Cell<bool> = const { Cell::new(false) };
+}
+
+/// The log of the process, on standard error.
+#[derive(Clone, Default)]
+pub struct Log(Arc<Mutex<Option<Queue>>>);
+
+/// Where to put what happens. Neither blocks.
+pub struct Ears {
+    /// What happens in the engine.
+    pub on_event: OnEvent,
+    /// How the operation goes.
+    pub on_notice: OnNotice,
+}
+
+impl Log {
+    /// Starts logging for the whole process.
+    pub fn start(format: LogFormat, level: &str) -> Result<Log, Complaint> {
+        let filter = filter(level).map_err(Complaint)?;
+        let log = Log::default();
+        let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(log.clone());
+        let started = match format {
+            LogFormat::Text => builder.with_ansi(io::stderr().is_terminal()).try_init(),
+            LogFormat::Json => builder.json().flatten_event(true).with_current_span(false).try_init(),
+        };
+        // A second start in one process keeps the first one's log.
+        let _ = started;
+        Ok(log)
+    }
+
+    /// Starts the writer, also of call records. Before it, and behind [`close`](Self::close), each line waits until it is
+    /// written.
+    pub fn open(&self, lost: Lost, records: Option<Records>) -> Result<Ears, Complaint> {
+        let (entries, queued) = sync_channel(QUEUE);
+        let run = move || write(queued, records);
+        thread::Builder::new()
+            .name("strowger-log".into())
+            .spawn(run)
+            .map_err(|error| Complaint(format!("cannot start a thread: {error}")))?;
+        let queue = Queue { entries, lost };
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(queue.clone());
+        let note = queue.clone();
+        Ok(Ears {
+            on_event: Box::new(move |event| queue.put(Entry::Event(event))),
+            on_notice: Arc::new(move |notice| note.put(Entry::Notice(notice))),
+        })
+    }
+
+    /// Waits until all that was said is written, and no longer than this: nobody may be reading.
+    pub fn close(&self, limit: Duration) {
+        let Some(queue) = self.0.lock().unwrap_or_else(PoisonError::into_inner).take() else { return };
+        let mut left = limit;
+        // The writer drops its end of this one.
+        let (over, written) = sync_channel(0);
+        let mut last = Entry::Last(over);
+        while let Err(TrySendError::Full(entry)) = queue.entries.try_send(last) {
+            if left.is_zero() {
+                return;
+            }
+            last = entry;
+            thread::sleep(LOOK);
+            left = left.saturating_sub(LOOK);
+        }
+        let _ = written.recv_timeout(left);
+    }
+}
+
+impl MakeWriter<'_> for Log {
+    type Writer = Line;
+
+    fn make_writer(&self) -> Line {
+        if WRITES.get() {
+            Line(None)
+        } else {
+            Line(self.0.lock().unwrap_or_else(PoisonError::into_inner).clone())
+        }
+    }
+}
+
+/// What a line is written to.
+pub struct Line(Option<Queue>);
+
+impl Write for Line {
+    /// A line comes as a whole.
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        match &self.0 {
+            Some(queue) => queue.put(Entry::Line(line.into())),
+            None => io::stderr().write_all(line)?,
+        }
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// Understands a log level, or says what is wrong with it.
@@ -77,42 +169,29 @@ impl Lost {
 enum Entry {
     Event(Event),
     Notice(Notice),
+    /// Written by somebody else.
+    Line(Box<[u8]>),
+    /// Nothing more is written; dropped then.
+    Last(#[expect(dead_code, reason = "only that it is dropped counts")] SyncSender<()>),
 }
 
-/// Where to put what shall be written. None of these blocks: a standard error that nobody reads must not stop the engine.
-pub struct Writer {
-    /// What happens in the engine.
-    pub on_event: OnEvent,
-    /// How the operation goes.
-    pub on_notice: OnNotice,
-    /// Kept when both closures are gone and the last line is written.
-    pub written: Awaited<()>,
+/// The way to the writer.
+#[derive(Clone)]
+struct Queue {
+    entries: SyncSender<Entry>,
+    lost: Lost,
 }
 
-/// Starts the writer, also of call records.
-pub fn writer(lost: Lost, records: Option<Records>) -> Result<Writer, Complaint> {
-    let (sender, entries) = sync_channel(QUEUE);
-    let (promise, written) = promise();
-    let writer = thread::Builder::new().name("strowger-log".into());
-    let run = move || {
-        write(entries, records);
-        promise.keep(());
-    };
-    writer.spawn(run).map_err(|error| Complaint(format!("cannot start a thread: {error}")))?;
-    let put = move |entry| {
-        if sender.try_send(entry).is_err() {
-            lost.0.fetch_add(1, Ordering::Relaxed);
+impl Queue {
+    fn put(&self, entry: Entry) {
+        if self.entries.try_send(entry).is_err() {
+            self.lost.0.fetch_add(1, Ordering::Relaxed);
         }
-    };
-    let note = put.clone();
-    Ok(Writer {
-        on_event: Box::new(move |event| put(Entry::Event(event))),
-        on_notice: Arc::new(move |notice| note(Entry::Notice(notice))),
-        written,
-    })
+    }
 }
 
 fn write(entries: Receiver<Entry>, mut records: Option<Records>) {
+    WRITES.set(true);
     for entry in entries {
         let event = match entry {
             Entry::Event(event) => event,
@@ -120,6 +199,12 @@ fn write(entries: Receiver<Entry>, mut records: Option<Records>) {
                 notice(of);
                 continue;
             }
+            Entry::Line(line) => {
+                // There is no other place to say that this one takes nothing.
+                let _ = io::stderr().write_all(&line);
+                continue;
+            }
+            Entry::Last(_) => return,
         };
         match event {
             Event::Outcome(outcome) => request(&outcome),

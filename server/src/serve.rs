@@ -18,7 +18,7 @@ use crate::cli::{Complaint, HttpAddr, ServeArgs};
 use crate::exchange::Switchboard;
 use crate::http::{self, Pages};
 use crate::keeper::Keeper;
-use crate::logs::{self, Lost};
+use crate::logs::{self, Ears, Log, Lost};
 use crate::office::{self, Office};
 use crate::plan::{self, Occasion, Plan};
 use crate::records::Records;
@@ -27,24 +27,28 @@ use crate::workroom::Workroom;
 
 /// How long the end of the program waits for a log that is slow to take its last lines.
 const WRITE_OUT: Duration = Duration::from_secs(10);
+/// The same if it was told twice to end.
+const WRITE_OUT_NOW: Duration = Duration::from_secs(1);
 
 /// Runs a server until it is told to end.
 pub fn run(args: ServeArgs) -> Result<ExitCode, Complaint> {
     let mut plan = plan::make(&args, Occasion::Start)?;
-    logs::start(plan.log_format, &plan.log_level)?;
+    let log = Log::start(plan.log_format, &plan.log_level)?;
     logs::choose(&mut plan.config.tell, plan.call_records.is_some());
     raise_file_limit();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Complaint(format!("cannot start: {error}")))?;
-    runtime.block_on(serve(args, plan))
+    let done = runtime.block_on(serve(args, plan, &log));
+    log.close(WRITE_OUT);
+    done
 }
 
-async fn serve(args: ServeArgs, mut plan: Plan) -> Result<ExitCode, Complaint> {
+async fn serve(args: ServeArgs, mut plan: Plan, log: &Log) -> Result<ExitCode, Complaint> {
     let mut signals =
         Signals::new().map_err(|error| Complaint(format!("cannot receive signals: {error}")))?;
     let lost = Lost::default();
     let records = plan.call_records.as_deref().map(Records::open).transpose()?;
-    let logs::Writer { on_event, on_notice, mut written } = logs::writer(lost.clone(), records)?;
+    let Ears { on_event, on_notice } = log.open(lost.clone(), records)?;
     let office = office(&plan)?;
     let mut config = plan.config.clone();
     let mut hooks = Hooks {
@@ -97,8 +101,6 @@ async fn serve(args: ServeArgs, mut plan: Plan) -> Result<ExitCode, Complaint> {
     loop {
         tokio::select! {
             done = &mut stopped => {
-                // The engine is gone, and its last events may still wait for the writer.
-                let _ = tokio::time::timeout(WRITE_OUT, &mut written).await;
                 done.map_err(complaint)?;
                 roll.close().await;
                 tracing::info!(target: "strowger", "stopped");
@@ -109,10 +111,10 @@ async fn serve(args: ServeArgs, mut plan: Plan) -> Result<ExitCode, Complaint> {
                 // The first asks, the second insists.
                 Signal::End if draining.swap(true, Ordering::Relaxed) => {
                     tracing::warn!(target: "strowger", "told again to end: ending now");
+                    log.close(WRITE_OUT_NOW);
                     return Ok(ExitCode::SUCCESS);
                 }
                 Signal::End => {
-                    // Asked before it is said: whoever should read the log may not be reading.
                     if handle.drain(plan.drain_timeout).is_err() {
                         return Ok(ExitCode::SUCCESS);
                     }

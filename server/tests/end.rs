@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Instant;
 
 use common::dialog::{ask, call, take, within};
-use common::{Folder, PATIENCE, Phone, Running, answered, header, until};
+use common::{Folder, PATIENCE, Phone, Running, answered, header, metric, until};
 use rustix::process::Signal;
 
 /// Nobody is asked who he is, and a call may go on for longer than any test.
@@ -45,6 +45,32 @@ fn a_second_signal_ends_it_at_once_whatever_goes_on() {
         assert_eq!(status.code(), Some(0), "{log}");
         assert!(log.contains("told again to end: ending now") && !log.contains("stopped"), "{log}");
     }
+}
+
+/// A pipe that takes nothing stops whoever writes to it: that must be nobody who serves or obeys.
+#[test]
+fn a_server_whose_log_nobody_reads_serves_reloads_and_ends() {
+    let folder = Folder::new();
+    let file = folder.write("strowger.toml", OPEN);
+    let args = ["-c", file.to_str().expect("utf-8"), "--http", "127.0.0.1:0", "--log-level", "debug"];
+    let mut server = Running::local(&folder, &args);
+    let mut phone = Phone::udp(server.addr("udp"), "alice", "example.com");
+    let nonsense = std::net::UdpSocket::bind("127.0.0.1:0").expect("a socket");
+    let lost = || metric(&server, "strowger_log_lines_lost_total");
+    let more = || {
+        for _ in 0..1000 {
+            nonsense.send_to(b"nonsense", server.addr("udp")).expect("sent");
+        }
+        lost()
+    };
+    assert!(until(more, |lost| *lost > 0) > 0);
+    let before = lost();
+    server.signal(Signal::HUP);
+    assert!(until(lost, |lost| *lost > before) > before, "it has something to say of the reload");
+    assert!(phone.ask("REGISTER", "Expires: 600\r\n").starts_with("SIP/2.0 200 "));
+    server.signal(Signal::TERM);
+    let ended = until(|| server.child.try_wait().expect("a child of ours"), Option::is_some);
+    assert_eq!(ended.and_then(|status| status.code()), Some(0));
 }
 
 /// A phone that refreshes its registration until it is told to stop, and counts; each is answered with 200. Over TCP nothing
