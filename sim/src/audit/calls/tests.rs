@@ -436,6 +436,24 @@ fn an_answer_that_comes_after_a_refusal_of_the_same_phone_is_not_waited_for() {
 }
 
 #[test]
+fn a_phone_that_began_anew_and_refuses_once_more_hears_the_ack_again() {
+    let again = with(as_invite(B.asks("UPDATE", "ourbranchi", 2)), |m| described(m, "1", 2));
+    let ack = with(B.asks("ACK", "ourbranchi", 2), |_| {});
+    let refused = B.answers(&again, 488);
+    let anew = with(refused.clone(), |m| {
+        m.set("To", format!("{};tag=another", B.callee));
+    });
+    let mut flow = whole();
+    flow[11..].iter_mut().for_each(|(_, _, m)| _ = m.set("CSeq", "3 BYE"));
+    let more =
+        [(By::Us, 500, again), (By::Them, 510, refused), (By::Us, 510, ack.clone()), (By::Them, 520, anew)];
+    flow.splice(9..9, more);
+    assert_eq!(verdict(&flow), [ACKED.name]);
+    flow.insert(13, (By::Us, 520, ack));
+    assert_eq!(verdict(&flow), Vec::<&str>::new());
+}
+
+#[test]
 fn a_caller_that_did_not_hear_of_an_early_dialog_has_not_ended_it() {
     let ours = |method: &str, branch: &str, number: u32| {
         with(A.asks_back(method, branch, number), |m| {

@@ -104,6 +104,8 @@ impl Leg {
         };
         let first = !std::mem::replace(&mut last.acknowledged, true);
         if last.status >= 300 {
+            // A phone that began anew may refuse once more, under another tag. The ACK is found by its branch (s17.2.3).
+            t.finals.iter_mut().filter(|f| f.status >= 300).for_each(|f| f.acknowledged = true);
             let same = branch(m) == t.branch
                 && request_uri(m) == request_uri(&t.request)
                 && tag(&t.request, "From") == ours
