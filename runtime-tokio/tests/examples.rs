@@ -2,7 +2,7 @@
 #![allow(clippy::disallowed_methods)] // Tests of a process have the process's clock.
 
 use std::io::{BufRead, BufReader, Write};
-use std::net::UdpSocket;
+use std::net::{TcpListener, UdpSocket};
 use std::path::PathBuf;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
@@ -86,8 +86,24 @@ impl Drop for Program {
 /// A server of this name that answers, and where it is.
 fn server(name: &str) -> Option<(Program, String)> {
     let path = built(name)?;
-    let free = UdpSocket::bind("0.0.0.0:0").and_then(|socket| socket.local_addr()).expect("a port").port();
-    let (program, at) = (Program::start(&path, &[&free.to_string()]), format!("127.0.0.1:{free}"));
+    // A port may be taken before the server has it.
+    let server = (0..5).find_map(|_| answers(name, &path, free_port()));
+    Some(server.unwrap_or_else(|| panic!("{name} ends")))
+}
+
+/// A port that is free for UDP and TCP.
+fn free_port() -> u16 {
+    let found = (0..100).find_map(|_| {
+        let tcp = TcpListener::bind("0.0.0.0:0").ok()?;
+        let addr = tcp.local_addr().ok()?;
+        UdpSocket::bind(addr).ok().map(|_| addr.port())
+    });
+    found.expect("a free port")
+}
+
+/// The server at this port when it answers; `None` if it ended.
+fn answers(name: &str, path: &PathBuf, port: u16) -> Option<(Program, String)> {
+    let (mut program, at) = (Program::start(path, &[&port.to_string()]), format!("127.0.0.1:{port}"));
     let probe = UdpSocket::bind("127.0.0.1:0").expect("a socket");
     probe.connect(&at).expect("connected");
     probe.set_read_timeout(Some(Duration::from_millis(100))).expect("set");
@@ -100,6 +116,9 @@ fn server(name: &str) -> Option<(Program, String)> {
     let until = Instant::now() + PATIENCE;
     // Nobody may listen yet, which a send or a read reports.
     while probe.send(options.as_bytes()).and_then(|_| probe.recv(&mut [0; 2048])).is_err() {
+        if program.child.try_wait().expect("it is ours").is_some() {
+            return None;
+        }
         assert!(Instant::now() < until, "{name} does not answer");
     }
     Some((program, at))

@@ -53,6 +53,15 @@ pub(crate) fn read_addr(bytes: &[u8]) -> Option<(SocketAddr, &[u8])> {
     }
 }
 
+/// Numbers compare quicker than addresses; several addresses may have one.
+pub(crate) fn addr_number(addr: SocketAddr) -> u64 {
+    let ip = match addr.ip() {
+        IpAddr::V4(ip) => u64::from(u32::from(ip)),
+        IpAddr::V6(ip) => u128::from(ip) as u64 ^ (u128::from(ip) >> 64) as u64,
+    };
+    ip.rotate_left(16) ^ u64::from(addr.port())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -10,7 +10,7 @@ pub mod text;
 mod time;
 pub mod wheel;
 
-pub(crate) use addr::{ADDR_BYTES, Addr, read_addr};
+pub(crate) use addr::{ADDR_BYTES, Addr, addr_number, read_addr};
 pub use ids::{IdKind, IdText, Ids};
 pub use slab::{Key, Slab};
 pub use table::{Fold, HashKey, Index};

@@ -20,7 +20,7 @@
 //! Invariants: a transaction has at most one timer armed (of A and B, E and F the earlier one), and none left when it is
 //! gone; the TU hears one outcome: a final response, or a failure after which the transaction is gone.
 
-use core::net::{IpAddr, SocketAddr};
+use core::net::SocketAddr;
 use core::num::NonZeroU64;
 use core::time::Duration;
 use std::collections::BTreeSet;
@@ -32,7 +32,7 @@ use super::ack;
 use super::key::Name;
 use super::timing::Timing;
 use super::{ClientEvent, ClientFailure, ResponseMatch, Usage, transmit};
-use crate::base::{HashKey, Index, Key, Slab, Time, TimerKey};
+use crate::base::{HashKey, Index, Key, Slab, Time, TimerKey, addr_number};
 use crate::ctx::{ClientTimer, Ctx, Origin, Timer};
 use crate::door::{FlowId, SaveSeq};
 use crate::stats::Counter;
@@ -156,23 +156,14 @@ impl Client {
     }
 }
 
-/// All client transactions.
-/// Where a request went: those to one address stand together, and so do all of a flow. Numbers compare quicker than
-/// addresses, and several addresses may have one.
+/// Where a request went: those to one address stand together, and so do all of a flow.
 type Place = (FlowId, u64, ClientKey);
 
 fn place(to: &Origin, key: ClientKey) -> Place {
-    (to.flow, number(to.remote), key)
+    (to.flow, addr_number(to.remote), key)
 }
 
-fn number(addr: SocketAddr) -> u64 {
-    let ip = match addr.ip() {
-        IpAddr::V4(ip) => u64::from(u32::from(ip)),
-        IpAddr::V6(ip) => u128::from(ip) as u64 ^ (u128::from(ip) >> 64) as u64,
-    };
-    ip.rotate_left(16) ^ u64::from(addr.port())
-}
-
+/// All client transactions.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Clients {
     slab: Slab<Client>,
@@ -482,7 +473,7 @@ impl Clients {
         remote: Option<SocketAddr>,
         refused: bool,
     ) -> Vec<ClientEvent> {
-        let (from, to) = remote.map_or((0, u64::MAX), |remote| (number(remote), number(remote)));
+        let (from, to) = remote.map(addr_number).map_or((0, u64::MAX), |number| (number, number));
         let range = (flow, from, ClientKey::from_bits(0))..=(flow, to, ClientKey::from_bits(u64::MAX));
         let went = |key: &ClientKey| {
             let client = self.slab.get(*key);

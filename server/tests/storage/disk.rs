@@ -75,14 +75,19 @@ fn register(phone: &mut Phone) -> String {
     phone.ask("REGISTER", "Expires: 600\r\n")
 }
 
+/// A server on a disk that can be broken, with Bob's binding; and Carol's phone.
+fn bob_is_there(folder: &Folder, config: &str) -> Option<(Running, Phone)> {
+    let server = start_on(Disk::Fragile, folder, config)?;
+    let [mut bob, carol] = ["bob", "carol"].map(|user| Phone::udp(server.addr("udp"), user, "example.com"));
+    assert!(register(&mut bob).starts_with("SIP/2.0 200 "));
+    Some((server, carol))
+}
+
 #[test]
 fn strict_answers_500_and_504_on_a_disk_that_became_read_only_and_serves_what_it_knows() {
     let folder = Folder::new();
     let config = config(&folder, "mode = \"strict\"");
-    let Some(mut server) = start_on(Disk::Fragile, &folder, &config) else { return };
-    let [mut bob, mut carol] =
-        ["bob", "carol"].map(|user| Phone::udp(server.addr("udp"), user, "example.com"));
-    assert!(register(&mut bob).starts_with("SIP/2.0 200 "));
+    let Some((mut server, mut carol)) = bob_is_there(&folder, &config) else { return };
     assert!(health(&server).1.contains("\"ok\""), "{:?}", health(&server));
     break_disk(&server, &folder);
     let refused = register(&mut carol);
@@ -99,10 +104,7 @@ fn strict_answers_500_and_504_on_a_disk_that_became_read_only_and_serves_what_it
 fn write_behind_serves_on_over_a_disk_that_became_read_only_and_says_so() {
     let folder = Folder::new();
     let config = config(&folder, "interval = \"5ms\"");
-    let Some(mut server) = start_on(Disk::Fragile, &folder, &config) else { return };
-    let [mut bob, mut carol] =
-        ["bob", "carol"].map(|user| Phone::udp(server.addr("udp"), user, "example.com"));
-    assert!(register(&mut bob).starts_with("SIP/2.0 200 "));
+    let Some((mut server, mut carol)) = bob_is_there(&folder, &config) else { return };
     becomes(|| metric(&server, "strowger_store_committed_total"), 1);
     break_disk(&server, &folder);
     assert!(register(&mut carol).starts_with("SIP/2.0 200 "));

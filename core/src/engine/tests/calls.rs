@@ -1,5 +1,6 @@
 //! Calls through the engine's doors: what each leg is sent, byte for byte, and that nothing is left.
 
+use super::transfers::find;
 use super::*;
 use crate::config::CallsConfig;
 
@@ -97,6 +98,12 @@ impl Calls {
         let _ = writeln!(self.ladder, "-- {time:?}");
         let commands = self.host.wait(time);
         self.sent(commands)
+    }
+
+    /// Alice does, and bob hears of it.
+    pub(super) fn caller_hangs_up(&mut self, ok: &Sent, number: u32) {
+        let sent = self.from(ALICE, &by_caller("BYE", number, ok, "bye", ""));
+        self.from(BOB, &response(find(&sent, BOB, "BYE"), "200 OK", "", "", ""));
     }
 
     /// How many are known to be in a call, and how far.
@@ -392,8 +399,7 @@ fn a_new_invite_goes_through_and_two_that_cross_get_491() {
     let ack = calls.from(ALICE, &by_caller("ACK", 2, &ok, "ack2", ""));
     assert!(ack[0].one("CSeq").ends_with(" ACK"));
     assert_eq!(ack[0].one("CSeq").split(' ').next(), hold[0].one("CSeq").split(' ').next());
-    let bye = calls.from(ALICE, &by_caller("BYE", 4, &ok, "bye", ""));
-    calls.from(BOB, &response(&bye[1], "200 OK", "", "", ""));
+    calls.caller_hangs_up(&ok, 4);
     assert!(calls.from(ALICE, &by_caller("INFO", 5, &ok, "late", ""))[0].first().starts_with("SIP/2.0 481"));
     calls.finish();
 }
@@ -429,8 +435,7 @@ fn what_is_no_session_description_goes_through_as_it_is() {
     let ok2 = calls.from(BOB, &response(&invited, "200 OK", "", BOB, odd[3]))[0].clone();
     assert_eq!(ok2.body(), odd[3]);
     calls.from(ALICE, &by_caller("ACK", 2, &ok, "ack2", ""));
-    let bye = calls.from(ALICE, &by_caller("BYE", 3, &ok, "bye", ""));
-    calls.from(BOB, &response(&bye[1], "200 OK", "", "", ""));
+    calls.caller_hangs_up(&ok, 3);
     calls.finish();
 }
 

@@ -71,8 +71,7 @@ fn a_refer_that_names_no_live_call_of_the_sender_is_forbidden() {
         let sent = calls.from(ALICE, &refer_outside(user, &format!("no{i}"), &header));
         assert_eq!(lines(&sent), [(ALICE, "SIP/2.0 403 Forbidden")], "{user} {header}");
     }
-    let bye = calls.from(ALICE, &by_caller("BYE", 2, &ok, "bye", ""));
-    calls.from(BOB, &response(find(&bye, BOB, "BYE"), "200 OK", "", "", ""));
+    calls.caller_hangs_up(&ok, 2);
     let over = calls.from(ALICE, &refer_outside("alice", "over", &own));
     assert_eq!(lines(&over), [(ALICE, "SIP/2.0 403 Forbidden")]);
     calls.finish();
@@ -177,7 +176,6 @@ fn info_of_a_package_goes_to_who_wants_it_and_no_further() {
         info(&mut calls, "bob", "Info-Package: foo\r\n");
     }
     insta::assert_snapshot!(told);
-    let bye = calls.from(ALICE, &by_caller("BYE", 60, &ok, "bye", ""));
-    calls.from(BOB, &response(find(&bye, BOB, "BYE"), "200 OK", "", "", ""));
+    calls.caller_hangs_up(&ok, 60);
     calls.finish();
 }

@@ -39,8 +39,7 @@ fn a_request_that_overtakes_the_answer_that_makes_its_dialog_is_told_that_an_inv
     calls.from(BOB, &response(&notify, "200 OK", "", "", ""));
     let failed = calls.from(ALICE, &response(&to_alice, "486 Busy Here", "a9", "", ""));
     calls.from(BOB, &response(find(&failed, BOB, "NOTIFY"), "200 OK", "", "", ""));
-    let bye = calls.from(ALICE, &by_caller("BYE", 2, &ok, "bye", ""));
-    calls.from(BOB, &response(&bye[1], "200 OK", "", "", ""));
+    calls.caller_hangs_up(&ok, 2);
     calls.finish();
 }
 
@@ -55,8 +54,7 @@ fn what_the_caller_does_not_know_of_yet_is_no_end_for_the_callee() {
     assert_eq!(lines(&told), [(BOB, "SIP/2.0 491 Request Pending")]);
     let ok = calls.from(BOB, &response(&to_bob, "200 OK", "b1", BOB, ANSWER))[0].clone();
     calls.from(ALICE, &by_caller("ACK", 1, &ok, "ack", ""));
-    let bye = calls.from(ALICE, &by_caller("BYE", 2, &ok, "bye", ""));
-    calls.from(BOB, &response(&bye[1], "200 OK", "", "", ""));
+    calls.caller_hangs_up(&ok, 2);
     calls.finish();
 }
 

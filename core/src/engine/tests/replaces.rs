@@ -279,8 +279,7 @@ fn a_change_of_hands_that_fails_leaves_the_call_as_it_was() {
     find(&crossed, BOB, "ACK");
     assert!(back.body().contains("IN IP4 192.0.2.8"), "alice's: {}", back.body());
     calls.from(BOB, &response(&back, "200 OK", "", BOB, ANSWER));
-    let bye = calls.from(ALICE, &by_caller("BYE", 2, &ok, "bye", ""));
-    calls.from(BOB, &response(find(&bye, BOB, "BYE"), "200 OK", "", "", ""));
+    calls.caller_hangs_up(&ok, 2);
     // It is over, and bob has not said that he knows.
     calls.finish();
 }
@@ -358,7 +357,6 @@ fn a_dialog_elsewhere_is_named_to_who_has_it() {
             .replace("z9hG4bKrefer", "z9hG4bKrefer3"),
     );
     assert!(bad[0].first().starts_with("SIP/2.0 400"));
-    let bye = calls.from(ALICE, &by_caller("BYE", 4, &ok, "bye", ""));
-    calls.from(BOB, &response(find(&bye, BOB, "BYE"), "200 OK", "", "", ""));
+    calls.caller_hangs_up(&ok, 4);
     calls.finish();
 }

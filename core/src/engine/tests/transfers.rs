@@ -44,12 +44,6 @@ fn carol_hangs_up(calls: &mut Calls, to_carol: &Sent) -> Vec<Sent> {
     hung
 }
 
-/// Alice does, and bob hears of it.
-fn alice_hangs_up(calls: &mut Calls, ok: &Sent, number: u32) {
-    let bye = calls.from(ALICE, &by_caller("BYE", number, ok, "bye", ""));
-    calls.from(BOB, &response(find(&bye, BOB, "BYE"), "200 OK", "", "", ""));
-}
-
 pub(super) fn all_of(sent: &[Sent]) -> String {
     sent.iter()
         .map(|sent| format!("to {}\n{}\n", sent.to, sent.text))
@@ -182,7 +176,7 @@ fn a_transfer_that_fails_leaves_the_call_as_it_was() {
     calls.from(ALICE, &response(notify, "200 OK", "", "", ""));
     let busy = calls.from(CAROL, &response(find(&sent, CAROL, "INVITE"), "486 Busy Here", "c2", "", ""));
     calls.from(ALICE, &response(find(&busy, ALICE, "NOTIFY"), "200 OK", "", "", ""));
-    alice_hangs_up(&mut calls, &ok, 4);
+    calls.caller_hangs_up(&ok, 4);
     calls.finish();
 }
 
@@ -283,7 +277,7 @@ fn who_took_up_a_session_with_one_who_is_gone_is_asked_back() {
     assert_eq!(again.body(), OFFER.replace("alice 1 1", "alice 1 3"), "it is alice's session again");
     let settled = calls.from(BOB, &response(&again, "200 OK", "", BOB, ANSWER));
     assert_eq!(lines(&settled), [(BOB, find(&settled, BOB, "ACK").first())], "and that is all");
-    alice_hangs_up(&mut calls, &ok, 3);
+    calls.caller_hangs_up(&ok, 3);
     calls.finish();
 }
 
@@ -316,7 +310,7 @@ fn the_call_of_another_cannot_be_taken() {
     let notifies: Vec<&str> =
         sent.iter().filter(|s| s.first().starts_with("NOTIFY")).map(Sent::body).collect();
     assert_eq!(notifies, ["SIP/2.0 100 Trying\r\n", "SIP/2.0 481 Call/Transaction Does Not Exist\r\n"]);
-    alice_hangs_up(&mut calls, &ok, 3);
+    calls.caller_hangs_up(&ok, 3);
     calls.finish();
 }
 
@@ -337,7 +331,7 @@ fn what_cannot_be_referred_to_is_refused() {
     // Outside: the permissions of who asks are what counts.
     let sent = calls.from(ALICE, &refer(&ok, 9, "<sip:mallory@elsewhere.example>", ""));
     assert!(sent.iter().any(|s| s.body().starts_with("SIP/2.0 403")), "{:?}", lines(&sent));
-    alice_hangs_up(&mut calls, &ok, 10);
+    calls.caller_hangs_up(&ok, 10);
     calls.finish();
 }
 

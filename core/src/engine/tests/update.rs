@@ -20,8 +20,7 @@ fn updated(allow: &str) -> (Calls, Sent, Vec<Sent>) {
 }
 
 fn hang_up(mut calls: Calls, ok: &Sent) {
-    let bye = calls.from(ALICE, &by_caller("BYE", 9, ok, "bye", ""));
-    calls.from(BOB, &response(find(&bye, BOB, "BYE"), "200 OK", "", "", ""));
+    calls.caller_hangs_up(ok, 9);
     calls.finish();
 }
 
