@@ -123,6 +123,8 @@ impl Leg {
                     d.talks.take(By::Them, Carrier::Accepts { offered, first: !within }, m);
                 }
             }
+            // RFC 6026 s7.2: only a 2xx means anything behind a 2xx. So says a phone that began anew meanwhile.
+            _ if self.trans[i].finals.iter().any(|f| f.tag == theirs && f.status < 300) => {}
             _ => {
                 self.seen(i, at, status, &theirs);
                 let Some(d) = self.dialog(&ours, &theirs) else { return };

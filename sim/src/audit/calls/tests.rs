@@ -454,6 +454,18 @@ fn a_phone_that_began_anew_and_refuses_once_more_hears_the_ack_again() {
 }
 
 #[test]
+fn what_a_phone_that_began_anew_says_of_an_invite_that_was_accepted_means_nothing() {
+    let again = with(as_invite(B.asks("UPDATE", "ourbranchi", 2)), |m| described(m, "1", 2));
+    let (answered, gone) = (with(B.answers(&again, 200), |m| described(m, "2", 2)), B.answers(&again, 481));
+    let ack = with(B.asks("ACK", "ourbranchj", 2), |_| {});
+    let mut flow = whole();
+    flow[11..].iter_mut().for_each(|(_, _, m)| _ = m.set("CSeq", "3 BYE"));
+    let more = [(By::Us, 500, again), (By::Them, 510, answered), (By::Us, 510, ack), (By::Them, 520, gone)];
+    flow.splice(9..9, more);
+    assert_eq!(verdict(&flow), Vec::<&str>::new());
+}
+
+#[test]
 fn a_caller_that_did_not_hear_of_an_early_dialog_has_not_ended_it() {
     let ours = |method: &str, branch: &str, number: u32| {
         with(A.asks_back(method, branch, number), |m| {
