@@ -131,13 +131,16 @@ impl<'m> Answer<'m> {
 
     /// Starts the computation from `HA1`, the secret: all that the response and `rspauth` have in common.
     pub(super) fn proof(&self, ha1: &HashedCredential) -> Proof {
-        let qop = self.qop.token();
-        let parts: [&[u8]; 9] =
-            [b":", self.nonce, b":", &self.count_text, b":", self.cnonce, b":", qop, b":"];
-        let parts = if self.qop == Qop::None { &parts[..3] } else { &parts };
+        let mut count = *b":00000000:";
+        count[1..9].copy_from_slice(&self.count_text);
+        let parts: [&[u8]; 5] = match self.qop {
+            Qop::None => [b":", self.nonce, b":", b"", b""],
+            Qop::Auth => [b":", self.nonce, &count, self.cnonce, b":auth:"],
+            Qop::AuthInt => [b":", self.nonce, &count, self.cnonce, b":auth-int:"],
+        };
         match ha1.start() {
-            Some(start) if !self.session => Proof(Running::after(start, parts)),
-            _ => self.slow_proof(ha1.bytes(), parts),
+            Some(start) if !self.session => Proof(Running::after(start, &parts)),
+            _ => self.slow_proof(ha1.bytes(), &parts),
         }
     }
 
@@ -151,7 +154,7 @@ impl<'m> Answer<'m> {
             session = self.digest(&[a1, b":", self.nonce, b":", self.cnonce]);
             a1 = self.hex(&session, &mut session_hex);
         }
-        let all: SmallVec<[&[u8]; 10]> = core::iter::once(a1).chain(parts.iter().copied()).collect();
+        let all: SmallVec<[&[u8]; 6]> = core::iter::once(a1).chain(parts.iter().copied()).collect();
         Proof(Running::new(self.algorithm, &all))
     }
 

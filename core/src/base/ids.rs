@@ -180,7 +180,10 @@ pub struct IdText([u8; 17]);
 /// The text of an identifier.
 pub fn write(id: u64) -> IdText {
     let mut text = [SHARD; 17];
-    super::text::hex_into(&id.to_be_bytes(), &mut text[1..]);
+    let (_, digits) = text.split_at_mut(1);
+    for (eight, four) in digits.as_chunks_mut().0.iter_mut().zip(id.to_be_bytes().as_chunks().0) {
+        *eight = super::text::hex_of(*four);
+    }
     IdText(text)
 }
 

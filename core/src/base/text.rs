@@ -231,12 +231,30 @@ const UPPER: &[u8; 16] = b"0123456789ABCDEF";
 /// Writes bytes as lower-case hexadecimal to the front of `out` and returns what was written; as many whole bytes as
 /// there is room for.
 pub fn hex_into<'o>(bytes: &[u8], out: &'o mut [u8]) -> &'o [u8] {
-    let mut n = 0;
-    for (pair, byte) in out.as_chunks_mut::<2>().0.iter_mut().zip(bytes) {
-        *pair = [LOWER[usize::from(byte >> 4)], LOWER[usize::from(byte & 15)]];
-        n += 2;
+    let fits = bytes.len().min(out.len() / 2);
+    let (bytes, out) = (bytes.get(..fits).unwrap_or_default(), out.get_mut(..2 * fits).unwrap_or_default());
+    let (fours, rest) = bytes.as_chunks();
+    let (eights, last) = out.as_chunks_mut();
+    for (eight, four) in eights.iter_mut().zip(fours) {
+        *eight = hex_of(*four);
     }
-    out.get(..n).unwrap_or_default()
+    for (pair, byte) in last.as_chunks_mut::<2>().0.iter_mut().zip(rest) {
+        *pair = [LOWER[usize::from(byte >> 4)], LOWER[usize::from(byte & 15)]];
+    }
+    out
+}
+
+/// Four bytes as lower-case hexadecimal, all digits at once.
+#[inline]
+pub(super) fn hex_of(four: [u8; 4]) -> [u8; 8] {
+    const EACH: u64 = u64::MAX / 0xff;
+    // The bytes two apart, then their halves one apart, the high one first.
+    let bits = u64::from(u32::from_le_bytes(four));
+    let bits = (bits | bits << 16) & 0x0000_ffff_0000_ffff;
+    let bits = (bits | bits << 8) & 0x00ff_00ff_00ff_00ff;
+    let digits = (bits >> 4 | bits << 8) & (EACH * 15);
+    let letters = (digits + EACH * 6) >> 4 & EACH;
+    (digits + EACH * u64::from(b'0') + letters * u64::from(b'a' - b'9' - 1)).to_le_bytes()
 }
 
 /// Appends bytes as lower-case hexadecimal.
@@ -253,12 +271,33 @@ pub fn unhex(hex: &[u8], out: &mut [u8]) -> bool {
     }
     // Without a branch per digit: a hash is noise, and its digits cannot be predicted.
     let mut bad = 0;
+    let (blocks, hex) = hex.as_chunks::<32>();
+    let (outs, out) = out.as_chunks_mut::<16>();
+    for (block, out) in blocks.iter().zip(outs) {
+        let digits = block.map(digit);
+        for (pair, byte) in digits.as_chunks::<2>().0.iter().zip(out) {
+            let [high, low] = *pair;
+            bad |= high | low;
+            *byte = high << 4 | low & 15;
+        }
+    }
     for (pair, byte) in hex.as_chunks::<2>().0.iter().zip(out) {
         let [high, low] = pair.map(|c| NIBBLE[usize::from(c)]);
         bad |= high | low;
         *byte = high << 4 | low & 15;
     }
     bad & NONE == 0
+}
+
+/// What [`NIBBLE`] says, by arithmetic that is done on many digits at once.
+#[inline(always)]
+fn digit(c: u8) -> u8 {
+    let (figure, letter) = (c.wrapping_sub(b'0'), (c | 0x20).wrapping_sub(b'a'));
+    match () {
+        () if figure < 10 => figure,
+        () if letter < 6 => letter + 10,
+        () => NONE,
+    }
 }
 
 /// Marks what is no digit in the tables of digits.

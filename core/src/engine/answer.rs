@@ -34,7 +34,7 @@ fn write(
     let source = (origin.remote.ip(), origin.remote.port());
     let mut writer = match known {
         Some((via, is_tagged)) => {
-            let tag = if is_tagged { None } else { Some(&*tag) };
+            let tag = if is_tagged { None } else { Some(tag.as_bytes()) };
             ResponseWriter::answering(&mut arena, msg, via, status, tag, source)
         }
         None => ResponseWriter::new(&mut arena, msg, status, Some(&tag), Some(source)),

@@ -8,7 +8,7 @@ use smallvec::SmallVec;
 
 use super::grammar::{SPACE, TOKEN, TOKEN68, VALUE, behind_space, is, meant, run};
 use super::params::is_name;
-use super::split::quoted_end;
+use super::split::{near, quoted_end};
 use super::{Fault, ParseError};
 use crate::base::text::{Push, trim};
 
@@ -265,13 +265,10 @@ fn auth_params<'m>(
         if at >= input.len() {
             return Ok(());
         }
-        let end = run(input, at, TOKEN);
-        let name = part(at, end);
-        at = behind_space(input, end);
-        if name.is_empty() || input.get(at) != Some(&b'=') {
-            return Err(Fault::Malformed);
-        }
-        let start = behind_space(input, at + 1);
+        // A name that is known is a token: only others are looked at byte by byte.
+        let equals = at + near(input.get(at..).unwrap_or_default(), b'=').ok_or(Fault::Malformed)?;
+        let name = trim(part(at, equals));
+        let start = behind_space(input, equals + 1);
         let value = if input.get(start) == Some(&b'"') {
             at = start + quoted_end(input.get(start..).unwrap_or_default()).ok_or(Fault::Malformed)?;
             AuthValue { inner: part(start + 1, at - 1), quoted: true }
@@ -287,11 +284,15 @@ fn auth_params<'m>(
             return Err(Fault::Malformed);
         }
         // RFC 7616 s3.3, s3.4: a parameter stands at most once.
-        let repeated = known(name, value).unwrap_or_else(|| {
-            let repeated = unknown.iter().any(|other| other.eq_ignore_ascii_case(name));
-            unknown.push(name);
-            repeated
-        });
+        let repeated = match known(name, value) {
+            Some(repeated) => repeated,
+            None if name.is_empty() || run(name, 0, TOKEN) < name.len() => true,
+            None => {
+                let repeated = unknown.iter().any(|other| other.eq_ignore_ascii_case(name));
+                unknown.push(name);
+                repeated
+            }
+        };
         if repeated {
             return Err(Fault::Malformed);
         }

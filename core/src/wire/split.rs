@@ -101,20 +101,39 @@ fn behind_backslash(bytes: &[u8], backslash: usize) -> Option<usize> {
 /// Position of the first quote or backslash. It is near, mostly: a call costs more than looking at two words.
 #[inline(always)]
 fn quote_or_backslash(bytes: &[u8]) -> Option<usize> {
-    const EACH: u64 = u64::MAX / 0xff;
-    // The lowest mark is that of the first zero byte.
-    let marks = |word: u64| word.wrapping_sub(EACH) & !word & (EACH * 0x80);
-    let near = bytes.as_chunks::<8>().0.iter().take(2);
+    let look = |word| marks(word, b'"') | marks(word, b'\\');
+    in_two_words(bytes, look, |rest| memchr2(b'"', b'\\', rest))
+}
+
+/// Position of the first byte of this kind, which is near.
+#[inline(always)]
+pub(super) fn near(bytes: &[u8], needle: u8) -> Option<usize> {
+    in_two_words(bytes, |word| marks(word, needle), |rest| memchr(needle, rest))
+}
+
+#[inline(always)]
+fn in_two_words(
+    bytes: &[u8],
+    look: impl Fn(u64) -> u64,
+    beyond: impl FnOnce(&[u8]) -> Option<usize>,
+) -> Option<usize> {
     let mut at = 0;
-    for word in near {
-        let word = u64::from_le_bytes(*word);
-        let found = marks(word ^ (EACH * b'"' as u64)) | marks(word ^ (EACH * b'\\' as u64));
+    for word in bytes.as_chunks::<8>().0.iter().take(2) {
+        let found = look(u64::from_le_bytes(*word));
         if found != 0 {
             return Some(at + (found.trailing_zeros() / 8) as usize);
         }
         at += 8;
     }
-    Some(at + memchr2(b'"', b'\\', bytes.get(at..)?)?)
+    Some(at + beyond(bytes.get(at..)?)?)
+}
+
+/// The lowest mark is that of the first byte of this kind.
+#[inline(always)]
+fn marks(word: u64, needle: u8) -> u64 {
+    const EACH: u64 = u64::MAX / 0xff;
+    let word = word ^ (EACH * needle as u64);
+    word.wrapping_sub(EACH) & !word & (EACH * 0x80)
 }
 
 /// The value on one line. RFC 3261 s7.3.1: a line end with the white space behind it means one space. Allocates only if

@@ -96,6 +96,22 @@ fn base64url_gives_the_texts_of_rfc_4648() {
 }
 
 #[test]
+fn a_byte_that_is_no_digit_is_found_wherever_it_stands() {
+    let text = *b"0123456789abcdefABCDEF00112233445566778899";
+    for at in 0..text.len() {
+        for byte in 0..=255 {
+            let mut text = text;
+            text[at] = byte;
+            let mut out = [0; 21];
+            assert_eq!(unhex(&text, &mut out), byte.is_ascii_hexdigit(), "{byte} at {at}");
+            if let Some(value) = nibble(byte) {
+                assert_eq!(out[at / 2] >> (4 * (1 - at % 2)) & 15, value);
+            }
+        }
+    }
+}
+
+#[test]
 fn hexadecimal_fills_its_room_exactly() {
     let mut out = [0; 2];
     assert!(unhex(b"c0Fe", &mut out) && out == [0xc0, 0xfe]);

@@ -74,7 +74,7 @@ impl<'a> ResponseWriter<'a> {
         let bare = request.header(Header::To).is_none_or(|to| to.last() == Some(&b'>'));
         let to_tag = to_tag.filter(|_| bare || !request.to().is_ok_and(|to| to.tag().is_some()));
         let via = source.and_then(|_| request.via().ok());
-        ResponseWriter::with(arena, request, status.into(), to_tag, source, via.as_ref())
+        ResponseWriter::with(arena, request, status.into(), to_tag.map(str::as_bytes), source, via.as_ref())
     }
 
     /// Like [`ResponseWriter::new`], for a request whose topmost Via was read before, and of which is known whether To
@@ -84,7 +84,7 @@ impl<'a> ResponseWriter<'a> {
         request: Message<'a>,
         via: &Via<'_>,
         status: impl Into<StatusLine<'s>>,
-        to_tag: Option<&str>,
+        to_tag: Option<&[u8]>,
         source: (IpAddr, u16),
     ) -> ResponseWriter<'a> {
         ResponseWriter::with(arena, request, status.into(), to_tag, Some(source), Some(via))
@@ -95,7 +95,7 @@ impl<'a> ResponseWriter<'a> {
         arena: &'a mut Arena,
         request: Message<'a>,
         status: StatusLine<'_>,
-        to_tag: Option<&str>,
+        to_tag: Option<&[u8]>,
         source: Option<(IpAddr, u16)>,
         via: Option<&Via<'_>>,
     ) -> ResponseWriter<'a> {
@@ -171,7 +171,7 @@ impl Writer<'_> {
     fn copy_request(
         &mut self,
         request: Message<'_>,
-        to_tag: Option<&str>,
+        to_tag: Option<&[u8]>,
         source: Option<(IpAddr, u16)>,
         via: Option<&Via<'_>>,
     ) {
@@ -234,10 +234,10 @@ fn has_element(value: &[u8]) -> bool {
 impl Value<'_> {
     /// Bytes of the request, on one line, and a tag.
     #[inline]
-    fn with_tag(&mut self, before: &[u8], tag: &str) {
+    fn with_tag(&mut self, before: &[u8], tag: &[u8]) {
         self.raw(before);
         self.raw(b";tag=");
-        self.text(tag.as_bytes());
+        self.text(tag);
     }
 
     /// A Via value of the request, on one line, with the source in its first element; what stands there as `received`
