@@ -11,7 +11,7 @@ export CONFIG=$here/strowger-calls.toml KAMAILIO_CONFIG=$here/kamailio-calls.cfg
 pairs=${PAIRS:-3} calls=${CALLS:-20000} window=${WINDOW:-32} live=${LIVE:-0} users=${USERS:-1000} port=${PORT:-16080}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-[ -n "${BUILT:-}" ] || build
+build
 
 # measure SERVER OPTIONS...: one life of a server; prints the report.
 measure() {

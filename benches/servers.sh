@@ -6,8 +6,9 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 target=${CARGO_TARGET_DIR:-$here/../target}
 loadgen=$target/release/loadgen
 
+# build: unless BUILT says that it is done.
 build() {
-    cargo build --quiet --release --manifest-path "$here/../Cargo.toml" -p strowger -p strowger-benches
+    [ -n "${BUILT:-}" ] || cargo build --quiet --release --manifest-path "$here/../Cargo.toml" -p strowger -p strowger-benches
     command -v kamailio >/dev/null || { echo "kamailio is not installed (Debian: apt-get install kamailio)" >&2; exit 2; }
 }
 
