@@ -8,7 +8,7 @@ use std::cell::Cell;
 use std::io::{self, IsTerminal, Write};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -38,7 +38,19 @@ thread_local! {
 
 /// The log of the process, on standard error.
 #[derive(Clone, Default)]
-pub struct Log(Arc<Mutex<Option<Queue>>>);
+pub struct Log(Arc<Mutex<Way>>);
+
+/// How a line gets there.
+#[derive(Clone, Default)]
+enum Way {
+    /// Nothing runs yet that must not wait; or this is the writer.
+    #[default]
+    Direct,
+    /// By the writer.
+    Queued(Queue),
+    /// Nobody writes any more.
+    Closed,
+}
 
 /// Where to put what happens. Neither blocks.
 pub struct Ears {
@@ -63,8 +75,7 @@ impl Log {
         Ok(log)
     }
 
-    /// Starts the writer, also of call records. Before it, and behind [`close`](Self::close), each line waits until it is
-    /// written.
+    /// Starts the writer, also of call records. Until then each line waits until it is written.
     pub fn open(&self, lost: Lost, records: Option<Records>) -> Result<Ears, Complaint> {
         let (entries, queued) = sync_channel(QUEUE);
         let run = move || write(queued, records);
@@ -73,7 +84,7 @@ impl Log {
             .spawn(run)
             .map_err(|error| Complaint(format!("cannot start a thread: {error}")))?;
         let queue = Queue { entries, lost };
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(queue.clone());
+        *self.way() = Way::Queued(queue.clone());
         let note = queue.clone();
         Ok(Ears {
             on_event: Box::new(move |event| queue.put(Entry::Event(event))),
@@ -81,9 +92,10 @@ impl Log {
         })
     }
 
-    /// Waits until all that was said is written, and no longer than this: nobody may be reading.
+    /// Waits until all that was said is written, and no longer than this: nobody may be reading. What is said later is
+    /// not written.
     pub fn close(&self, limit: Duration) {
-        let Some(queue) = self.0.lock().unwrap_or_else(PoisonError::into_inner).take() else { return };
+        let Way::Queued(queue) = std::mem::replace(&mut *self.way(), Way::Closed) else { return };
         let mut left = limit;
         // The writer drops its end of this one.
         let (over, written) = sync_channel(0);
@@ -98,29 +110,30 @@ impl Log {
         }
         let _ = written.recv_timeout(left);
     }
+
+    fn way(&self) -> MutexGuard<'_, Way> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl MakeWriter<'_> for Log {
     type Writer = Line;
 
     fn make_writer(&self) -> Line {
-        if WRITES.get() {
-            Line(None)
-        } else {
-            Line(self.0.lock().unwrap_or_else(PoisonError::into_inner).clone())
-        }
+        Line(if WRITES.get() { Way::Direct } else { self.way().clone() })
     }
 }
 
 /// What a line is written to.
-pub struct Line(Option<Queue>);
+pub struct Line(Way);
 
 impl Write for Line {
     /// A line comes as a whole.
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         match &self.0 {
-            Some(queue) => queue.put(Entry::Line(line.into())),
-            None => io::stderr().write_all(line)?,
+            Way::Direct => io::stderr().write_all(line)?,
+            Way::Queued(queue) => queue.put(Entry::Line(line.into())),
+            Way::Closed => {}
         }
         Ok(line.len())
     }
