@@ -30,6 +30,8 @@ struct Trans {
     number: u32,
     branch: String,
     request: Sip,
+    /// When we sent it first.
+    sent: Option<Time>,
     /// A provisional response was seen.
     provisional: bool,
     /// Final responses: status, tag, when it was seen first, how often, and whether it is acknowledged.
@@ -55,6 +57,11 @@ impl Trans {
 
     fn is_open(&self) -> bool {
         self.finals.is_empty()
+    }
+
+    /// RFC 3261 s17.1.1.2: timer B has ended what nobody answered.
+    fn has_timed_out(&self, now: Time) -> bool {
+        self.is_open() && !self.provisional && self.sent.is_some_and(|sent| now.since(sent) >= 64 * T1)
     }
 
     fn offered(&self) -> bool {
@@ -319,12 +326,13 @@ impl Leg {
     }
 }
 
-fn trans(by: By, m: &Sip) -> Trans {
+fn trans(by: By, sent: Option<Time>, m: &Sip) -> Trans {
     Trans {
         by,
         number: number(m),
         branch: branch(m),
         request: m.clone(),
+        sent,
         provisional: false,
         finals: Vec::new(),
         cancelled: false,

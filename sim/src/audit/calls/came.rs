@@ -12,7 +12,7 @@ impl Leg {
         match method {
             "INVITE" => {
                 if self.position(By::Them, m).is_none() {
-                    self.trans.push(trans(By::Them, m));
+                    self.trans.push(trans(By::Them, None, m));
                     let Some(d) = self.dialog(&ours, &theirs) else { return };
                     d.talks.again();
                     d.talks.take(By::Them, Carrier::Request, m);
@@ -124,6 +124,8 @@ impl Leg {
                 }
             }
             // RFC 6026 s7.2: only a 2xx means anything behind a 2xx. So says a phone that began anew meanwhile.
+            // It has no transaction.
+            _ if self.trans[i].has_timed_out(at) => {}
             _ if self.trans[i].finals.iter().any(|f| f.tag == theirs && f.status < 300) => {}
             _ => {
                 self.seen(i, at, status, &theirs);

@@ -466,6 +466,21 @@ fn what_a_phone_that_began_anew_says_of_an_invite_that_was_accepted_means_nothin
 }
 
 #[test]
+fn a_refusal_of_an_invite_that_was_never_answered_in_time_is_not_waited_for() {
+    let again = with(as_invite(B.asks("UPDATE", "ourbranchi", 2)), |m| described(m, "1", 2));
+    let refused = B.answers(&again, 488);
+    let late_by = |ms: u64| {
+        let mut flow = whole();
+        flow[9..].iter_mut().for_each(|(_, at, _)| *at += 40_000);
+        flow[11..].iter_mut().for_each(|(_, _, m)| _ = m.set("CSeq", "3 BYE"));
+        flow.splice(9..9, [(By::Us, 500, again.clone()), (By::Them, 500 + ms, refused.clone())]);
+        verdict(&flow)
+    };
+    assert_eq!(late_by(31_999), [ACKED.name]);
+    assert_eq!(late_by(32_000), Vec::<&str>::new());
+}
+
+#[test]
 fn a_caller_that_did_not_hear_of_an_early_dialog_has_not_ended_it() {
     let ours = |method: &str, branch: &str, number: u32| {
         with(A.asks_back(method, branch, number), |m| {

@@ -29,7 +29,7 @@ impl Leg {
             if m.method() == "INVITE" {
                 found.extend(crossing.hops(m));
                 found.extend(crossing.breadth(m));
-                self.trans.push(trans(By::Us, m));
+                self.trans.push(trans(By::Us, Some(at), m));
             }
             return;
         }
@@ -87,7 +87,7 @@ impl Leg {
             d.offers.insert(branch(m), description(m).is_some());
         }
         if m.method() == "INVITE" {
-            self.trans.push(trans(By::Us, m));
+            self.trans.push(trans(By::Us, Some(at), m));
         }
     }
 
