@@ -28,6 +28,14 @@ pub(super) fn build(ctx: &mut Ctx<'_>, invite: &[u8], response: Message<'_>) -> 
     })
 }
 
+/// Is this response of another one than whom this ACK of ours is for?
+pub(super) fn is_for_another(ack: &[u8], response: Message<'_>) -> bool {
+    let mut layout = Layout::new();
+    let Ok(ack) = wire::parse(ack, &mut layout, &Bounds::default()) else { return false };
+    let (Ok(refused), Ok(answered)) = (ack.to(), response.to()) else { return false };
+    refused.tag() != answered.tag()
+}
+
 /// The CANCEL of the INVITE that was sent, and its branch: that of the INVITE. RFC 3326 gives it a reason.
 pub(super) fn cancel(
     ctx: &mut Ctx<'_>,

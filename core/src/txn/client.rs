@@ -7,7 +7,7 @@
 //! | Calling | to TU, > Proceeding, C | to TU, > Accepted, M | ACK, to TU, > Completed, D | A: resend; B: tell TU, > gone | tell TU, > gone |
 //! | Proceeding | to TU, C anew | to TU, > Accepted, M | ACK, to TU, > Completed, D | C: tell TU, wait 64*T1; again: tell TU, > gone | tell TU, > gone |
 //! | Accepted | absorb | to TU | absorb | M: > gone | - |
-//! | Completed | absorb | absorb | ACK again | D: > gone | > gone |
+//! | Completed | absorb | of another fork: to TU | ACK again | D: > gone | > gone |
 //!
 //! All others:
 //!
@@ -247,7 +247,9 @@ impl Clients {
     }
 
     pub(super) fn is_bare(&self, key: ClientKey) -> bool {
-        self.slab.get(key).is_some_and(|client| client.payload.ends_with(b"\r\n\r\n"))
+        // Behind a refusal its ACK stands there.
+        let is = |client: &Client| client.state != State::Completed && client.payload.ends_with(b"\r\n\r\n");
+        self.slab.get(key).is_some_and(is)
     }
 
     pub(super) fn spend(&mut self, key: ClientKey, tag: u64) {
@@ -375,6 +377,12 @@ impl Clients {
                 ResponseMatch::Deliver { key, usage, first: true }
             }
             (State::Accepted, 200..=299) => ResponseMatch::Deliver { key, usage, first: false },
+            // RFC 3261 s16.7 step 5: proxies send it on behind a refusal. Who is in a call by it is let go.
+            (State::Completed, 200..=299)
+                if usage.is_relayed() && ack::is_for_another(&client.payload, msg) =>
+            {
+                ResponseMatch::Deliver { key, usage, first: false }
+            }
             (State::Completed, 300..) => {
                 if !client.payload.is_empty() {
                     client.resend(ctx);

@@ -177,3 +177,21 @@ fn a_refresh_that_is_answered_after_a_transfer_leaves_nothing_behind() {
     calls.from(BOB, &response(find(&bye, BOB, "BYE"), "200 OK", "", "", ""));
     calls.finish();
 }
+
+/// RFC 3261 s16.7 step 5 lets such a 2xx come through proxies; a phone that began anew sends it to a late copy.
+#[test]
+fn who_answers_an_invite_that_was_refused_is_acknowledged_and_let_go() {
+    let mut calls = Calls::new(calls_config());
+    let to_bob = calls.from(ALICE, &invite(""))[1].clone();
+    calls.from(BOB, &response(&to_bob, "486 Busy Here", "b1", "", ""));
+    let answer = response(&to_bob, "200 OK", "b2", BOB, ANSWER);
+    let late = calls.from(BOB, &answer);
+    let firsts: Vec<&str> = late.iter().map(|sent| &sent.first()[..3]).collect();
+    assert_eq!(firsts, ["ACK", "BYE"], "{:?}", lines(&late));
+    assert_eq!(late[0].body(), "");
+    assert!(late.iter().all(|sent| sent.to == BOB && sent.one("To").ends_with(";tag=b2")));
+    let again = calls.from(BOB, &answer);
+    assert_eq!(lines(&again), lines(&late[..1]));
+    calls.from(BOB, &response(&late[1], "200 OK", "", "", ""));
+    calls.finish();
+}
